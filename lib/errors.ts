@@ -1,10 +1,59 @@
 import createError from '@fastify/error'
 
 /**
- * Mistakes in the options stop the start: `FST_PSM_OPTION`.
+ * Mistakes in the options stop the start.
  * The message names the option, what was found, what was expected and what to do.
  */
 export const OptionError = createError<[option: string, problem: string]>('FST_PSM_OPTION', 'fastify-powersync-mongo: option %s %s', 500)
 
 /** A key that cannot be used: unreadable, too small, of a foreign algorithm, or not the other half's pair. */
 export const KeyError = createError<[source: string, problem: string]>('FST_PSM_KEY', 'fastify-powersync-mongo: %s %s', 500)
+
+/** MongoDB cannot be used as it is: unreachable, refusing the credentials, or not a replica set. Stops the start. */
+export const MongoError = createError<[problem: string]>('FST_PSM_MONGO', 'fastify-powersync-mongo: %s', 500)
+
+/** The caller of `/token` or `/upload` is nobody that `authenticate` knows. */
+export const UnauthorizedError = createError<[reason: string]>('FST_PSM_UNAUTHORIZED', '%s', 401)
+
+/** `authenticate` failed itself, so that nobody knows who is calling: to be tried again. */
+export const AuthenticationUnavailableError = createError('FST_PSM_AUTHENTICATION_UNAVAILABLE', 'Authentication is not available at the moment: try again', 503)
+
+/** A parameter of a request is missing or of the wrong kind. */
+export const ParameterError = createError<[problem: string]>('FST_PSM_PARAMETER', '%s', 400)
+
+/** The body of an upload cannot be read: not JSON, or not one of the shapes that clients send. */
+export const BodyError = createError<[problem: string]>('FST_PSM_BODY', '%s', 400)
+
+/** The upload is larger than this server takes. */
+export const TooLargeError = createError<[problem: string]>('FST_PSM_TOO_LARGE', '%s', 413)
+
+/** What a rejected operation is reported with. */
+export interface FatalErrorOptions {
+  /** JSON value for the client, for example `{ path: 'created_at' }`. Keep uploaded values out of it. */
+  details?: Record<string, unknown> | undefined
+  /** Position in the client transaction, from 0. Hooks of one operation need not set it. */
+  operationIndex?: number | undefined
+}
+
+/**
+ * Fails a client transaction for good: it is never written, goes to the dead letters, and leaves the client's queue.
+ * Throw it from any hook; anything else that a hook throws is taken for a passing fault, and the client tries again.
+ *
+ * @example
+ * throw new PowerSyncFatalError('QUOTA_EXCEEDED', 'A list holds at most 100 todos')
+ */
+export class PowerSyncFatalError extends Error {
+  override readonly name = 'PowerSyncFatalError'
+  readonly details: Record<string, unknown> | undefined
+  readonly operationIndex: number | undefined
+
+  /**
+   * @param code `error_code` of the result: one of the documented ones, or the app's own.
+   * @param message one sentence for the client; keep uploaded values out of it.
+   */
+  constructor (readonly code: string, message: string, { details, operationIndex }: FatalErrorOptions = {}) {
+    super(message)
+    this.details = details
+    this.operationIndex = operationIndex
+  }
+}

@@ -43,6 +43,11 @@ export interface DeleteOperation extends OperationBase { op: 'DELETE'; data?: un
  */
 export type CrudOperation<Row = AnyRow> = PutOperation<Row> | PatchOperation<Row> | DeleteOperation
 
+/** An operation that a `transform` gives: `index` is taken from the operation it came from. */
+export type OperationToWrite<Row = AnyRow> = CrudOperation<Row> extends infer Operation
+  ? Operation extends { index: number } ? Omit<Operation, 'index'> & { index?: number } : never
+  : never
+
 /** What one commit of the client's database changed, in its order. */
 export interface CrudTransaction {
   /** The client's `tx_id`; absent when the change was made outside a transaction or was not sent. */

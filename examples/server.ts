@@ -1,0 +1,98 @@
+/**
+ * The backend of a todo app: users get tokens for PowerSync, their writes go to MongoDB.
+ *
+ * `npm start` runs it without any configuration: it makes up keys, starts a MongoDB of its own and takes everybody's
+ * word for who they are. MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, HOST and PORT replace these one by one.
+ */
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import powersyncMongo, { bson, collection, developmentAuth, generateKeys } from 'fastify-powersync-mongo'
+import { developmentMongoDB } from './mongodb.js'
+
+const {
+  HOST: host = '127.0.0.1',
+  PORT: port = '3000',
+  POWERSYNC_URL: powersyncUrl = 'http://localhost:8080',
+  POWERSYNC_PRIVATE_KEY: privateKey
+} = process.env
+
+const app = Fastify({ logger: { level: 'warn' } })
+
+const mongo = await developmentMongoDB({ database: 'todos' }).catch(stop)
+app.addHook('onClose', () => mongo.stop())
+
+app.register(powersyncMongo, {
+  prefix: '/powersync',
+  powersyncUrl,
+  keys: { signing: privateKey ?? (await generateKeys()).privateKey },
+  mongo: { url: mongo.uri },
+  authenticate: developmentAuth(),
+  collections: {
+    // A PowerSync client leaves out the columns that are null: all but a few are optional.
+    lists: collection({
+      schema: Type.Object({
+        name: Type.String({ maxLength: 200 }),
+        owner_id: Type.Optional(Type.String()),
+        created_at: Type.Optional(bson.Date())
+      })
+    }),
+    todos: collection({
+      schema: Type.Object({
+        list_id: Type.String(),
+        description: Type.String({ maxLength: 2000 }),
+        completed: Type.Optional(bson.Boolean()),
+        created_at: Type.Optional(bson.Date()),
+        created_by: Type.Optional(Type.String()),
+        completed_at: Type.Optional(bson.Date()),
+        completed_by: Type.Optional(Type.String())
+      })
+    })
+  }
+})
+
+// The app's own routes use the same connection.
+app.get('/lists', () => app.mongo.db!.collection('lists').find().toArray())
+app.get('/todos', () => app.mongo.db!.collection('todos').find().toArray())
+
+app.addHook('onResponse', async (request, reply) => {
+  console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
+})
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
+
+const url = await app.listen({ host, port: Number(port) }).catch(stop)
+const address = url.replace('http://', '')
+
+console.log(`
+  The backend of a todo app, with PowerSync and MongoDB
+
+  MongoDB     ${mongo.description}
+  PowerSync   ${powersyncUrl}${process.env['POWERSYNC_URL'] ? '' : ' (to change it, set POWERSYNC_URL)'}
+  Keys        ${privateKey ? 'from POWERSYNC_PRIVATE_KEY' : 'made up for this run (to keep yours: npx powersync-mongo generate-keys)'}
+  Users       anybody is whoever they say: for development only
+
+  JWKS        GET  ${url}/powersync/jwks
+  Token       GET  ${url}/powersync/token?user_id=…
+  Upload      POST ${url}/powersync/upload
+  Stored      GET  ${url}/lists
+              GET  ${url}/todos
+
+  Try it in another terminal: get a token, write a list, read it back.
+
+curl '${address}/powersync/token?user_id=8ea4310a-b7c0-4dd7-ae54-51d6e1596b83'
+
+curl -X POST ${address}/powersync/upload -H 'content-type: application/json' -d '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
+
+curl ${address}/lists
+
+  Ctrl-C stops everything.
+`)
+
+/** A start that fails for a reason outside this program: says which, stops what is running. */
+async function stop (error: NodeJS.ErrnoException): Promise<never> {
+  console.error(error.code === 'EADDRINUSE'
+    ? `Port ${port} on ${host} is in use: stop what runs there, or take another, as in PORT=3001 npm start`
+    : error.message)
+  await app.close()
+  process.exit(1)
+}

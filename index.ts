@@ -1,0 +1,106 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance, RouteOptions, RouteShorthandOptions } from 'fastify'
+import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
+import { createTokens } from './lib/auth/tokens.js'
+import { CollectionRegistry } from './lib/collections/registry.js'
+import { OptionError } from './lib/errors.js'
+import { loadKeys } from './lib/keys/load.js'
+import { readKeys, readOptions } from './lib/options.js'
+import { jwksRoute } from './lib/routes/jwks.js'
+import { tokenRoute } from './lib/routes/token.js'
+import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
+import { connect } from './lib/storage/connect.js'
+import { DeadLetters } from './lib/storage/dead-letters.js'
+import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+import { createUploader } from './lib/upload/upload.js'
+import type { PowerSync, PowerSyncMongoOptions } from './types/index.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What fastify-powersync-mongo offers to the app's own routes and jobs; further registrations by their `name`. */
+    powersync: PowerSync & Record<string, PowerSync>
+  }
+}
+
+/**
+ * Adds `GET /jwks`, `GET /token` and `POST /upload` to a Fastify server: the backend of a PowerSync app on MongoDB.
+ *
+ * @throws {OptionError} `FST_PSM_OPTION` for a mistake in the options
+ * @throws {KeyError} `FST_PSM_KEY` for a key that cannot be used
+ * @throws {MongoError} `FST_PSM_MONGO` when MongoDB cannot be reached or has no transactions
+ */
+async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
+  const { name, authenticate, routes = {} } = options
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline } = readOptions(options, process.env)
+  const decorate = prepareDecorator(fastify, name)
+  const collections = new CollectionRegistry(options.collections, options)
+  const keys = loadKeys(...readKeys(options.keys, process.env))
+  const { client, db } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
+
+  const storage = new MongoDBStorage(db, collections)
+  const deadLetters = new DeadLetters(db)
+  const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions } as const
+  const upload = createUploader({ client, db, collections, storage, deadLetters, transactionOptions, deadline })
+  const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
+  if (uploaders.development) {
+    fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
+  }
+
+  // In a scope of its own, so that the host's JSON parser and its use of @fastify/jwt stay as they are.
+  await fastify.register(async scope => {
+    const namespace = name ? `powersync_${name}` : 'powersync'
+    const tokens = await createTokens(scope, { keys, audience: powersyncUrl, expiresIn, claims: options.token?.claims, namespace })
+    addBodyParser(scope)
+    const all = {
+      jwks: jwksRoute(keys.published),
+      token: tokenRoute({ authenticate, tokens, powersyncUrl }),
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations })
+    }
+    for (const [route, definition] of Object.entries(all)) {
+      const own = routes[route as keyof typeof all]
+      if (own !== false) scope.route(merge(definition, own))
+    }
+    decorate({
+      signToken: user => tokens.sign(user),
+      jwks: { keys: keys.published },
+      upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onFatalError: 'skip' }),
+      deadLetters,
+      collections: collections.tables()
+    })
+  }, options.prefix === undefined ? {} : { prefix: options.prefix })
+}
+
+/** The host's route options beside the route's own: its schema adds to the route's, its hooks run before. */
+function merge (route: RouteOptions, own: RouteShorthandOptions = {}): RouteOptions {
+  const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
+  return { ...own, ...route, preParsing, schema: { ...route.schema, ...own.schema } }
+}
+
+/** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */
+function prepareDecorator (fastify: FastifyInstance, name: string | undefined): (powersync: PowerSync) => void {
+  const existing = fastify.hasDecorator('powersync') ? fastify.powersync as Record<string, unknown> : undefined
+  if (existing && (name === undefined || existing[name] !== undefined)) {
+    throw new OptionError('name', `is ${name ? 'taken' : 'missing'}: this server has fastify-powersync-mongo already, so give this registration a name of its own`)
+  }
+  return powersync => {
+    if (name === undefined) fastify.decorate('powersync', powersync as FastifyInstance['powersync'])
+    else if (existing) existing[name] = powersync
+    else fastify.decorate('powersync', { [name]: powersync } as FastifyInstance['powersync'])
+  }
+}
+
+const plugin = fp(powersyncMongo, { fastify: '5.x', name: 'fastify-powersync-mongo' })
+
+export default plugin
+export { plugin as powersyncMongo }
+export { bson } from './lib/collections/fields.js'
+export { collection } from './lib/collections/collection.js'
+export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
+export { generateKeys } from './lib/keys/generate.js'
+export { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+export { PowerSyncFatalError } from './lib/errors.js'
+export type * from './types/index.js'
+export type { GeneratedKeys } from './lib/keys/generate.js'
+export type { PublicJwk } from './lib/keys/jwk.js'
+export type { DeadLetter, DeadLetters } from './lib/storage/dead-letters.js'
+export type { UpdateBatchContext } from './lib/storage/mongodb-storage.js'

@@ -1,0 +1,63 @@
+import type { FastifyRequest } from 'fastify'
+import type { Authenticate, AuthenticateContext, User } from '../../types/index.js'
+import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
+
+/**
+ * Knows the bearer of a token that this registration signed, by the `Authorization: Bearer` (or `Token`) header.
+ * Only for `/upload`: on `/token` it knows nobody.
+ */
+export function powersyncToken (): Authenticate {
+  return (request, { route, verifyToken }) => {
+    const token = /^(?:Bearer|Token) +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    return route === 'upload' && token ? verifyToken(token) : null
+  }
+}
+
+/** Asks one after the other and takes the first user that any of them knows. */
+export function firstOf (...authenticators: Authenticate[]): Authenticate {
+  const authenticate: Authenticate = async (request, context) => {
+    for (const each of authenticators) {
+      const user = await each(request, context)
+      if (user) return user
+    }
+    return null
+  }
+  authenticate.development = authenticators.some(each => each.development)
+  return authenticate
+}
+
+/**
+ * For trying things out: whoever asks for a token is the user that `?user_id=` names, as in PowerSync's CloudCode
+ * template, and uploads need no credentials. Warns at start; refuses to start under `NODE_ENV=production`.
+ */
+export function developmentAuth (): Authenticate {
+  const authenticate: Authenticate = (request, { route }) => {
+    const { user_id: id } = request.query as Record<string, unknown>
+    if (typeof id === 'string' && id) return { id }
+    if (route === 'upload') return { id: 'anonymous' }
+    throw new ParameterError('The query parameter user_id is missing: developmentAuth() signs a token for the user that it names, as in /token?user_id=user1')
+  }
+  authenticate.development = true
+  return authenticate
+}
+
+/**
+ * @throws {UnauthorizedError} when nobody is known
+ * @throws {AuthenticationUnavailableError} when `authenticate` fails without saying how to answer
+ */
+export async function identify (authenticate: Authenticate, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
+  let user
+  try {
+    user = await authenticate(request, context)
+  } catch (error) {
+    if (error instanceof Error && 'statusCode' in error) throw error
+    request.log.error({ err: error }, 'authenticate failed')
+    throw new AuthenticationUnavailableError()
+  }
+  if (!user) throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'}`)
+  if (typeof user.id !== 'string' || user.id === '') {
+    request.log.error({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
+    throw new AuthenticationUnavailableError()
+  }
+  return user
+}

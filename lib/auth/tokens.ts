@@ -1,0 +1,71 @@
+import fastifyJwt from '@fastify/jwt'
+import type { JWT } from '@fastify/jwt'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { TokenOptions, User } from '../../types/index.js'
+import type { KeySet } from '../keys/load.js'
+
+/** Claims that the service reads or that this package sets: `claims` cannot. */
+const reservedClaims = ['sub', 'aud', 'iat', 'exp', 'nbf', 'iss', 'jti']
+
+export interface SignedToken {
+  token: string
+  /** When the token ends. */
+  expiresAt: Date
+}
+
+export interface Tokens {
+  sign (user: User, request?: FastifyRequest): Promise<SignedToken>
+  /** The user of a token that this key pair signed for this audience and that has not expired, else null. */
+  verify (token: string): User | null
+}
+
+export interface TokenSettings extends TokenOptions {
+  keys: KeySet
+  audience: string
+  expiresIn: number
+  /** Namespace in @fastify/jwt, so that the host's own use of it is left alone. */
+  namespace: string
+}
+
+/**
+ * Tokens as the PowerSync Service checks them: `kid` in the header, integer `iat` and `exp`, text `sub`, `aud`.
+ * Source: KeyStore.ts in powersync-service.
+ */
+export async function createTokens (scope: FastifyInstance, { keys, audience, expiresIn, claims, namespace }: TokenSettings): Promise<Tokens> {
+  const { privateKeyPem, publicKeyPem, algorithm, kid } = keys.signing
+  await scope.register(fastifyJwt, {
+    namespace,
+    decoratorName: `${namespace}Token`,
+    secret: { private: privateKeyPem, public: publicKeyPem },
+    sign: { algorithm, kid, expiresIn, aud: audience },
+    verify: { algorithms: [algorithm], allowedAud: audience, requiredClaims: ['sub', 'iat', 'exp'], cache: 1000 }
+  })
+  const jwt = (scope.jwt as unknown as Record<string, JWT>)[namespace] as JWT
+
+  return {
+    async sign (user, request) {
+      const further = await claims?.(user, request) ?? {}
+      checkClaims(further)
+      const issuedAt = Math.floor(Date.now() / 1000)
+      const token = jwt.sign({ ...further, sub: user.id, iat: issuedAt })
+      return { token, expiresAt: new Date((issuedAt + expiresIn) * 1000) }
+    },
+    verify (token) {
+      try {
+        const { sub, ...rest } = jwt.verify<Record<string, unknown>>(token)
+        return typeof sub === 'string' && sub ? { ...rest, id: sub } : null
+      } catch {
+        return null
+      }
+    }
+  }
+}
+
+function checkClaims (claims: Record<string, unknown>): void {
+  const reserved = reservedClaims.filter(name => Object.hasOwn(claims, name))
+  if (reserved.length) throw new Error(`token.claims sets the reserved claim ${reserved.join(', ')}: leave it to fastify-powersync-mongo`)
+  const { parameters } = claims
+  if (parameters !== undefined && (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters))) {
+    throw new Error('token.claims sets "parameters" to something that is not an object: the PowerSync Service refuses such a token')
+  }
+}

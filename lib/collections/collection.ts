@@ -1,0 +1,34 @@
+import type { Collection, CollectionOptions, CollectionSchema } from '../../types/collections.js'
+
+export type { Collection, CollectionOptions } from '../../types/collections.js'
+
+/**
+ * Describes one table of the client and the MongoDB collection behind it.
+ *
+ * @param options see `CollectionOptions`; they are checked when the plugin registers, which names the table
+ * @returns the definition, frozen, for the plugin's option `collections`
+ * @example
+ * collection({
+ *   schema: Type.Object({ name: Type.String(), created_at: bson.Date(), owner_id: Type.String() }),
+ *   owner: 'owner_id'
+ * })
+ */
+export function collection<const Schema extends CollectionSchema> (options: CollectionOptions<Schema>): Collection<Schema> {
+  return Object.freeze({
+    id: 'string',
+    name: undefined,
+    owner: undefined,
+    put: 'merge',
+    nulls: 'store',
+    unknownFields: 'reject',
+    readOnlyFields: 'ignore',
+    ...withoutUndefined(options),
+    fields: Object.freeze({ ...options.fields }),
+    readOnly: Object.freeze([...options.readOnly ?? []]),
+    defaults: Object.freeze({ ...options.defaults })
+  }) as unknown as Collection<Schema> // hooks give up the type of their row here
+}
+
+function withoutUndefined (options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}

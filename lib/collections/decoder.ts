@@ -1,0 +1,277 @@
+import { OptionalKind, Type, type TObject, type TSchema } from '@sinclair/typebox'
+import type { Collection } from '../../types/collections.js'
+import { OptionError } from '../errors.js'
+import { explain, missing, type Codec, type Place, type UnknownFields } from './codec.js'
+import { codecOf } from './codecs.js'
+import { DecodeFault, joinPath } from './faults.js'
+import { compileId, decodeId } from './ids.js'
+import { forbiddenName, isForbiddenColumn, knownNames, NAME_RULE, unknownName } from './names.js'
+import { anyCodec, DEEPEST } from './nested.js'
+
+export { DecodeFault } from './faults.js'
+
+type Row = Record<string, unknown>
+
+/** What a collection makes of uploaded rows and ids: the values that go to MongoDB, or why they cannot. */
+export interface CompiledCollection {
+  /**
+   * A complete row: every field that clients may write, in the schema's order. A column that is absent or null is
+   * null, or its default. The owner field may be null too: the storage sets it.
+   */
+  put (data: Row): Row | DecodeFault
+  /** The changed fields only; null means cleared. */
+  patch (data: Row): Row | DecodeFault
+  /** What a new document has beside its row: the defaults of read-only fields. */
+  onInsert (): Row
+  /** `_id` of a client's id. */
+  id (text: string): unknown
+  /** The client's id of an `_id`. */
+  idText (value: unknown): string
+  /** One value of one field, for example the user's id for the owner field. */
+  field (name: string, value: unknown): unknown
+  /** Names of the document's fields that clients may write. */
+  fields: readonly string[]
+}
+
+/** One field of the schema, with all that the options say about it. */
+interface Field {
+  name: string
+  column: string
+  codec: Codec
+  /** Null and absence are accepted. */
+  nullable: boolean
+  owner: boolean
+  readOnly: boolean
+  default: (() => unknown) | undefined
+}
+
+/**
+ * Compiles a collection once, so that an operation costs no walk through its schema.
+ *
+ * @param table the client's name of it, for messages
+ * @throws {OptionError} for a mistake in the definition
+ */
+export function compileCollection (table: string, definition: Collection): CompiledCollection {
+  const fields = fieldsOf(table, definition)
+  const byName = new Map(fields.map(field => [field.name, field]))
+  const id = compileId(table, definition.id)
+  const insertDefaults = fields.filter(field => field.readOnly && field.default)
+  return {
+    ...generate(fields, definition),
+    onInsert: () => Object.fromEntries(insertDefaults.map(field => [field.name, field.default!() ?? null])),
+    id: text => decodeId(id, text),
+    idText: value => id.encode(value),
+    field: (name, value) => {
+      const { codec, nullable } = byName.get(name)!
+      if (value === null || value === undefined) return nullable ? null : missing(codec, value, name)
+      return codec.decode(value) ?? explain(codec, value, name)
+    },
+    fields: fields.filter(field => !field.readOnly).map(field => field.name)
+  }
+}
+
+/** Reads the definition and finds its mistakes. */
+function fieldsOf (table: string, definition: Collection): Field[] {
+  const { owner, readOnly, defaults } = definition
+  const schema = schemaOf(table, definition)
+  const known = (option: string, name: string) => {
+    if (Object.hasOwn(schema.properties, name)) return
+    throw new OptionError(`collections.${table}.${option}`, `names ${JSON.stringify(name)}, which is not in the schema: ${knownNames(Object.keys(schema.properties))}`)
+  }
+  if (owner !== undefined) known('owner', owner)
+  for (const name of readOnly) known('readOnly', name)
+  for (const name of Object.keys(defaults)) {
+    known('defaults', name)
+    if (typeof defaults[name] !== 'function') throw new OptionError(`collections.${table}.defaults`, `has no function for ${JSON.stringify(name)}: use () => value`)
+  }
+  const columns = columnsOf(table, definition.fields, known)
+
+  const taken = new Map<string, string>()
+  return Object.entries(schema.properties).map(([name, property]) => {
+    const column = columns.get(name) ?? name
+    const other = taken.get(column)
+    if (other !== undefined) throw new OptionError(`collections.${table}.fields`, `makes the column ${JSON.stringify(column)} both ${JSON.stringify(other)} and ${JSON.stringify(name)}: rename one of them`)
+    taken.set(column, name)
+    checkName(table, 'schema', name)
+    checkName(table, 'fields', column)
+    const codec = codecOf(property, placeOf(`collections.${table}.schema`, name, 0, definition.unknownFields))
+    return {
+      name,
+      column,
+      codec,
+      nullable: OptionalKind in property || codec.nullable === true,
+      owner: name === owner,
+      readOnly: readOnly.includes(name),
+      default: Object.hasOwn(defaults, name) ? defaults[name] : undefined
+    }
+  })
+}
+
+/** Without schema, the fields that the other options name can hold anything, and so can all others. */
+function schemaOf (table: string, { schema, fields, owner, readOnly, defaults }: Collection): TObject {
+  if (schema === 'any') {
+    const names = [...Object.values(fields), ...owner === undefined ? [] : [owner], ...readOnly, ...Object.keys(defaults)]
+    return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
+  }
+  if (typeof schema === 'object' && schema !== null && typeof schema.properties === 'object') return schema
+  throw new OptionError(`collections.${table}.schema`, 'is missing: pass Type.Object({ … }), or \'any\' to store values as they come')
+}
+
+/** Field → column, for those that differ. */
+function columnsOf (table: string, fields: Readonly<Record<string, string>>, known: (option: string, name: string) => void): Map<string, string> {
+  const columns = new Map<string, string>()
+  for (const [column, field] of Object.entries(fields)) {
+    known('fields', field)
+    const other = columns.get(field)
+    if (other !== undefined) throw new OptionError(`collections.${table}.fields`, `maps both ${JSON.stringify(other)} and ${JSON.stringify(column)} to ${JSON.stringify(field)}: keep one`)
+    columns.set(field, column)
+  }
+  return columns
+}
+
+function checkName (table: string, option: string, name: string): void {
+  if (isForbiddenColumn(name)) throw new OptionError(`collections.${table}.${option}`, `has the name ${JSON.stringify(name)}: use ${NAME_RULE}`)
+}
+
+function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields): Place {
+  const place: Place = {
+    depth,
+    unknownFields,
+    fail: problem => { throw new OptionError(option, `is wrong at ${path}: it ${problem}`) },
+    here: schema => codecOf(schema, place),
+    inside: (schema: TSchema, step: string) => {
+      if (depth > DEEPEST) place.fail(`is nested deeper than ${DEEPEST} levels, which PowerSync does not sync: flatten it`)
+      return codecOf(schema, placeOf(option, step === '' ? path : step === '[]' ? `${path}[]` : joinPath(path, step), depth + 1, unknownFields))
+    }
+  }
+  return place
+}
+
+/**
+ * Writes the two decoders as JavaScript: straight-line code that reads each column once and builds the row as one
+ * literal, as TypeBox's TypeCompiler and Ajv do it.
+ *
+ * Generating code is safe here: it is done when the server starts, from the app's own schema and never from anything
+ * that a client sent. Names enter it through JSON.stringify only, functions as parameters, and codecs' inline
+ * conditions hold nothing but numbers.
+ */
+function generate (fields: Field[], { unknownFields, readOnlyFields, schema }: Collection): Pick<CompiledCollection, 'put' | 'patch'> {
+  const policy = schema === 'any' ? 'store' : unknownFields
+  const rejectReadOnly = readOnlyFields === 'reject'
+  const source = [
+    '"use strict"',
+    ...fields.map((_, index) => `const decode${index} = fields[${index}].codec.decode`),
+    ...fields.map((_, index) => `const default${index} = fields[${index}].default`),
+    ...putSource(fields, rejectReadOnly),
+    ...patchSource(fields, rejectReadOnly),
+    'return { put, patch }'
+  ].join('\n')
+
+  const invalid = (index: number, value: unknown) => {
+    const { codec, column } = fields[index]!
+    return explain(codec, value, joinPath('', column))
+  }
+  const required = (index: number, value: unknown) => {
+    const { codec, column } = fields[index]!
+    return missing(codec, value, joinPath('', column))
+  }
+  const readOnly = (index: number) =>
+    new DecodeFault('INVALID_DATA', joinPath('', fields[index]!.column), 'no value', 'one', 'is read-only')
+
+  // eslint-disable-next-line no-new-func -- see above
+  return new Function('fields', 'own', 'rest', 'invalid', 'required', 'readOnly', source)(
+    fields, own, restOf(fields, policy), invalid, required, readOnly)
+}
+
+function putSource (fields: Field[], rejectReadOnly: boolean): string[] {
+  const written = fields.map((field, index) => ({ field, index })).filter(({ field }) => !field.readOnly)
+  return [
+    'function put (data) {',
+    'let known = 0',
+    ...fields.flatMap((field, index) => {
+      const lines = [`const value${index} = ${read(field)}`, `if (value${index} !== undefined) known++`]
+      if (field.readOnly) return rejectReadOnly ? [...lines, `if (value${index} != null) return readOnly(${index})`] : lines
+      lines.push(`let field${index} = null`, `if (value${index} != null) {`, ...convert(field, index), '}')
+      const isRequired = !field.nullable && !field.owner
+      if (field.default) lines.push(`if (field${index} === null) field${index} = default${index}() ?? null`)
+      if (isRequired) lines.push(`if (field${index} === null) return required(${index}, value${index})`)
+      return lines
+    }),
+    `const row = { ${written.map(({ field, index }) => `${JSON.stringify(field.name)}: field${index}`).join(', ')} }`,
+    ...returnRow,
+    '}'
+  ]
+}
+
+function patchSource (fields: Field[], rejectReadOnly: boolean): string[] {
+  return [
+    'function patch (data) {',
+    'let known = 0',
+    'const row = {}',
+    ...fields.flatMap((field, index) => [
+      `const value${index} = ${read(field)}`,
+      `if (value${index} !== undefined) {`,
+      'known++',
+      ...field.readOnly ? (rejectReadOnly ? [`return readOnly(${index})`] : []) : change(field, index),
+      '}'
+    ]),
+    ...returnRow,
+    '}'
+  ]
+}
+
+function change (field: Field, index: number): string[] {
+  const name = JSON.stringify(field.name)
+  return [
+    `let field${index} = null`,
+    `if (value${index} !== null) {`,
+    ...convert(field, index),
+    field.nullable ? '}' : `} else return required(${index}, null)`,
+    `row[${name}] = field${index}`
+  ]
+}
+
+/** The names that every object inherits have to be looked up with care. */
+function read ({ column }: Field): string {
+  const name = JSON.stringify(column)
+  return column in Object.prototype ? `own(data, ${name})` : `data[${name}]`
+}
+
+function own (data: Row, name: string): unknown {
+  return Object.hasOwn(data, name) ? data[name] : undefined
+}
+
+function convert ({ codec }: Field, index: number): string[] {
+  const call = [`field${index} = decode${index}(value${index})`, `if (field${index} === undefined) return invalid(${index}, value${index})`]
+  const inline = codec.inline?.(`value${index}`)
+  return inline ? [`if (${inline.when}) field${index} = ${inline.value}`, 'else {', ...call, '}'] : call
+}
+
+/** Counting the columns is quicker than looking each of them up, and finds whether there are others than the known ones. */
+const returnRow = [
+  'let columns = 0',
+  'for (const column in data) columns++',
+  'return columns === known ? row : rest(data, row)'
+]
+
+/** What to do with the columns that are not in the schema. */
+function restOf (fields: Field[], policy: UnknownFields) {
+  const columns = new Set(fields.map(field => field.column))
+  const names = new Set(fields.map(field => field.name))
+  const any = anyCodec(0)
+
+  return (data: Row, row: Row): Row | DecodeFault => {
+    for (const column of Object.keys(data)) {
+      const value = data[column]
+      if (columns.has(column) || (value === undefined && !isForbiddenColumn(column))) continue
+      const path = joinPath('', column)
+      if (isForbiddenColumn(column)) return forbiddenName(path)
+      // A field whose column has another name is not to be had by its own.
+      if (policy === 'reject' || names.has(column)) return unknownName(path, knownNames([...columns]))
+      if (policy === 'drop') continue
+      if (any.decode(value) === undefined) return explain(any, value, path)
+      row[column] = value
+    }
+    return row
+  }
+}

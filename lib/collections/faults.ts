@@ -1,0 +1,29 @@
+/** `SCHEMA_MISMATCH`: the data have a column that the collection does not know. Else `INVALID_DATA`. */
+export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH'
+
+/**
+ * Why an uploaded value cannot be stored. Returned, not thrown, since bad data are nothing unexpected.
+ * It names types and places, never a value.
+ */
+export class DecodeFault {
+  constructor (
+    readonly code: DecodeFaultCode,
+    /** Column, and the way into its JSON: `address.lines[2]`. */
+    readonly path: string,
+    /** What would be accepted, in words. */
+    readonly expected: string,
+    /** The type of what came, in words. */
+    readonly found: string,
+    readonly problem: string = 'cannot be stored'
+  ) {}
+
+  get message (): string {
+    return `${this.path} ${this.problem}: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/** A way into the data. Names of unknown columns come from the client: they are cut and quoted where they look odd. */
+export function joinPath (path: string, key: string): string {
+  const name = /^[\w$-]{1,64}$/.test(key) ? key : JSON.stringify(key.length > 64 ? `${key.slice(0, 64)}…` : key)
+  return path === '' ? name : `${path}.${name}`
+}

@@ -1,0 +1,119 @@
+import { Kind, TypeRegistry, type SchemaOptions, type Static, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { Binary, Decimal128, Double, ObjectId, UUID, type mongodb } from '../bson.js'
+
+export interface RangeOptions<Bound = number> extends SchemaOptions {
+  minimum?: Bound
+  maximum?: Bound
+  exclusiveMinimum?: Bound
+  exclusiveMaximum?: Bound
+  multipleOf?: Bound
+}
+
+export interface DateOptions extends SchemaOptions {
+  /** Milliseconds since 1970, both included: the same names as in TypeBox's own `Type.Date`. */
+  minimumTimestamp?: number
+  maximumTimestamp?: number
+}
+
+export interface BinaryOptions extends SchemaOptions {
+  /** BSON binary subtype, 0 (generic) by default. Subtype 4 is `UUID()`. */
+  subType?: number
+  minByteLength?: number
+  maxByteLength?: number
+}
+
+export interface TBsonDate extends TSchema, DateOptions { [Kind]: 'BsonDate', static: Date }
+export interface TBsonBoolean extends TSchema { [Kind]: 'BsonBoolean', static: boolean }
+export interface TBsonObjectId extends TSchema { [Kind]: 'BsonObjectId', static: mongodb.ObjectId }
+export interface TBsonUUID extends TSchema { [Kind]: 'BsonUUID', static: mongodb.UUID }
+export interface TBsonInt32 extends TSchema, RangeOptions { [Kind]: 'BsonInt32', static: number }
+export interface TBsonLong extends TSchema, RangeOptions<number | bigint> { [Kind]: 'BsonLong', static: bigint }
+export interface TBsonDouble extends TSchema, RangeOptions { [Kind]: 'BsonDouble', static: mongodb.Double }
+export interface TBsonDecimal128 extends TSchema { [Kind]: 'BsonDecimal128', static: mongodb.Decimal128 }
+export interface TBsonBinary extends TSchema, BinaryOptions { [Kind]: 'BsonBinary', static: mongodb.Binary }
+export interface TBsonJson<Content extends TSchema = TSchema> extends TSchema {
+  [Kind]: 'BsonJson'
+  static: Static<Content, this['params']>
+  content: Content
+}
+
+/** The field types of MongoDB, for schemas; they mix with TypeBox's own. `bson.Date()` and its like are TypeBox types. */
+export const bson = {
+  /** A date; the client holds ISO 8601 text. Text without zone is UTC. In hooks a `Date`. */
+  Date (options: DateOptions = {}): TBsonDate {
+    return { ...options, [Kind]: 'BsonDate' } as TBsonDate
+  },
+
+  /** A boolean; the client holds 1 or 0. */
+  Boolean (options: SchemaOptions = {}): TBsonBoolean {
+    return { ...options, [Kind]: 'BsonBoolean' } as TBsonBoolean
+  },
+
+  /** An ObjectId; the client holds 24 lower-case hexadecimal digits. */
+  ObjectId (options: SchemaOptions = {}): TBsonObjectId {
+    return { ...options, [Kind]: 'BsonObjectId' } as TBsonObjectId
+  },
+
+  /** A UUID (binary subtype 4); the client holds its lower-case text with hyphens. */
+  UUID (options: SchemaOptions = {}): TBsonUUID {
+    return { ...options, [Kind]: 'BsonUUID' } as TBsonUUID
+  },
+
+  /** A whole number of 32 bits; in hooks a `number`, which the driver stores as int as long as it is whole. */
+  Int32 (options: RangeOptions = {}): TBsonInt32 {
+    return { ...options, [Kind]: 'BsonInt32' } as TBsonInt32
+  },
+
+  /**
+   * A whole number of 64 bits. In hooks a `bigint`: exact, comparable with `number`, and always stored as long, however
+   * small it is; a `number` would become int or double by its size. JavaScript clients lose what is beyond 2⁵³ before
+   * anybody can see it: such values need a text column.
+   */
+  Long (options: RangeOptions<number | bigint> = {}): TBsonLong {
+    return { ...options, [Kind]: 'BsonLong' } as TBsonLong
+  },
+
+  /**
+   * A double, also when it is whole. In hooks the driver's `Double` (its number is `.value`): as a plain number, 5.0
+   * would be stored as int. For "any number", use `Type.Number()`.
+   */
+  Double (options: RangeOptions = {}): TBsonDouble {
+    return { ...options, [Kind]: 'BsonDouble' } as TBsonDouble
+  },
+
+  /** A decimal number of up to 34 digits; the client holds its text, such as `1.50` or `1E+3`. */
+  Decimal128 (options: SchemaOptions = {}): TBsonDecimal128 {
+    return { ...options, [Kind]: 'BsonDecimal128' } as TBsonDecimal128
+  },
+
+  /** Bytes; the client holds base64 text. PowerSync drops blobs: select the field as `base64(field)` in the stream. */
+  Binary (options: BinaryOptions = {}): TBsonBinary {
+    return { ...options, [Kind]: 'BsonBinary' } as TBsonBinary
+  },
+
+  /**
+   * A nested document or array; the client holds JSON text. The content's own types apply at every depth.
+   * `Type.Object` and `Type.Array` as a column mean the same.
+   */
+  Json<Content extends TSchema> (content: Content, options: SchemaOptions = {}): TBsonJson<Content> {
+    return { ...options, [Kind]: 'BsonJson', content } as unknown as TBsonJson<Content>
+  }
+}
+
+type Check = (schema: TSchema, value: unknown) => boolean
+
+/** What TypeBox's own `Value` and `TypeCompiler` functions take for a value of these types: the type in hooks. */
+const checks: Record<string, Check> = {
+  BsonDate: (_, value) => value instanceof Date && !Number.isNaN(value.getTime()),
+  BsonBoolean: (_, value) => typeof value === 'boolean',
+  BsonObjectId: (_, value) => value instanceof ObjectId,
+  BsonUUID: (_, value) => value instanceof UUID,
+  BsonInt32: (_, value) => typeof value === 'number' && (value | 0) === value,
+  BsonLong: (_, value) => typeof value === 'bigint' && BigInt.asIntN(64, value) === value,
+  BsonDouble: (_, value) => value instanceof Double,
+  BsonDecimal128: (_, value) => value instanceof Decimal128,
+  BsonBinary: (_, value) => value instanceof Binary,
+  BsonJson: (schema, value) => Value.Check((schema as TBsonJson).content, value)
+}
+for (const [kind, check] of Object.entries(checks)) TypeRegistry.Set(kind, check)

@@ -1,0 +1,36 @@
+import { FormatRegistry } from '@sinclair/typebox'
+import { parseDate } from './dates.js'
+
+type Format = (text: string) => boolean
+
+/**
+ * The string formats that work without any set-up. TypeBox's own registry is global and belongs to the host: nothing
+ * is registered there, and a format that the host has registered there comes first.
+ *
+ * @returns undefined when nobody knows the format.
+ */
+export function stringFormat (name: string): Format | undefined {
+  return FormatRegistry.Get(name) ?? formats.get(name)
+}
+
+export const formatNames = (): string[] => [...formats.keys()]
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i // RFC 9562: either case
+const DATE = /^\d{4}-\d\d-\d\d$/
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/ // RFC 3339
+const FRACTION = /\.\d+/
+// HTML's definition of a valid e-mail address, whose parts cannot backtrack into each other.
+const EMAIL = /^[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?(?:\.[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?)*$/i
+const URI = /^[a-z][a-z\d+.-]*:(?:[\w.~:/?#[\]@!$&'()*+,;=-]|%[\da-f]{2})+$/i // RFC 3986: scheme, then what a URI may hold
+
+const formats = new Map<string, Format>([
+  ['uuid', text => UUID.test(text)],
+  ['email', text => text.length <= 254 && EMAIL.test(text)],
+  ['date', text => DATE.test(text) && isDate(text)],
+  ['date-time', text => DATE_TIME.test(text) && isDate(text.replace(FRACTION, ''))],
+  ['uri', text => URI.test(text)]
+])
+
+function isDate (text: string): boolean {
+  return !Number.isNaN(parseDate(text))
+}

@@ -1,0 +1,89 @@
+import type { KeyInputs, KeyNames } from './keys/load.js'
+import type { KeyOptions, PowerSyncMongoOptions } from '../types/index.js'
+import { OptionError } from './errors.js'
+
+/** The environment variables that stand in for options. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export interface Settings {
+  powersyncUrl: string
+  expiresIn: number
+  bodyLimit: number
+  maxOperations: number
+  deadline: number
+}
+
+const known = new Set([
+  'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'routes',
+  'authorize', 'transform', 'updateBatch', 'onResult'
+])
+
+const hooks = ['authorize', 'transform', 'updateBatch', 'onResult'] as const
+
+/**
+ * Checks the options that are plain values and fills in defaults.
+ * @throws {OptionError} for the first mistake: which option, what was found, what to do
+ */
+export function readOptions (options: PowerSyncMongoOptions, environment: Environment): Settings {
+  const production = environment['NODE_ENV'] === 'production'
+  for (const option of Object.keys(options)) {
+    if (!known.has(option)) throw new OptionError(option, `is unknown: expected one of ${[...known].join(', ')}`)
+  }
+  const { authenticate, collections, upload, token } = options
+  if (typeof authenticate !== 'function') {
+    throw new OptionError('authenticate', 'is missing: pass (request) => ({ id }) for whoever may have a token and null for everybody else; developmentAuth() to try things out')
+  }
+  if (upload?.authenticate !== undefined) checkFunction('upload.authenticate', upload.authenticate)
+  if (production && (authenticate.development || upload?.authenticate?.development)) {
+    throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
+  }
+  if (typeof collections !== 'object' || collections === null || Object.keys(collections).length === 0) {
+    throw new OptionError('collections', 'is missing or empty: pass { table: collection({ schema }) } for each table that clients may write')
+  }
+  for (const hook of hooks) if (options[hook] !== undefined) checkFunction(hook, options[hook])
+  if (token?.claims !== undefined) checkFunction('token.claims', token.claims)
+  if (options.name !== undefined && !/^\w+$/.test(options.name)) {
+    throw new OptionError('name', 'has other characters than letters, digits and _: it becomes a property, fastify.powersync.<name>')
+  }
+  return {
+    powersyncUrl: readUrl(options.powersyncUrl, environment),
+    expiresIn: readInteger('token.expiresIn', token?.expiresIn, { byDefault: 300, minimum: 60, maximum: 86_400, unit: 'seconds' }),
+    bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 1024 ** 3, unit: 'bytes' }),
+    maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
+    deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' })
+  }
+}
+
+/** The configured keys, and what to call them in errors. */
+export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
+  if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
+  return [
+    // A variable that is set to nothing counts as not set.
+    { signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined, publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined },
+    { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY' }
+  ]
+}
+
+function checkFunction (option: string, value: unknown): void {
+  if (typeof value !== 'function') throw new OptionError(option, `is ${typeof value}: expected a function`)
+}
+
+function readUrl (option: string | undefined, environment: Environment): string {
+  const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
+  const url = option ?? environment['POWERSYNC_URL']
+  if (!url) throw new OptionError('powersyncUrl', 'is missing: pass it or set POWERSYNC_URL to the URL of your PowerSync instance, as in https://<id>.powersync.journeyapps.com')
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new OptionError('powersyncUrl', `(from ${source}) is not a URL: expected one that starts with https://`)
+  }
+  return url.replace(/\/+$/, '')
+}
+
+interface Range { byDefault: number, minimum: number, maximum: number, unit: string }
+
+function readInteger (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range): number {
+  if (value === undefined) return byDefault
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw new OptionError(option, `is ${typeof value === 'number' ? value : typeof value}: expected an integer from ${minimum} to ${maximum} ${unit}`)
+  }
+  return value
+}

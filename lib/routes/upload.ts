@@ -1,0 +1,80 @@
+import type { FastifyError, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { Authenticate, TransactionResult, User } from '../../types/index.js'
+import { identify } from '../auth/authenticators.js'
+import type { Tokens } from '../auth/tokens.js'
+import { BodyError, TooLargeError } from '../errors.js'
+import type { Uploader } from '../upload/upload.js'
+import { readUpload, type Container } from '../wire/read.js'
+import { ErrorAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
+import type { RouteSchema } from './schema.js'
+
+export interface UploadRouteDependencies {
+  authenticate: Authenticate
+  tokens: Tokens
+  upload: Uploader
+  /** Bytes. */
+  bodyLimit: number
+  maxOperations: number
+}
+
+const schema: RouteSchema = {
+  summary: 'Apply queued writes of a client',
+  tags: ['powersync'],
+  body: UploadBody,
+  response: { 200: UploadAnswer, 503: UploadAnswer, '4xx': ErrorAnswer, '5xx': ErrorAnswer }
+}
+
+/** `POST /upload`: applies what a client's upload queue holds. */
+export function uploadRoute ({ authenticate, tokens, upload, bodyLimit, maxOperations }: UploadRouteDependencies): RouteOptions {
+  const callers = new WeakMap<FastifyRequest, User>()
+  return {
+    method: 'POST',
+    url: '/upload',
+    bodyLimit,
+    schema,
+    // The body is checked by readUpload: Fastify's own validator converts values, which corrupts data.
+    validatorCompiler: () => () => true,
+    errorHandler (error, request) {
+      if ((error as FastifyError).code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+        throw new TooLargeError(`The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`)
+      }
+      if (error instanceof BodyError) request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
+      throw error
+    },
+    // Before the body is read: who is nobody gets nothing parsed.
+    async preParsing (request) {
+      callers.set(request, await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify }))
+    },
+    async handler (request, reply) {
+      const user = callers.get(request) as User
+      // Node joins a repeated header of this kind into one text.
+      const header = request.headers['x-client-id'] as string | undefined
+      const { container, transactions } = readUpload(request.body, header)
+      const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
+      if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
+      const onFatalError = container === 'transactions' ? 'stop' : 'skip'
+      const results = await upload(transactions, { user, request, log: request.log }, { onFatalError })
+      const status = statusOf(results, container)
+      if (status === 503) reply.header('retry-after', '5')
+      return reply.code(status).send({ results })
+    }
+  }
+}
+
+/** Clients that send `batch` or `operations` look at the status alone: 2xx must mean that nothing is left to send. */
+function statusOf (results: TransactionResult[], container: Container): 200 | 503 {
+  return container !== 'transactions' && results.some(({ status }) => status === 'retryable_error') ? 503 : 200
+}
+
+/** Parses the bodies of uploads, so that neither a host's own parser nor Fastify's error texts, which quote the body, come in between. */
+export function addBodyParser (scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(new BodyError(`The body: expected ${UploadBody.description}, found nothing`))
+    try {
+      done(null, JSON.parse(body as string))
+    } catch {
+      done(new BodyError(`The body: expected ${UploadBody.description}, found something that is not JSON`))
+    }
+  })
+}

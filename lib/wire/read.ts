@@ -1,0 +1,113 @@
+import type { TSchema } from '@sinclair/typebox'
+import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
+import type { CrudOperation, CrudTransaction } from '../../types/index.js'
+import { BodyError } from '../errors.js'
+import { typeWords } from '../type-words.js'
+import { UploadBody, type UploadedOperation } from './schemas.js'
+
+/** The containers that an upload comes in; the answer's status depends on it. */
+export type Container = 'batch' | 'operations' | 'transactions'
+
+export interface Upload {
+  container: Container
+  transactions: CrudTransaction[]
+}
+
+/** The names under which clients send one and the same thing; the first that is there counts. */
+const aliases = {
+  table: ['table', 'type'],
+  data: ['data', 'opData', 'op_data'],
+  previous: ['old', 'previousValues', 'previous_values'],
+  opId: ['op_id', 'clientId'],
+  transactionId: ['tx_id', 'transactionId', 'transaction_id']
+} as const
+
+const body = TypeCompiler.Compile(UploadBody)
+
+/**
+ * Turns any accepted shape of an upload into client transactions, in the client's order.
+ *
+ * `batch` and `operations` are one list: neighbours with the same transaction id make one transaction, and so do
+ * neighbours without any, since a connector that leaves the id out sends `getNextCrudTransaction()`.
+ *
+ * @param value the parsed body
+ * @param header the `x-client-id` header, used when the body has no `client_id`
+ * @throws {BodyError} naming the place, what was found and what was expected
+ */
+export function readUpload (value: unknown, header: string | undefined): Upload {
+  if (!body.Check(value)) throw new BodyError(describe(body.Errors(value).First()))
+  const clientId = value.client_id || header || undefined
+  if (value.transactions) {
+    return {
+      container: 'transactions',
+      transactions: value.transactions.map(({ crud, transaction_id: id }, position) => ({
+        id: text(id ?? (crud[0] && first(crud[0], aliases.transactionId))),
+        clientId,
+        operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud[${index}]`))
+      }))
+    }
+  }
+  const container = value.batch ? 'batch' : 'operations'
+  const operations = value[container]
+  if (!operations) throw new BodyError(`The body: expected ${UploadBody.description}, found none of them`)
+  return { container, transactions: groupByTransaction(operations, container, clientId) }
+}
+
+function groupByTransaction (operations: UploadedOperation[], container: Container, clientId: string | undefined): CrudTransaction[] {
+  const transactions: CrudTransaction[] = []
+  let current: CrudTransaction | undefined
+  for (let position = 0; position < operations.length; position++) {
+    const uploaded = operations[position] as UploadedOperation
+    const id = text(first(uploaded, aliases.transactionId))
+    if (!current || current.id !== id) {
+      current = { id, clientId, operations: [] }
+      transactions.push(current)
+    }
+    current.operations.push(readOperation(uploaded, current.operations.length, `${container}[${position}]`))
+  }
+  return transactions
+}
+
+function readOperation (uploaded: UploadedOperation, index: number, place: string): CrudOperation {
+  const table = first(uploaded, aliases.table)
+  if (table === undefined) throw new BodyError(`${place}: expected the table's name in "table" or "type", found neither`)
+  const operation = {
+    op: uploaded.op,
+    table,
+    id: uploaded.id,
+    data: uploaded.op === 'DELETE' ? undefined : first(uploaded, aliases.data) ?? {},
+    previous: first(uploaded, aliases.previous),
+    metadata: uploaded.metadata ?? undefined,
+    opId: text(first(uploaded, aliases.opId)),
+    index
+  }
+  return operation as CrudOperation
+}
+
+/** The first of several fields that is neither absent nor null. */
+function first<Field extends keyof UploadedOperation> (operation: UploadedOperation, fields: readonly Field[]) {
+  for (const field of fields) {
+    const value = operation[field]
+    if (value !== undefined && value !== null) return value as NonNullable<UploadedOperation[Field]>
+  }
+}
+
+const text = (value: number | string | undefined) => value === undefined ? undefined : String(value)
+
+/** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
+function describe (error: ValueError | undefined): string {
+  const { path, schema, value } = innermost(error as ValueError)
+  const place = path.slice(1).replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.') || 'The body'
+  return `${place}: expected ${expectation(schema)}, found ${typeWords(value)}`
+}
+
+/** A value that may be null and is wrong further in: the error there, not that the whole is neither. */
+function innermost (error: ValueError): ValueError {
+  const inner = error.errors[0]?.First()
+  return inner && inner.path !== error.path ? innermost(inner) : error
+}
+
+/** A union with null is described by its other part. */
+function expectation (schema: TSchema): string {
+  return schema.description ?? schema['anyOf'][0].description
+}

@@ -1,0 +1,75 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+/**
+ * What clients send to `/upload`: the shapes of PowerSync's demos, SDKs and reference write API.
+ * Null means absent (the Dart SDK sends nulls). Fields that are not listed are tolerated and ignored.
+ */
+const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]))
+
+const Columns = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { description: 'an object of columns' }))
+const Text = Type.String({ description: 'text' })
+const Sequence = Type.Union([Type.Integer(), Type.String()], { description: 'an integer or text' })
+
+export const UploadedOperation = Type.Object({
+  op: Type.Union([Type.Literal('PUT'), Type.Literal('PATCH'), Type.Literal('DELETE')], { description: '"PUT", "PATCH" or "DELETE"' }),
+  id: Type.String({ minLength: 1, description: 'the row\'s id as text that is not empty' }),
+  table: optional(Text),
+  type: optional(Text),
+  data: optional(Columns),
+  opData: optional(Columns),
+  op_data: optional(Columns),
+  old: optional(Columns),
+  previousValues: optional(Columns),
+  previous_values: optional(Columns),
+  metadata: optional(Text),
+  op_id: optional(Sequence),
+  clientId: optional(Sequence),
+  tx_id: optional(Sequence),
+  transactionId: optional(Sequence),
+  transaction_id: optional(Sequence)
+}, { description: 'an operation' })
+
+const UploadedTransaction = Type.Object({
+  transaction_id: optional(Sequence),
+  crud: Type.Array(UploadedOperation, { description: 'an array of operations' })
+}, { description: 'a transaction' })
+
+export const UploadBody = Type.Object({
+  client_id: optional(Type.String({ description: 'the client database\'s id as text' })),
+  batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
+  operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
+  transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: 'an array of 1 to 50 transactions' }))
+}, { description: 'an object with one of "batch", "operations" and "transactions"' })
+
+export type UploadedOperation = Static<typeof UploadedOperation>
+export type UploadBody = Static<typeof UploadBody>
+
+const FailedOperation = Type.Object({
+  error_code: Type.String({ description: 'INVALID_DATA, SCHEMA_MISMATCH, UNAUTHORIZED, DUPLICATE_KEY, DOCUMENT_VALIDATION_FAILURE, or the app\'s own' }),
+  message: Type.String(),
+  details: Type.Optional(Type.Unknown()),
+  operation_index: Type.Optional(Type.Integer({ minimum: 0, description: 'position in the client transaction, from 0' }))
+})
+
+/** One object rather than a union, so that the serialiser needs no test per result. */
+const TransactionResult = Type.Object({
+  status: Type.Union([
+    Type.Literal('success'), Type.Literal('fatal_error'), Type.Literal('retryable_error'), Type.Literal('not_attempted')
+  ]),
+  requires_client_handling: Type.Optional(Type.Boolean({ description: 'fatal_error' })),
+  failed_operation: Type.Optional(FailedOperation),
+  message: Type.Optional(Type.String({ description: 'retryable_error' })),
+  retry_after_ms: Type.Optional(Type.Integer({ description: 'retryable_error: milliseconds' }))
+})
+
+export const UploadAnswer = Type.Object({
+  results: Type.Array(TransactionResult, { description: 'one per client transaction, in order' })
+})
+
+/** Fastify's own form of an error. */
+export const ErrorAnswer = Type.Object({
+  statusCode: Type.Integer(),
+  code: Type.Optional(Type.String()),
+  error: Type.String(),
+  message: Type.String()
+})

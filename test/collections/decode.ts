@@ -1,0 +1,31 @@
+import { Type, type TSchema } from '@sinclair/typebox'
+import { BSON } from '../../lib/bson.js'
+import { collection } from '../../lib/collections/collection.js'
+import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
+
+type Decode = (value: unknown) => unknown
+
+/** A decoder of single values: the column `value`, in a PUT, of a table that has no other. */
+export function decoderOf (type: TSchema): Decode {
+  return decodersOf(type).PUT!
+}
+
+/** The same wherever a value of the type can stand. */
+export function decodersOf (type: TSchema): Record<string, Decode> {
+  const { put, patch } = compileCollection('rows', collection({ schema: Type.Object({ value: type }) }))
+  const nested = compileCollection('rows', collection({ schema: Type.Object({ value: Type.Array(Type.Object({ in: type })) }) }))
+  const unwrap = (row: Record<string, unknown> | DecodeFault) => row instanceof DecodeFault ? row : row['value']
+  return {
+    PUT: value => unwrap(put({ value })),
+    PATCH: value => unwrap(patch({ value })),
+    JSON: value => {
+      const items = unwrap(nested.put({ value: [{ in: value }] }))
+      return items instanceof DecodeFault ? items : (items as [{ in: unknown }])[0].in
+    }
+  }
+}
+
+/** The bytes that MongoDB gets for a value: type and value at once. */
+export function bytes (value: unknown): string {
+  return Buffer.from(BSON.serialize({ value })).toString('hex')
+}

@@ -1,0 +1,219 @@
+import Fastify from 'fastify'
+import fastifyJwt from '@fastify/jwt'
+import fastifyMongodb from '@fastify/mongodb'
+import fastifySwagger from '@fastify/swagger'
+import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
+import powersyncMongo, { collection, developmentAuth, firstOf, type PowerSyncMongoOptions } from '../index.js'
+import { startWireServer } from './support/wire-server.js'
+import { testDatabase } from './support/database.js'
+import { keys, testServer, upload } from './support/server.js'
+
+const database = await testDatabase(t)
+const lists = collection({ schema: Type.Object({ name: Type.String() }) })
+const good: PowerSyncMongoOptions = {
+  powersyncUrl: 'https://test.powersync.example',
+  keys: { signing: keys.privateKey },
+  mongo: { url: database.uri },
+  authenticate: developmentAuth(),
+  collections: { lists }
+}
+
+async function start (t: Test, options: object) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(powersyncMongo, { ...good, ...options } as PowerSyncMongoOptions)
+  return app
+}
+
+/** Sets environment variables for one test. */
+function environment (t: Test, variables: Record<string, string | undefined>) {
+  for (const [name, value] of Object.entries(variables)) {
+    const before = process.env[name]
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+    t.teardown(() => { if (before === undefined) delete process.env[name]; else process.env[name] = before })
+  }
+}
+
+t.test('a mistake in the options stops the start with the option\'s name and what to do', async t => {
+  environment(t, { POWERSYNC_URL: undefined, POWERSYNC_PRIVATE_KEY: undefined, MONGO_URI: undefined })
+  const cases: [object, RegExp][] = [
+    [{ colections: {} }, /option colections is unknown: expected one of prefix, name,/],
+    [{ authenticate: undefined }, /option authenticate is missing: pass \(request\) =>/],
+    [{ authenticate: 'jwt' }, /option authenticate is missing/],
+    [{ collections: undefined }, /option collections is missing or empty/],
+    [{ collections: {} }, /option collections is missing or empty/],
+    [{ collections: { 'system.users': lists } }, /option collections\.system\.users writes to "system\.users", which is reserved/],
+    [{ collections: { _powersync_checkpoints: lists } }, /reserved/],
+    [{ collections: { powersync_dead_letters: lists } }, /reserved/],
+    [{ collections: { a$b: lists } }, /reserved/],
+    [{ authorize: true }, /option authorize is boolean: expected a function/],
+    [{ updateBatch: {} }, /option updateBatch is object: expected a function/],
+    [{ upload: { authenticate: 'x' } }, /option upload\.authenticate is string: expected a function/],
+    [{ token: { claims: {} } }, /option token\.claims is object: expected a function/],
+    [{ token: { expiresIn: 59 } }, /option token\.expiresIn is 59: expected an integer from 60 to 86400 seconds/],
+    [{ token: { expiresIn: 86_401 } }, /option token\.expiresIn is 86401/],
+    [{ token: { expiresIn: '5m' } }, /option token\.expiresIn is string/],
+    [{ upload: { bodyLimit: 0 } }, /option upload\.bodyLimit is 0: expected an integer from 1024/],
+    [{ upload: { maxOperations: 0.5 } }, /option upload\.maxOperations is 0\.5/],
+    [{ powersyncUrl: undefined }, /option powersyncUrl is missing: pass it or set POWERSYNC_URL/],
+    [{ powersyncUrl: 'powersync.example' }, /option powersyncUrl \(from powersyncUrl\) is not a URL/],
+    [{ powersyncUrl: 'ftp://powersync.example' }, /is not a URL: expected one that starts with https/],
+    [{ name: 'my app' }, /option name has other characters/],
+    [{ keys: undefined }, /POWERSYNC_PRIVATE_KEY/],
+    [{ keys: {} }, /keys\.signing/],
+    [{ mongo: undefined }, /option mongo is missing: pass mongo\.url, set MONGO_URI/],
+    [{ mongo: { name: 'other' } }, /option mongo names the connection other, which no/],
+    [{ mongo: { url: 'localhost' } }, /option mongo\.url cannot be read/],
+    [{ mongo: { url: 'mongodb://user:p@ss@w@rd:secret@host/db' } }, /option mongo\.url cannot be read/]
+  ]
+  for (const [options, message] of cases) {
+    await t.rejects(start(t, options), { message, code: /^FST_PSM_/ })
+  }
+})
+
+t.test('what is not given comes from the environment; nothing counts as not set', async t => {
+  environment(t, {
+    POWERSYNC_URL: 'https://env.powersync.example/',
+    POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64,
+    POWERSYNC_PUBLIC_KEY: '',
+    MONGO_URI: database.uri
+  })
+  const app = await start(t, { powersyncUrl: undefined, keys: undefined, mongo: undefined })
+  t.match((await app.inject('/token?user_id=a')).json(), { powersync_url: 'https://env.powersync.example' })
+  t.same((await app.inject('/jwks')).json(), { keys: [keys.publicKey] })
+})
+
+t.test('developmentAuth refuses to start in production, wherever it is', async t => {
+  environment(t, { NODE_ENV: 'production' })
+  const known = () => ({ id: 'user1' })
+  for (const options of [{}, { authenticate: firstOf(known, developmentAuth()) }, { authenticate: known, upload: { authenticate: developmentAuth() } }]) {
+    await t.rejects(start(t, options), { code: 'FST_PSM_OPTION', message: /developmentAuth\(\).*NODE_ENV is production/ })
+  }
+  await t.resolves(start(t, { authenticate: known }))
+})
+
+t.test('a MongoDB that cannot be used stops the start and says what to do, without the credentials', async t => {
+  const standalone = await startWireServer({ topology: 'standalone' })
+  t.teardown(() => standalone.stop())
+  await t.rejects(start(t, { mongo: { url: standalone.uri, database: 'test' } }), { code: 'FST_PSM_MONGO', message: /standalone server.*--replSet/ })
+
+  const refusing = await startWireServer()
+  await refusing.stop()
+  const url = `mongodb://user:secret@127.0.0.1:${refusing.port}/test`
+  await t.rejects(start(t, { mongo: { url, serverSelectionTimeoutMS: 200 } }), { code: 'FST_PSM_MONGO', message: new RegExp(`^fastify-powersync-mongo: MongoDB at 127\\.0\\.0\\.1:${refusing.port} cannot be reached: check`) })
+
+  const client = new fastifyMongodb.mongodb.MongoClient(url, { serverSelectionTimeoutMS: 200 })
+  t.teardown(() => client.close())
+  await t.rejects(start(t, { mongo: { client } }), { code: 'FST_PSM_MONGO', message: /MongoDB cannot be reached/ })
+
+  const unauthorised = await startWireServer({ on: { saslStart: () => ({ ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }) } })
+  t.teardown(() => unauthorised.stop())
+  await t.rejects(start(t, { mongo: { url: `mongodb://user:secret@127.0.0.1:${unauthorised.port}/test` } }), { code: 'FST_PSM_MONGO', message: /refused the credentials/ })
+})
+
+t.test('the host\'s own connection is used, by its name too, and stays open', async t => {
+  for (const name of [undefined, 'main']) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(fastifyMongodb, { url: database.uri, ...name && { name } })
+    await app.register(powersyncMongo, { ...good, mongo: name ? { name } : undefined })
+    t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: `host-${name}`, data: { name: 'n' } }] })).status, 200)
+    const db = name ? app.mongo[name]!.db! : app.mongo.db!
+    t.match(await db.collection<{ _id: string }>('lists').findOne({ _id: `host-${name}` }), { name: 'n' })
+
+    const twice = Fastify()
+    t.teardown(() => twice.close())
+    await twice.register(fastifyMongodb, { url: database.uri, ...name && { name } })
+    await t.rejects(async () => { await twice.register(powersyncMongo, { ...good, mongo: { url: database.uri, ...name && { name } } }) }, { message: /has one already|exists already/ })
+  }
+})
+
+t.test('an existing client is used and stays the host\'s to close', async t => {
+  const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
+  t.teardown(() => client.close())
+  const app = await start(t, { mongo: { client } })
+  t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'client', data: { name: 'n' } }] })).status, 200)
+  await app.close()
+  t.match(await client.db().collection<{ _id: string }>('lists').findOne({ _id: 'client' }), { name: 'n' })
+})
+
+t.test('a connection without a database asks for one', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifyMongodb, { url: database.uri.replace(/\/[^/?]+\?/, '/?') })
+  await t.rejects(async () => { await app.register(powersyncMongo, { ...good, mongo: undefined }) }, { message: /names no database: pass mongo\.database/ })
+})
+
+t.test('two registrations with two prefixes and two databases, beside the host\'s own jwt and JSON parser', async t => {
+  const second = await testDatabase(t)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.decorateRequest('user', '')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, { host: body }))
+  app.post('/host', async request => request.body)
+  await app.register(powersyncMongo, { ...good, prefix: '/one' })
+  const secondOptions: PowerSyncMongoOptions = { ...good, prefix: '/two', powersyncUrl: 'https://two.powersync.example', mongo: { url: second.uri, name: 'two' } }
+  await app.register(powersyncMongo, { ...secondOptions, name: 'two' })
+
+  const batch = [{ op: 'PUT', table: 'lists', id: 'twice', data: { name: 'n' } }]
+  t.equal((await upload(app, { batch }, { url: '/two/upload' })).status, 200)
+  t.equal(await app.mongo.db!.collection<{ _id: string }>('lists').countDocuments({ _id: 'twice' }), 0)
+  t.equal(await app.mongo['two']!.db!.collection<{ _id: string }>('lists').countDocuments({ _id: 'twice' }), 1)
+  t.match((await app.inject('/one/token?user_id=a')).json(), { powersync_url: 'https://test.powersync.example' })
+  t.match((await app.inject('/two/token?user_id=a')).json(), { powersync_url: 'https://two.powersync.example' })
+  t.same(app.powersync['two']!.collections, ['lists'])
+  t.equal((await app.inject('/jwks')).statusCode, 404)
+  t.match((await app.inject({ method: 'POST', url: '/host', headers: { 'content-type': 'application/json' }, payload: '{}' })).json(), { host: '{}' })
+
+  const foreign = await app.powersync['two']!.signToken({ id: 'a' })
+  const closed = await testServer(t, { mongo: good.mongo!, collections: good.collections, authenticate: () => null })
+  t.equal((await upload(closed, { batch }, { headers: { authorization: `Bearer ${foreign.token}` } })).status, 401, 'a token for another audience')
+})
+
+t.test('a first registration may have a name; a second needs one that is not taken', async t => {
+  const app = await start(t, { name: 'first', mongo: { url: database.uri, name: 'first' } })
+  t.same(app.powersync['first']!.collections, ['lists'])
+  await t.rejects(async () => { await app.register(powersyncMongo, { ...good, prefix: '/x', name: 'first' }) }, { message: /option name is taken/ })
+  const unnamed = await start(t, {})
+  await t.rejects(async () => { await unnamed.register(powersyncMongo, { ...good, prefix: '/x' }) }, { message: /option name is missing: this server has fastify-powersync-mongo already/ })
+})
+
+t.test('it works in a host with @fastify/jwt of its own, before or after', async t => {
+  const before = Fastify()
+  t.teardown(() => before.close())
+  await before.register(fastifyJwt, { secret: 'host' })
+  await before.register(powersyncMongo, good)
+  t.equal((await before.inject('/token?user_id=a')).statusCode, 200)
+  const after = await start(t, {})
+  await after.register(fastifyJwt, { secret: 'host' })
+  t.ok(after.jwt.sign({ a: 1 }))
+})
+
+t.test('routes can be left out, and take Fastify\'s route options', async t => {
+  const seen: string[] = []
+  const app = await start(t, {
+    routes: {
+      jwks: false,
+      token: { config: { rateLimit: 1 }, onRequest: async () => { seen.push('onRequest') } },
+      upload: { preParsing: [async () => { seen.push('preParsing') }], preHandler: async () => { seen.push('preHandler') } }
+    }
+  })
+  t.equal((await app.inject('/jwks')).statusCode, 404)
+  t.equal((await app.inject('/token?user_id=a')).statusCode, 200)
+  t.equal((await upload(app, { batch: [] })).status, 200)
+  t.same(seen, ['onRequest', 'preParsing', 'preHandler'])
+})
+
+t.test('the schemas of the routes feed OpenAPI', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'test', version: '1' }, components: { securitySchemes: { session: { type: 'apiKey', name: 'session', in: 'cookie' } } } } })
+  await app.register(powersyncMongo, { ...good, prefix: '/powersync', routes: { token: { schema: { security: [{ session: [] }] } } } })
+  await app.ready()
+  const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, any>> }
+  t.same(Object.keys(paths), ['/powersync/jwks', '/powersync/token', '/powersync/upload'])
+  t.match(paths['/powersync/token']!['get'], { summary: /token/, security: [{ session: [] }], responses: { 200: {}, '4XX': {} } })
+  t.match(paths['/powersync/upload']!['post'].requestBody.content['application/json'].schema.properties.batch, { anyOf: [{ type: 'array' }, { type: 'null' }] })
+})

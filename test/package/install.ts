@@ -1,0 +1,144 @@
+/**
+ * What someone gets who installs the package: packs it as it would be published, installs the tarball into an empty
+ * Fastify app in a temporary directory, and runs it there by `import`, by `require` and with TypeScript.
+ *
+ * Takes its time and needs npm's registry, so .ci/run runs it and `npm test` does not: npx tsx test/package/install.ts
+ */
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { testDatabase } from '../support/database.js'
+
+const checkout = fileURLToPath(new URL('../../', import.meta.url))
+const app = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
+t.teardown(() => rm(app, { recursive: true, force: true }))
+
+const collections = `{
+    lists: collection({ schema: Type.Object({ name: Type.String(), created_at: Type.Optional(bson.Date()) }) })
+  }`
+
+const useServer = `
+async function main () {
+  const app = Fastify()
+  await app.register(powersyncMongo, {
+    prefix: '/powersync',
+    authenticate: developmentAuth(),
+    collections: ${collections}
+  })
+  const url = await app.listen({ port: 0 })
+  const jwks = await fetch(url + '/powersync/jwks')
+  const upload = await fetch(url + '/powersync/upload', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ batch: [{ op: 'PUT', table: 'lists', id: 'a', data: { name: 'Name', created_at: '2024-10-31 10:33:24' } }] })
+  })
+  console.log(JSON.stringify({ jwks: [jwks.status, await jwks.json()], upload: [upload.status, await upload.json()] }))
+  await app.close()
+}
+main()
+`
+
+const files = {
+  'package.json': '{ "name": "empty-app", "private": true }',
+  'by-import.mjs': `
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import powersyncMongo, { bson, collection, developmentAuth } from 'fastify-powersync-mongo'
+${useServer}`,
+  'by-require.cjs': `
+const { Type } = require('@sinclair/typebox')
+const Fastify = require('fastify')
+const powersyncMongo = require('fastify-powersync-mongo')
+const { bson, collection, developmentAuth } = powersyncMongo
+${useServer}`,
+  'typed.mts': `
+import { Type } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import powersyncMongo, { bson, collection, developmentAuth } from 'fastify-powersync-mongo'
+
+const app = Fastify()
+await app.register(powersyncMongo, {
+  prefix: '/powersync',
+  authenticate: developmentAuth(),
+  collections: ${collections}
+})
+const { keys } = app.powersync.jwks
+const kid: string | undefined = keys[0]?.kid
+// @ts-expect-error authenticate and collections are required
+app.register(powersyncMongo, { prefix: '/other' })
+console.log(kid)
+`
+}
+
+await t.test('it packs and installs into an empty app', { bail: true }, async (t) => {
+  await run('npm', ['pack', '--pack-destination', app], checkout)
+  const [tarball] = (await readdir(app)).filter((name) => name.endsWith('.tgz'))
+  await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(app, name), text)))
+  await run('npm', ['install', '--no-audit', '--no-fund', 'fastify', `./${tarball}`])
+  t.strictSame(Object.keys((await manifest(app)).dependencies ?? {}), ['fastify', 'fastify-powersync-mongo'])
+})
+
+await t.test('the package holds what users need, and nothing else', async (t) => {
+  const root = join(app, 'node_modules', 'fastify-powersync-mongo')
+  const contents = (await readdir(root, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1).replaceAll('\\', '/'))
+  const expected = /^(package\.json|README\.md|LICENSE|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/
+
+  t.strictSame(contents.filter((name) => !expected.test(name)), [])
+  for (const name of ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) t.ok(contents.includes(name), name)
+  const { bin = {} } = await manifest(root)
+  for (const [command, path] of Object.entries(bin)) {
+    t.match(await readFile(join(root, path), 'utf8'), /^#!\/usr\/bin\/env node\n/, `${command} is a program`)
+  }
+})
+
+await t.test('nothing of the examples and tests is installed with it', async (t) => {
+  const { packages } = JSON.parse(await readFile(join(app, 'node_modules', '.package-lock.json'), 'utf8')) as { packages: object }
+  const ours = /\/(@jongodb|@powersync|mongodb-memory-server|tsx|tap|typescript|eslint|better-sqlite3)\b/
+  t.strictSame(Object.keys(packages).filter((path) => ours.test(path)), [])
+  t.ok(Object.keys(packages).includes('node_modules/@fastify/mongodb'), 'the list is the installed one')
+})
+
+await t.test('its command makes the keys, and by import and require it serves them', async (t) => {
+  const { uri } = await testDatabase(t)
+  const generated = await run('npx', ['--no-install', 'powersync-mongo', 'generate-keys'])
+  const keys = Object.fromEntries([...generated.matchAll(/^(POWERSYNC_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]))
+  t.strictSame(Object.keys(keys).sort(), ['POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_KEY'])
+  const published = JSON.parse(Buffer.from(String(keys['POWERSYNC_PUBLIC_KEY']), 'base64').toString())
+
+  for (const file of ['by-import.mjs', 'by-require.cjs']) {
+    const output = await run(process.execPath, [file], app, { ...keys, MONGO_URI: uri, POWERSYNC_URL: 'https://me.powersync.example' })
+    t.strictSame(JSON.parse(output), {
+      jwks: [200, { keys: [published] }],
+      upload: [200, { results: [{ status: 'success' }] }]
+    }, file)
+  }
+})
+
+await t.test('TypeScript finds its types', async (t) => {
+  const types = join(checkout, 'node_modules', '@types')
+  await t.resolves(run(process.execPath, [
+    join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), 'typed.mts',
+    '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck', '--types', 'node', '--typeRoots', types
+  ]))
+})
+
+/** Standard output; an error holds what the program wrote. */
+async function run (command: string, args: string[], cwd = app, env: Record<string, string | undefined> = {}): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, env: { ...process.env, ...env } })
+    return stdout
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string, stderr?: string }
+    throw new Error(`${command} ${args[0]} failed:\n${stderr}${stdout}`, { cause: error })
+  }
+}
+
+async function manifest (directory: string): Promise<{ bin?: Record<string, string>, dependencies?: Record<string, string> }> {
+  return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8'))
+}

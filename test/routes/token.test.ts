@@ -1,0 +1,116 @@
+import t from 'tap'
+import { Type } from '@sinclair/typebox'
+import { createLocalJWKSet, decodeProtectedHeader, importJWK, jwtVerify, SignJWT } from 'jose'
+import { collection, developmentAuth, firstOf, generateKeys, powersyncToken, type PowerSyncMongoOptions } from '../../index.js'
+import { testDatabase } from '../support/database.js'
+import { keys, testServer } from '../support/server.js'
+
+const database = await testDatabase(t)
+const base = { mongo: { url: database.uri }, collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) } }
+const powersyncUrl = 'https://test.powersync.example'
+
+t.test('a token is what the PowerSync Service accepts: kid, aud, text sub, integer iat and exp', async t => {
+  for (const algorithm of ['RS256', 'ES256', 'EdDSA'] as const) {
+    const { privateKey } = await generateKeys({ algorithm })
+    const app = await testServer(t, { ...base, powersyncUrl: `${powersyncUrl}/`, keys: { signing: privateKey } })
+    const before = Math.floor(Date.now() / 1000)
+    const response = await app.inject('/token?user_id=user1')
+    t.equal(response.statusCode, 200)
+    t.equal(response.headers['cache-control'], 'no-store')
+    const { token, powersync_url: url, expires_at: expiresAt } = response.json()
+    t.equal(url, powersyncUrl, 'without the slash at its end')
+
+    const jwks = (await app.inject('/jwks')).json()
+    t.same(decodeProtectedHeader(token), { alg: algorithm, kid: privateKey.kid, typ: 'JWT' })
+    const { payload } = await jwtVerify(token, createLocalJWKSet(jwks), { audience: powersyncUrl, algorithms: [algorithm] })
+    t.same(Object.keys(payload).sort(), ['aud', 'exp', 'iat', 'sub'])
+    t.equal(payload.sub, 'user1')
+    t.ok(Number.isInteger(payload.iat) && payload.iat! >= before)
+    t.equal(payload.exp, payload.iat! + 300)
+    t.equal(new Date(expiresAt).getTime(), payload.exp! * 1000)
+  }
+})
+
+t.test('claims are added; reserved ones and a "parameters" that is no object are the server\'s mistake', async t => {
+  const withClaims = (claims: Record<string, unknown>) => testServer(t, { ...base, token: { expiresIn: 600, claims: () => claims } })
+  const app = await withClaims({ project_ids: ['a', 'b'], parameters: { role: 'admin' } })
+  const { token } = (await app.inject('/token?user_id=user1')).json()
+  const { payload } = await jwtVerify(token, createLocalJWKSet(app.powersync.jwks as Parameters<typeof createLocalJWKSet>[0]))
+  t.match(payload, { sub: 'user1', project_ids: ['a', 'b'], parameters: { role: 'admin' } })
+  t.equal(payload.exp, payload.iat! + 600)
+  for (const claims of [{ sub: 'admin' }, { aud: 'x' }, { exp: 1 }, { parameters: [] }, { parameters: 'x' }, { parameters: null }]) {
+    const response = await (await withClaims(claims)).inject('/token?user_id=user1')
+    t.equal(response.statusCode, 500)
+    t.notOk(response.json().token)
+  }
+})
+
+t.test('developmentAuth names the parameter that is missing', async t => {
+  const app = await testServer(t, base)
+  for (const url of ['/token', '/token?user_id=', '/token?user_id=a&user_id=b']) {
+    const response = await app.inject(url)
+    t.equal(response.statusCode, 400)
+    t.match(response.json(), { code: 'FST_PSM_PARAMETER', message: /user_id is missing/ })
+  }
+})
+
+t.test('authenticate decides: null is 401, an error with a status is answered as it is, any other is 503 and says nothing', async t => {
+  const withAuthenticate = (authenticate: PowerSyncMongoOptions['authenticate']) => testServer(t, { ...base, authenticate })
+  const teapot = Object.assign(new Error('no coffee'), { statusCode: 418 })
+  const cases: [PowerSyncMongoOptions['authenticate'], number][] = [
+    [() => null, 401],
+    [async () => null, 401],
+    [() => { throw teapot }, 418],
+    [() => { throw new Error('password of the session store: secret') }, 503],
+    [() => ({ id: '' }), 503],
+    [() => ({ id: 5 as unknown as string }), 503],
+    [async () => ({ id: 'user1' }), 200]
+  ]
+  for (const [authenticate, status] of cases) {
+    const response = await (await withAuthenticate(authenticate)).inject('/token')
+    t.equal(response.statusCode, status)
+    t.notMatch(response.body, /secret/)
+  }
+})
+
+t.test('/token never accepts a PowerSync token, whatever authenticate says', async t => {
+  const app = await testServer(t, { ...base, authenticate: firstOf(powersyncToken(), () => null) })
+  const { token } = await app.powersync.signToken({ id: 'user1' })
+  const response = await app.inject({ url: '/token', headers: { authorization: `Bearer ${token}` } })
+  t.equal(response.statusCode, 401)
+})
+
+t.test('/jwks shows public members only, and can be cached', async t => {
+  const next = await generateKeys({ algorithm: 'ES256' })
+  const app = await testServer(t, { ...base, keys: { signing: keys.privateKeyBase64, published: [next.privateKey] } })
+  const response = await app.inject('/jwks')
+  t.equal(response.statusCode, 200)
+  t.match(response.headers, { 'content-type': /^application\/json/, 'cache-control': 'public, max-age=300' })
+  t.same(response.json(), { keys: [keys.publicKey, next.publicKey] })
+  t.notMatch(response.body, /"(d|p|q|dp|dq|qi)":/)
+  const cached = await app.inject({ url: '/jwks', headers: { 'if-none-match': response.headers.etag as string } })
+  t.equal(cached.statusCode, 304)
+  t.equal(cached.body, '')
+})
+
+t.test('developmentAuth warns at the start', async t => {
+  const lines: string[] = []
+  await testServer(t, { ...base, authenticate: developmentAuth() }, { logger: { stream: { write: line => { lines.push(line) } } } })
+  t.match(lines.join(''), /developmentAuth\(\) is on: ANYBODY gets a token/)
+})
+
+t.test('a token of the right key counts only with a text sub, for this audience, until it ends', async t => {
+  const app = await testServer(t, { ...base, authenticate: () => null })
+  const key = await importJWK(keys.privateKey as never)
+  const now = Math.floor(Date.now() / 1000)
+  const good = { sub: 'user1', aud: powersyncUrl, iat: now, exp: now + 60 }
+  const status = async (claims: Record<string, unknown>) => {
+    const token = await new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: keys.publicKey.kid }).sign(key)
+    const response = await app.inject({ method: 'POST', url: '/upload', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, payload: '{"batch":[]}' })
+    return response.statusCode
+  }
+  t.equal(await status(good), 200)
+  for (const change of [{ sub: '' }, { sub: undefined }, { aud: 'https://other.example' }, { exp: now - 60 }, { exp: undefined }]) {
+    t.equal(await status({ ...good, ...change }), 401, JSON.stringify(change))
+  }
+})

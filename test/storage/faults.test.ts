@@ -1,0 +1,150 @@
+import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
+import { collection, type UploadOptions } from '../../index.js'
+import { loggable } from '../../lib/storage/faults.js'
+import { testServer, upload } from '../support/server.js'
+import { commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome } from '../support/wire-server.js'
+
+/** A server whose MongoDB answers as scripted: what no database here can be made to do. */
+async function scripted (t: Test, uploadOptions: UploadOptions = {}) {
+  const mongo = await startWireServer()
+  t.teardown(() => mongo.stop())
+  const log: string[] = []
+  const app = await testServer(t, {
+    upload: uploadOptions,
+    mongo: { url: mongo.uri, minHeartbeatFrequencyMS: 50, heartbeatFrequencyMS: 100 },
+    collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
+  }, { logger: { level: 'warn', stream: { write: line => { log.push(line) } } } })
+  const put = (id: string) => ({ op: 'PUT', table: 'lists', id, data: { name: 'secret' } })
+  return {
+    mongo,
+    log,
+    uploadMany: () => upload(app, { batch: [put('a'), put('b'), put('c')] }),
+    uploadOne: () => upload(app, { batch: [put('a')] }),
+    letters: () => mongo.commands.filter(({ collection }) => collection === 'powersync_dead_letters').length
+  }
+}
+
+const duplicate = { code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: name_1 dup key: { name: "secret" }', keyPattern: { name: 1 }, keyValue: { name: 'secret' } }
+const invalid = { code: 121, errmsg: 'Document failed validation', errInfo: { failingDocumentId: 'b', details: { secret: 1 } } }
+
+t.test('MongoDB\'s faults that are in the data are final, with their operation, and no value in answer or log', async t => {
+  for (const [fault, expected] of [
+    [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1' } }],
+    [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
+    [invalid, { error_code: 'DOCUMENT_VALIDATION_FAILURE' }]
+  ] as const) {
+    const { mongo, log, uploadMany, uploadOne, letters } = await scripted(t)
+    mongo.script('update', writeErrors([{ index: 1, ...fault }]))
+    const many = await uploadMany()
+    t.equal(many.status, 200)
+    t.match(many.body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 1, ...expected } }])
+    t.equal(letters(), 1)
+    t.same(mongo.commands.map(({ name }) => name), ['update', 'abortTransaction', 'update'], 'the server says which operation: nothing is written again but the dead letter')
+
+    mongo.script('update', writeErrors([{ index: 0, ...fault }]))
+    t.match((await uploadOne()).body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 0, ...expected } }])
+    t.notMatch(log.join('') + JSON.stringify(many.body), /secret/)
+  }
+})
+
+t.test('a fault that is not known to be in the data is to be tried again, and leaves no dead letter', async t => {
+  const faults: Record<string, Outcome> = {
+    'an unknown code': writeErrors([{ index: 0, code: 424242, errmsg: 'secret' }]),
+    'no permission': commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'not allowed: secret' }),
+    'a time-out': commandError({ code: 50, codeName: 'MaxTimeMSExpired' })
+  }
+  for (const [name, fault] of Object.entries(faults)) {
+    for (const kind of ['uploadOne', 'uploadMany'] as const) {
+      const server = await scripted(t)
+      server.mongo.script('update', fault)
+      const { status, body } = await server[kind]()
+      t.equal(status, 503, name)
+      t.match(body.results, [{ status: 'retryable_error' }], name)
+      t.equal(server.letters(), 0, name)
+      t.match(server.log.join(''), /upload failed and has to be sent again/)
+      t.notMatch(server.log.join('') + JSON.stringify(body), /secret/, name)
+    }
+  }
+})
+
+t.test('what MongoDB labels as passing is tried again by the server itself', async t => {
+  const { mongo, uploadMany, uploadOne } = await scripted(t)
+  const commands = () => mongo.commands.splice(0).map(({ name }) => name)
+  mongo.script('update', commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] }))
+  t.equal((await uploadMany()).status, 200)
+  t.same(commands(), ['update', 'abortTransaction', 'update', 'commitTransaction'])
+
+  const met = () => writeErrors([{ index: 0, code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: _id_ dup key: { _id: "a" }' }])
+  mongo.script('update', met())
+  t.equal((await uploadMany()).status, 200, 'two uploads create one document')
+  t.same(commands(), ['update', 'abortTransaction', 'update', 'commitTransaction'])
+  mongo.script('update', met())
+  t.equal((await uploadOne()).status, 503)
+  commands()
+
+  mongo.script('commitTransaction', commandError({ code: 112, codeName: 'WriteConflict' }))
+  t.equal((await uploadMany()).status, 200, 'a write conflict without its label')
+  t.same(commands(), ['update', 'commitTransaction', 'update', 'commitTransaction'])
+
+  mongo.script('commitTransaction', writeConcernError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] }))
+  t.equal((await uploadMany()).status, 200)
+  t.same(commands(), ['update', 'commitTransaction', 'commitTransaction'])
+
+  mongo.script('commitTransaction', dropConnection('after'))
+  t.equal((await uploadMany()).status, 200, 'a commit whose answer is lost is asked for again')
+  t.same(commands(), ['update', 'commitTransaction', 'commitTransaction'])
+
+  mongo.script('update', notWritablePrimary())
+  t.equal((await uploadMany()).status, 200)
+})
+
+t.test('a MongoDB that never answers, or never stops conflicting, is given up at the deadline', async t => {
+  for (const name of ['update', 'commitTransaction'] as const) {
+    const { mongo, uploadMany, uploadOne, log } = await scripted(t, { deadline: 300 })
+    mongo.script(name, hang())
+    const { status, body } = await uploadMany()
+    t.equal(status, 503)
+    t.match(body.results, [{ status: 'retryable_error' }])
+    t.match(log.join(''), /longer than 300 ms/)
+    t.equal((await uploadOne()).status, 200, 'the next upload is not held up')
+  }
+  const conflict = commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] })
+  const unknown = commandError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] })
+  for (const [name, fault] of [['update', conflict], ['commitTransaction', unknown]] as const) {
+    const { mongo, uploadMany } = await scripted(t, { deadline: 300 })
+    mongo.script(name, ...Array<typeof fault>(100_000).fill(fault))
+    t.equal((await uploadMany()).status, 503)
+    const attempts = () => mongo.commands.filter(command => command.name === name).length
+    t.ok(attempts() > 2)
+    await new Promise(resolve => setTimeout(resolve, 700))
+    const then = attempts()
+    await new Promise(resolve => setTimeout(resolve, 700))
+    t.equal(attempts(), then, 'nothing goes on behind the answer')
+  }
+})
+
+t.test('a dead letter that cannot be stored leaves the transaction with the client', async t => {
+  const { mongo, uploadMany, log } = await scripted(t)
+  mongo.script('update', writeErrors([{ index: 1, ...duplicate }]), commandError({ code: 13, codeName: 'Unauthorized' }))
+  const { status, body } = await uploadMany()
+  t.equal(status, 503)
+  t.match(body.results, [{ status: 'retryable_error', message: 'The server could not keep the rejected transaction: send it again' }])
+  t.match(log.join(''), /could not be kept as a dead letter/)
+})
+
+t.test('writes are asked for with the majority\'s acknowledgement', async t => {
+  const { mongo, uploadMany, uploadOne } = await scripted(t)
+  await uploadMany()
+  await uploadOne()
+  t.same(mongo.commands.map(({ name, document }) => [name, (document['writeConcern'] as { w?: unknown } | undefined)?.w]), [
+    ['update', undefined], ['commitTransaction', 'majority'], ['update', 'majority']
+  ])
+})
+
+t.test('an error is logged without what the server quotes of the data', async t => {
+  t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), { type: 'MongoServerError', code: 2, codeName: 'BadValue', errorLabels: undefined, message: 'refused by MongoDB' })
+  const own = new Error('own')
+  t.equal(loggable(own), own)
+  t.equal(loggable(undefined), undefined)
+})

@@ -1,0 +1,305 @@
+import t from 'tap'
+import { Type } from '@sinclair/typebox'
+import { bson, collection, PowerSyncFatalError, type CrudTransaction, type TransactionOutcome } from '../../index.js'
+import { testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+
+const database = await testDatabase(t)
+const mongo = { url: database.uri, monitorCommands: true }
+const Todo = Type.Object({ list_id: Type.Optional(Type.String()), text: Type.Optional(Type.String()), at: Type.Optional(bson.Date()) })
+const List = Type.Object({ owner_id: Type.Optional(Type.String()) })
+
+let table = 0
+/** Names of two collections that no other test has. */
+const fresh = () => { table++; return { todos: `todos${table}`, lists: `lists${table}` } }
+const put = (name: string, id: string, data: Record<string, unknown> = {}) => ({ op: 'PUT', table: name, id, data })
+
+t.test('authorize lets only true pass; a string is the reason', async t => {
+  const { todos } = fresh()
+  const verdicts: Record<string, unknown> = { yes: true, no: false, reason: 'Only admins', undefined, truthy: 1 }
+  const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo, authorize: operation => verdicts[operation.id] as boolean }) } })
+  for (const [id, verdict] of Object.entries(verdicts)) {
+    const { body } = await upload(app, { batch: [put(todos, id)] })
+    if (verdict === true) t.same(body.results, [{ status: 'success' }])
+    else t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 0, message: id === 'reason' ? 'Only admins' : 'The operation is not allowed' } }], id)
+  }
+  t.same(await app.mongo.db!.collection(todos).distinct('_id'), ['yes'])
+})
+
+t.test('hooks see decoded values, the user and the request; those for all collections run first', async t => {
+  const { todos } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    authorize: (operation, { user, request }) => { seen.push(['all', operation.table, user.id, request?.headers['x-test']]); return true },
+    collections: {
+      [todos]: collection({
+        schema: Todo,
+        authorize: operation => { seen.push(['own', operation.op === 'DELETE' ? null : operation.data.at?.toISOString()]); return true },
+        transform: operation => { seen.push(['transform', operation.metadata, operation.previous]); return operation }
+      })
+    }
+  })
+  const operation = { ...put(todos, 'a', { at: '2024-10-31 10:33:24' }), op: 'PATCH', metadata: 'note', old: { text: 'x' } }
+  await upload(app, { batch: [operation] }, { headers: { 'x-test': '1' } })
+  t.same(seen, [['all', todos, 'anonymous', '1'], ['own', '2024-10-31T10:33:24.000Z'], ['transform', 'note', { text: 'x' }]])
+})
+
+t.test('existing() shows each document as it stands before the operation, in one find per collection', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: async (operation, { existing }) => {
+          const [own, parent] = await Promise.all([existing(), existing(lists, 'list')])
+          seen.push([operation.op, operation.id, own?.['text'], parent?.['owner_id']])
+          return true
+        }
+      })
+    }
+  })
+  const db = app.mongo.db!
+  await db.collection<{ _id: string, text: string }>(todos).insertMany([{ _id: 'a', text: 'stored' }, { _id: 'b', text: 'stored' }])
+  const finds: string[] = []
+  app.mongo.client.on('commandStarted', ({ commandName, command }) => { if (commandName === 'find') finds.push(command['find']) })
+  await upload(app, {
+    batch: [
+      put(lists, 'list', { owner_id: 'user1' }),
+      { op: 'PATCH', table: todos, id: 'a', data: { text: 'patched' } },
+      put(todos, 'a', { text: 'put' }),
+      { op: 'DELETE', table: todos, id: 'a' },
+      { op: 'PATCH', table: todos, id: 'a', data: { text: 'too late' } },
+      put(todos, 'b', { list_id: 'list' }),
+      { op: 'DELETE', table: todos, id: 'none' }
+    ]
+  })
+  t.same(seen, [
+    ['PATCH', 'a', 'stored', 'user1'],
+    ['PUT', 'a', 'patched', 'user1'],
+    ['DELETE', 'a', 'put', 'user1'],
+    ['PATCH', 'a', undefined, 'user1'],
+    ['PUT', 'b', 'stored', 'user1'],
+    ['DELETE', 'none', undefined, 'user1']
+  ])
+  t.same(finds.sort(), [lists, todos].sort())
+  t.same(await db.collection<{ _id: string }>(todos).find().toArray(), [{ _id: 'b', text: null, list_id: 'list', at: null }])
+})
+
+t.test('existing() of a row that nothing loaded yet reads it, with its own operations applied; of an unknown table it fails for good', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List, id: 'objectId', put: 'replace' }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: async ({ id }, { existing }) => {
+          seen.push((await existing(todos, 'first'))?.['text'], (await existing(todos, 'other'))?.['text'], await existing(lists, 'not an ObjectId'))
+          return id !== 'unknown' || (await existing('nothing', 'x')) === null
+        }
+      })
+    }
+  })
+  await app.mongo.db!.collection<{ _id: string }>(todos).insertOne({ _id: 'other', text: 'stored' } as { _id: string })
+  t.same((await upload(app, { batch: [put(todos, 'first', { text: 'new' }), put(todos, 'second')] })).body.results, [{ status: 'success' }])
+  t.same(seen, [undefined, 'stored', null, 'new', 'stored', null])
+  t.match((await upload(app, { batch: [put(todos, 'unknown')] })).body.results, [{ failed_operation: { error_code: 'SCHEMA_MISMATCH', details: { table: 'nothing' } } }])
+})
+
+t.test('existing() of a row that is put whole shows it without what was there before', async t => {
+  const { lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: { [lists]: collection({ schema: List, put: 'replace', authorize: async (_operation, { existing }) => { seen.push(await existing()); return true } }) }
+  })
+  await app.mongo.db!.collection<{ _id: string }>(lists).insertOne({ _id: 'a', server_only: 1 } as { _id: string })
+  await upload(app, { batch: [put(lists, 'a', { owner_id: 'user1' }), { op: 'DELETE', table: lists, id: 'a' }] })
+  t.same(seen, [{ _id: 'a', server_only: 1 }, { _id: 'a', owner_id: 'user1' }])
+})
+
+t.test('transform writes nothing, something else, or several operations in order', async t => {
+  const { todos, lists } = fresh()
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List }),
+      [todos]: collection({
+        schema: Todo,
+        transform: operation => {
+          if (operation.id === 'none') return null
+          if (operation.id === 'gone') return { op: 'DELETE', table: todos, id: 'a' }
+          if (operation.op !== 'PUT') return operation
+          return [
+            { ...operation, data: { ...operation.data, text: 'changed' } },
+            { op: 'PUT', table: lists, id: `list of ${operation.id}`, data: { owner_id: 'server', audit: new Date(0) } }
+          ]
+        }
+      })
+    }
+  })
+  t.same((await upload(app, { batch: [put(todos, 'none'), put(todos, 'a', { text: 'x' }), { op: 'PATCH', table: todos, id: 'a', data: { list_id: 'l' } }] })).body.results, [{ status: 'success' }])
+  t.same(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', text: 'changed', at: null, list_id: 'l' }])
+  t.same(await app.mongo.db!.collection(lists).find().toArray(), [{ _id: 'list of a', owner_id: 'server', audit: new Date(0) }])
+  await upload(app, { batch: [put(todos, 'gone')] })
+  t.equal(await app.mongo.db!.collection(todos).countDocuments(), 0)
+})
+
+t.test('what transform moves to another row or table is authorised there', async t => {
+  const { todos, lists } = fresh()
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List, authorize: () => 'Lists are read-only' }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: ({ id }) => id !== 'forbidden',
+        transform: operation => operation.id === 'to-table' ? { ...operation, table: lists } : { ...operation, id: operation.id.replace('to-', '') }
+      })
+    }
+  })
+  const result = async (id: string) => (await upload(app, { batch: [put(todos, 'first'), put(todos, id)] })).body.results[0]
+  t.match(await result('to-table'), { failed_operation: { error_code: 'UNAUTHORIZED', message: 'Lists are read-only', operation_index: 1 } })
+  t.match(await result('to-forbidden'), { failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 } })
+  t.match(await result('to-allowed'), { status: 'success' })
+  t.same((await app.mongo.db!.collection(todos).distinct('_id')).sort(), ['allowed', 'first'])
+})
+
+t.test('a transform that gives what cannot be written is the app\'s fault: to be tried again, not lost', async t => {
+  const { todos } = fresh()
+  for (const data of [{ $set: 1 }, { 'a.b': 1 }, { _id: 'x' }]) {
+    const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo }) }, transform: operation => ({ ...operation, op: 'PUT', data }) })
+    const { status, body } = await upload(app, { batch: [put(todos, 'a')] })
+    t.equal(status, 503)
+    t.match(body.results, [{ status: 'retryable_error' }])
+    t.equal(await app.mongo.db!.collection(todos).countDocuments(), 0)
+  }
+})
+
+t.test('what a hook writes with the session commits or fails with the transaction', async t => {
+  const { todos } = fresh()
+  const app = await testServer(t, {
+    mongo,
+    collections: { [todos]: collection({ schema: Todo }) },
+    transform: async (operation, { db, session, user }) => {
+      await db.collection(`${todos}_audit`).insertOne({ row: operation.id, by: user.id }, { session })
+      if (operation.id === 'bad') throw new PowerSyncFatalError('NO', 'No', { operationIndex: 7 })
+      return operation
+    }
+  })
+  t.match((await upload(app, { batch: [put(todos, 'good'), put(todos, 'bad')] })).body.results, [{ failed_operation: { error_code: 'NO', operation_index: 7 } }])
+  t.equal(await app.mongo.db!.collection(`${todos}_audit`).countDocuments(), 0)
+  t.match((await upload(app, { batch: [put(todos, 'good')] })).body.results, [{ status: 'success' }])
+  t.match(await app.mongo.db!.collection(`${todos}_audit`).find().toArray(), [{ row: 'good', by: 'anonymous' }])
+})
+
+t.test('updateBatch wraps the storage: for all collections outermost, then each collection\'s own with its operations', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const ids = ({ operations }: CrudTransaction) => operations.map(({ id }) => id)
+  const app = await testServer(t, {
+    mongo,
+    updateBatch: async (transaction, { session, db }, next) => {
+      seen.push(['all', ids(transaction)])
+      await next({ ...transaction, operations: transaction.operations.filter(({ id }) => id !== 'dropped') })
+      seen.push(['written', await db.collection(todos).countDocuments({}, { session })])
+    },
+    collections: {
+      [lists]: collection({ schema: List }),
+      [todos]: collection({ schema: Todo, updateBatch: async (transaction, _context, next) => { seen.push(['own', ids(transaction)]); await next() } })
+    }
+  })
+  t.same((await upload(app, { batch: [put(todos, 'a'), put(lists, 'b'), put(todos, 'c'), put(lists, 'dropped')] })).body.results, [{ status: 'success' }])
+  t.same(seen, [['all', ['a', 'b', 'c', 'dropped']], ['own', ['a', 'c']], ['written', 2]])
+  t.same(await app.mongo.db!.collection(lists).distinct('_id'), ['b'])
+})
+
+t.test('updateBatch may replace the storage, and fail for good', async t => {
+  const { todos } = fresh()
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [todos]: collection({
+        schema: Todo,
+        updateBatch: async ({ operations }, { db, session }) => {
+          if (operations.some(({ id }) => id === 'bad')) throw new PowerSyncFatalError('QUOTA', 'Too many')
+          await db.collection<{ _id: string }>(todos).insertMany(operations.map(({ id }) => ({ _id: id, own: true })), { session })
+        }
+      })
+    }
+  })
+  t.match((await upload(app, { batch: [put(todos, 'a')] })).body.results, [{ status: 'success' }])
+  t.match((await upload(app, { batch: [put(todos, 'b'), put(todos, 'bad')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA', message: 'Too many' } }])
+  t.match((await upload(app, { batch: [put(todos, 'a')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY' } }], 'MongoDB\'s own faults count from here too')
+  t.same(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', own: true }])
+})
+
+t.test('onResult observes every outcome; an error in it is logged and changes nothing', async t => {
+  const { todos, lists } = fresh()
+  const seen: [string, TransactionOutcome['result']['status'], string[]][] = []
+  const log: string[] = []
+  const observe = (name: string) => ({ transaction, result }: TransactionOutcome) => { seen.push([name, result.status, transaction.operations.map(({ id }) => id)]) }
+  const app = await testServer(t, {
+    mongo,
+    onResult: observe('all'),
+    collections: {
+      [todos]: collection({ schema: Todo, onResult: observe('todos') }),
+      [lists]: collection({ schema: List, onResult: async () => { throw new Error('metrics are down') } })
+    }
+  }, { logger: { stream: { write: line => { log.push(line) } } } })
+  const batch = [put(todos, 'a'), { ...put(lists, 'b'), tx_id: 1 }, { ...put('unknown', 'c'), tx_id: 2 }]
+  t.match((await upload(app, { batch })).body.results, [{ status: 'success' }, { status: 'success' }, { status: 'fatal_error' }])
+  t.same(seen, [['all', 'success', ['a']], ['todos', 'success', ['a']], ['all', 'success', ['b']], ['all', 'fatal_error', ['c']]])
+  t.match(log.join(''), /metrics are down/)
+})
+
+t.test('fastify.powersync.upload runs the same hooks for the app itself', async t => {
+  const { todos } = fresh()
+  const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo, authorize: (_operation, { user, request }) => user['role'] === 'job' && request === undefined }) } })
+  const transaction: CrudTransaction = { operations: [{ op: 'PUT', table: todos, id: 'a', data: { at: '2024-10-31 10:33:24' }, index: 0 }] }
+  t.match(await app.powersync.upload([transaction], { id: 'x' }), [{ status: 'fatal_error' }])
+  t.same(await app.powersync.upload([transaction], { id: 'x', role: 'job' }), [{ status: 'success' }])
+  t.match(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', at: new Date('2024-10-31T10:33:24Z') }])
+})
+
+t.test('owner: a row belongs to who created it, inside the write itself', async t => {
+  const { lists } = fresh()
+  const users = (request: { headers: Record<string, unknown> }) => ({ id: String(request.headers['x-user']) })
+  const app = await testServer(t, {
+    mongo,
+    authenticate: users as never,
+    collections: { [lists]: collection({ schema: Type.Object({ owner_id: Type.String(), name: Type.Optional(Type.String()) }), owner: 'owner_id' }) }
+  })
+  const as = async (user: string, ...batch: object[]) => (await upload(app, { batch }, { headers: { 'x-user': user } })).body.results[0]
+  const stored = () => app.mongo.db!.collection(lists).find().toArray()
+  const mine = [{ _id: 'a', owner_id: 'me', name: 'mine' }]
+
+  t.match(await as('me', put(lists, 'a', { name: 'mine', owner_id: 'somebody else' })), { status: 'success' })
+  t.same(await stored(), mine, 'the owner is who is signed in, whatever was sent')
+  t.match(await as('you', put(lists, 'a', { name: 'yours' })), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 0, message: 'The row belongs to another owner' } })
+  t.match(await as('you', put(lists, 'b'), put(lists, 'a', { name: 'yours' })), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 } })
+  t.same(await stored(), mine)
+  t.match(await as('you', { op: 'PATCH', table: lists, id: 'a', data: { name: 'yours' } }), { status: 'success' })
+  t.match(await as('you', { op: 'DELETE', table: lists, id: 'a' }), { status: 'success' })
+  t.same(await stored(), mine, 'PATCH and DELETE find nothing of theirs, as if the row did not exist')
+  t.match(await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'you' } }), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', details: { path: 'owner_id' } } })
+  t.match(await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'me', name: 'new' } }, put(lists, 'c')), { status: 'success' })
+  t.match(await as('me', put(lists, 'a', { name: 'again' }), { op: 'DELETE', table: lists, id: 'c' }), { status: 'success' })
+  t.same(await stored(), [{ _id: 'a', owner_id: 'me', name: 'again' }])
+})
+
+t.test('owner: the user\'s id takes the field\'s type', async t => {
+  const { lists } = fresh()
+  const id = '61d19021a565468600000001'
+  const app = await testServer(t, { mongo, collections: { [lists]: collection({ schema: Type.Object({ owner_id: bson.ObjectId() }), owner: 'owner_id' }) } })
+  const as = async (user: string, operation: object) => (await upload(app, { batch: [operation] }, { url: `/upload?user_id=${user}` })).body.results[0]
+  t.match(await as(id, put(lists, 'a')), { status: 'success' })
+  t.match(await as(id, { op: 'PATCH', table: lists, id: 'a', data: { owner_id: id } }), { status: 'success' })
+  t.match(await as('no-object-id', put(lists, 'b')), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } })
+  t.same(await app.mongo.db!.collection(lists).find().toArray(), [{ _id: 'a', owner_id: new app.mongo.ObjectId(id) }])
+})

@@ -1,0 +1,90 @@
+import type { TObject, TProperties } from '@sinclair/typebox'
+import type { CollectionHooks } from './hooks.js'
+import type { AnyRow, RowOf } from './operations.js'
+
+/** A TypeBox object; or `'any'`, which stores the values as they come. */
+export type CollectionSchema = TObject | 'any'
+
+/** What hooks get to see of a row. */
+export type CollectionRow<Schema extends CollectionSchema> = Schema extends infer S extends TObject ? RowOf<S> : AnyRow
+
+/** Names of the document's fields, which are those of the schema. */
+export type FieldName<Schema extends CollectionSchema> = Schema extends TObject<infer Properties extends TProperties> ? keyof Properties & string : string
+
+/**
+ * How the client's text ids become `_id`.
+ *
+ * | type | accepted | stored |
+ * | --- | --- | --- |
+ * | `'string'` | 1 to 1 024 bytes without NUL, that match `pattern` | string |
+ * | `'uuid'` | lower case with hyphens | string, or with `store: 'bson'` a BSON UUID |
+ * | `'objectId'` | 24 lower-case hexadecimal digits | ObjectId |
+ * | `'integer'` | a whole number of 64 bits | int or long |
+ */
+export type IdType =
+  | 'string' | 'uuid' | 'objectId' | 'integer'
+  | { type: 'string', pattern?: string | undefined }
+  | { type: 'uuid', store?: 'text' | 'bson' | undefined }
+  | { type: 'objectId' | 'integer' }
+  | IdCodec
+
+/** Ids of the app's own making. */
+export interface IdCodec {
+  /** The `_id` of a client's id; undefined when it is not one. What it gives must `encode` to the same text. */
+  decode (text: string): unknown
+  /** The client's id of an `_id`. */
+  encode (value: unknown): string
+}
+
+/** A function that gives a value for each field that has a default. */
+export type Defaults<Schema extends CollectionSchema> = {
+  readonly [Field in FieldName<Schema>]?: (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
+}
+
+/** What `collection()` takes. Hooks are typed from the schema. */
+export interface CollectionOptions<Schema extends CollectionSchema = CollectionSchema> extends CollectionHooks<CollectionRow<Schema>> {
+  /**
+   * The fields of the documents, as a TypeBox object of `bson` and TypeBox types. What is neither `Type.Optional` nor
+   * a union with `Type.Null` is required. `'any'` checks no more than the names and stores values as they come.
+   */
+  schema: Schema
+  /** Default `'string'`. */
+  id?: IdType | undefined
+  /** Name of the MongoDB collection. Default: the table's. */
+  name?: string | undefined
+  /** Columns whose document field is called otherwise: `{ ownerId: 'owner_id' }`. All else here, and hooks, use the field's name. */
+  fields?: Readonly<Record<string, NoInfer<FieldName<Schema>>>> | undefined
+  /** The field that holds the id of the user whose row it is: set on insert, and a condition of every write. */
+  owner?: NoInfer<FieldName<Schema>> | undefined
+  /** What a PUT does to fields that the schema does not have: keep them (`merge`, the default) or drop them (`replace`). */
+  put?: 'merge' | 'replace' | undefined
+  /** How null is stored: as null (`store`, the default) or by removing the field (`unset`). */
+  nulls?: 'store' | 'unset' | undefined
+  /** What to do with columns that the schema does not have, and with names in JSON columns. Default `reject`. */
+  unknownFields?: 'reject' | 'drop' | 'store' | undefined
+  /** Fields that clients cannot change: the server's own. */
+  readOnly?: ReadonlyArray<NoInfer<FieldName<Schema>>> | undefined
+  /** What to do with an uploaded value of one: leave it out (`ignore`, the default), since clients send back whole rows, or `reject` the operation. */
+  readOnlyFields?: 'ignore' | 'reject' | undefined
+  /** Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a read-only field: when the document is created. */
+  defaults?: NoInfer<Defaults<Schema>> | undefined
+}
+
+/** What `collection()` gives: the options, complete and frozen. Hooks have lost the type of their row, which only their author needs. */
+export interface Collection<Schema extends CollectionSchema = CollectionSchema> extends Readonly<CollectionHooks> {
+  readonly schema: Schema
+  readonly id: IdType
+  readonly name: string | undefined
+  /** Column → field, for those that differ. */
+  readonly fields: Readonly<Record<string, string>>
+  readonly owner: string | undefined
+  readonly put: 'merge' | 'replace'
+  readonly nulls: 'store' | 'unset'
+  readonly unknownFields: 'reject' | 'drop' | 'store'
+  readonly readOnly: readonly string[]
+  readonly readOnlyFields: 'ignore' | 'reject'
+  readonly defaults: Readonly<Record<string, () => unknown>>
+}
+
+/** Table name → `collection({ … })`. */
+export type Collections = Readonly<Record<string, Collection>>

@@ -1,0 +1,6 @@
+export * from './operations.js'
+export * from './results.js'
+export * from './hooks.js'
+export * from './collections.js'
+export * from './options.js'
+export * from './decorator.js'

@@ -1,0 +1,85 @@
+import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { mongodb } from '../lib/bson.js'
+import type { KeySource } from '../lib/keys/load.js'
+import type { Collections } from './collections.js'
+import type { Hooks, User } from './hooks.js'
+
+/** What `authenticate` gets beside the request. */
+export interface AuthenticateContext {
+  /** Which route asks. `/token` never accepts a PowerSync token: it would renew itself for ever. */
+  route: 'token' | 'upload'
+  /** The user of a valid token of this registration, or null. */
+  verifyToken (token: string): User | null
+}
+
+/**
+ * Says who is calling; null when it is nobody known, which is answered with 401.
+ * An error with a `statusCode` is answered as it is; any other means that nobody can say at the moment: 503.
+ */
+export interface Authenticate {
+  (request: FastifyRequest, context: AuthenticateContext): User | null | Promise<User | null>
+  /** Set by `developmentAuth()`: lets anybody be anybody, and refuses to start in production. */
+  development?: boolean
+}
+
+/** Where the keys come from: each as base64 of JWK JSON, JWK JSON, JWK object, or PEM. */
+export interface KeyOptions {
+  /** The private key that signs. */
+  signing: KeySource
+  /** Further public keys to publish, while keys are being rotated. */
+  published?: KeySource[] | undefined
+}
+
+/** What @fastify/mongodb takes. */
+export interface MongoOptions extends mongodb.MongoClientOptions {
+  /** Connection string; names the database in its path unless `database` does. */
+  url?: string | undefined
+  /** An existing client, which stays the host's to close. */
+  client?: mongodb.MongoClient | undefined
+  database?: string | undefined
+  /** Name of the connection, `fastify.mongo.<name>`: an existing one is used, a new one gets it. */
+  name?: string | undefined
+}
+
+export interface TokenOptions {
+  /** Lifetime in seconds, 60 to 86 400. Default 300. */
+  expiresIn?: number | undefined
+  /** Further claims, JSON values only; the reserved ones cannot be set. */
+  claims?: ((user: User, request: FastifyRequest | undefined) => Record<string, unknown> | Promise<Record<string, unknown>>) | undefined
+}
+
+export interface UploadOptions {
+  /** Who may upload. Default: the bearer of a token of this registration, or whoever `authenticate` knows. */
+  authenticate?: Authenticate | undefined
+  /** Largest body in bytes. Default 16 MiB. A client cannot split a transaction: a larger one blocks its queue. */
+  bodyLimit?: number | undefined
+  /** Most operations in one upload. Default 100 000. */
+  maxOperations?: number | undefined
+  /** Milliseconds after which an upload that still waits is answered with 503. Default 20 000, below the clients' usual time-out of 30 s. */
+  deadline?: number | undefined
+  /** Options of the MongoDB transactions; the write concern stays `majority`. */
+  transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
+}
+
+type RouteName = 'jwks' | 'token' | 'upload'
+
+export interface PowerSyncMongoOptions extends Hooks {
+  /** Where the routes are mounted, for example `/powersync`. */
+  prefix?: string
+  /** Name of this registration, when there is more than one: `fastify.powersync.<name>`. */
+  name?: string | undefined
+  /** URL of the PowerSync instance: the tokens' audience. Default `POWERSYNC_URL`. */
+  powersyncUrl?: string | undefined
+  /** Default `POWERSYNC_PRIVATE_KEY`, which `POWERSYNC_PUBLIC_KEY` must match if it is set. */
+  keys?: KeyOptions | undefined
+  /** Default: the host's `fastify.mongo`, else `MONGO_URI`. */
+  mongo?: MongoOptions | undefined
+  /** Who gets a token. */
+  authenticate: Authenticate
+  token?: TokenOptions | undefined
+  upload?: UploadOptions | undefined
+  /** Table name → `collection({ … })`. A table that is not listed cannot be written. */
+  collections: Collections
+  /** Fastify route options to merge in, or `false` to leave the route out. */
+  routes?: Partial<Record<RouteName, RouteShorthandOptions | false>> | undefined
+}
