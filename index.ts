@@ -3,7 +3,7 @@ import type { FastifyInstance, RouteOptions, RouteShorthandOptions } from 'fasti
 import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/collections/registry.js'
-import { OptionError } from './lib/errors.js'
+import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
 import { readKeys, readOptions } from './lib/options.js'
 import { jwksRoute } from './lib/routes/jwks.js'
@@ -11,6 +11,7 @@ import { tokenRoute } from './lib/routes/token.js'
 import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
 import { connect } from './lib/storage/connect.js'
 import { DeadLetters } from './lib/storage/dead-letters.js'
+import { Ledger } from './lib/storage/ledger.js'
 import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
 import { createUploader } from './lib/upload/upload.js'
 import type { PowerSync, PowerSyncMongoOptions } from './types/index.js'
@@ -31,7 +32,7 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
@@ -39,8 +40,12 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
 
   const storage = new MongoDBStorage(db, collections)
   const deadLetters = new DeadLetters(db)
-  const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions } as const
-  const upload = createUploader({ client, db, collections, storage, deadLetters, transactionOptions, deadline })
+  const ledger = deduplicate && new Ledger(db, deduplicate)
+  await ledger?.createIndexes().catch(() => {
+    throw new MongoError(`MongoDB refused the index of ${Ledger.collectionName}: give this server's user the role readWrite on its database, or set upload.deduplicate to false`)
+  })
+  const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions, writeConcern: { w: 'majority' } } as const
+  const upload = createUploader({ client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline })
   const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploaders.development) {
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')

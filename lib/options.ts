@@ -1,6 +1,7 @@
 import type { KeyInputs, KeyNames } from './keys/load.js'
-import type { KeyOptions, PowerSyncMongoOptions } from '../types/index.js'
+import type { KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../types/index.js'
 import { OptionError } from './errors.js'
+import type { LedgerOptions } from './storage/ledger.js'
 
 /** The environment variables that stand in for options. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -11,6 +12,8 @@ export interface Settings {
   bodyLimit: number
   maxOperations: number
   deadline: number
+  /** Undefined: uploads are not deduplicated. */
+  deduplicate: LedgerOptions | undefined
 }
 
 const known = new Set([
@@ -50,7 +53,8 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     expiresIn: readInteger('token.expiresIn', token?.expiresIn, { byDefault: 300, minimum: 60, maximum: 86_400, unit: 'seconds' }),
     bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 1024 ** 3, unit: 'bytes' }),
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
-    deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' })
+    deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
+    deduplicate: readDeduplicate(upload?.deduplicate)
   }
 }
 
@@ -76,6 +80,15 @@ function readUrl (option: string | undefined, environment: Environment): string 
     throw new OptionError('powersyncUrl', `(from ${source}) is not a URL: expected one that starts with https://`)
   }
   return url.replace(/\/+$/, '')
+}
+
+function readDeduplicate (option: UploadOptions['deduplicate'] = true): LedgerOptions | undefined {
+  if (option === false) return undefined
+  const { operations, days } = option === true ? {} : option
+  return {
+    operations: readInteger('upload.deduplicate.operations', operations, { byDefault: 1000, minimum: 1, maximum: 100_000, unit: 'operations' }),
+    days: readInteger('upload.deduplicate.days', days, { byDefault: 60, minimum: 1, maximum: 3650, unit: 'days' })
+  }
 }
 
 interface Range { byDefault: number, minimum: number, maximum: number, unit: string }

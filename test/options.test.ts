@@ -5,7 +5,7 @@ import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import powersyncMongo, { collection, developmentAuth, firstOf, type PowerSyncMongoOptions } from '../index.js'
-import { startWireServer } from './support/wire-server.js'
+import { commandError, startWireServer } from './support/wire-server.js'
 import { testDatabase } from './support/database.js'
 import { keys, testServer, upload } from './support/server.js'
 
@@ -57,6 +57,9 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
     [{ token: { expiresIn: '5m' } }, /option token\.expiresIn is string/],
     [{ upload: { bodyLimit: 0 } }, /option upload\.bodyLimit is 0: expected an integer from 1024/],
     [{ upload: { maxOperations: 0.5 } }, /option upload\.maxOperations is 0\.5/],
+    [{ upload: { deadline: 5 } }, /option upload\.deadline is 5: expected an integer from 100 to 600000 milliseconds/],
+    [{ upload: { deduplicate: { operations: 0 } } }, /option upload\.deduplicate\.operations is 0/],
+    [{ upload: { deduplicate: { days: 0.5 } } }, /option upload\.deduplicate\.days is 0\.5/],
     [{ powersyncUrl: undefined }, /option powersyncUrl is missing: pass it or set POWERSYNC_URL/],
     [{ powersyncUrl: 'powersync.example' }, /option powersyncUrl \(from powersyncUrl\) is not a URL/],
     [{ powersyncUrl: 'ftp://powersync.example' }, /is not a URL: expected one that starts with https/],
@@ -111,6 +114,13 @@ t.test('a MongoDB that cannot be used stops the start and says what to do, witho
   const unauthorised = await startWireServer({ on: { saslStart: () => ({ ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }) } })
   t.teardown(() => unauthorised.stop())
   await t.rejects(start(t, { mongo: { url: `mongodb://user:secret@127.0.0.1:${unauthorised.port}/test` } }), { code: 'FST_PSM_MONGO', message: /refused the credentials/ })
+})
+
+t.test('a user that may not create the ledger\'s index stops the start with what to do', async t => {
+  const mongo = await startWireServer({ on: { createIndexes: () => commandError({ code: 13, codeName: 'Unauthorized' }) } })
+  t.teardown(() => mongo.stop())
+  await t.rejects(start(t, { mongo: { url: mongo.uri } }), { code: 'FST_PSM_MONGO', message: /refused the index of powersync_ledger.*readWrite/ })
+  await t.resolves(start(t, { mongo: { url: mongo.uri }, upload: { deduplicate: false } }))
 })
 
 t.test('the host\'s own connection is used, by its name too, and stays open', async t => {

@@ -57,6 +57,12 @@ export interface UploadOptions {
   maxOperations?: number | undefined
   /** Milliseconds after which an upload that still waits is answered with 503. Default 20 000, below the clients' usual time-out of 30 s. */
   deadline?: number | undefined
+  /**
+   * Whether an operation that is sent again has no second effect (default), for clients that send `client_id` and
+   * `op_id`. `operations`: how many of a client database are remembered at least, default 1 000, and always those of
+   * its last upload. `days` after its last upload it is forgotten, default 60.
+   */
+  deduplicate?: boolean | { operations?: number | undefined, days?: number | undefined } | undefined
   /** Options of the MongoDB transactions; the write concern stays `majority`. */
   transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }

@@ -135,8 +135,11 @@ export class CollectionRegistry {
 
   /** Whether any hook may write in the transaction that has operations on these tables. */
   hasWriteHooks (tables: Iterable<string>): boolean {
-    return this.globalHooks.updateBatch !== undefined || this.hasOperationHooks(tables) ||
-      this.#some(tables, ({ definition }) => definition.updateBatch !== undefined)
+    return this.hasOperationHooks(tables) || this.hasUpdateBatchHooks(tables)
+  }
+
+  hasUpdateBatchHooks (tables: Iterable<string>): boolean {
+    return this.globalHooks.updateBatch !== undefined || this.#some(tables, ({ definition }) => definition.updateBatch !== undefined)
   }
 
   /** `onResult` of all collections, then of each of these tables, each once. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction, FailedOperation, User } from '../../types/index.js'
+import type { CommandScope } from './transaction.js'
 
 /** A rejected client transaction, kept so that somebody can read it, fix it and replay it. */
 export interface DeadLetter {
@@ -34,26 +35,30 @@ export class DeadLetters {
   }
 
   /**
-   * Stores a rejected transaction, as uploaded, with `w: "majority"`.
+   * Stores a rejected transaction, as uploaded, with `w: "majority"` or in the session's MongoDB transaction.
    * @throws the driver's error when it could not be stored: then the client has to keep the transaction
    */
-  async add (transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined): Promise<void> {
-    const operations = transaction.operations.map(({ op, table, id, opId, data, previous, metadata }) => ({
-      op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata: metadata ?? null
-    }))
-    const clientId = transaction.clientId ?? null
-    const transactionId = transaction.id ?? null
-    const _id = createHash('sha256').update(JSON.stringify([user.id, clientId, transactionId, operations])).digest('base64url')
+  async add (
+    transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined,
+    scope: CommandScope
+  ): Promise<void> {
     const letter: Omit<DeadLetter, '_id'> = {
       created_at: new Date(),
       user_id: user.id,
-      client_id: clientId,
-      transaction_id: transactionId,
+      client_id: transaction.clientId ?? null,
+      transaction_id: transaction.id ?? null,
       request_id: requestId ?? null,
       failed_operation: failedOperation,
-      operations
+      operations: operationsOf(transaction)
     }
-    await this.#collection.updateOne({ _id }, { $setOnInsert: letter }, { upsert: true, writeConcern: { w: 'majority' } })
+    await this.#collection.updateOne({ _id: idOf(transaction, user) }, { $setOnInsert: letter }, {
+      ...scope, upsert: true, ...!scope.session && { writeConcern: { w: 'majority' } }
+    })
+  }
+
+  /** The letter of a transaction as a user uploaded it, or null. */
+  of (transaction: CrudTransaction, user: User): Promise<DeadLetter | null> {
+    return this.#collection.findOne({ _id: idOf(transaction, user) })
   }
 
   /** The latest first. */
@@ -61,5 +66,16 @@ export class DeadLetters {
     return this.#collection.find().sort({ created_at: -1 }).limit(limit).toArray()
   }
 }
+
+/** A hash of the whole, so that the same transaction sent again finds its letter. */
+function idOf (transaction: CrudTransaction, user: User): string {
+  const { clientId = null, id = null } = transaction
+  return createHash('sha256').update(JSON.stringify([user.id, clientId, id, operationsOf(transaction)])).digest('base64url')
+}
+
+const operationsOf = ({ operations }: CrudTransaction): DeadLetter['operations'] =>
+  operations.map(({ op, table, id, opId, data, previous, metadata }) => ({
+    op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata: metadata ?? null
+  }))
 
 const json = (value: unknown) => value === undefined ? null : JSON.stringify(value)

@@ -3,16 +3,13 @@ import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
 import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { firstWriteError, isDuplicateId } from './faults.js'
+import type { CommandScope } from './transaction.js'
 
 type Statement = mongodb.AnyBulkWriteOperation
 
 /** How a client transaction is written. */
-export interface UpdateBatchContext {
+export interface UpdateBatchContext extends CommandScope {
   user: User
-  /** The session whose transaction the writes belong to; without it each command stands for itself. */
-  session?: mongodb.ClientSession | undefined
-  /** Ends a command that waits. */
-  signal?: AbortSignal | undefined
   /** One command per operation, in the client's order, so that a failure names its operation. Default: bulk commands. */
   oneByOne?: boolean | undefined
 }
@@ -54,14 +51,12 @@ export class MongoDBStorage {
    * @throws the driver's error; `writeFailure` says which operation it comes from
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
-  async updateBatch (transaction: CrudTransaction, { user, session, signal, oneByOne = false }: UpdateBatchContext): Promise<void> {
+  async updateBatch (transaction: CrudTransaction, { user, oneByOne = false, ...scope }: UpdateBatchContext): Promise<void> {
     const batches = oneByOne ? this.#inOrder(transaction, user) : this.#grouped(transaction, user)
     for (const { collection, operations, statements, certain } of batches) {
       try {
         await this.#db.collection(collection.name).bulkWrite(statements, {
-          ordered: true,
-          ...signal && { signal },
-          ...session ? { session } : { writeConcern: { w: 'majority' } }
+          ...scope, ordered: true, ...!scope.session && { writeConcern: { w: 'majority' } }
         })
       } catch (error) {
         const position = statements.length === 1 ? 0 : firstWriteError(error).index
@@ -181,11 +176,8 @@ function hasKeys (value: object): boolean {
   return false
 }
 
-function sameValue (a: unknown, b: unknown): boolean {
-  if (a === b) return true
-  const comparable = a as { equals?: (other: unknown) => boolean } | null
-  return typeof comparable?.equals === 'function' && comparable.equals(b)
-}
+/** BSON values compare by their own method. */
+const sameValue = (a: unknown, b: unknown): boolean => a === b || Object(a).equals?.(b) === true
 
 /**
  * An upsert that looks for its owner's document and meets the same _id is about somebody else's. Any other means that

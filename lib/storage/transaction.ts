@@ -2,6 +2,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { mongodb } from '../bson.js'
 import { hasLabel } from './faults.js'
 
+/** What a command belongs to: its transaction, if it has one, and what ends it when it waits. Passed on to the driver. */
+export interface CommandScope {
+  session?: mongodb.ClientSession
+  signal?: AbortSignal
+}
+
 /**
  * Runs `work` in a MongoDB transaction, commits it, and starts again after a passing conflict: what the driver's own
  * `withTransaction` does, but within a deadline, where that goes on for two minutes, longer than clients wait.
@@ -10,21 +16,21 @@ import { hasLabel } from './faults.js'
  *
  * @param signal ends the attempts; a command under way ends with it if it was given it
  */
-export async function inTransaction (
+export async function inTransaction<Result> (
   client: mongodb.MongoClient,
   options: mongodb.TransactionOptions,
   signal: AbortSignal,
-  work: (session: mongodb.ClientSession) => Promise<void>
-): Promise<void> {
+  work: (session: mongodb.ClientSession) => Promise<Result>
+): Promise<Result> {
   const session = client.startSession()
   try {
     for (let attempt = 0; ; attempt++) {
       if (attempt > 0) await pause(backoff(attempt), undefined, { signal })
       session.startTransaction(options)
       try {
-        await work(session)
+        const result = await work(session)
         await commit(session, signal)
-        return
+        return result
       } catch (error) {
         if (session.inTransaction()) await session.abortTransaction().catch(() => {})
         if (!isTransient(error) || signal.aborted) throw error

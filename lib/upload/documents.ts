@@ -5,12 +5,12 @@ import type { CollectionRegistry } from '../collections/registry.js'
 type Rows = Map<string, mongodb.Document | null>
 
 /**
- * The documents that hooks ask for, as they stand between the operations of one client transaction: what the database
+ * The documents that hooks ask for, as they stand between the operations of client transactions that are written together: what the database
  * holds, with the operations that were let through so far applied. Nothing is read until a hook asks; then all ids
- * that the transaction has on that collection come in one `find`.
+ * that they have on that collection come in one `find`.
  */
 export class TransactionDocuments {
-  readonly #transaction: CrudTransaction
+  readonly #transactions: CrudTransaction[]
   readonly #collections: CollectionRegistry
   readonly #context: TransactionContext
   readonly #loaded = new Map<string, Rows>()
@@ -18,8 +18,8 @@ export class TransactionDocuments {
   /** A session runs one command at a time, so a hook's parallel questions have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor (transaction: CrudTransaction, collections: CollectionRegistry, context: TransactionContext) {
-    this.#transaction = transaction
+  constructor (transactions: CrudTransaction[], collections: CollectionRegistry, context: TransactionContext) {
+    this.#transactions = transactions
     this.#collections = collections
     this.#context = context
   }
@@ -42,7 +42,11 @@ export class TransactionDocuments {
     const rows = this.#loaded.get(table)
     if (rows?.has(id)) return rows.get(id) as mongodb.Document | null
     const ids = new Set([id])
-    if (!rows) for (const operation of this.#transaction.operations) if (operation.table === table) ids.add(operation.id)
+    if (!rows) {
+      for (const { operations } of this.#transactions) {
+        for (const operation of operations) if (operation.table === table) ids.add(operation.id)
+      }
+    }
     const loaded = await this.#load(table, ids)
     const all = rows ?? new Map<string, mongodb.Document | null>()
     for (const [key, document] of loaded) all.set(key, document)

@@ -10,12 +10,18 @@ export function decode (transaction: CrudTransaction, collections: CollectionReg
 }
 
 /**
- * Runs each operation, in order, through `authorize` and `transform`.
+ * Runs the operations of client transactions that are written together, in order, through `authorize` and `transform`.
  *
  * @throws {PowerSyncFatalError} for the first operation that is refused
  */
-export async function runOperationHooks (decoded: CrudTransaction, collections: CollectionRegistry, context: TransactionContext): Promise<CrudTransaction> {
-  const documents = new TransactionDocuments(decoded, collections, context)
+export async function runOperationHooks (transactions: CrudTransaction[], collections: CollectionRegistry, context: TransactionContext): Promise<CrudTransaction[]> {
+  const documents = new TransactionDocuments(transactions, collections, context)
+  const done: CrudTransaction[] = []
+  for (const transaction of transactions) done.push(await runOnTransaction(transaction, collections, context, documents))
+  return done
+}
+
+async function runOnTransaction (decoded: CrudTransaction, collections: CollectionRegistry, context: TransactionContext, documents: TransactionDocuments): Promise<CrudTransaction> {
   const operations: CrudOperation[] = []
   for (const operation of decoded.operations) {
     try {

@@ -15,6 +15,7 @@ async function scripted (t: Test, uploadOptions: UploadOptions = {}) {
     mongo: { url: mongo.uri, minHeartbeatFrequencyMS: 50, heartbeatFrequencyMS: 100 },
     collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
   }, { logger: { level: 'warn', stream: { write: line => { log.push(line) } } } })
+  mongo.reset() // of what the start asked for
   const put = (id: string) => ({ op: 'PUT', table: 'lists', id, data: { name: 'secret' } })
   return {
     mongo,
