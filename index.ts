@@ -13,6 +13,7 @@ import { connect } from './lib/storage/connect.js'
 import { DeadLetters } from './lib/storage/dead-letters.js'
 import { Ledger } from './lib/storage/ledger.js'
 import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+import { createGate } from './lib/upload/gate.js'
 import { createUploader } from './lib/upload/upload.js'
 import type { PowerSync, PowerSyncMongoOptions } from './types/index.js'
 
@@ -32,7 +33,7 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
@@ -40,12 +41,16 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
 
   const storage = new MongoDBStorage(db, collections)
   const deadLetters = new DeadLetters(db)
+  const gate = createGate(maxConcurrent)
+  // Before Fastify waits for what is running and closes the connection to MongoDB.
+  fastify.addHook('preClose', async () => { gate.close() })
   const ledger = deduplicate && new Ledger(db, deduplicate)
   await ledger?.createIndexes().catch(() => {
     throw new MongoError(`MongoDB refused the index of ${Ledger.collectionName}: give this server's user the role readWrite on its database, or set upload.deduplicate to false`)
   })
   const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions, writeConcern: { w: 'majority' } } as const
-  const upload = createUploader({ client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline })
+  const { onFault = 'transaction', faults = {}, onFatalError, requiresClientHandling } = options.upload ?? {}
+  const upload = createUploader({ client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline, onFault, faults })
   const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploaders.development) {
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
@@ -59,7 +64,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const all = {
       jwks: jwksRoute(keys.published),
       token: tokenRoute({ authenticate, tokens, powersyncUrl }),
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations })
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate })
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as keyof typeof all]
@@ -70,7 +75,8 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
       jwks: { keys: keys.published },
       upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onFatalError: 'skip' }),
       deadLetters,
-      collections: collections.tables()
+      collections: collections.tables(),
+      health: () => gate.health()
     })
   }, options.prefix === undefined ? {} : { prefix: options.prefix })
 }

@@ -12,6 +12,7 @@ export interface Settings {
   bodyLimit: number
   maxOperations: number
   deadline: number
+  maxConcurrent: number
   /** Undefined: uploads are not deduplicated. */
   deduplicate: LedgerOptions | undefined
 }
@@ -37,6 +38,10 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     throw new OptionError('authenticate', 'is missing: pass (request) => ({ id }) for whoever may have a token and null for everybody else; developmentAuth() to try things out')
   }
   if (upload?.authenticate !== undefined) checkFunction('upload.authenticate', upload.authenticate)
+  if (upload?.requiresClientHandling !== undefined) checkFunction('upload.requiresClientHandling', upload.requiresClientHandling)
+  checkChoice('upload.onFault', upload?.onFault, ['transaction', 'operation'])
+  checkChoice('upload.onFatalError', upload?.onFatalError, ['stop', 'skip'])
+  for (const [code, rule] of Object.entries(upload?.faults ?? {})) checkChoice(`upload.faults[${code}]`, rule, ['retry', 'reject'])
   if (production && (authenticate.development || upload?.authenticate?.development)) {
     throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
   }
@@ -54,6 +59,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 1024 ** 3, unit: 'bytes' }),
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
     deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
+    maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: 1000, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
     deduplicate: readDeduplicate(upload?.deduplicate)
   }
 }
@@ -70,6 +76,10 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
 
 function checkFunction (option: string, value: unknown): void {
   if (typeof value !== 'function') throw new OptionError(option, `is ${typeof value}: expected a function`)
+}
+
+function checkChoice (option: string, value: unknown, choices: string[]): void {
+  if (value !== undefined && !choices.includes(value as string)) throw new OptionError(option, `is ${JSON.stringify(value)}: expected ${choices.map(choice => `'${choice}'`).join(' or ')}`)
 }
 
 function readUrl (option: string | undefined, environment: Environment): string {

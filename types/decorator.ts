@@ -1,6 +1,7 @@
 import type { PublicJwk } from '../lib/keys/jwk.js'
 import type { SignedToken } from '../lib/auth/tokens.js'
 import type { DeadLetters } from '../lib/storage/dead-letters.js'
+import type { UploadHealth } from '../lib/upload/gate.js'
 import type { User } from './hooks.js'
 import type { CrudTransaction } from './operations.js'
 import type { TransactionResult } from './results.js'
@@ -16,6 +17,8 @@ export interface PowerSync {
   deadLetters: DeadLetters
   /** Names of the tables that can be written. */
   collections: readonly string[]
+  /** Whether uploads are accepted, and how many are being worked on. */
+  health (): UploadHealth
 }
 
-export type { SignedToken }
+export type { SignedToken, UploadHealth }

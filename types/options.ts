@@ -3,6 +3,8 @@ import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
 import type { Collections } from './collections.js'
 import type { Hooks, User } from './hooks.js'
+import type { CrudTransaction } from './operations.js'
+import type { FailedOperation } from './results.js'
 
 /** What `authenticate` gets beside the request. */
 export interface AuthenticateContext {
@@ -63,6 +65,25 @@ export interface UploadOptions {
    * its last upload. `days` after its last upload it is forgotten, default 60.
    */
   deduplicate?: boolean | { operations?: number | undefined, days?: number | undefined } | undefined
+  /**
+   * What one bad operation does: fails its client transaction (`transaction`, the default), or is left out and kept in
+   * a dead letter of its own while the rest is applied (`operation`).
+   */
+  onFault?: 'transaction' | 'operation' | undefined
+  /**
+   * What a transaction that failed for good does to those after it. Default: `skip` for `batch` and `operations`, whose
+   * clients look at the HTTP status alone; `stop` for `transactions`, as in PowerSync's reference write API.
+   */
+  onFatalError?: 'stop' | 'skip' | undefined
+  /**
+   * For clients that send `transactions`: true leaves a failed transaction to the client, without a dead letter, and
+   * stops the upload. Default: never. An error in it is a passing fault.
+   */
+  requiresClientHandling?: ((failed: FailedOperation, transaction: CrudTransaction, user: User) => boolean | Promise<boolean>) | undefined
+  /** Codes of MongoDB's errors to try again or to reject, against the built-in table: `{ 13: 'reject' }`. */
+  faults?: Readonly<Record<number, 'retry' | 'reject'>> | undefined
+  /** Uploads that this server works on at once; a further one is answered with 503. Default 1 000. */
+  maxConcurrent?: number | undefined
   /** Options of the MongoDB transactions; the write concern stays `majority`. */
   transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }

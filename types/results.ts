@@ -19,11 +19,16 @@ export interface FailedOperation {
 }
 
 /** Every operation is committed with `w: "majority"`. */
-export interface SuccessResult { status: 'success' }
+export interface SuccessResult {
+  status: 'success'
+  /** With `onFault: 'operation'`: operations that were left out, each in a dead letter. */
+  skipped_operations?: FailedOperation[] | undefined
+}
 
 /** None of the operations is stored, and they never will be: they stand in a dead letter. */
 export interface FatalErrorResult {
   status: 'fatal_error'
+  /** True: it is in no dead letter, and stays with the client until that decides (`upload.requiresClientHandling`). */
   requires_client_handling: boolean
   failed_operation: FailedOperation
 }

@@ -1,11 +1,12 @@
 import type { FastifyError, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
-import type { Authenticate, TransactionResult, User } from '../../types/index.js'
+import type { Authenticate, TransactionResult, UploadOptions, User } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
+import type { Gate } from '../upload/gate.js'
 import type { Uploader } from '../upload/upload.js'
 import { readUpload, type Container } from '../wire/read.js'
-import { ErrorAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
+import { ErrorAnswer, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import type { RouteSchema } from './schema.js'
 
 export interface UploadRouteDependencies {
@@ -15,17 +16,21 @@ export interface UploadRouteDependencies {
   /** Bytes. */
   bodyLimit: number
   maxOperations: number
+  onFatalError: UploadOptions['onFatalError']
+  requiresClientHandling: UploadOptions['requiresClientHandling']
+  gate: Gate
 }
 
 const schema: RouteSchema = {
   summary: 'Apply queued writes of a client',
   tags: ['powersync'],
   body: UploadBody,
-  response: { 200: UploadAnswer, 503: UploadAnswer, '4xx': ErrorAnswer, '5xx': ErrorAnswer }
+  response: { 200: UploadAnswer, 503: UnavailableAnswer, '4xx': ErrorAnswer, '5xx': ErrorAnswer }
 }
 
 /** `POST /upload`: applies what a client's upload queue holds. */
-export function uploadRoute ({ authenticate, tokens, upload, bodyLimit, maxOperations }: UploadRouteDependencies): RouteOptions {
+export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
+  const { authenticate, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate } = dependencies
   const callers = new WeakMap<FastifyRequest, User>()
   return {
     method: 'POST',
@@ -42,7 +47,10 @@ export function uploadRoute ({ authenticate, tokens, upload, bodyLimit, maxOpera
       throw error
     },
     // Before the body is read: who is nobody gets nothing parsed.
-    async preParsing (request) {
+    async preParsing (request, reply) {
+      const leave = gate.enter()
+      // Whether it is answered or the client goes away.
+      reply.raw.once('close', leave)
       callers.set(request, await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify }))
     },
     async handler (request, reply) {
@@ -52,8 +60,11 @@ export function uploadRoute ({ authenticate, tokens, upload, bodyLimit, maxOpera
       const { container, transactions } = readUpload(request.body, header)
       const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
       if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
-      const onFatalError = container === 'transactions' ? 'stop' : 'skip'
-      const results = await upload(transactions, { user, request, log: request.log }, { onFatalError })
+      const byTransaction = container === 'transactions'
+      const results = await upload(transactions, { user, request, log: request.log }, {
+        onFatalError: dependencies.onFatalError ?? (byTransaction ? 'stop' : 'skip'),
+        requiresClientHandling: byTransaction ? requiresClientHandling : undefined
+      })
       const status = statusOf(results, container)
       if (status === 503) reply.header('retry-after', '5')
       return reply.code(status).send({ results })

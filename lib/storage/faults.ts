@@ -16,25 +16,48 @@ interface ServerError {
   writeErrors?: unknown
 }
 
+export const tooLarge = (): DataFault => ({ code: 'INVALID_DATA', message: 'The document would be larger than MongoDB\'s limit of 16 MiB' })
+const badValue = (): DataFault => ({ code: 'INVALID_DATA', message: 'MongoDB refuses a value or a name in the document' })
+
 /**
  * The server's codes that are known to be the data's fault, and what the client is told: never the server's own
- * message, since that repeats values.
+ * message, since that repeats values. All others are to be tried again: the network, time-outs, elections and
+ * shutdowns, write conflicts, a full disk, missing permissions, and whatever is not known.
  * Source: error_codes.yml in the MongoDB server.
  */
-const dataFaults: Record<number, (error: ServerError) => DataFault> = {
+const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = {
+  2: badValue, // BadValue
+  52: badValue, // DollarPrefixedFieldName
+  56: badValue, // EmptyFieldName
+  57: badValue, // DottedFieldName
+  121: () => ({ code: 'DOCUMENT_VALIDATION_FAILURE', message: 'The document fails the validation rules of its MongoDB collection' }),
+  10334: tooLarge, // BSONObjectTooLarge
   11000: error => {
     const index = indexName(error)
     return { code: 'DUPLICATE_KEY', message: `Another document has the same value in the unique index ${index}`, details: { index } }
   },
-  121: () => ({ code: 'DOCUMENT_VALIDATION_FAILURE', message: 'The document fails the validation rules of its MongoDB collection' })
+  17280: badValue, // KeyTooLong
+  17419: tooLarge, // the document after an update
+  17420: tooLarge // the document after a replacement
 }
 
+/** What the operator says of codes of MongoDB: `{ 13: 'reject' }` overrules the table. */
+export type FaultRules = Readonly<Record<number, 'retry' | 'reject'>>
+
 /** What a failed transaction is for the client, or undefined when it has to be tried again. */
-export function dataFault (error: unknown): DataFault | undefined {
+export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | undefined {
   if (error instanceof PowerSyncFatalError) return error
-  if (hasLabel(error, 'TransientTransactionError')) return undefined
   const failure = firstWriteError(error)
-  return dataFaults[failure.code ?? 0]?.(failure)
+  const { code = 0 } = failure
+  if (rules[code] === 'retry' || hasLabel(error, 'TransientTransactionError')) return undefined
+  const known = dataFaults[code]?.(failure)
+  return known ?? (rules[code] === 'reject' ? { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } } : undefined)
+}
+
+/** A document that the driver cannot even serialise, or does not send, since no server would take it. */
+export function isTooLargeToSend (error: unknown): boolean {
+  const { name, message, code } = Object(error) as { name?: string, message?: string, code?: unknown }
+  return code === 'ERR_OUT_OF_RANGE' || (name === 'MongoInvalidArgumentError' && /larger than the maximum size/.test(String(message)))
 }
 
 export const isDuplicateId = (error: unknown): boolean => {

@@ -2,7 +2,7 @@ import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
 import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
-import { firstWriteError, isDuplicateId } from './faults.js'
+import { firstWriteError, isDuplicateId, isTooLargeToSend, tooLarge } from './faults.js'
 import type { CommandScope } from './transaction.js'
 
 type Statement = mongodb.AnyBulkWriteOperation
@@ -61,7 +61,9 @@ export class MongoDBStorage {
       } catch (error) {
         const position = statements.length === 1 ? 0 : firstWriteError(error).index
         const operation = certain && position !== undefined ? operations[position] : undefined
-        const failure = isDuplicateId(error) ? duplicateId(error as mongodb.MongoError, collection) : error as object
+        const failure = isDuplicateId(error)
+          ? duplicateId(error as mongodb.MongoError, collection)
+          : isTooLargeToSend(error) ? new PowerSyncFatalError(tooLarge().code, tooLarge().message) : error as object
         failures.set(failure, { operation })
         throw failure
       }

@@ -1,7 +1,7 @@
-import type { CrudTransaction, FailedOperation, FatalErrorResult, TransactionResult } from '../../types/index.js'
+import type { CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, RetryableErrorResult, TransactionResult, UploadOptions } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
 import type { DeadLetters } from '../storage/dead-letters.js'
-import { dataFault, loggable, type DataFault } from '../storage/faults.js'
+import { dataFault, loggable, type DataFault, type FaultRules } from '../storage/faults.js'
 import { writeFailure } from '../storage/mongodb-storage.js'
 import { inTransaction } from '../storage/transaction.js'
 import { apply, tablesOf, type ApplyDependencies, type Caller } from './apply.js'
@@ -11,10 +11,19 @@ export interface UploadDependencies extends ApplyDependencies {
   deadLetters: DeadLetters
   /** Milliseconds after which an upload is answered, whatever MongoDB or a hook is still waiting for. */
   deadline: number
+  onFault: 'transaction' | 'operation'
+  faults: FaultRules
+}
+
+/** What depends on who sent an upload. */
+export interface UploadPolicy {
+  onFatalError: 'stop' | 'skip'
+  /** Whether a rejected transaction is left to the client instead of the dead letters. */
+  requiresClientHandling?: UploadOptions['requiresClientHandling']
 }
 
 /** Applies client transactions in order and says what became of each. */
-export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: { onFatalError: 'stop' | 'skip' }) => Promise<TransactionResult[]>
+export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
 
 /** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
 const retryAfter = 5000
@@ -23,14 +32,14 @@ const retryAfter = 5000
 const groupLimit = 1000
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
-  const { client, db, collections, ledger, deadLetters, transactionOptions } = dependencies
+  const { client, db, collections, ledger, deadLetters, transactionOptions, onFault, faults } = dependencies
 
-  return async (transactions, caller, { onFatalError }) => {
+  return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
     const results: TransactionResult[] = []
     for (const group of groups(transactions)) {
-      results.push(...await together(group, caller, limit) ?? await oneAfterTheOther(group, caller, limit, onFatalError))
-      if (stops(results.at(-1), onFatalError)) break
+      results.push(...await together(group, caller, limit) ?? await oneAfterTheOther(group, caller, limit, policy))
+      if (stops(results.at(-1), policy)) break
     }
     while (results.length < transactions.length) results.push({ status: 'not_attempted' })
     await report(transactions, results, caller, limit)
@@ -50,31 +59,51 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     }
   }
 
-  async function oneAfterTheOther (group: CrudTransaction[], caller: Caller, limit: Deadline, onFatalError: 'stop' | 'skip'): Promise<TransactionResult[]> {
+  async function oneAfterTheOther (group: CrudTransaction[], caller: Caller, limit: Deadline, policy: UploadPolicy): Promise<TransactionResult[]> {
     const results: TransactionResult[] = []
     for (const transaction of group) {
-      results.push(await settle(transaction, caller, limit))
-      if (stops(results.at(-1), onFatalError)) break
+      results.push(await settle(transaction, caller, limit, policy))
+      if (stops(results.at(-1), policy)) break
     }
     while (results.length < group.length) results.push({ status: 'not_attempted' })
     return results
   }
 
-  async function settle (transaction: CrudTransaction, caller: Caller, limit: Deadline): Promise<TransactionResult> {
+  async function settle (uploaded: CrudTransaction, caller: Caller, limit: Deadline, policy: UploadPolicy): Promise<TransactionResult> {
+    const skipped: FailedOperation[] = []
+    for (let transaction = uploaded; ;) {
+      const outcome = await attempt(transaction, caller, limit)
+      if ('status' in outcome) return skipped.length && outcome.status === 'success' ? { ...outcome, skipped_operations: skipped } : outcome
+      const index = onFault === 'operation' ? outcome.operation_index : undefined
+      const [bad, rest] = split(transaction, index)
+      const result = await reject(bad, outcome, caller, limit, policy)
+      if (index === undefined || result.status === 'retryable_error' || result.requires_client_handling) return result
+      skipped.push(outcome)
+      transaction = rest
+    }
+  }
+
+  /** Its result, or the operation that will never be stored. */
+  async function attempt (transaction: CrudTransaction, caller: Caller, limit: Deadline): Promise<TransactionResult | FailedOperation> {
     try {
       const { rejectedBefore } = await limit.race(apply([transaction], caller, dependencies, limit.signal))
       const letter = rejectedBefore.size ? await limit.race(deadLetters.of(transaction, caller.user)) : null
       return letter ? fatalError(letter.failed_operation) : { status: 'success' }
     } catch (error) {
-      const fault = dataFault(error)
-      if (!fault) return tryAgain(error, 'upload failed and has to be sent again', 'The server could not store the transaction: send it again', caller)
-      return await reject(transaction, failedOperation(error, fault), caller, limit)
+      const fault = dataFault(error, faults)
+      if (fault) return failedOperation(error, fault)
+      return tryAgain(error, 'upload failed and has to be sent again', 'The server could not store the transaction: send it again', caller)
     }
   }
 
   /** Keeps a rejected transaction, and remembers that its operations are settled. */
-  async function reject (transaction: CrudTransaction, failed: FailedOperation, caller: Caller, limit: Deadline): Promise<TransactionResult> {
+  async function reject (
+    transaction: CrudTransaction, failed: FailedOperation, caller: Caller, limit: Deadline, { requiresClientHandling }: UploadPolicy
+  ): Promise<FatalErrorResult | RetryableErrorResult> {
     try {
+      if (await limit.race(Promise.resolve(requiresClientHandling?.(failed, transaction, caller.user)))) {
+        return { ...fatalError(failed), requires_client_handling: true }
+      }
       await limit.race(ledger && transaction.clientId !== undefined
         ? inTransaction(client, transactionOptions, limit.signal, async session => {
           const scope = { session, signal: limit.signal }
@@ -120,10 +149,23 @@ function * groups (transactions: CrudTransaction[]): Generator<CrudTransaction[]
   if (group.length > 0) yield group
 }
 
-const stops = (result: TransactionResult | undefined, onFatalError: 'stop' | 'skip') =>
-  result?.status === 'retryable_error' || result?.status === 'not_attempted' || (result?.status === 'fatal_error' && onFatalError === 'stop')
+function stops (result: TransactionResult | undefined, { onFatalError }: UploadPolicy): boolean {
+  switch (result?.status) {
+    case 'retryable_error':
+    case 'not_attempted': return true
+    case 'fatal_error': return onFatalError === 'stop' || result.requires_client_handling
+    default: return false
+  }
+}
 
-function tryAgain (error: unknown, event: string, message: string, { log }: Caller): TransactionResult {
+/** The operation at an index, as a transaction of its own, and the others; without an index, the whole and nothing. */
+function split (transaction: CrudTransaction, index: number | undefined): [bad: CrudTransaction, rest: CrudTransaction] {
+  const [bad, rest] = [[], []] as [CrudOperation[], CrudOperation[]]
+  for (const operation of transaction.operations) (index === undefined || operation.index === index ? bad : rest).push(operation)
+  return [{ ...transaction, operations: bad }, { ...transaction, operations: rest }]
+}
+
+function tryAgain (error: unknown, event: string, message: string, { log }: Caller): RetryableErrorResult {
   log.error({ err: loggable(error) }, event)
   return { status: 'retryable_error', message, retry_after_ms: retryAfter }
 }

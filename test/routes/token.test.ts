@@ -67,9 +67,11 @@ t.test('authenticate decides: null is 401, an error with a status is answered as
     [async () => ({ id: 'user1' }), 200]
   ]
   for (const [authenticate, status] of cases) {
-    const response = await (await withAuthenticate(authenticate)).inject('/token')
+    const app = await withAuthenticate(authenticate)
+    const response = await app.inject('/token')
     t.equal(response.statusCode, status)
     t.notMatch(response.body, /secret/)
+    if (status === 503) t.match((await app.inject({ method: 'POST', url: '/upload' })).json(), { statusCode: 503, code: 'FST_PSM_AUTHENTICATION_UNAVAILABLE' })
   }
 })
 

@@ -35,7 +35,6 @@ async function audited (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
   }
 }
 
-
 const put = (opId: number, id: string, text = 'x', transaction?: number) => ({ op: 'PUT', type: 'rows', id, data: { text }, op_id: opId, tx_id: transaction })
 const success = { results: [{ status: 'success' }] }
 

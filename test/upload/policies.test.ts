@@ -1,0 +1,156 @@
+import { connect } from 'node:net'
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import type { FastifyServerOptions } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import { collection, PowerSyncFatalError, type PowerSyncMongoOptions } from '../../index.js'
+import { createGate } from '../../lib/upload/gate.js'
+import { testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+import { commandError, startWireServer } from '../support/wire-server.js'
+
+const database = await testDatabase(t)
+const Row = Type.Object({ text: Type.Optional(Type.String()) })
+let tables = 0
+
+async function server (t: Test, options: Partial<PowerSyncMongoOptions>, serverOptions: FastifyServerOptions = {}) {
+  const table = `rows${++tables}`
+  const app = await testServer(t, { mongo: { url: database.uri }, collections: { [table]: collection({ schema: Row }) }, ...options }, serverOptions)
+  const put = (id: string, transaction?: number, text: unknown = 'x') => ({ op: 'PUT', type: table, id, data: { text }, op_id: Number(id.replace(/\D/g, '')), tx_id: transaction })
+  const stored = async () => (await app.mongo.db!.collection(table).distinct('_id')).sort()
+  const letters = async () => (await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === table)
+  return { app, put, stored, letters }
+}
+
+t.test('onFault: operation leaves out the bad operations only, each in a dead letter of its own', async t => {
+  for (const client of [undefined, 'phone']) {
+    const { app, put, stored, letters } = await server(t, { upload: { onFault: 'operation' } })
+    const body = { client_id: client, batch: [put('r0'), put('r1', undefined, 5), put('r2'), put('r3', undefined, 6), put('r4')] }
+    const response = await upload(app, body)
+    t.equal(response.status, 200)
+    t.match(response.body.results, [{ status: 'success', skipped_operations: [{ operation_index: 1, error_code: 'INVALID_DATA' }, { operation_index: 3 }] }])
+    t.same(await stored(), ['r0', 'r2', 'r4'])
+    t.same((await letters()).map(({ operations }) => operations.map(({ id }) => id)).sort(), [['r1'], ['r3']])
+    await upload(app, body)
+    t.equal((await letters()).length, 2, 'sent again, there are no more')
+  }
+})
+
+t.test('onFault: operation cannot leave out what no operation is to blame for', async t => {
+  const { app, put, letters } = await server(t, { upload: { onFault: 'operation' }, updateBatch: () => { throw new PowerSyncFatalError('QUOTA', 'Too many') } })
+  t.match((await upload(app, { batch: [put('r0'), put('r1')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA' } }])
+  t.equal((await letters())[0]?.operations.length, 2)
+})
+
+t.test('onFatalError says what a rejected transaction does to those after it, whatever the container', async t => {
+  const stop = await server(t, { upload: { onFatalError: 'stop' } })
+  t.match((await upload(stop.app, { batch: [stop.put('r0', 0, 5), stop.put('r1', 1)] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }])
+  const skip = await server(t, { upload: { onFatalError: 'skip' } })
+  t.match((await upload(skip.app, { transactions: [{ crud: [skip.put('r0', 0, 5)] }, { crud: [skip.put('r1', 1)] }] })).body.results, [{ status: 'fatal_error' }, { status: 'success' }])
+})
+
+t.test('a stop in one group of transactions stops the groups after it', async t => {
+  const { app, put } = await server(t, { upload: { onFatalError: 'stop' } })
+  const many = Array.from({ length: 1001 }, (_, index) => ({ ...put(`r${index}`, 1), op: 'DELETE' }))
+  t.match((await upload(app, { batch: [put('bad', 0, 5), ...many, put('r2000', 2)] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }, { status: 'not_attempted' }])
+})
+
+t.test('requiresClientHandling leaves a failed transaction to a client that reads the results', async t => {
+  const asked: unknown[] = []
+  const { app, put, letters } = await server(t, {
+    upload: { onFatalError: 'skip', requiresClientHandling: (failed, transaction, user) => { asked.push([failed.error_code, transaction.operations.length, user.id]); return true } }
+  })
+  const transactions = [{ crud: [put('r0')] }, { crud: [put('r1', 1, 5)] }, { crud: [put('r2')] }]
+  t.match((await upload(app, { transactions })).body.results, [{ status: 'success' }, { status: 'fatal_error', requires_client_handling: true }, { status: 'not_attempted' }])
+  t.same(asked, [['INVALID_DATA', 1, 'anonymous']])
+  t.same(await letters(), [])
+  t.match((await upload(app, { batch: [put('r1', 1, 5)] })).body.results, [{ status: 'fatal_error', requires_client_handling: false }], 'a client of batch would lose it')
+  t.equal((await letters()).length, 1)
+})
+
+t.test('requiresClientHandling that fails is a passing fault', async t => {
+  const { app, put, letters } = await server(t, { upload: { requiresClientHandling: async () => { throw new Error('down') } } })
+  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }] })).body.results, [{ status: 'retryable_error' }])
+  t.same(await letters(), [])
+})
+
+t.test('the operator may overrule how a code of MongoDB is taken', async t => {
+  const mongo = await startWireServer()
+  t.teardown(() => mongo.stop())
+  const { app, put } = await server(t, { mongo: { url: mongo.uri }, upload: { faults: { 13: 'reject', 121: 'retry' } } })
+  mongo.script('update', commandError({ code: 13, codeName: 'Unauthorized' }))
+  t.match((await upload(app, { batch: [put('r0')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNCLASSIFIED_ERROR', details: { code: 13 } } }])
+  mongo.script('update', commandError({ code: 121, codeName: 'DocumentValidationFailure' }))
+  t.match((await upload(app, { batch: [put('r0')] })).body.results, [{ status: 'retryable_error' }])
+})
+
+t.test('a document that MongoDB can never take is final', async t => {
+  const mongo = await startWireServer()
+  t.teardown(() => mongo.stop())
+  for (const [uri, size] of [[database.uri, 17 * 1024 * 1024], [mongo.uri, 16 * 1024 * 1024 + 100]] as const) {
+    const storage = await server(t, { mongo: { url: uri }, upload: { bodyLimit: 40 * 1024 * 1024, requiresClientHandling: () => true } })
+    for (const others of [[], [storage.put('r1')]]) {
+      const { body } = await upload(storage.app, { transactions: [{ crud: [...others, storage.put('r0', undefined, 'n'.repeat(size))] }] })
+      t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', message: /16 MiB/, operation_index: others.length } }])
+    }
+  }
+})
+
+t.test('more uploads at a time than maxConcurrent are answered with 503', async t => {
+  let release = () => {}
+  const released = new Promise<void>(resolve => { release = resolve })
+  let started = () => {}
+  const running = new Promise<void>(resolve => { started = resolve })
+  const { app, put, stored } = await server(t, { upload: { maxConcurrent: 1 }, authorize: async () => { started(); await released; return true } })
+  const first = upload(app, { batch: [put('r0')] })
+  await running
+  t.same(app.powersync.health(), { accepting: true, running: 1 })
+  const second = await upload(app, { batch: [put('r1')] })
+  t.equal(second.status, 503)
+  t.match(second.body, { code: 'FST_PSM_UNAVAILABLE', message: /works on 1 uploads already/ })
+  release()
+  t.equal((await first).status, 200)
+  t.equal((await upload(app, { batch: [put('r2')] })).status, 200, 'there is room again')
+  t.same(app.powersync.health(), { accepting: true, running: 0 })
+  t.same(await stored(), ['r0', 'r2'])
+})
+
+t.test('a client that goes away in the middle of its body makes room', async t => {
+  const { app, put } = await server(t, { upload: { maxConcurrent: 1 } })
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const socket = connect(Number(url.port), url.hostname)
+  socket.write('POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"batch"')
+  while (app.powersync.health().running === 0) await new Promise(resolve => setTimeout(resolve, 5))
+  socket.destroy()
+  await once(socket, 'close')
+  while (app.powersync.health().running > 0) await new Promise(resolve => setTimeout(resolve, 5))
+  t.equal((await upload(app, { batch: [put('r0')] })).status, 200)
+})
+
+t.test('closing the server finishes running uploads and takes no new ones', async t => {
+  let release = () => {}
+  const released = new Promise<void>(resolve => { release = resolve })
+  let started = () => {}
+  const running = new Promise<void>(resolve => { started = resolve })
+  const { app, put } = await server(t, { authorize: async () => { started(); await released; return true } }, { forceCloseConnections: 'idle' })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const send = (id: string) => fetch(`${url}/upload`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ batch: [put(id)] }) })
+  const first = send('r0')
+  await running
+  const closed = app.close()
+  while (app.powersync.health().accepting) await new Promise(resolve => setTimeout(resolve, 1))
+  await send('r1').then(response => t.equal(response.status, 503), error => t.ok(error, 'or refused by the closed port'))
+  release()
+  t.equal((await first).status, 200)
+  await closed
+})
+
+t.test('a gate that is closed lets nobody in', async t => {
+  const gate = createGate(2)
+  const leave = gate.enter()
+  gate.close()
+  t.throws(() => gate.enter(), { code: 'FST_PSM_UNAVAILABLE', statusCode: 503, message: /shutting down/ })
+  leave()
+  leave()
+  t.same(gate.health(), { accepting: false, running: 0 })
+})
