@@ -13,6 +13,7 @@ import { connect } from './lib/storage/connect.js'
 import { DeadLetters } from './lib/storage/dead-letters.js'
 import { Ledger } from './lib/storage/ledger.js'
 import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+import { ensureValidators } from './lib/storage/validators.js'
 import { createGate } from './lib/upload/gate.js'
 import { createUploader } from './lib/upload/upload.js'
 import type { PowerSync, PowerSyncMongoOptions } from './types/index.js'
@@ -38,6 +39,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
   const { client, db } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
+  if (options.validators) await ensureValidators(db, options.collections, options.validators)
 
   const storage = new MongoDBStorage(db, collections)
   const deadLetters = new DeadLetters(db)
@@ -107,11 +109,13 @@ export { plugin as powersyncMongo }
 export { bson } from './lib/collections/fields.js'
 export { collection } from './lib/collections/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
+export { jsonSchemaOf } from './lib/collections/json-schema.js'
 export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/storage/mongodb-storage.js'
 export { PowerSyncFatalError } from './lib/errors.js'
 export type * from './types/index.js'
 export type { GeneratedKeys } from './lib/keys/generate.js'
+export type { JsonSchema } from './lib/collections/json-schema.js'
 export type { PublicJwk } from './lib/keys/jwk.js'
 export type { DeadLetter, DeadLetters } from './lib/storage/dead-letters.js'
 export type { UpdateBatchContext } from './lib/storage/mongodb-storage.js'

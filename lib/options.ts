@@ -18,7 +18,7 @@ export interface Settings {
 }
 
 const known = new Set([
-  'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'routes',
+  'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'validators', 'routes',
   'authorize', 'transform', 'updateBatch', 'onResult'
 ])
 
@@ -39,6 +39,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   }
   if (upload?.authenticate !== undefined) checkFunction('upload.authenticate', upload.authenticate)
   if (upload?.requiresClientHandling !== undefined) checkFunction('upload.requiresClientHandling', upload.requiresClientHandling)
+  checkChoice('validators', options.validators || undefined, ['apply', 'check'])
   checkChoice('upload.onFault', upload?.onFault, ['transaction', 'operation'])
   checkChoice('upload.onFatalError', upload?.onFatalError, ['stop', 'skip'])
   for (const [code, rule] of Object.entries(upload?.faults ?? {})) checkChoice(`upload.faults[${code}]`, rule, ['retry', 'reject'])

@@ -107,6 +107,11 @@ export interface PowerSyncMongoOptions extends Hooks {
   upload?: UploadOptions | undefined
   /** Table name → `collection({ … })`. A table that is not listed cannot be written. */
   collections: Collections
+  /**
+   * What to do with MongoDB's own validators at start: `apply` makes them what the schemas say, `check` refuses to
+   * start when they differ. Default `false`: nothing.
+   */
+  validators?: 'apply' | 'check' | false | undefined
   /** Fastify route options to merge in, or `false` to leave the route out. */
   routes?: Partial<Record<RouteName, RouteShorthandOptions | false>> | undefined
 }

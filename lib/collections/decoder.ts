@@ -1,12 +1,10 @@
-import { OptionalKind, Type, type TObject, type TSchema } from '@sinclair/typebox'
 import type { Collection } from '../../types/collections.js'
-import { OptionError } from '../errors.js'
-import { explain, missing, type Codec, type Place, type UnknownFields } from './codec.js'
-import { codecOf } from './codecs.js'
+import { explain, missing, type UnknownFields } from './codec.js'
 import { DecodeFault, joinPath } from './faults.js'
+import { fieldsOf, type Field } from './field-list.js'
 import { compileId, decodeId } from './ids.js'
-import { forbiddenName, isForbiddenColumn, knownNames, NAME_RULE, unknownName } from './names.js'
-import { anyCodec, DEEPEST } from './nested.js'
+import { forbiddenName, isForbiddenColumn, knownNames, unknownName } from './names.js'
+import { anyCodec } from './nested.js'
 
 export { DecodeFault } from './faults.js'
 
@@ -33,18 +31,6 @@ export interface CompiledCollection {
   fields: readonly string[]
 }
 
-/** One field of the schema, with all that the options say about it. */
-interface Field {
-  name: string
-  column: string
-  codec: Codec
-  /** Null and absence are accepted. */
-  nullable: boolean
-  owner: boolean
-  readOnly: boolean
-  default: (() => unknown) | undefined
-}
-
 /**
  * Compiles a collection once, so that an operation costs no walk through its schema.
  *
@@ -68,83 +54,6 @@ export function compileCollection (table: string, definition: Collection): Compi
     },
     fields: fields.filter(field => !field.readOnly).map(field => field.name)
   }
-}
-
-/** Reads the definition and finds its mistakes. */
-function fieldsOf (table: string, definition: Collection): Field[] {
-  const { owner, readOnly, defaults } = definition
-  const schema = schemaOf(table, definition)
-  const known = (option: string, name: string) => {
-    if (Object.hasOwn(schema.properties, name)) return
-    throw new OptionError(`collections.${table}.${option}`, `names ${JSON.stringify(name)}, which is not in the schema: ${knownNames(Object.keys(schema.properties))}`)
-  }
-  if (owner !== undefined) known('owner', owner)
-  for (const name of readOnly) known('readOnly', name)
-  for (const name of Object.keys(defaults)) {
-    known('defaults', name)
-    if (typeof defaults[name] !== 'function') throw new OptionError(`collections.${table}.defaults`, `has no function for ${JSON.stringify(name)}: use () => value`)
-  }
-  const columns = columnsOf(table, definition.fields, known)
-
-  const taken = new Map<string, string>()
-  return Object.entries(schema.properties).map(([name, property]) => {
-    const column = columns.get(name) ?? name
-    const other = taken.get(column)
-    if (other !== undefined) throw new OptionError(`collections.${table}.fields`, `makes the column ${JSON.stringify(column)} both ${JSON.stringify(other)} and ${JSON.stringify(name)}: rename one of them`)
-    taken.set(column, name)
-    checkName(table, 'schema', name)
-    checkName(table, 'fields', column)
-    const codec = codecOf(property, placeOf(`collections.${table}.schema`, name, 0, definition.unknownFields))
-    return {
-      name,
-      column,
-      codec,
-      nullable: OptionalKind in property || codec.nullable === true,
-      owner: name === owner,
-      readOnly: readOnly.includes(name),
-      default: Object.hasOwn(defaults, name) ? defaults[name] : undefined
-    }
-  })
-}
-
-/** Without schema, the fields that the other options name can hold anything, and so can all others. */
-function schemaOf (table: string, { schema, fields, owner, readOnly, defaults }: Collection): TObject {
-  if (schema === 'any') {
-    const names = [...Object.values(fields), ...owner === undefined ? [] : [owner], ...readOnly, ...Object.keys(defaults)]
-    return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
-  }
-  if (typeof schema === 'object' && schema !== null && typeof schema.properties === 'object') return schema
-  throw new OptionError(`collections.${table}.schema`, 'is missing: pass Type.Object({ … }), or \'any\' to store values as they come')
-}
-
-/** Field → column, for those that differ. */
-function columnsOf (table: string, fields: Readonly<Record<string, string>>, known: (option: string, name: string) => void): Map<string, string> {
-  const columns = new Map<string, string>()
-  for (const [column, field] of Object.entries(fields)) {
-    known('fields', field)
-    const other = columns.get(field)
-    if (other !== undefined) throw new OptionError(`collections.${table}.fields`, `maps both ${JSON.stringify(other)} and ${JSON.stringify(column)} to ${JSON.stringify(field)}: keep one`)
-    columns.set(field, column)
-  }
-  return columns
-}
-
-function checkName (table: string, option: string, name: string): void {
-  if (isForbiddenColumn(name)) throw new OptionError(`collections.${table}.${option}`, `has the name ${JSON.stringify(name)}: use ${NAME_RULE}`)
-}
-
-function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields): Place {
-  const place: Place = {
-    depth,
-    unknownFields,
-    fail: problem => { throw new OptionError(option, `is wrong at ${path}: it ${problem}`) },
-    here: schema => codecOf(schema, place),
-    inside: (schema: TSchema, step: string) => {
-      if (depth > DEEPEST) place.fail(`is nested deeper than ${DEEPEST} levels, which PowerSync does not sync: flatten it`)
-      return codecOf(schema, placeOf(option, step === '' ? path : step === '[]' ? `${path}[]` : joinPath(path, step), depth + 1, unknownFields))
-    }
-  }
-  return place
 }
 
 /**

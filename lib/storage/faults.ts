@@ -1,5 +1,6 @@
 import type { mongodb } from '../bson.js'
 import { PowerSyncFatalError } from '../errors.js'
+import { validationFailures } from './validation-failure.js'
 
 /** Faults of the data: trying again cannot help. Everything else is to be tried again, the unknown included. */
 export interface DataFault {
@@ -30,7 +31,11 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = 
   52: badValue, // DollarPrefixedFieldName
   56: badValue, // EmptyFieldName
   57: badValue, // DottedFieldName
-  121: () => ({ code: 'DOCUMENT_VALIDATION_FAILURE', message: 'The document fails the validation rules of its MongoDB collection' }),
+  121: ({ errInfo }) => ({
+    code: 'DOCUMENT_VALIDATION_FAILURE',
+    message: 'The document fails the validation rules of its MongoDB collection',
+    details: { failures: validationFailures(errInfo) }
+  }),
   10334: tooLarge, // BSONObjectTooLarge
   11000: error => {
     const index = indexName(error)

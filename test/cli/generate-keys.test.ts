@@ -4,15 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv, promisify } from 'node:util'
 import { run } from '../../lib/cli/run.js'
 import { loadKeys } from '../../lib/keys/load.js'
-
-async function powersyncMongo (...args: string[]) {
-  const output = { stdout: '', stderr: '' }
-  const code = await run(args, {
-    stdout: { write: (text) => { output.stdout += text } },
-    stderr: { write: (text) => { output.stderr += text } }
-  })
-  return { code, ...output }
-}
+import { powersyncMongo } from '../support/command-line.js'
 
 t.test('generate-keys prints a .env file with a pair that loads', async (t) => {
   const { code, stdout, stderr } = await powersyncMongo('generate-keys')

@@ -27,13 +27,23 @@ async function scripted (t: Test, uploadOptions: UploadOptions = {}) {
 }
 
 const duplicate = { code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: name_1 dup key: { name: "secret" }', keyPattern: { name: 1 }, keyValue: { name: 'secret' } }
-const invalid = { code: 121, errmsg: 'Document failed validation', errInfo: { failingDocumentId: 'b', details: { secret: 1 } } }
+const invalid = {
+  code: 121,
+  errmsg: 'Document failed validation',
+  errInfo: {
+    failingDocumentId: 'b',
+    details: {
+      operatorName: '$jsonSchema',
+      schemaRulesNotSatisfied: [{ operatorName: 'properties', propertiesNotSatisfied: [{ propertyName: 'name', details: [{ operatorName: 'bsonType', specifiedAs: { bsonType: 'int' }, reason: 'type did not match', consideredValue: 'secret', consideredType: 'string' }] }] }]
+    }
+  }
+}
 
 t.test('MongoDB\'s faults that are in the data are final, with their operation, and no value in answer or log', async t => {
   for (const [fault, expected] of [
     [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1' } }],
     [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
-    [invalid, { error_code: 'DOCUMENT_VALIDATION_FAILURE' }]
+    [invalid, { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'bsonType' }] } }]
   ] as const) {
     const { mongo, log, uploadMany, uploadOne, letters } = await scripted(t)
     mongo.script('update', writeErrors([{ index: 1, ...fault }]))

@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Collections } from '../../types/index.js'
+import { CollectionRegistry } from '../collections/registry.js'
+import { UsageError } from './command.js'
+
+/**
+ * The collections that a user's file exports, as `collections` or as a default export that has them: JavaScript, or
+ * TypeScript where Node strips types or the file's project has tsx. They are checked as the plugin checks them.
+ *
+ * @param path as the user gave it, from the working directory
+ * @throws {UsageError} when there is no such file, it cannot be loaded, or what it exports are no collections
+ */
+export async function loadConfig (path: string | undefined): Promise<Collections> {
+  if (path === undefined) throw new UsageError('--config is missing: pass the path of the file that exports your collections')
+  const file = resolve(path)
+  if (!existsSync(file)) throw new UsageError(`there is no file ${path}: --config takes the path of the file that exports your collections`)
+  const module = await load(path, file)
+  const collections = module['collections'] ?? (module['default'] as Record<string, unknown> | undefined)?.['collections']
+  if (typeof collections !== 'object' || collections === null) {
+    throw new UsageError(`${path} exports no collections: add "export const collections = { table: collection({ schema }) }"`)
+  }
+  try {
+    return new CollectionRegistry(collections as Collections, {}) && collections as Collections
+  } catch (error) {
+    throw new UsageError(`${path}: ${(error as Error).message}`)
+  }
+}
+
+async function load (path: string, file: string): Promise<Record<string, unknown>> {
+  const url = pathToFileURL(file).href
+  try {
+    const { tsImport } = /\.[cm]?ts$/.test(file) ? await tsxNear(file) : {}
+    return tsImport ? await tsImport(url, url) : await import(url)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) throw new UsageError(`${path} is of a kind that this Node cannot load: if it is TypeScript, npm install tsx beside it, compile it, or use Node 22.18 or later`)
+    throw new UsageError(`${path} cannot be loaded: ${message}`)
+  }
+}
+
+interface Tsx { tsImport?: (url: string, parent: string) => Promise<Record<string, unknown>> }
+
+/** The tsx of the file's own project, if it has one. */
+async function tsxNear (file: string): Promise<Tsx> {
+  try {
+    const folder = dirname(createRequire(file).resolve('tsx/package.json'))
+    return await import(pathToFileURL(join(folder, 'dist', 'esm', 'api', 'index.mjs')).href)
+  } catch {
+    return {}
+  }
+}

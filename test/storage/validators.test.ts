@@ -1,0 +1,93 @@
+import t, { type Test } from 'tap'
+import { Type } from '@sinclair/typebox'
+import fastifyMongodb from '@fastify/mongodb'
+import { collection, type PowerSyncMongoOptions } from '../../index.js'
+import { applyValidators, compareValidators } from '../../lib/storage/validators.js'
+import { needs, testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+import { commandError, cursor, startWireServer, type Document } from '../support/wire-server.js'
+
+const collections = {
+  lists: collection({ schema: Type.Object({ name: Type.String({ maxLength: 20 }) }) }),
+  app_todos: collection({ name: 'todos', schema: Type.Object({ done: Type.Boolean() }) }),
+  old_todos: collection({ name: 'todos', schema: Type.Object({ text: Type.String() }) }),
+  free: collection({ schema: 'any' })
+}
+const lists = { $jsonSchema: { bsonType: 'object', required: ['name'], properties: { _id: { bsonType: 'string' }, name: { bsonType: 'string', maxLength: 20 } } } }
+const todos = {
+  $or: [
+    { $jsonSchema: { bsonType: 'object', required: ['done'], properties: { _id: { bsonType: 'string' }, done: { bsonType: 'bool' } } } },
+    { $jsonSchema: { bsonType: 'object', required: ['text'], properties: { _id: { bsonType: 'string' }, text: { bsonType: 'string' } } } }
+  ]
+}
+const enforced = { validationLevel: 'strict', validationAction: 'error' }
+
+/** A MongoDB that says which collections it has, and takes commands about them. */
+async function scripted (t: Test, existing: Record<string, Document>) {
+  const mongo = await startWireServer({
+    on: {
+      listCollections: ({ document }) => {
+        const { name } = document['filter'] as { name: string }
+        return cursor(existing[name] ? [{ name, type: 'collection', options: existing[name] }] : [])
+      }
+    }
+  })
+  t.teardown(() => mongo.stop())
+  const client = new fastifyMongodb.mongodb.MongoClient(mongo.uri)
+  t.teardown(() => client.close())
+  const changes = () => mongo.commands.filter(({ name }) => name === 'create' || name === 'collMod').map(({ document: { lsid, $db, $clusterTime, $readPreference, ...command } }) => command)
+  return { mongo, db: client.db(), changes }
+}
+
+t.test('collections without validator get one: created, or changed, by exactly these commands', async t => {
+  const { db, changes } = await scripted(t, { todos: {} })
+  const differences = await applyValidators(db, collections)
+  t.same(differences.map(({ name, action }) => [name, action]), [['lists', 'create'], ['todos', 'update']])
+  t.same(changes(), [{ create: 'lists', validator: lists, ...enforced }, { collMod: 'todos', validator: todos, ...enforced }])
+})
+
+t.test('what is as it should be is left alone, however its keys are ordered', async t => {
+  const { $jsonSchema: { bsonType, ...rest } } = lists
+  const { db, changes } = await scripted(t, { lists: { validator: { $jsonSchema: { ...rest, bsonType } } }, todos: { validator: todos, ...enforced } })
+  t.same((await applyValidators(db, collections)).map(({ action, changes }) => [action, changes]), [['none', []], ['none', []]])
+  t.same(changes(), [])
+})
+
+t.test('a difference is told by path, and level and action count', async t => {
+  const { db, changes } = await scripted(t, { lists: { validator: { $jsonSchema: { ...lists.$jsonSchema, required: ['name', 'age'], title: 'x' } } } })
+  const [difference] = await compareValidators(db, { lists: collections.lists }, { level: 'moderate', action: 'warn' })
+  t.same(difference!.changes, [
+    '- validator.$jsonSchema.required: ["name","age"]', '+ validator.$jsonSchema.required: ["name"]', '- validator.$jsonSchema.title: "x"',
+    '- validationLevel: "strict"', '+ validationLevel: "moderate"', '- validationAction: "error"', '+ validationAction: "warn"'
+  ])
+  t.same(changes(), [], 'comparing changes nothing')
+})
+
+t.test('the option validators: apply, check or nothing, at start', async t => {
+  const start = (uri: string, validators: PowerSyncMongoOptions['validators']) => testServer(t, { mongo: { url: uri }, collections: { lists: collections.lists }, validators })
+  const missing = await scripted(t, {})
+  await start(missing.mongo.uri, false)
+  t.same(missing.changes(), [])
+  await t.rejects(start(missing.mongo.uri, 'check'), { code: 'FST_PSM_MONGO', message: /validators of lists are not what the schemas say \(lists: \+ validator\.\$jsonSchema\.bsonType: "object".*apply-validators/ })
+  t.same(missing.changes(), [])
+  await start(missing.mongo.uri, 'apply')
+  t.equal(missing.changes().length, 1)
+  const right = await scripted(t, { lists: { validator: lists } })
+  await t.resolves(start(right.mongo.uri, 'check'))
+  await t.rejects(start(right.mongo.uri, 'always' as never), { message: /option validators is "always": expected 'apply' or 'check'/ })
+
+  for (const [mode, role] of [['apply', 'dbAdmin'], ['check', 'read']] as const) {
+    const forbidden = await startWireServer({ on: { listCollections: () => commandError({ code: 13, codeName: 'Unauthorized' }) } })
+    t.teardown(() => forbidden.stop())
+    await t.rejects(start(forbidden.uri, mode), { code: 'FST_PSM_MONGO', message: new RegExp(`\\(Unauthorized\\): give this server's user the role ${role}`) })
+  }
+})
+
+const database = await testDatabase(t)
+t.test('a real MongoDB enforces them', { skip: needs(database, 'mongod', '$jsonSchema and collMod') }, async t => {
+  const app = await testServer(t, { mongo: { url: database.uri }, collections: { lists: collections.lists }, validators: 'apply' })
+  const db = app.mongo.db!
+  t.same((await compareValidators(db, { lists: collections.lists })).map(({ action }) => action), ['none'])
+  t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'a', data: { name: 'x' } }] })).body.results[0].status, 'success')
+  await t.rejects(db.collection('lists').insertOne({ name: 5 }), { code: 121 })
+})

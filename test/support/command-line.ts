@@ -1,0 +1,50 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { run } from '../../lib/cli/run.js'
+
+/** Runs `powersync-mongo` in this process. */
+export async function powersyncMongo (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
+  const output = { stdout: '', stderr: '' }
+  const code = await run(args, {
+    stdout: { write: (text) => { output.stdout += text } },
+    stderr: { write: (text) => { output.stderr += text } }
+  })
+  return { code, ...output }
+}
+
+const index = new URL('../../index.js', import.meta.url).href
+
+/** The path of a file that exports collections, as a user would write it; gone when the test ends. */
+export async function configFile (t: Pick<Test, 'teardown'>, code: string, { name = 'collections.mjs', inProject = false } = {}): Promise<string> {
+  const folder = await mkdtemp(inProject ? join(import.meta.dirname, '..', '.readme-') : join(tmpdir(), 'powersync-mongo-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const file = join(folder, name)
+  await writeFile(file, code.replace('\'fastify-powersync-mongo\'', `'${index}'`).replace('\'@sinclair/typebox\'', `'${import.meta.resolve('@sinclair/typebox')}'`))
+  return file
+}
+
+/** What the tests of commands that read collections use. */
+export const todoConfig = `
+import { bson, collection } from 'fastify-powersync-mongo'
+import { Type } from '@sinclair/typebox'
+
+export const collections = {
+  lists: collection({
+    name: 'app_lists',
+    owner: 'owner_id',
+    fields: { ownerId: 'owner_id' },
+    schema: Type.Object({ owner_id: Type.String(), name: Type.String({ maxLength: 200 }), created_at: Type.Optional(bson.Date()) })
+  }),
+  todos: collection({
+    schema: Type.Object({
+      list_id: Type.String(),
+      done: bson.Boolean(),
+      estimate: Type.Optional(bson.Double()),
+      photo: Type.Optional(bson.Binary()),
+      "it's $5": Type.Optional(Type.String())
+    })
+  })
+}
+`
