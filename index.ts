@@ -112,6 +112,7 @@ export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticat
 export { jsonSchemaOf } from './lib/collections/json-schema.js'
 export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+export { powersyncOptions } from './lib/typed-options.js'
 export { PowerSyncFatalError } from './lib/errors.js'
 export type * from './types/index.js'
 export type { GeneratedKeys } from './lib/keys/generate.js'

@@ -1,9 +1,9 @@
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
-import type { Collections } from './collections.js'
-import type { Hooks, User } from './hooks.js'
-import type { CrudTransaction } from './operations.js'
+import type { CollectionRow, Collections } from './collections.js'
+import type { AuthorizeHook, Hooks, OperationContext, TransformHook, User } from './hooks.js'
+import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
 
 /** What `authenticate` gets beside the request. */
@@ -114,4 +114,16 @@ export interface PowerSyncMongoOptions extends Hooks {
   validators?: 'apply' | 'check' | false | undefined
   /** Fastify route options to merge in, or `false` to leave the route out. */
   routes?: Partial<Record<RouteName, RouteShorthandOptions | false>> | undefined
+}
+
+/** An operation on one of these tables: `table` says which row its `data` is of. */
+export type OperationOf<Tables extends Collections> = {
+  [Table in keyof Tables & string]: CrudOperation<CollectionRow<Tables[Table]['schema']>> & { table: Table }
+}[keyof Tables & string]
+
+/** The options as `powersyncOptions` takes them: the hooks for all collections know their tables and rows. */
+export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform'> & {
+  collections: Tables
+  authorize?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
+  transform?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
 }

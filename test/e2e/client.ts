@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase, TableOptions } from '@powersync/node'
+import type { PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase, Schema as ClientSchema, TableOptions } from '@powersync/node'
 import type { Test } from 'tap'
 import type { TransactionResult } from '../../index.js'
 
@@ -54,6 +54,8 @@ export interface ClientOptions {
   session: string
   /** Options of all tables. */
   track?: Pick<TableOptions, 'trackPrevious' | 'trackMetadata'>
+  /** In place of the tables of the todo app. */
+  appSchema?: ClientSchema
 }
 
 export interface Client {
@@ -68,10 +70,10 @@ export interface Client {
   drained (): Promise<void>
 }
 
-export async function openClient (t: Pick<Test, 'teardown'>, { backend, session, track }: ClientOptions): Promise<Client> {
+export async function openClient (t: Pick<Test, 'teardown'>, { backend, session, track, appSchema }: ClientOptions): Promise<Client> {
   const { PowerSyncDatabase, Schema, Table, column } = await import('@powersync/node')
   const columnTypes = { text: column.text, uuid: column.text, date: column.text, boolean: column.integer, double: column.real }
-  const schema = new Schema(Object.fromEntries(Object.entries(tables).map(([table, columns]) =>
+  const schema = appSchema ?? new Schema(Object.fromEntries(Object.entries(tables).map(([table, columns]) =>
     [table, new Table(Object.fromEntries(Object.entries(columns).map(([name, kind]) => [name, columnTypes[kind]])), track)])))
 
   const dbLocation = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))

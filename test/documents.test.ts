@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
@@ -7,8 +7,9 @@ import { testDatabase } from './support/database.js'
 import { keys } from './support/server.js'
 
 const root = join(import.meta.dirname, '..')
-const readme = await readFile(join(root, 'README.md'), 'utf8')
-const blocks = [...readme.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!)
+const documents = ['README.md', ...(await readdir(join(root, 'docs'))).map(file => join('docs', file))]
+const texts = await Promise.all(documents.map(file => readFile(join(root, file), 'utf8')))
+const blocks = texts.flatMap(text => [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!))
 const [example, users] = blocks as [string, string]
 
 /** A folder inside the project, so that its packages are found. */

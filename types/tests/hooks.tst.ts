@@ -1,0 +1,69 @@
+import { Type } from '@sinclair/typebox'
+import { expect, test } from 'tstyche'
+import { bson, collection, powersyncOptions, type CrudOperation, type OperationOf, type User } from '../../index.js'
+
+const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
+const Todo = Type.Object({ done: bson.Boolean(), size: Type.Optional(bson.Long()) })
+const lists = collection({ schema: List })
+const todos = collection({ schema: Todo })
+
+test('a collection\'s hooks know its rows: whole in a PUT, partial in a PATCH, none in a DELETE', () => {
+  collection({
+    schema: List,
+    authorize: (operation, context) => {
+      expect(context.user).type.toBe<User>()
+      if (operation.op === 'PUT') {
+        expect(operation.data.name).type.toBe<string>()
+        expect(operation.data.created_at).type.toBe<Date>()
+        expect(operation.data.color).type.toBe<string | null | undefined>()
+      } else if (operation.op === 'PATCH') {
+        expect(operation.data.name).type.toBe<string | undefined>()
+      } else {
+        expect(operation.data).type.toBe<undefined>()
+      }
+      return true
+    }
+  })
+})
+
+test('an unknown field, in data or in an option, is an error', () => {
+  collection({
+    schema: List,
+    transform: operation => {
+      if (operation.op === 'PUT') expect(operation.data).type.not.toHaveProperty('nmae')
+      return operation
+    }
+  })
+  expect(collection).type.not.toBeCallableWith({ schema: List, owner: 'owner_id' })
+  expect(collection).type.not.toBeCallableWith({ schema: List, readOnly: ['nmae'] })
+  expect(collection).type.toBeCallableWith({ schema: List, owner: 'name', readOnly: ['created_at'] })
+  expect(collection).type.not.toBeCallableWith({ schema: Type.String() })
+})
+
+test('hooks for all collections: the table narrows the row', () => {
+  powersyncOptions({
+    authenticate: () => null,
+    collections: { lists, todos },
+    authorize: operation => {
+      expect(operation.table).type.toBe<'lists' | 'todos'>()
+      if (operation.table === 'lists' && operation.op === 'PUT') {
+        expect(operation.data.name).type.toBe<string>()
+        expect(operation.data).type.not.toHaveProperty('done')
+      }
+      if (operation.table === 'todos' && operation.op === 'PATCH') {
+        expect(operation.data.done).type.toBe<boolean | undefined>()
+        expect(operation.data.size).type.toBe<bigint | null | undefined>()
+      }
+      return true
+    },
+    transform: operation => operation.table === 'lists' ? null : operation
+  })
+  expect<OperationOf<{ lists: typeof lists }>['table']>().type.toBe<'lists'>()
+  expect<OperationOf<{ lists: typeof lists }>>().type.toBeAssignableTo<CrudOperation>()
+})
+
+test('options without authenticate or collections are an error', () => {
+  expect(powersyncOptions).type.not.toBeCallableWith({ collections: { lists } })
+  expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => null })
+  expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => ({ name: 'no id' }), collections: { lists } })
+})
