@@ -134,7 +134,7 @@ async function emulator ({ database, port, emulator }: Required<DevelopmentMongo
     if (!uri) continue
     child.stdout.resume()
     return {
-      uri,
+      uri: `${uri}&serverMonitoringMode=poll`, // It ends the streaming kind every few seconds, which drivers take for an outage.
       kind: 'emulator',
       description: 'an emulator of MongoDB (jongodb), for trying out only; its data goes when it stops',
       stop: () => {

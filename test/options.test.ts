@@ -4,7 +4,7 @@ import fastifyMongodb from '@fastify/mongodb'
 import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import powersyncMongo, { collection, developmentAuth, firstOf, type PowerSyncMongoOptions } from '../index.js'
+import powersyncMongo, { collection, developmentAuth, firstOf, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
 import { commandError, startWireServer } from './support/wire-server.js'
 import { testDatabase } from './support/database.js'
 import { keys, testServer, upload } from './support/server.js'
@@ -219,6 +219,11 @@ t.test('routes can be left out, and take Fastify\'s route options', async t => {
   t.equal((await app.inject('/token?user_id=a')).statusCode, 200)
   t.equal((await upload(app, { batch: [] })).status, 200)
   t.same(seen, ['onRequest', 'preParsing', 'preHandler'])
+})
+
+t.test('powersyncOptions gives back what it gets, typed', async t => {
+  const app = await start(t, powersyncOptions({ ...good, collections: { lists }, authorize: ({ table, op }) => table === 'lists' && op === 'PUT' }))
+  t.match((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'typed', data: { name: 'n' } }] })).body, { results: [{ status: 'success' }] })
 })
 
 t.test('the schemas of the routes feed OpenAPI', async t => {

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import fastifyMongodb from '@fastify/mongodb'
-import { applyValidators, compareValidators } from '../storage/validators.js'
+import { applyDifference, compareValidators, nameOf, remedyOf } from '../storage/validators.js'
 import { choice, UsageError, type CommandIO } from './command.js'
 import { loadConfig } from './config.js'
 
@@ -41,17 +41,19 @@ export async function applyValidatorsCommand (args: string[], io: CommandIO): Pr
   if (!uri) throw new UsageError('which MongoDB? Pass --uri or set MONGO_URI')
   const collections = await loadConfig(values.config)
 
+  const dry = values['dry-run']
   let client
   try {
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 7500 })
-    const differences = await (values['dry-run'] ? compareValidators : applyValidators)(client.db(), collections, { level, action })
-    for (const { name, action, changes } of differences) {
-      io.stdout.write(`${name}: ${words[action]}${values['dry-run'] && action !== 'none' ? ' (dry run)' : ''}\n${changes.map(change => `  ${change}\n`).join('')}`)
+    const db = client.db()
+    for (const difference of await compareValidators(db, collections, { level, action })) {
+      if (!dry) await applyDifference(db, difference)
+      const { name, action, changes } = difference
+      io.stdout.write(`${name}: ${words[action]}${dry && action !== 'none' ? ' (dry run)' : ''}\n${changes.map(change => `  ${change}\n`).join('')}`)
     }
     return 0
   } catch (error) {
-    const { codeName, name } = error as { codeName?: string, name: string }
-    io.stderr.write(`powersync-mongo apply-validators: MongoDB did not do it (${codeName ?? name}): check that the connection string is right, that the server runs, and that its user may create and change collections (role dbAdmin)\n`)
+    io.stderr.write(`powersync-mongo apply-validators: MongoDB did not do it (${nameOf(error)}): ${remedyOf(error, dry ? 'read' : 'dbAdmin')}, and run this again\n`)
     return 1
   } finally {
     await client?.close()

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Collections } from '../../types/index.js'
 import { CollectionRegistry } from '../collections/registry.js'
+import { OptionError } from '../errors.js'
 import { UsageError } from './command.js'
 
 /**
@@ -17,31 +18,38 @@ export async function loadConfig (path: string | undefined): Promise<Collections
   if (path === undefined) throw new UsageError('--config is missing: pass the path of the file that exports your collections')
   const file = resolve(path)
   if (!existsSync(file)) throw new UsageError(`there is no file ${path}: --config takes the path of the file that exports your collections`)
-  const module = await load(path, file)
-  const collections = module['collections'] ?? (module['default'] as Record<string, unknown> | undefined)?.['collections']
+  const collections = exportOf(await load(path, file))
   if (typeof collections !== 'object' || collections === null) {
     throw new UsageError(`${path} exports no collections: add "export const collections = { table: collection({ schema }) }"`)
   }
   try {
     return new CollectionRegistry(collections as Collections, {}) && collections as Collections
   } catch (error) {
-    throw new UsageError(`${path}: ${(error as Error).message}`)
+    if (!(error instanceof OptionError)) throw new UsageError(`${path} exports collections that collection() did not make: expected { table: collection({ schema }) }`)
+    throw new UsageError(`${path}: ${error.message}`)
   }
 }
 
-async function load (path: string, file: string): Promise<Record<string, unknown>> {
+/** A default export that was compiled to CommonJS arrives within another one. */
+function exportOf (module: Exports): unknown {
+  return module.collections ?? module.default?.collections ?? module.default?.default?.collections
+}
+
+interface Exports { collections?: unknown, default?: Exports }
+
+async function load (path: string, file: string): Promise<Exports> {
   const url = pathToFileURL(file).href
   try {
     const { tsImport } = /\.[cm]?ts$/.test(file) ? await tsxNear(file) : {}
     return tsImport ? await tsImport(url, url) : await import(url)
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
+    const { code, message } = Object(error) as NodeJS.ErrnoException
     if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) throw new UsageError(`${path} is of a kind that this Node cannot load: if it is TypeScript, npm install tsx beside it, compile it, or use Node 22.18 or later`)
     throw new UsageError(`${path} cannot be loaded: ${message}`)
   }
 }
 
-interface Tsx { tsImport?: (url: string, parent: string) => Promise<Record<string, unknown>> }
+interface Tsx { tsImport?: (url: string, parent: string) => Promise<Exports> }
 
 /** The tsx of the file's own project, if it has one. */
 async function tsxNear (file: string): Promise<Tsx> {

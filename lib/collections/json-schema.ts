@@ -26,7 +26,7 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
     ...required.length && { required },
     properties: {
       ...id && { _id: id },
-      ...Object.fromEntries(fields.map(field => [field.name, field.nullable ? orNull(shapeOf(field.schema)) : shapeOf(field.schema)]))
+      ...Object.fromEntries(fields.map(({ name, schema, nullable }) => [name, nullable ? orNull(shapeOf(schema)) : shapeOf(schema)]))
     }
   }
 }
@@ -35,14 +35,13 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
 const isAlwaysThere = ({ nullable, readOnly, default: byDefault }: Field) => !nullable && (!readOnly || byDefault !== undefined)
 
 const shapes: Record<string, (schema: TSchema) => JsonSchema> = {
-  String: schema => ({ bsonType: 'string', ...keywords(schema, ['minLength', 'maxLength']) }),
+  String: schema => ({ bsonType: 'string', ...sizes(schema, ['minLength', 'maxLength']) }),
   Boolean: () => ({ bsonType: 'bool' }),
   Number: schema => ({ bsonType: 'number', ...range(schema) }),
   Integer: schema => ({ bsonType: 'number', ...range(schema) }),
   Literal: schema => ({ enum: [schema['const']] }),
-  Null: () => ({ bsonType: 'null' }),
-  Union: ({ anyOf }) => union((anyOf as TSchema[]).map(shapeOf)),
-  Array: schema => ({ bsonType: 'array', items: shapeOf(schema['items']), ...keywords(schema, ['minItems', 'maxItems']) }),
+  Union: ({ anyOf }) => union(anyOf),
+  Array: schema => ({ bsonType: 'array', items: shapeOf(schema['items']), ...sizes(schema, ['minItems', 'maxItems']) }),
   Object: schema => object(schema as TObject),
   Record: () => ({ bsonType: 'object' }),
   Any: () => ({}),
@@ -62,27 +61,37 @@ const shapes: Record<string, (schema: TSchema) => JsonSchema> = {
 /** Kinds that are not in the table cannot be in a schema: `fieldsOf` has refused them. */
 const shapeOf = (schema: TSchema): JsonSchema => (shapes[schema[Kind]] as (schema: TSchema) => JsonSchema)(schema)
 
+/** In JSON, an optional property may be null as well, and null is then what is stored. */
 function object ({ properties }: TObject): JsonSchema {
   const required = Object.keys(properties).filter(name => !(OptionalKind in (properties[name] as TSchema)))
   return {
     bsonType: 'object',
     ...required.length && { required },
-    properties: Object.fromEntries(Object.entries(properties).map(([name, property]) => [name, shapeOf(property)]))
+    properties: Object.fromEntries(Object.entries(properties).map(([name, property]) => [name, OptionalKind in property ? orNull(shapeOf(property)) : shapeOf(property)]))
   }
 }
 
 /** Literals become one `enum`, single types one list of types, anything else `anyOf`. */
-function union (parts: JsonSchema[]): JsonSchema {
+function union (variants: TSchema[]): JsonSchema {
+  const parts = variants.filter(variant => variant[Kind] !== 'Null').map(shapeOf)
+  const either = eitherOf(parts)
+  return parts.length < variants.length ? orNull(either) : either
+}
+
+function eitherOf (parts: JsonSchema[]): JsonSchema {
+  if (parts.length === 1) return parts[0] as JsonSchema
   if (parts.every(part => 'enum' in part)) return { enum: parts.flatMap(part => part['enum'] as unknown[]) }
   if (parts.every(part => Object.keys(part).join() === 'bsonType')) return { bsonType: [...new Set(parts.flatMap(part => part['bsonType'] as string))] }
   return { anyOf: parts }
 }
 
+/** The same, or null; of a shape that has null already, nothing new. */
 function orNull (shape: JsonSchema): JsonSchema {
   if (Object.keys(shape).length === 0) return shape
-  if ('enum' in shape) return { enum: [...shape['enum'] as unknown[], null] }
+  if ('enum' in shape) return { enum: [...new Set([...shape['enum'] as unknown[], null])] }
   if ('bsonType' in shape) return { ...shape, bsonType: [...new Set([shape['bsonType'], 'null'].flat())] }
-  return { anyOf: [...shape['anyOf'] as JsonSchema[], { bsonType: 'null' }] }
+  const parts = shape['anyOf'] as JsonSchema[]
+  return { anyOf: [...parts.filter(({ bsonType }) => bsonType !== 'null'), { bsonType: 'null' }] }
 }
 
 /** Draft 4 has the exclusive bounds as flags of the others. */
@@ -95,8 +104,9 @@ function range ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: TSchem
   }
 }
 
-function keywords (schema: TSchema, names: string[]): JsonSchema {
-  return Object.fromEntries(names.filter(name => schema[name] !== undefined).map(name => [name, schema[name]]))
+/** MongoDB refuses a validator whose sizes are not whole numbers from 0 on, such as Infinity. */
+function sizes (schema: TSchema, names: string[]): JsonSchema {
+  return Object.fromEntries(names.filter(name => Number.isSafeInteger(schema[name]) && schema[name] >= 0).map(name => [name, schema[name]]))
 }
 
 /** Ids of the app's own making can be anything. */

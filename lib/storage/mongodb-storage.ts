@@ -152,7 +152,10 @@ function statementOf (operation: CrudOperation, collection: RegisteredCollection
     }
     case 'PUT': {
       const data = collection.ownedBy(user, operation.data)
-      if (collection.put === 'replace') return { replaceOne: { filter, replacement: data as mongodb.Document, upsert: true } }
+      if (collection.put === 'replace') {
+        const replacement = collection.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
+        return { replaceOne: { filter, replacement, upsert: true } }
+      }
       const onInsert = collection.onInsert()
       const update = updateOf(data, collection, collection.absent(data))
       return { updateOne: { filter, update: update && !onInsert ? update : { ...update, $setOnInsert: onInsert ?? {} }, upsert: true } }

@@ -18,7 +18,8 @@ export function validationFailures (errInfo: unknown): ValidationFailure[] {
 
 function rulesOf (rules: unknown, path: string): ValidationFailure[] {
   return arrayOf(rules).flatMap(rule => {
-    const name = String(get(rule, 'operatorName'))
+    const name = get(rule, 'operatorName')
+    if (typeof name !== 'string') return []
     const inside = [
       ...arrayOf(get(rule, 'propertiesNotSatisfied')).flatMap(property => rulesOf(get(property, 'details'), join(path, String(get(property, 'propertyName'))))),
       ...arrayOf(get(rule, 'missingProperties')).map(missing => ({ path: join(path, String(missing)), rule: name })),

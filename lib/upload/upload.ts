@@ -69,18 +69,16 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     return results
   }
 
-  async function settle (uploaded: CrudTransaction, caller: Caller, limit: Deadline, policy: UploadPolicy): Promise<TransactionResult> {
-    const skipped: FailedOperation[] = []
-    for (let transaction = uploaded; ;) {
-      const outcome = await attempt(transaction, caller, limit)
-      if ('status' in outcome) return skipped.length && outcome.status === 'success' ? { ...outcome, skipped_operations: skipped } : outcome
-      const index = onFault === 'operation' ? outcome.operation_index : undefined
-      const [bad, rest] = split(transaction, index)
-      const result = await reject(bad, outcome, caller, limit, policy)
-      if (index === undefined || result.status === 'retryable_error' || result.requires_client_handling) return result
-      skipped.push(outcome)
-      transaction = rest
-    }
+  async function settle (
+    transaction: CrudTransaction, caller: Caller, limit: Deadline, policy: UploadPolicy, skipped: FailedOperation[] = []
+  ): Promise<TransactionResult> {
+    const outcome = await attempt(transaction, caller, limit)
+    if ('status' in outcome) return skipped.length && outcome.status === 'success' ? { ...outcome, skipped_operations: skipped } : outcome
+    const index = onFault === 'operation' ? outcome.operation_index : undefined
+    const [bad, rest] = split(transaction, index)
+    const result = await reject(bad, outcome, caller, limit, policy)
+    if (index === undefined || result.status === 'retryable_error' || result.requires_client_handling) return result
+    return await settle(rest, caller, limit, policy, [...skipped, outcome])
   }
 
   /** Its result, or the operation that will never be stored. */

@@ -34,12 +34,25 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   const mongo = await startWireServer({ on: { listCollections: () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) } })
   t.teardown(() => mongo.stop())
   const config = await configFile(t, todoConfig)
-  for (const [uri, reason] of [[mongo.uri, 'Unauthorized'], ['localhost', 'MongoParseError']] as const) {
-    const { code, stderr } = await powersyncMongo('apply-validators', '--config', config, '--uri', uri)
+  for (const [uri, options, message] of [
+    [mongo.uri, [], /MongoDB did not do it \(Unauthorized\): give this server's user the role dbAdmin on the database, and run this again/],
+    [mongo.uri, ['--dry-run'], /\(Unauthorized\): give this server's user the role read on/],
+    ['localhost', [], /\(MongoParseError\): check that the server runs and that the connection string is right/]
+  ] as const) {
+    const { code, stderr } = await powersyncMongo('apply-validators', '--config', config, '--uri', uri, ...options)
     t.equal(code, 1)
-    t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\): check that the connection string is right`))
+    t.match(stderr, message)
     t.notMatch(stderr, /secret/)
   }
+})
+
+t.test('each collection is told as it is done, so that a refusal shows how far it got', async t => {
+  const mongo = await startWireServer({ on: { create: ({ document }) => document['create'] === 'todos' ? commandError({ code: 13, codeName: 'Unauthorized' }) : undefined } })
+  t.teardown(() => mongo.stop())
+  const { code, stdout } = await powersyncMongo('apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri)
+  t.equal(code, 1)
+  t.match(stdout, /^app_lists: created with its validator$/m)
+  t.notMatch(stdout, /todos/)
 })
 
 t.test('arguments that make no sense', async t => {
@@ -48,4 +61,12 @@ t.test('arguments that make no sense', async t => {
   t.match(await powersyncMongo('apply-validators', '--config', config), { code: 2, stderr: /Pass --uri or set MONGO_URI/ })
   t.match(await powersyncMongo('apply-validators', '--level', 'off'), { code: 2, stderr: /--level off is not one of strict, moderate/ })
   t.match(await powersyncMongo('apply-validators', '--action', 'ignore'), { code: 2, stderr: /--action ignore is not one of error, warn/ })
+})
+
+t.test('a dry run that MongoDB refuses asks for less', async t => {
+  const mongo = await startWireServer({ on: { listCollections: () => commandError({ code: 13, codeName: 'Unauthorized' }) } })
+  t.teardown(() => mongo.stop())
+  const { code, stderr } = await powersyncMongo('apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri, '--dry-run')
+  t.equal(code, 1)
+  t.match(stderr, /\(Unauthorized\): .*role read/)
 })

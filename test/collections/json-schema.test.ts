@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Type } from '@sinclair/typebox'
+import { Type, type TSchema } from '@sinclair/typebox'
 import { bson, collection, jsonSchemaOf } from '../../index.js'
 import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
 import { satisfies } from '../support/json-schema-checker.js'
@@ -53,11 +53,11 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
       uuid: { bsonType: ['binData', 'null'] },
       bytes: { bsonType: ['binData', 'null'] },
       state: { enum: ['open', 'done'] },
-      maybe: { anyOf: [{ enum: ['x'] }, { bsonType: 'null' }, { bsonType: 'null' }] },
+      maybe: { enum: ['x', null] },
       mixed: { anyOf: [{ bsonType: 'int' }, { bsonType: 'string', maxLength: 3 }, { bsonType: 'null' }] },
       kinds: { bsonType: ['date', 'bool', 'null'] },
-      address: { bsonType: ['object', 'null'], required: ['street'], properties: { street: { bsonType: 'string' }, zip: { bsonType: 'string' }, at: { bsonType: 'date' } } },
-      bare: { bsonType: ['object', 'null'], properties: { a: { bsonType: 'number' } } },
+      address: { bsonType: ['object', 'null'], required: ['street'], properties: { street: { bsonType: 'string' }, zip: { bsonType: ['string', 'null'] }, at: { bsonType: ['date', 'null'] } } },
+      bare: { bsonType: ['object', 'null'], properties: { a: { bsonType: ['number', 'null'] } } },
       tags: { bsonType: ['array', 'null'], items: { bsonType: 'string' }, minItems: 1, maxItems: 3 },
       table: { bsonType: ['object', 'null'] },
       anything: {}
@@ -75,6 +75,24 @@ t.test('an optional enum may be null, ids have their type, and a field that nobo
   t.notOk('_id' in (schema({ decode: text => text, encode: String })!['properties'] as object))
   t.same(jsonSchemaOf(collection({ schema: Type.Object({}) })), { bsonType: 'object', properties: { _id: { bsonType: 'string' } } })
   t.equal(jsonSchemaOf(collection({ schema: 'any' })), undefined)
+  t.match(jsonSchemaOf(collection({ schema: Type.Object({ a: Type.Any() }) })), { properties: { a: {} } })
+})
+
+t.test('null is in a schema once, wherever it comes from, and sizes that MongoDB refuses are left out', async t => {
+  const nullable = Type.Union([Type.String(), Type.Null()])
+  const schema = jsonSchemaOf(collection({
+    schema: Type.Object({
+      twice: Type.Optional(nullable),
+      mixed: Type.Optional(Type.Union([Type.Integer({ minimum: 1 }), Type.String(), Type.Null()])),
+      long: Type.String({ minLength: 0.5, maxLength: Infinity }),
+      list: Type.Array(nullable, { minItems: -1 })
+    })
+  }))
+  const { twice, mixed, long, list } = schema!['properties'] as Record<string, unknown>
+  t.same(twice, { bsonType: ['string', 'null'] })
+  t.same(mixed, { anyOf: [{ bsonType: 'number', minimum: 1 }, { bsonType: 'string' }, { bsonType: 'null' }] })
+  t.same(long, { bsonType: 'string' })
+  t.same(list, { bsonType: 'array', items: { bsonType: ['string', 'null'] } })
 })
 
 /** What clients send for each column, right or wrong. */
@@ -97,8 +115,8 @@ const uploaded = fc.record({
   maybe: fc.constantFrom('x', null, 'y'),
   mixed: fc.constantFrom(1, 'abc', 'abcd', null),
   kinds: fc.constantFrom('2024-10-31 10:33:24', 1, null),
-  address: fc.constantFrom('{"street":"s"}', '{"street":"s","zip":"z","at":"2024-10-31T10:33:24Z"}', '{}', null),
-  bare: fc.constantFrom('{"a":1}', '{}', '[]'),
+  address: fc.constantFrom('{"street":"s"}', '{"street":"s","zip":"z","at":"2024-10-31T10:33:24Z"}', '{"street":"s","zip":null,"at":null}', '{}', null),
+  bare: fc.constantFrom('{"a":1}', '{"a":null}', '{}', '[]'),
   tags: fc.array(fc.string(), { maxLength: 4 }).map(tags => JSON.stringify(tags)),
   table: fc.constantFrom('{"a":1}', '{"a":"b"}', null),
   anything: fc.constantFrom(1, 'x', 1.5, null)
@@ -126,6 +144,52 @@ t.test('whatever the decoder lets through passes the schema, as a PUT and as a P
     return true
   }), { numRuns: 2000 })
   t.ok(passed > 100, `${passed} rows passed`)
+})
+
+interface Sample { schema: TSchema, value: fc.Arbitrary<unknown> }
+
+/** Any schema that a JSON column can have inside, with values that it accepts. */
+const { any: nested } = fc.letrec<{ any: Sample, leaf: Sample, container: Sample }>(tie => ({
+  leaf: fc.constantFrom<Sample>(
+    { schema: Type.String({ minLength: 1, maxLength: 2 }), value: fc.constantFrom('a', 'é😀') },
+    { schema: Type.String({ pattern: '^\\s.?$' }), value: fc.constantFrom('\u00a0', '\u00a0b') },
+    { schema: Type.Boolean(), value: fc.constantFrom(0, true, '1') },
+    { schema: Type.Number({ exclusiveMinimum: 0, minimum: -1, multipleOf: 0.1 }), value: fc.constantFrom(0.3, '1e3', 5e-324, 0.1 + 0.2) },
+    { schema: Type.Integer({ multipleOf: 7, maximum: 1e15 }), value: fc.constantFrom(-7, '0', -0, 7e14) },
+    { schema: bson.Int32({ minimum: 0 }), value: fc.constantFrom(0, '2147483647') },
+    { schema: bson.Long({ maximum: 9n }), value: fc.constantFrom(9, '-9223372036854775808') },
+    { schema: bson.Double({ exclusiveMaximum: 1.5, maximum: 1 }), value: fc.constantFrom(1, '-0', -1e300) },
+    { schema: bson.Decimal128(), value: fc.constantFrom('1E+3', 'NaN', 1.5) },
+    { schema: bson.Date({ minimumTimestamp: 0 }), value: fc.constantFrom('2024-10-31 10:33:24', '+010000-01-01') },
+    { schema: bson.UUID(), value: fc.constant('00000000-0000-4000-8000-000000000000') },
+    { schema: bson.Binary({ subType: 5 }), value: fc.constant('AAAA') },
+    { schema: Type.Literal(1), value: fc.constantFrom(1, '1', '1.0') },
+    { schema: Type.Unknown(), value: fc.constantFrom(null, [1, { a: null }], 'x') }
+  ),
+  container: fc.oneof(
+    fc.tuple(tie('any'), fc.boolean()).map(([{ schema, value }, uniqueItems]) => ({ schema: Type.Array(schema, { uniqueItems }), value: fc.array(value, { maxLength: 3 }) })),
+    tie('any').map(({ schema, value }) => ({ schema: Type.Record(Type.String(), schema), value: fc.dictionary(fc.constantFrom('a', 'b'), value) })),
+    fc.tuple(tie('any'), tie('any')).map(([a, b]) => ({
+      schema: Type.Object({ a: a.schema, b: Type.Optional(b.schema) }),
+      value: fc.record({ a: a.value, b: fc.option(b.value) }, { requiredKeys: ['a'] })
+    }))
+  ),
+  any: fc.oneof({ maxDepth: 4 }, tie('leaf'), tie('container'),
+    tie('any').map(({ schema, value }) => ({ schema: Type.Union([schema, Type.Null()]), value: fc.option(value) })),
+    fc.tuple(tie('any'), tie('any')).map(([a, b]) => ({ schema: Type.Union([a.schema, b.schema]), value: fc.oneof(a.value, b.value) })))
+}))
+
+t.test('whatever the decoder lets through passes the schema, for any schema', async t => {
+  let passed = 0
+  const sample = nested.chain(({ schema, value }) => fc.tuple(fc.constant(schema), value))
+  fc.assert(fc.property(sample, ([schema, value]) => {
+    const definition = collection({ schema: Type.Object({ json: Type.Object({ value: schema }) }) })
+    const document = compileCollection('table', definition).put({ json: JSON.stringify({ value }) })
+    if (document instanceof DecodeFault) return true
+    passed++
+    return satisfies({ _id: 'a', ...document }, jsonSchemaOf(definition)!)
+  }), { numRuns: 2000 })
+  t.ok(passed > 500, `${passed} documents passed`)
 })
 
 t.test('a document that another program breaks does not pass', async t => {

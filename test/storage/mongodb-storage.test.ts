@@ -136,6 +136,7 @@ t.test('nulls: unset removes fields instead of storing null', async t => {
   await upload(app, { batch: [put({ text: 'x', unique: 'y' })] })
   await upload(app, { batch: [{ op: 'PATCH', table: 'sparse', id: 'a', data: { text: null } }] })
   t.same(await db.collection('sparse').find().toArray(), [{ _id: 'a', unique: 'y' }])
+  t.match((await upload(app, { batch: [{ op: 'PATCH', table: 'sparse', id: 'a', data: {} }] })).body.results, [{ status: 'success' }])
   await upload(app, { batch: [put({ text: 'z' })] })
   t.same(await db.collection('sparse').find().toArray(), [{ _id: 'a', text: 'z' }])
   await upload(app, { batch: [put({})] })
@@ -147,6 +148,9 @@ t.test('put: replace drops what the schema does not know', async t => {
   await db.collection<{ _id: string }>('whole').insertOne({ _id: 'a', server_only: 1 } as { _id: string })
   await upload(app, { batch: [{ op: 'PUT', table: 'whole', id: 'a', data: { text: 'x' } }] })
   t.same(await db.collection('whole').find().toArray(), [{ _id: 'a', text: 'x', unique: null }])
+  const sparse = await testServer(t, { mongo: { client }, collections: { whole: collection({ schema: Row, put: 'replace', nulls: 'unset' }) } })
+  await upload(sparse, { batch: [{ op: 'PUT', table: 'whole', id: 'a', data: { text: 'y' } }] })
+  t.same(await db.collection('whole').find().toArray(), [{ _id: 'a', text: 'y' }])
 })
 
 t.test('MongoDB stops: 503, nothing lost to the dead letters; it is back: the same upload succeeds', { skip: needs(database, 'ownServer', 'stopping it') }, async t => {

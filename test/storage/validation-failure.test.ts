@@ -27,6 +27,6 @@ t.test('a server\'s errInfo becomes fields and rules, at any depth, without a va
 })
 
 t.test('what is of an unknown form gives nothing, or the rule alone', async t => {
-  for (const unknown of [undefined, null, 'text', {}, { details: { operatorName: '$expr' } }, { details: null }]) t.same(validationFailures(unknown), [])
+  for (const unknown of [undefined, null, 'text', {}, { details: { operatorName: '$expr' } }, { details: null }, errInfo({}), errInfo({ operatorName: 5 })]) t.same(validationFailures(unknown), [])
   t.same(validationFailures(errInfo({ operatorName: 'anyOf', schemasNotSatisfied: [] })), [{ path: '', rule: 'anyOf' }])
 })

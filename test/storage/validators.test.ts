@@ -63,6 +63,33 @@ t.test('a difference is told by path, and level and action count', async t => {
   t.same(changes(), [], 'comparing changes nothing')
 })
 
+t.test('level and action stay as the operator set them, unless the caller says otherwise', async t => {
+  const relaxed = { validationLevel: 'moderate', validationAction: 'warn' }
+  const { db, changes } = await scripted(t, { lists: { validator: {}, ...relaxed } })
+  await applyValidators(db, { lists: collections.lists })
+  t.same(changes(), [{ collMod: 'lists', validator: lists, ...relaxed }])
+})
+
+t.test('of processes that start at once, the second changes what the first created', async t => {
+  const { mongo, db, changes } = await scripted(t, {})
+  mongo.script('create', commandError({ code: 48, codeName: 'NamespaceExists' }))
+  await applyValidators(db, { lists: collections.lists })
+  t.same(changes(), [{ create: 'lists', validator: lists, ...enforced }, { collMod: 'lists', validator: lists, ...enforced }])
+})
+
+t.test('a collection that a table without schema writes to has no validator', async t => {
+  const { db, changes } = await scripted(t, {})
+  t.same(await applyValidators(db, { lists: collections.lists, raw: collection({ name: 'lists', schema: 'any' }) }), [])
+  t.same(changes(), [])
+})
+
+t.test('numbers compare as numbers on a client that gives BSON types', async t => {
+  const { mongo } = await scripted(t, { lists: { validator: lists } })
+  const client = new fastifyMongodb.mongodb.MongoClient(mongo.uri, { promoteValues: false })
+  t.teardown(() => client.close())
+  t.same((await compareValidators(client.db(), { lists: collections.lists })).map(({ action }) => action), ['none'])
+})
+
 t.test('the option validators: apply, check or nothing, at start', async t => {
   const start = (uri: string, validators: PowerSyncMongoOptions['validators']) => testServer(t, { mongo: { url: uri }, collections: { lists: collections.lists }, validators })
   const missing = await scripted(t, {})
@@ -80,6 +107,18 @@ t.test('the option validators: apply, check or nothing, at start', async t => {
     const forbidden = await startWireServer({ on: { listCollections: () => commandError({ code: 13, codeName: 'Unauthorized' }) } })
     t.teardown(() => forbidden.stop())
     await t.rejects(start(forbidden.uri, mode), { code: 'FST_PSM_MONGO', message: new RegExp(`\\(Unauthorized\\): give this server's user the role ${role}`) })
+  }
+})
+
+t.test('a server that refuses to create, or that has no validators, stops the start with what to do', async t => {
+  for (const [error, message] of [
+    [{ code: 13, codeName: 'Unauthorized' }, /\(Unauthorized\): give this server's user the role dbAdmin/],
+    [{ code: 59, codeName: 'CommandNotFound' }, /\(CommandNotFound\): use a MongoDB server, since this one has no validators, or set/],
+    [{ code: 11600, codeName: 'InterruptedAtShutdown' }, /\(InterruptedAtShutdown\): check that the server runs/]
+  ] as const) {
+    const { mongo } = await scripted(t, {})
+    mongo.script('create', commandError(error))
+    await t.rejects(testServer(t, { mongo: { url: mongo.uri }, collections: { lists: collections.lists }, validators: 'apply' }), { code: 'FST_PSM_MONGO', message })
   }
 })
 

@@ -14,14 +14,18 @@ export async function powersyncMongo (...args: string[]): Promise<{ code: number
   return { code, ...output }
 }
 
-const index = new URL('../../index.js', import.meta.url).href
+const source = new URL('../../index.js', import.meta.url).href
+const built = new URL('../../dist/index.js', import.meta.url).href
 
-/** The path of a file that exports collections, as a user would write it; gone when the test ends. */
+/**
+ * The path of a file that exports collections, as a user would write it; gone when the test ends. In the project it
+ * uses the built package: tsx, which the project has, would compile the sources its own way, and spoil their coverage.
+ */
 export async function configFile (t: Pick<Test, 'teardown'>, code: string, { name = 'collections.mjs', inProject = false } = {}): Promise<string> {
   const folder = await mkdtemp(inProject ? join(import.meta.dirname, '..', '.readme-') : join(tmpdir(), 'powersync-mongo-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const file = join(folder, name)
-  await writeFile(file, code.replace('\'fastify-powersync-mongo\'', `'${index}'`).replace('\'@sinclair/typebox\'', `'${import.meta.resolve('@sinclair/typebox')}'`))
+  await writeFile(file, code.replace('\'fastify-powersync-mongo\'', `'${inProject ? built : source}'`).replace('\'@sinclair/typebox\'', `'${import.meta.resolve('@sinclair/typebox')}'`))
   return file
 }
 
