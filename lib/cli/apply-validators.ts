@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import fastifyMongodb from '@fastify/mongodb'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { applyDifference, compareValidators, nameOf, remedyOf } from '../storage/validators.js'
 import { choice, UsageError, type CommandIO } from './command.js'
 import { loadConfig } from './config.js'
@@ -42,8 +42,8 @@ export async function applyValidatorsCommand (args: string[], io: CommandIO): Pr
   const collections = await loadConfig(values.config)
 
   const dry = values['dry-run']
-  let client
-  try {
+  let client: mongodb.MongoClient | undefined
+  const apply = async () => {
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 7500 })
     const db = client.db()
     for (const difference of await compareValidators(db, collections, { level, action })) {
@@ -52,12 +52,13 @@ export async function applyValidatorsCommand (args: string[], io: CommandIO): Pr
       io.stdout.write(`${name}: ${words[action]}${dry && action !== 'none' ? ' (dry run)' : ''}\n${changes.map(change => `  ${change}\n`).join('')}`)
     }
     return 0
-  } catch (error) {
+  }
+  const code = await apply().catch((error: unknown) => {
     io.stderr.write(`powersync-mongo apply-validators: MongoDB did not do it (${nameOf(error)}): ${remedyOf(error, dry ? 'read' : 'dbAdmin')}, and run this again\n`)
     return 1
-  } finally {
-    await client?.close()
-  }
+  })
+  await client?.close()
+  return code
 }
 
 const words = { create: 'created with its validator', update: 'changed', none: 'as it should be' }
