@@ -17,7 +17,10 @@ export type ClientTarget = typeof clientTargets[number]
  * need neither that package nor a database to look at.
  */
 export function clientSchemaOf (collections: Collections, target: ClientTarget): string {
-  return printers[target](Object.entries(collections).map(([name, collection]) => ({
+  // In all these languages a comment.
+  const remarks = Object.keys(collections).filter(name => collections[name]?.schema === 'any')
+    .map(name => `// ${JSON.stringify(name)} has no schema: add the columns that your app uses.\n`)
+  return remarks.join('') + printers[target](Object.entries(collections).map(([name, collection]) => ({
     name,
     columns: fieldsOf(name, collection).map(({ column, codec }) => ({ name: column, type: codec.column }))
   })))

@@ -4,36 +4,68 @@ import { fieldsOf, type Field } from './field-list.js'
 
 /**
  * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and where
- * the collection has an owner, each user's own rows.
+ * the collection has an owner, each user's own rows. Comments say what to look at before they are used.
  *
  * `_id` comes last, as `id`: a column of a document that is called `id` would else take its place.
  * @see https://docs.powersync.com/sync/streams/overview
  */
 export function streamsOf (collections: Collections): string {
-  const streams = Object.entries(collections).map(([table, collection]) => `  ${JSON.stringify(table)}:
-    auto_subscribe: true
-    query: ${JSON.stringify(queryOf(table, collection))}
-`)
+  const streams = Object.entries(collections).map(([table, collection]) => {
+    const fields = fieldsOf(table, collection)
+    return `  ${JSON.stringify(table)}:
+${remarksOn(collection, fields).map(remark => `    # ${remark}\n`).join('')}    auto_subscribe: true
+    query: ${JSON.stringify(queryOf(table, collection, fields))}
+`
+  })
   return `config:
   edition: 3
 streams:
 ${streams.join('')}`
 }
 
-function queryOf (table: string, collection: Collection): string {
-  const fields = collection.schema === 'any' ? ['*'] : fieldsOf(table, collection).map(columnOf)
-  const name = collection.name ?? table
+function remarksOn ({ owner, schema }: Collection, fields: Field[]): string[] {
+  const lossy = namesOf(fields.filter(({ schema }) => !isBinary(schema) && holdsBinary(schema)))
+  const quoted = namesOf(fields.filter(({ name, column }) => /["*]/.test(`${name}${column}`)))
+  return [
+    ...owner === undefined ? ['Every user gets every row: add a WHERE, unless that is what you want.'] : [],
+    ...schema === 'any' ? ['Without schema, columns that hold binary data do not sync: select them as base64.'] : [],
+    ...lossy ? [`PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`] : [],
+    ...quoted ? [`PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`] : []
+  ]
+}
+
+const namesOf = (fields: Field[]) => fields.map(({ name }) => JSON.stringify(name)).join(', ')
+
+function queryOf (table: string, { schema, name = table }: Collection, fields: Field[]): string {
+  const columns = schema === 'any' ? ['*'] : fields.map(columnOf)
   const from = name === table ? quote(table) : `${quote(name)} AS ${quote(table)}`
-  const where = collection.owner === undefined ? '' : ` WHERE ${quote(collection.owner)} = auth.user_id()`
-  return `SELECT ${[...fields, '_id AS id'].join(', ')} FROM ${from}${where}`
+  const where = fields.filter(({ owner }) => owner).map(field => ` WHERE ${textOf(field)} = auth.user_id()`)
+  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${where.join('')}`
 }
 
-/** Binary does not sync as it is: as base64 it does, which is also what an upload has to send. */
+/**
+ * Binary does not sync as it is: as base64 it does, which is also what an upload has to send. What is none goes as it
+ * is: the service's `base64` makes an empty text of null, which would come back as empty binary.
+ */
 function columnOf ({ name, column, schema }: Field): string {
-  const value = isBinary(schema) ? `base64(${quote(name)})` : quote(name)
-  return value === quote(column) ? value : `${value} AS ${quote(column)}`
+  const value = quote(name)
+  if (isBinary(schema)) return `CASE WHEN typeof(${value}) = 'blob' THEN base64(${value}) ELSE ${value} END AS ${quote(column)}`
+  return name === column ? value : `${value} AS ${quote(column)}`
 }
 
-const isBinary = (schema: TSchema) => schema[Kind] === 'BsonBinary'
+/** User ids are text, and a number never equals a text. */
+function textOf ({ name, codec }: Field): string {
+  return codec.column === 'text' ? quote(name) : `CAST(${quote(name)} AS TEXT)`
+}
 
-const quote = (name: string) => /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
+function isBinary (schema: TSchema): boolean {
+  return schema[Kind] === 'BsonBinary' || (schema[Kind] === 'Union' && (schema['anyOf'] as TSchema[]).some(isBinary))
+}
+
+/** At any depth. */
+function holdsBinary (node: unknown): boolean {
+  return typeof node === 'object' && node !== null && ((node as TSchema)[Kind] === 'BsonBinary' || Object.values(node).some(holdsBinary))
+}
+
+/** Always: `order`, `group` or `user` are names that fields have and words of SQL. */
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
