@@ -6,17 +6,20 @@ import { CollectionRegistry } from './lib/collections/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
 import { readKeys, readOptions } from './lib/options.js'
+import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
 import { tokenRoute } from './lib/routes/token.js'
 import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
+import { WriteCheckpoints } from './lib/storage/checkpoints.js'
 import { connect } from './lib/storage/connect.js'
 import { DeadLetters } from './lib/storage/dead-letters.js'
 import { Ledger } from './lib/storage/ledger.js'
 import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
-import { ensureValidators } from './lib/storage/validators.js'
+import { ensureValidators, nameOf } from './lib/storage/validators.js'
 import { createGate } from './lib/upload/gate.js'
+import { createReplay } from './lib/upload/replay.js'
 import { createUploader } from './lib/upload/upload.js'
-import type { PowerSync, PowerSyncMongoOptions } from './types/index.js'
+import type { PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -26,7 +29,8 @@ declare module 'fastify' {
 }
 
 /**
- * Adds `GET /jwks`, `GET /token` and `POST /upload` to a Fastify server: the backend of a PowerSync app on MongoDB.
+ * Adds `GET /jwks`, `GET /token` and `POST /upload` to a Fastify server: the backend of a PowerSync app on MongoDB. With
+ * `checkpoints` also `PUT /checkpoint`.
  *
  * @throws {OptionError} `FST_PSM_OPTION` for a mistake in the options
  * @throws {KeyError} `FST_PSM_KEY` for a key that cannot be used
@@ -34,7 +38,7 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
@@ -42,7 +46,6 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
 
   const storage = new MongoDBStorage(db, collections)
-  const deadLetters = new DeadLetters(db)
   const gate = createGate(maxConcurrent)
   // Before Fastify waits for what is running and closes the connection to MongoDB.
   fastify.addHook('preClose', async () => { gate.close() })
@@ -52,6 +55,11 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   })
   const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions, writeConcern: { w: 'majority' } } as const
   const { onFault = 'transaction', faults = {}, onFatalError, requiresClientHandling } = options.upload ?? {}
+  const replay = createReplay({ client, db, collections, storage, transactionOptions, deadline, faults, log: fastify.log })
+  const deadLetters = new DeadLetters(db, deadLetterSettings, replay)
+  await deadLetters.createIndexes().catch((error: unknown) => {
+    throw new MongoError(`MongoDB did not let the indexes of ${DeadLetters.collectionName} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
+  })
   const upload = createUploader({ client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline, onFault, faults })
   const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploaders.development) {
@@ -63,13 +71,14 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const namespace = name ? `powersync_${name}` : 'powersync'
     const tokens = await createTokens(scope, { keys, audience: powersyncUrl, expiresIn, claims: options.token?.claims, namespace })
     addBodyParser(scope)
-    const all = {
+    const all: Partial<Record<RouteName, RouteOptions>> = {
       jwks: jwksRoute(keys.published),
       token: tokenRoute({ authenticate, tokens, powersyncUrl }),
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate })
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate }),
+      ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
     for (const [route, definition] of Object.entries(all)) {
-      const own = routes[route as keyof typeof all]
+      const own = routes[route as RouteName]
       if (own !== false) scope.route(merge(definition, own))
     }
     decorate({
@@ -118,5 +127,5 @@ export type * from './types/index.js'
 export type { GeneratedKeys } from './lib/keys/generate.js'
 export type { JsonSchema } from './lib/collections/json-schema.js'
 export type { PublicJwk } from './lib/keys/jwk.js'
-export type { DeadLetter, DeadLetters } from './lib/storage/dead-letters.js'
+export type { DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage, DeadLetters, DeadLetterSummary, RetryOptions } from './lib/storage/dead-letters.js'
 export type { UpdateBatchContext } from './lib/storage/mongodb-storage.js'

@@ -38,6 +38,8 @@ export interface FatalErrorOptions {
   operationIndex?: number | undefined
 }
 
+const fatal = Symbol.for('fastify-powersync-mongo.fatal')
+
 /**
  * Fails a client transaction for good: it is never written, goes to the dead letters, and leaves the client's queue.
  * Throw it from any hook; anything else that a hook throws is taken for a passing fault, and the client tries again.
@@ -47,6 +49,7 @@ export interface FatalErrorOptions {
  */
 export class PowerSyncFatalError extends Error {
   override readonly name = 'PowerSyncFatalError'
+  readonly [fatal] = true
   readonly details: Record<string, unknown> | undefined
   readonly operationIndex: number | undefined
 
@@ -58,5 +61,10 @@ export class PowerSyncFatalError extends Error {
     super(message)
     this.details = details
     this.operationIndex = operationIndex
+  }
+
+  /** One of another copy of this package is one as well: a configuration in TypeScript, for example, is loaded with its own. */
+  static override [Symbol.hasInstance] (value: unknown): boolean {
+    return this === PowerSyncFatalError ? fatal in Object(value) : super[Symbol.hasInstance](value)
   }
 }

@@ -1,7 +1,9 @@
 import type { KeyInputs, KeyNames } from './keys/load.js'
 import type { KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../types/index.js'
 import { OptionError } from './errors.js'
+import type { DeadLetterSettings } from './storage/dead-letters.js'
 import type { LedgerOptions } from './storage/ledger.js'
+import { typeWords } from './type-words.js'
 
 /** The environment variables that stand in for options. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -15,10 +17,11 @@ export interface Settings {
   maxConcurrent: number
   /** Undefined: uploads are not deduplicated. */
   deduplicate: LedgerOptions | undefined
+  deadLetters: DeadLetterSettings
 }
 
 const known = new Set([
-  'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'validators', 'routes',
+  'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'validators', 'checkpoints', 'routes',
   'authorize', 'transform', 'updateBatch', 'onResult'
 ])
 
@@ -40,6 +43,9 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   if (upload?.authenticate !== undefined) checkFunction('upload.authenticate', upload.authenticate)
   if (upload?.requiresClientHandling !== undefined) checkFunction('upload.requiresClientHandling', upload.requiresClientHandling)
   checkChoice('validators', options.validators || undefined, ['apply', 'check'])
+  if (options.checkpoints !== undefined && typeof options.checkpoints !== 'boolean') {
+    throw new OptionError('checkpoints', `is ${typeWords(options.checkpoints)}: expected true or false`)
+  }
   checkChoice('upload.onFault', upload?.onFault, ['transaction', 'operation'])
   checkChoice('upload.onFatalError', upload?.onFatalError, ['stop', 'skip'])
   for (const [code, rule] of Object.entries(upload?.faults ?? {})) checkChoice(`upload.faults[${code}]`, rule, ['retry', 'reject'])
@@ -61,7 +67,8 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
     deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
     maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: 1000, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
-    deduplicate: readDeduplicate(upload?.deduplicate)
+    deduplicate: readDeduplicate(upload?.deduplicate),
+    deadLetters: readDeadLetters(upload?.deadLetters)
   }
 }
 
@@ -102,9 +109,19 @@ function readDeduplicate (option: UploadOptions['deduplicate'] = true): LedgerOp
   }
 }
 
-interface Range { byDefault: number, minimum: number, maximum: number, unit: string }
+function readDeadLetters ({ expireAfterDays, mirror }: NonNullable<UploadOptions['deadLetters']> = {}): DeadLetterSettings {
+  if (mirror !== undefined && (typeof mirror !== 'string' || !/^(?!system\.|_?powersync)[^$\0]+$/.test(mirror))) {
+    throw new OptionError('upload.deadLetters.mirror', `is ${typeof mirror === 'string' ? JSON.stringify(mirror) : typeWords(mirror)}: expected the name of a collection of yours`)
+  }
+  return {
+    expireAfterDays: readInteger('upload.deadLetters.expireAfterDays', expireAfterDays, { byDefault: undefined, minimum: 1, maximum: 3650, unit: 'days' }),
+    mirror
+  }
+}
 
-function readInteger (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range): number {
+interface Range<Default> { byDefault: Default, minimum: number, maximum: number, unit: string }
+
+function readInteger<Default extends number | undefined> (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range<Default>): number | Default {
   if (value === undefined) return byDefault
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
     throw new OptionError(option, `is ${typeof value === 'number' ? value : typeof value}: expected an integer from ${minimum} to ${maximum} ${unit}`)

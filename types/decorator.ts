@@ -14,6 +14,7 @@ export interface PowerSync {
   jwks: { keys: readonly PublicJwk[] }
   /** Applies client transactions, in order, as `POST /upload` does: decoded, authorised, exactly as if `user` had sent them. */
   upload (transactions: CrudTransaction[], user: User): Promise<TransactionResult[]>
+  /** Rejected transactions: to read them, run them again as their users, or discard them. */
   deadLetters: DeadLetters
   /** Names of the tables that can be written. */
   collections: readonly string[]

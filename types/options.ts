@@ -82,13 +82,19 @@ export interface UploadOptions {
   requiresClientHandling?: ((failed: FailedOperation, transaction: CrudTransaction, user: User) => boolean | Promise<boolean>) | undefined
   /** Codes of MongoDB's errors to try again or to reject, against the built-in table: `{ 13: 'reject' }`. */
   faults?: Readonly<Record<number, 'retry' | 'reject'>> | undefined
+  /**
+   * What becomes of dead letters. `expireAfterDays`: MongoDB deletes them so many days later; default: they stay until
+   * they are retried or discarded. `mirror`: name of a MongoDB collection that gets a note of each, `DeadLetterNote`,
+   * to be synced to the user whose change was rejected; the note goes with the letter.
+   */
+  deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
   /** Uploads that this server works on at once; a further one is answered with 503. Default 1 000. */
   maxConcurrent?: number | undefined
   /** Options of the MongoDB transactions; the write concern stays `majority`. */
   transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }
 
-type RouteName = 'jwks' | 'token' | 'upload'
+export type RouteName = 'jwks' | 'token' | 'upload' | 'checkpoint'
 
 export interface PowerSyncMongoOptions extends Hooks {
   /** Where the routes are mounted, for example `/powersync`. */
@@ -112,6 +118,8 @@ export interface PowerSyncMongoOptions extends Hooks {
    * start when they differ. Default `false`: nothing.
    */
   validators?: 'apply' | 'check' | false | undefined
+  /** Adds `PUT /checkpoint`, which gives PowerSync's custom write checkpoints. Default `false`: the service manages its own. */
+  checkpoints?: boolean | undefined
   /** Fastify route options to merge in, or `false` to leave the route out. */
   routes?: Partial<Record<RouteName, RouteShorthandOptions | false>> | undefined
 }

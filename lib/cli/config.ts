@@ -2,10 +2,18 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Collections } from '../../types/index.js'
+import type { Collections, Hooks } from '../../types/index.js'
 import { CollectionRegistry } from '../collections/registry.js'
 import { OptionError } from '../errors.js'
+import { typeWords } from '../type-words.js'
 import { UsageError } from './command.js'
+
+/** What the plugin gets from an app, as far as a command needs it. */
+export interface App {
+  collections: Collections
+  /** Those for all collections. */
+  hooks: Hooks
+}
 
 /**
  * The collections that a user's file exports, as `collections` or as a default export that has them: JavaScript, or
@@ -15,15 +23,25 @@ import { UsageError } from './command.js'
  * @throws {UsageError} when there is no such file, it cannot be loaded, or what it exports are no collections
  */
 export async function loadConfig (path: string | undefined): Promise<Collections> {
+  return (await loadApp(path)).collections
+}
+
+/** The same with the hooks for all collections that the file exports beside them, by the names of the plugin's options. */
+export async function loadApp (path: string | undefined): Promise<App> {
   if (path === undefined) throw new UsageError('--config is missing: pass the path of the file that exports your collections')
   const file = resolve(path)
   if (!existsSync(file)) throw new UsageError(`there is no file ${path}: --config takes the path of the file that exports your collections`)
-  const collections = exportOf(await load(path, file))
+  const { collections, authorize, transform, updateBatch, onResult } = exportOf(await load(path, file))
   if (typeof collections !== 'object' || collections === null) {
     throw new UsageError(`${path} exports no collections: add "export const collections = { table: collection({ schema }) }"`)
   }
+  const hooks = { authorize, transform, updateBatch, onResult }
+  for (const [name, hook] of Object.entries(hooks)) {
+    if (hook !== undefined && typeof hook !== 'function') throw new UsageError(`${path} exports ${name}, which is ${typeWords(hook)}: expected the hook for all collections, a function, or nothing of that name`)
+  }
+  const app = { collections, hooks } as App
   try {
-    return new CollectionRegistry(collections as Collections, {}) && collections as Collections
+    return new CollectionRegistry(app.collections, {}) && app
   } catch (error) {
     if (!(error instanceof OptionError)) throw new UsageError(`${path} exports collections that collection() did not make: expected { table: collection({ schema }) }`)
     throw new UsageError(`${path}: ${error.message}`)
@@ -31,11 +49,11 @@ export async function loadConfig (path: string | undefined): Promise<Collections
 }
 
 /** A default export that was compiled to CommonJS arrives within another one. */
-function exportOf (module: Exports): unknown {
-  return module.collections ?? module.default?.collections ?? module.default?.default?.collections
+function exportOf (module: Exports): Exports {
+  return [module, module.default, module.default?.default].find(each => each?.collections !== undefined) ?? {}
 }
 
-interface Exports { collections?: unknown, default?: Exports }
+interface Exports extends Partial<Record<'collections' | keyof Hooks, unknown>> { default?: Exports }
 
 async function load (path: string, file: string): Promise<Exports> {
   const url = pathToFileURL(file).href

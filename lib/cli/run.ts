@@ -2,6 +2,7 @@ import { applyValidatorsCommand } from './apply-validators.js'
 import { UsageError } from './command.js'
 import type { Command, CommandIO } from './command.js'
 import { clientSchemaCommand } from './client-schema.js'
+import { deadLettersCommand } from './dead-letters.js'
 import { generateKeysCommand } from './generate-keys.js'
 import { streamsCommand } from './streams.js'
 
@@ -9,7 +10,8 @@ const commands: Record<string, { summary: string, command: Command }> = {
   'generate-keys': { summary: 'make the key pair that signs tokens', command: generateKeysCommand },
   'apply-validators': { summary: 'make MongoDB enforce your schemas', command: applyValidatorsCommand },
   'client-schema': { summary: 'print the client\'s PowerSync schema', command: clientSchemaCommand },
-  streams: { summary: 'print Sync Streams for PowerSync\'s configuration', command: streamsCommand }
+  streams: { summary: 'print Sync Streams for PowerSync\'s configuration', command: streamsCommand },
+  'dead-letters': { summary: 'read, retry or discard rejected transactions', command: deadLettersCommand }
 }
 
 const usage = `Usage: powersync-mongo <command> [options]

@@ -1,3 +1,4 @@
+import type { TSchema } from '@sinclair/typebox'
 import type { FastifyError, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import type { Authenticate, TransactionResult, UploadOptions, User } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
@@ -77,15 +78,16 @@ function statusOf (results: TransactionResult[], container: Container): 200 | 50
   return container !== 'transactions' && results.some(({ status }) => status === 'retryable_error') ? 503 : 200
 }
 
-/** Parses the bodies of uploads, so that neither a host's own parser nor Fastify's error texts, which quote the body, come in between. */
+/** Parses the bodies of uploads and checkpoints, so that neither a host's own parser nor Fastify's error texts, which quote the body, come in between. */
 export function addBodyParser (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(new BodyError(`The body: expected ${UploadBody.description}, found nothing`))
+  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    const { description } = request.routeOptions.schema?.body as TSchema
+    if (body === '') return done(new BodyError(`The body: expected ${description}, found nothing`))
     try {
       done(null, JSON.parse(body as string))
     } catch {
-      done(new BodyError(`The body: expected ${UploadBody.description}, found something that is not JSON`))
+      done(new BodyError(`The body: expected ${description}, found something that is not JSON`))
     }
   })
 }

@@ -1,13 +1,12 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction, TransactionContext, User } from '../../types/index.js'
-import type { CollectionRegistry } from '../collections/registry.js'
+import type { CrudTransaction, User } from '../../types/index.js'
 import { dataFault } from '../storage/faults.js'
 import type { Ledger } from '../storage/ledger.js'
-import { writeFailure, type MongoDBStorage } from '../storage/mongodb-storage.js'
+import { writeFailure } from '../storage/mongodb-storage.js'
 import { inTransaction } from '../storage/transaction.js'
-import { decode, runOperationHooks } from './pipeline.js'
-import { updateBatchChain } from './update-batch.js'
+import { decode } from './pipeline.js'
+import { tablesOf, write, type WriteDependencies } from './write.js'
 
 /** Who uploads. */
 export interface Caller {
@@ -16,11 +15,8 @@ export interface Caller {
   log: FastifyBaseLogger
 }
 
-export interface ApplyDependencies {
+export interface ApplyDependencies extends WriteDependencies {
   client: mongodb.MongoClient
-  db: mongodb.Db
-  collections: CollectionRegistry
-  storage: MongoDBStorage
   /** Absent when uploads are not deduplicated. */
   ledger: Ledger | undefined
   transactionOptions: mongodb.TransactionOptions
@@ -44,21 +40,20 @@ export async function apply (transactions: CrudTransaction[], caller: Caller, de
     return { rejectedBefore: new Set() }
   }
   try {
-    return await write(transactions, caller, dependencies, signal, false)
+    return await once(transactions, caller, dependencies, signal, false)
   } catch (error) {
     const failure = writeFailure(error)
     if (!failure || failure.operation || !dataFault(error)) throw error
-    return await write(transactions, caller, dependencies, signal, true)
+    return await once(transactions, caller, dependencies, signal, true)
   }
 }
 
-async function write (transactions: CrudTransaction[], caller: Caller, dependencies: ApplyDependencies, signal: AbortSignal, oneByOne: boolean): Promise<Applied> {
-  const { client, db, collections, storage, ledger, transactionOptions } = dependencies
-  const { user, request, log } = caller
+async function once (transactions: CrudTransaction[], caller: Caller, dependencies: ApplyDependencies, signal: AbortSignal, oneByOne: boolean): Promise<Applied> {
+  const { client, ledger, transactionOptions } = dependencies
   return await inTransaction(client, transactionOptions, signal, async session => {
     const scope = { session, signal }
     const rejectedBefore = new Set<CrudTransaction>()
-    const page = await ledger?.open(user, transactions[0]?.clientId, scope)
+    const page = await ledger?.open(caller.user, transactions[0]?.clientId, scope)
     const pending: CrudTransaction[] = []
     for (const transaction of transactions) {
       const rest = page?.pending(transaction) ?? transaction
@@ -68,29 +63,7 @@ async function write (transactions: CrudTransaction[], caller: Caller, dependenc
     }
     // Before the operations: an upload that meets another of the same client finds out here.
     await page?.save(scope)
-    // Anew for each attempt: hooks may change what they are given.
-    const decoded = pending.map(transaction => decode(transaction, collections))
-    const tables = tablesOf(pending)
-    const context: TransactionContext = { user, request, log, db, session }
-    const ready = collections.hasOperationHooks(tables) ? await runOperationHooks(decoded, collections, context) : decoded
-    const store = (last: CrudTransaction) => storage.updateBatch(last, { ...scope, user, oneByOne })
-    if (collections.hasUpdateBatchHooks(tables)) {
-      for (const transaction of ready) await updateBatchChain(collections, context, store)(transaction)
-    } else {
-      await store(merged(ready))
-    }
+    await write(pending, caller, dependencies, scope, oneByOne)
     return { rejectedBefore }
   })
-}
-
-/** Neighbours written together: their operations in order. */
-function merged (transactions: CrudTransaction[]): CrudTransaction {
-  const [first] = transactions
-  return first && transactions.length === 1 ? first : { operations: transactions.flatMap(({ operations }) => operations) }
-}
-
-export function tablesOf (transactions: CrudTransaction[]): Set<string> {
-  const tables = new Set<string>()
-  for (const { operations } of transactions) for (const operation of operations) tables.add(operation.table)
-  return tables
 }

@@ -1,11 +1,12 @@
 import type { CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, RetryableErrorResult, TransactionResult, UploadOptions } from '../../types/index.js'
-import { PowerSyncFatalError } from '../errors.js'
 import type { DeadLetters } from '../storage/dead-letters.js'
-import { dataFault, loggable, type DataFault, type FaultRules } from '../storage/faults.js'
-import { writeFailure } from '../storage/mongodb-storage.js'
+import { dataFault, loggable, type FaultRules } from '../storage/faults.js'
 import { inTransaction } from '../storage/transaction.js'
-import { apply, tablesOf, type ApplyDependencies, type Caller } from './apply.js'
+import { apply, type ApplyDependencies, type Caller } from './apply.js'
+import { createBlockedQueues } from './blocked-queues.js'
 import { startDeadline, type Deadline } from './deadline.js'
+import { runResultHooks } from './result-hooks.js'
+import { failedOperation } from './write.js'
 
 export interface UploadDependencies extends ApplyDependencies {
   deadLetters: DeadLetters
@@ -28,11 +29,15 @@ export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy:
 /** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
 const retryAfter = 5000
 
+/** Failures in a row of the head of a queue from which on it counts as blocked: a client sends it again every 5 s. */
+const blockedAfter = 3
+
 /** Operations up to which neighbouring client transactions share one MongoDB transaction. */
 const groupLimit = 1000
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
-  const { client, db, collections, ledger, deadLetters, transactionOptions, onFault, faults } = dependencies
+  const { client, ledger, deadLetters, transactionOptions, onFault, faults } = dependencies
+  const blockedQueues = createBlockedQueues()
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
@@ -118,17 +123,20 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     return fatalError(failed)
   }
 
-  async function report (transactions: CrudTransaction[], results: TransactionResult[], { user, request, log }: Caller, limit: Deadline): Promise<void> {
+  async function report (transactions: CrudTransaction[], results: TransactionResult[], caller: Caller, limit: Deadline): Promise<void> {
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position] as TransactionResult
-      for (const hook of collections.resultHooks(tablesOf([transaction]))) {
-        try {
-          await limit.race(Promise.resolve(hook({ transaction, result }, { user, request, db, log })))
-        } catch (error) {
-          log.error({ err: error }, 'onResult failed; the upload is not affected')
-        }
-      }
+      countFailures(transaction, result, caller)
+      await runResultHooks({ transaction, result }, caller, dependencies, limit)
     }
+  }
+
+  function countFailures (transaction: CrudTransaction, { status }: TransactionResult, { user, log }: Caller): void {
+    if (status === 'not_attempted') return
+    if (status !== 'retryable_error') return blockedQueues.succeeded(transaction, user)
+    const failures = blockedQueues.failed(transaction, user)
+    // The ledger's page of this client says whose it is.
+    if (failures >= blockedAfter) log.error({ failures, client: transaction.clientId }, 'the head of an upload queue keeps failing, and everything behind it waits')
   }
 }
 
@@ -170,13 +178,3 @@ function tryAgain (error: unknown, event: string, message: string, { log }: Call
 
 const fatalError = (failed: FailedOperation): FatalErrorResult =>
   ({ status: 'fatal_error', requires_client_handling: false, failed_operation: failed })
-
-function failedOperation (error: unknown, fault: DataFault): FailedOperation {
-  const index = writeFailure(error)?.operation?.index ?? (error instanceof PowerSyncFatalError ? error.operationIndex : undefined)
-  return {
-    error_code: fault.code,
-    message: fault.message,
-    ...fault.details && { details: fault.details },
-    ...index !== undefined && { operation_index: index }
-  }
-}

@@ -1,0 +1,60 @@
+import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import type { RouteOptions } from 'fastify'
+import type { Authenticate } from '../../types/index.js'
+import { identify } from '../auth/authenticators.js'
+import type { Tokens } from '../auth/tokens.js'
+import { BodyError, UnavailableError } from '../errors.js'
+import type { WriteCheckpoints } from '../storage/checkpoints.js'
+import { loggable } from '../storage/faults.js'
+import { typeWords } from '../type-words.js'
+import { ErrorAnswer } from '../wire/schemas.js'
+import type { RouteSchema } from './schema.js'
+
+export interface CheckpointRouteDependencies {
+  /** That of uploads. */
+  authenticate: Authenticate
+  tokens: Tokens
+  checkpoints: WriteCheckpoints
+}
+
+const CheckpointBody = Type.Object({
+  client_id: Type.String({ minLength: 1, description: 'the client database\'s id (getClientId())' })
+}, { description: 'an object with "client_id"' })
+
+const schema: RouteSchema = {
+  summary: 'A custom write checkpoint for a client',
+  tags: ['powersync'],
+  body: CheckpointBody,
+  response: {
+    200: Type.Object({ checkpoint: Type.String({ description: 'a number that is larger than those before' }) }),
+    '4xx': ErrorAnswer,
+    '5xx': ErrorAnswer
+  }
+}
+
+/** `PUT /checkpoint`: the number that the client hands to `complete()` after an upload. */
+export function checkpointRoute ({ authenticate, tokens, checkpoints }: CheckpointRouteDependencies): RouteOptions {
+  return {
+    method: 'PUT',
+    url: '/checkpoint',
+    bodyLimit: 4096,
+    schema,
+    // Fastify's own validator converts values.
+    validatorCompiler: () => () => true,
+    async handler (request) {
+      const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
+      const { body } = request
+      if (!Value.Check(CheckpointBody, body)) {
+        const { client_id: found } = Object(body) as { client_id?: unknown }
+        throw new BodyError(`client_id: expected the client database's id as text that is not empty, found ${found === '' ? 'empty text' : typeWords(found)}`)
+      }
+      try {
+        return { checkpoint: await checkpoints.next(user, body.client_id) }
+      } catch (error) {
+        request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
+        throw new UnavailableError('The write checkpoint could not be taken: send the request again')
+      }
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto'
+import { Long, type mongodb } from '../bson.js'
+import type { User } from '../../types/index.js'
+import { isDuplicateId } from './faults.js'
+
+interface CheckpointDocument {
+  _id: string
+  user_id: string
+  client_id: string
+  checkpoint: mongodb.Long
+}
+
+/**
+ * PowerSync's custom write checkpoints: a number per user and client database that only grows, in the collection
+ * `powersync_write_checkpoints`. The service's own managed ones, `_powersync_checkpoints`, are none of its business.
+ *
+ * @see https://docs.powersync.com/usage/use-case-examples/custom-write-checkpoints
+ */
+export class WriteCheckpoints {
+  static readonly collectionName = 'powersync_write_checkpoints'
+  readonly #collection: mongodb.Collection<CheckpointDocument>
+
+  constructor (db: mongodb.Db) {
+    this.#collection = db.collection<CheckpointDocument>(WriteCheckpoints.collectionName)
+  }
+
+  /** The next number, from 1, as text, since it has 64 bits. Committed with `w: "majority"`. */
+  async next (user: User, clientId: string): Promise<string> {
+    const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
+    const increment = () => this.#collection.findOneAndUpdate({ _id }, {
+      $inc: { checkpoint: Long.ONE },
+      $setOnInsert: { user_id: user.id, client_id: clientId }
+    }, { upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, promoteValues: true, promoteLongs: false, useBigInt64: false })
+    const document = await increment().catch(error => {
+      // Two requests that create one document at once: it is there now.
+      if (!isDuplicateId(error)) throw error
+      return increment()
+    })
+    return String((document as CheckpointDocument).checkpoint)
+  }
+}

@@ -1,0 +1,19 @@
+import type { mongodb } from '../bson.js'
+import type { TransactionOutcome } from '../../types/index.js'
+import type { CollectionRegistry } from '../collections/registry.js'
+import type { Caller } from './apply.js'
+import type { Deadline } from './deadline.js'
+import { tablesOf } from './write.js'
+
+/** Shows an outcome to the `onResult` hooks. What they do changes nothing of it. */
+export async function runResultHooks (
+  outcome: TransactionOutcome, { user, request, log }: Caller, { collections, db }: { collections: CollectionRegistry, db: mongodb.Db }, limit: Deadline
+): Promise<void> {
+  for (const hook of collections.resultHooks(tablesOf([outcome.transaction]))) {
+    try {
+      await limit.race(Promise.resolve(hook(outcome, { user, request, db, log })))
+    } catch (error) {
+      log.error({ err: error }, 'onResult failed; the upload is not affected')
+    }
+  }
+}

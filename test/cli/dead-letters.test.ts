@@ -1,0 +1,227 @@
+import fastifyMongodb from '@fastify/mongodb'
+import t, { type Test } from 'tap'
+import type { CrudTransaction, FailedOperation } from '../../index.js'
+import { DeadLetters } from '../../lib/storage/dead-letters.js'
+import { configFile, powersyncMongo } from '../support/command-line.js'
+import { testDatabase, withDatabase } from '../support/database.js'
+import { commandError, startWireServer } from '../support/wire-server.js'
+
+const database = await testDatabase(t)
+let databases = 0
+
+const failed: FailedOperation = { error_code: 'INVALID_DATA', message: 'done: expected a boolean', operation_index: 1 }
+
+/** What phones uploaded before the server knew booleans as text. */
+const transaction = (id: string): CrudTransaction => ({
+  id,
+  clientId: 'phone',
+  operations: [
+    { op: 'PUT', table: 'todos', id: `${id}-a`, data: { title: 'secret' }, opId: `${id}0`, index: 0 },
+    { op: 'PATCH', table: 'todos', id: `${id}-b`, data: { title: 'secret' }, previous: { title: 'old' }, metadata: 'note', index: 1 }
+  ]
+})
+
+/** A database with letters of these transactions, and the command on it. */
+async function letters (t: Test, ...ids: string[]) {
+  const name = `${database.database}_${++databases}`
+  const uri = withDatabase(database.uri, name)
+  const client = new fastifyMongodb.mongodb.MongoClient(uri)
+  t.teardown(async () => {
+    if (database.kind === 'MONGO_URI') await client.db().dropDatabase()
+    await client.close()
+  })
+  const deadLetters = new DeadLetters(client.db())
+  for (const id of ids) await deadLetters.add(transaction(id), failed, { id: `user${id}` }, 'req-1', {})
+  const stored = (await deadLetters.list()).reverse()
+  return {
+    db: client.db(),
+    deadLetters,
+    ids: stored.map(({ _id }) => _id),
+    left: async () => (await deadLetters.list()).map(({ transaction_id: id }) => id).reverse(),
+    command: (...args: string[]) => powersyncMongo('dead-letters', ...args, '--uri', uri)
+  }
+}
+
+const config = `
+import { collection, PowerSyncFatalError } from 'fastify-powersync-mongo'
+import { Type } from '@sinclair/typebox'
+
+export const collections = {
+  todos: collection({
+    schema: Type.Object({ title: Type.String() }),
+    transform: operation => {
+      if (operation.id === '2-b') throw new PowerSyncFatalError('QUOTA', 'Too many todos')
+      return operation
+    }
+  })
+}
+export const authorize = ({ id }, { user, request }) => {
+  if (id === '3-a') throw new Error('the session store is down')
+  return request === undefined && id.startsWith(user.id.slice(4))
+}
+`
+
+t.test('list prints the latest first, and nothing of what was uploaded', async t => {
+  const { ids, command } = await letters(t, '1', '2', '3')
+  const { code, stdout, stderr } = await command('list')
+  t.equal(code, 0)
+  t.equal(stderr, '')
+  const lines = stdout.trimEnd().split('\n')
+  t.same(lines.map(line => line.slice(0, 32)).filter(line => line[0] !== ' '), [...ids].reverse())
+  t.match(lines[0], /^[0-9a-f]{32} {2}20\d\d-.*Z {2}INVALID_DATA: done: expected a boolean$/)
+  t.equal(lines[1], '  2 operations on todos by user user3, client phone, transaction 3, request req-1')
+  t.notMatch(stdout, /secret|old|note/)
+
+  const json = await command('list', '--json', '--limit', '2')
+  t.equal(json.stderr, 'These are the latest 2: --limit shows more.\n')
+  t.match(json.stdout.trimEnd().split('\n').map(line => JSON.parse(line)), [{ _id: ids[2], failed_operation: failed, operation_count: 2 }, { _id: ids[1] }])
+  t.notMatch(json.stdout, /secret|operations"/)
+  t.match((await command('list', '--user', 'user2')).stdout, new RegExp(`^${ids[1]} .*\n.*user2, client phone.*\n$`))
+})
+
+t.test('list of nothing says so', async t => {
+  const { command } = await letters(t)
+  t.same(await command('list'), { code: 0, stdout: '', stderr: 'There are no dead letters.\n' })
+})
+
+t.test('show prints what was uploaded, and marks the operation that failed', async t => {
+  const { ids, command, deadLetters } = await letters(t, '1')
+  await deadLetters.add({ operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' }, undefined, {})
+  const { code, stdout } = await command('show', ids[0]!.slice(0, 10))
+  t.equal(code, 0)
+  t.same(stdout.split('\n').slice(2), [
+    '   0 PUT todos 1-a (op_id 10)',
+    '     data     {"title":"secret"}',
+    ' > 1 PATCH todos 1-b',
+    '     data     {"title":"secret"}',
+    '     previous {"title":"old"}',
+    '     metadata note',
+    ''
+  ])
+
+  const all = await command('show', '--all', '--json')
+  t.match(all.stdout.trimEnd().split('\n').map(line => JSON.parse(line)), [{ operations: [{ id: '1-a' }, { id: '1-b' }] }, { operations: [{ table: 'a\u001b[2J\u009b' }] }])
+  const last = await command('show', '--all', '--user', 'user')
+  t.match(last.stdout, /1 operation on a\\u001b\[2J\\u009b by user user, client unknown, transaction unknown, request unknown\n {3}0 DELETE a\\u001b\[2J\\u009b x\\u000ay\n$/)
+  t.notMatch(all.stdout + last.stdout, /[\u001b\u009b]/, 'nothing reaches the terminal that controls it') // eslint-disable-line no-control-regex
+})
+
+t.test('retry runs letters through the app\'s schemas and hooks, the oldest first, and says what became of each', async t => {
+  const { ids, db, left, command } = await letters(t, '1', '2', '3', '4')
+  const file = await configFile(t, config)
+  const { code, stdout, stderr } = await command('retry', '--all', '--config', file)
+  t.equal(code, 1)
+  t.same(stdout.trimEnd().split('\n'), [
+    `${ids[0]}: applied`,
+    `${ids[1]}: rejected again, and kept: QUOTA: Too many todos`,
+    `${ids[2]}: failed, not by its data: Error: the session store is down. Run this again when that is over`,
+    `${ids[3]}: applied`
+  ])
+  t.equal(stderr, '2 applied, 1 rejected, 1 failed\n')
+  t.same(await left(), ['2', '3'])
+  t.same((await db.collection('todos').find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)), ['1-a', '4-a'])
+  t.match((await command('list')).stdout, /by user user2, .*, rejected again 1 times, last 20\d\d-.*Z\n/)
+
+  const fixed = await configFile(t, config.replace('\'2-b\'', '\'none\'').replace('\'3-a\'', '\'none\''), { name: 'collections.ts', inProject: true })
+  t.same(await command('retry', ids[1]!, ids[2]!.slice(0, 12), '--json', '--config', fixed), {
+    code: 0,
+    stdout: `${JSON.stringify({ id: ids[1], status: 'success' })}\n${JSON.stringify({ id: ids[2]!.slice(0, 12), status: 'success' })}\n`,
+    stderr: '2 applied, 0 rejected, 0 failed\n'
+  })
+  t.same(await left(), [])
+})
+
+t.test('a hook in TypeScript rejects for good, too', async t => {
+  const { command, left } = await letters(t, '2')
+  const { code, stdout } = await command('retry', '--all', '--config', await configFile(t, config, { name: 'collections.ts', inProject: true }))
+  t.equal(code, 1)
+  t.match(stdout, /rejected again, and kept: QUOTA/)
+  t.same(await left(), ['2'])
+})
+
+t.test('a fault of MongoDB in a retry is told by its name, since its message may quote the data', async t => {
+  const letter = { _id: 'f0', user_id: 'user1', mirror: null, client_id: null, transaction_id: null, failed_operation: failed, operations: [{ index: 0, op: 'DELETE', table: 'todos', id: '1', op_id: null, data: null, previous: null, metadata: null }] }
+  const mongo = await startWireServer({ on: { find: ({ document }) => ({ ok: 1, cursor: { id: fastifyMongodb.mongodb.Long.ZERO, ns: 'test.x', firstBatch: (document['filter'] as { _id?: unknown })._id ? [letter] : [] } }) } })
+  t.teardown(() => mongo.stop())
+  mongo.script('delete', commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }))
+  const file = await configFile(t, config)
+  t.same(await powersyncMongo('dead-letters', 'retry', 'f0', '--config', file, '--uri', mongo.uri), {
+    code: 1,
+    stdout: 'f0: failed, not by its data: MongoDB (Unauthorized). Run this again when that is over\n',
+    stderr: '0 applied, 0 rejected, 1 failed\n'
+  })
+  mongo.script('delete', { ok: 1, n: 0 })
+  t.match(await powersyncMongo('dead-letters', 'retry', 'f0', '--config', file, '--uri', mongo.uri), { code: 1, stderr: /f0: there is no such dead letter/ })
+})
+
+t.test('an onResult that fails is logged', async t => {
+  const { command } = await letters(t, '1')
+  const file = await configFile(t, `${config}\nexport const onResult = () => { throw new Error('metrics are down') }`)
+  t.match(await command('retry', '--all', '--config', file), { code: 0, stdout: /applied/, stderr: /onResult failed/ })
+})
+
+t.test('discard deletes letters', async t => {
+  const { ids, left, command } = await letters(t, '1', '2', '3')
+  t.same(await command('discard', ids[1]!), { code: 0, stdout: `${ids[1]}: discarded\n`, stderr: '' })
+  t.same(await left(), ['1', '3'])
+  t.same(await command('discard', '--all', '--json'), { code: 0, stdout: `${JSON.stringify({ id: ids[0], status: 'discarded' })}\n${JSON.stringify({ id: ids[2], status: 'discarded' })}\n`, stderr: '' })
+  t.same(await left(), [])
+})
+
+t.test('an id of no letter, or of several, is told, and the others are done', async t => {
+  const { db, ids, left, command } = await letters(t, '1')
+  await db.collection<{ _id: string }>(DeadLetters.collectionName).insertMany(['gone1', 'gone2'].map(_id => ({ _id })))
+  const file = await configFile(t, config)
+  for (const action of [['show'], ['retry', '--config', file], ['discard']]) {
+    const { code, stderr } = await command(...action, 'zz', 'gone', ...action[0] === 'discard' ? [ids[0]!] : [])
+    t.equal(code, 1)
+    t.match(stderr, /zz: there is no such dead letter: "npx powersync-mongo dead-letters list" shows which there are\ngone: The ids of several dead letters begin with "gone": give more of it\n/)
+  }
+  await db.collection<{ _id: string }>(DeadLetters.collectionName).deleteMany({ _id: { $in: ['gone1', 'gone2'] } })
+  t.same(await left(), [])
+})
+
+t.test('a MongoDB that refuses, or a connection string that is none, is told with the next step', async t => {
+  const mongo = await startWireServer({ on: { find: () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) } })
+  t.teardown(() => mongo.stop())
+  const file = await configFile(t, config)
+  for (const [uri, reason] of [[mongo.uri, 'Unauthorized'], ['localhost', 'MongoParseError']] as const) {
+    for (const args of [['list'], ['show', 'f'], ['discard', '--all'], ['retry', '--all', '--config', file]]) {
+      const { code, stderr } = await powersyncMongo('dead-letters', ...args, '--uri', uri)
+      t.equal(code, 1)
+      t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\): check that the connection string is right`))
+      t.notMatch(stderr, /secret/)
+    }
+  }
+})
+
+t.test('arguments that make no sense', async t => {
+  const cases: [string[], RegExp][] = [
+    [[], /what to do is missing: it is one of list, show, retry, discard/],
+    [['toString'], /there is no toString: it is one of list/],
+    [['list', 'f0'], /list takes neither ids nor --all/],
+    [['list', '--all'], /list takes neither/],
+    [['show'], /show takes either ids, as list prints them, or --all/],
+    [['discard', 'f0', '--all'], /discard takes either ids/],
+    [['show', 'f0', '--user', 'user1'], /--user goes with list and --all/],
+    [['list', '--limit', '0'], /--limit 0 is not a whole number from 1/],
+    [['list', '--limit', 'ten'], /--limit ten is not/],
+    [['list'], /which MongoDB\? Pass --uri or set MONGO_URI/],
+    [['retry', '--all', '--uri', database.uri], /--config is missing/],
+    [['retry', '--all', '--uri', database.uri, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number: expected the hook for all collections/]
+  ]
+  const before = process.env['MONGO_URI']
+  delete process.env['MONGO_URI']
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await powersyncMongo('dead-letters', ...args)
+    t.equal(code, 2)
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.match(stderr, /"npx powersync-mongo dead-letters --help" shows what it takes/)
+  }
+  process.env['MONGO_URI'] = database.uri
+  t.match(await powersyncMongo('dead-letters', 'list'), { code: 0 })
+  if (before === undefined) delete process.env['MONGO_URI']
+  else process.env['MONGO_URI'] = before
+  t.match(await powersyncMongo('dead-letters', '--help'), { code: 0, stdout: /^Usage: powersync-mongo dead-letters list/ })
+})
