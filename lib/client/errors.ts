@@ -1,0 +1,61 @@
+import type { FailedOperation } from '../../types/results.js'
+
+export type ConnectorErrorCode =
+  /** A mistake in the options of `createConnector`. */
+  | 'PSM_OPTION'
+  /** The server could not be reached. */
+  | 'PSM_NETWORK'
+  /** No answer within `timeout`. */
+  | 'PSM_TIMEOUT'
+  /** Ended by `signal`. */
+  | 'PSM_ABORTED'
+  /** The answer is not one of this plugin's: cut off, of another server, or of another version. */
+  | 'PSM_ANSWER'
+  /** Nobody is signed in. */
+  | 'PSM_UNAUTHORIZED'
+  /** One transaction alone is larger than the server takes. */
+  | 'PSM_TOO_LARGE'
+  /** Any other status than 2xx. */
+  | 'PSM_STATUS'
+  /** The server could not store a transaction, and asks for it again. */
+  | 'PSM_RETRY'
+  /** The server rejected a transaction and left it to `onFatal`, which did not discard it. */
+  | 'PSM_REJECTED'
+  /** A function of the app's options failed; the error is the `cause`. */
+  | 'PSM_HOOK'
+
+export interface ConnectorErrorDetails {
+  /** HTTP status. */
+  status?: number | undefined
+  /** Milliseconds that the server asks to wait. The SDK waits its own `retryDelayMs`. */
+  retryAfter?: number | undefined
+  failedOperation?: FailedOperation | undefined
+  cause?: unknown
+}
+
+/**
+ * Why a call of the connector failed. The SDK puts it into `SyncStatus` and calls again. Its message holds no token and
+ * no row.
+ */
+export class ConnectorError extends Error {
+  override readonly name = 'ConnectorError'
+  readonly status: number | undefined
+  readonly retryAfter: number | undefined
+  readonly failedOperation: FailedOperation | undefined
+
+  constructor (readonly code: ConnectorErrorCode, message: string, { status, retryAfter, failedOperation, ...options }: ConnectorErrorDetails = {}) {
+    super(message, options)
+    this.status = status
+    this.retryAfter = retryAfter
+    this.failedOperation = failedOperation
+  }
+}
+
+/** Calls a function of the app's options. */
+export async function callHook<Result> (name: string, hook: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await hook()
+  } catch (cause) {
+    throw new ConnectorError('PSM_HOOK', `${name} failed`, { cause })
+  }
+}

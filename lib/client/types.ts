@@ -1,0 +1,114 @@
+import type { FailedOperation } from '../../types/results.js'
+
+/**
+ * What the connector needs of PowerSync's types, by structure: `@powersync/common`, `/web`, `/node` and `/react-native`
+ * of any version that has these members will do, and none has to be installed for this package's types to hold.
+ */
+
+/** One change in the client's upload queue: the SDK's `CrudEntry`. */
+export interface ClientOperation {
+  /** Position in the upload queue, `op_id` on the wire: unique in one client database. */
+  clientId: number
+  op: string
+  table: string
+  id: string
+  opData?: Record<string, unknown> | undefined
+  previousValues?: Record<string, unknown> | undefined
+  metadata?: string | undefined
+}
+
+/** What one commit of the client's database changed: the SDK's `CrudTransaction`. */
+export interface ClientTransaction {
+  crud: ClientOperation[]
+  transactionId?: number | undefined
+  /** Removes it from the upload queue, and all before it. */
+  complete: () => Promise<void>
+}
+
+/** The client's database: the SDK's `PowerSyncDatabase`. */
+export interface ClientDatabase {
+  getClientId (): Promise<string>
+  /** Not in older SDKs: those upload one transaction at a time. */
+  getCrudTransactions?(): AsyncIterable<ClientTransaction>
+  getNextCrudTransaction (): Promise<ClientTransaction | null>
+}
+
+/** What the SDK connects to the PowerSync Service with: its `PowerSyncCredentials`. */
+export interface Credentials {
+  /** URL of the PowerSync instance, without `/` at its end. */
+  endpoint: string
+  token: string
+  expiresAt?: Date
+}
+
+/** Names and values, as an object, as pairs, or as the platform's `Headers`. */
+export type RequestHeaders = Record<string, string> | Iterable<readonly [name: string, value: string]>
+
+/** The part of the platform's `fetch` that is used. */
+export type Fetch = (url: string, init: {
+  method: string
+  headers: Record<string, string>
+  body?: string
+  signal: AbortSignal
+}) => Promise<{ ok: boolean, status: number, json (): Promise<unknown> }>
+
+/** A transaction that the server rejected for good. */
+export interface RejectedTransaction {
+  transaction: ClientTransaction
+  /** Which operation is at fault, and why. */
+  failedOperation: FailedOperation
+  /** True: the server kept nothing of it, so that `onFatal` decides. False: it stands in the server's dead letters. */
+  requiresClientHandling: boolean
+}
+
+/** A transaction that was written without some of its operations, which stand in the server's dead letters. */
+export interface PartlyWrittenTransaction {
+  transaction: ClientTransaction
+  skippedOperations: FailedOperation[]
+}
+
+/** `discard` takes the transaction out of the queue, and its changes are lost; `retain` keeps it, to be sent again. */
+export type FatalDecision = 'discard' | 'retain'
+
+type MaybePromise<Value> = Value | Promise<Value>
+
+export interface ConnectorOptions {
+  /** Where the plugin is mounted: the server's URL with the plugin's `prefix`. */
+  url: string
+  /** What the app itself signs in with; asked before each request. Default: none. */
+  headers?: (() => MaybePromise<RequestHeaders>) | undefined
+  /** What uploads are sent with: a token from `/token` beside the headers (the default), or the headers alone. */
+  uploadWith?: 'token' | 'headers' | undefined
+  /** In place of `GET /token`, for an app that gets its tokens elsewhere; null when nobody is signed in. */
+  fetchCredentials?: (() => Promise<Credentials | null>) | undefined
+  /** Default: the platform's own. */
+  fetch?: Fetch | undefined
+  /** Milliseconds for one request. Default: 30 000. The server answers within its `upload.deadline`, 20 000. */
+  timeout?: number | undefined
+  /** Of one request. A transaction is never split: one that has more operations is sent alone. */
+  limits?: {
+    /** 1 to 50. Default: 20. */
+    transactions?: number | undefined
+    /** Default: 1 000. */
+    operations?: number | undefined
+  } | undefined
+  /** Ends the request that is running, and refuses further ones, with `PSM_ABORTED`. */
+  signal?: AbortSignal | undefined
+  /**
+   * Told about each rejected transaction before it leaves the queue. With `requiresClientHandling` it decides; without
+   * decision, or when it fails, the transaction is retained.
+   */
+  onFatal?: ((rejected: RejectedTransaction) => MaybePromise<FatalDecision | undefined | void>) | undefined
+  /** Told about each transaction that was written without some of its operations (`onFault: 'operation'`). */
+  onSkipped?: ((transaction: PartlyWrittenTransaction) => MaybePromise<void>) | undefined
+}
+
+/** A `PowerSyncBackendConnector`, for `database.connect(connector)`. */
+export interface Connector {
+  /** Credentials for the PowerSync Service; null when nobody is signed in. */
+  fetchCredentials (): Promise<Credentials | null>
+  /** Forgets the token. Call it when the user signs in or out. */
+  invalidateCredentials (): void
+  /** Sends the next transactions of the upload queue in one request. */
+  uploadData (database: ClientDatabase): Promise<void>
+}

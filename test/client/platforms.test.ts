@@ -1,0 +1,59 @@
+/** The connector runs where nothing but `fetch` is, and is what PowerSync's SDK takes. */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+import type { CommonPowerSyncDatabase, CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials } from '@powersync/common'
+import type { PowerSyncDatabase } from '@powersync/node'
+import type { ClientDatabase, ClientOperation, ClientTransaction, Connector, Credentials } from '../../lib/client/index.js'
+
+const folder = join(import.meta.dirname, '..', '..', 'lib', 'client')
+
+/** `npx tsc` fails unless every one of these is true: Given can stand where Wanted is expected. */
+type Fits<Given, Wanted> = [Given] extends [Wanted] ? true : false
+type All<Checks extends true[]> = Checks
+export type Compatible = All<[
+  Fits<Connector, PowerSyncBackendConnector>,
+  Fits<Credentials, PowerSyncCredentials>,
+  Fits<CommonPowerSyncDatabase, ClientDatabase>,
+  Fits<PowerSyncDatabase, ClientDatabase>,
+  Fits<CrudTransaction, ClientTransaction>,
+  Fits<CrudEntry, ClientOperation>
+]>
+
+t.test('its modules import each other, and types only from anywhere else', async t => {
+  for (const file of await readdir(folder)) {
+    const { importedFiles } = ts.preProcessFile(await readFile(join(folder, file), 'utf8'))
+    for (const { fileName } of importedFiles) t.match(fileName, /^\.\/[\w-]+\.js$|^\.\.\/\.\.\/types\/results\.js$/, `${file} imports ${fileName}`)
+  }
+})
+
+/** All of React Native's globals that it uses, as its own types declare them. */
+const reactNative = `
+  interface AbortSignal { readonly aborted: boolean, addEventListener (type: 'abort', listener: () => void): void, removeEventListener (type: 'abort', listener: () => void): void }
+  declare class AbortController { readonly signal: AbortSignal; abort (): void }
+  declare function fetch (url: string, init: { method?: string, headers?: Record<string, string>, body?: string, signal?: AbortSignal }): Promise<{ ok: boolean, status: number, json (): Promise<any> }>
+  declare function setTimeout (callback: () => void, milliseconds: number): number
+  declare function clearTimeout (timer: number | undefined): void
+`
+
+const platforms: Array<{ name: string, lib: string[], globals?: string }> = [
+  { name: 'a browser', lib: ['lib.es2022.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'] },
+  { name: 'React Native', lib: ['lib.es2022.d.ts'], globals: reactNative }
+]
+
+for (const { name, lib, globals = '' } of platforms) {
+  t.test(`it compiles with the types of ${name}, without Node's`, async t => {
+    const options: ts.CompilerOptions = {
+      strict: true, noEmit: true, lib, types: [], module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, exactOptionalPropertyTypes: true
+    }
+    const host = ts.createCompilerHost(options)
+    const { getSourceFile, fileExists } = host
+    const declarations = join(folder, 'globals.d.ts')
+    host.getSourceFile = (file, ...rest) => file === declarations ? ts.createSourceFile(file, globals, ts.ScriptTarget.ES2022) : getSourceFile(file, ...rest)
+    host.fileExists = file => file === declarations || fileExists(file)
+    const program = ts.createProgram([join(folder, 'index.ts'), declarations], options, host)
+    const errors = ts.getPreEmitDiagnostics(program)
+    t.same(errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
+  })
+}
