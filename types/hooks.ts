@@ -30,7 +30,8 @@ export interface OperationContext extends TransactionContext {
    */
   existing (): Promise<mongodb.Document | null>
   /**
-   * The same for a row of any table, for example a parent: `existing('lists', op.data.list_id)`.
+   * The same for a row of any table, for example a parent: `existing('lists', op.data.list_id)`, which loads the lists
+   * that this field of all the other operations says in the same `find`.
    * @throws {PowerSyncFatalError} `SCHEMA_MISMATCH` when the table is not one of `collections`.
    */
   existing (table: string, id: string): Promise<mongodb.Document | null>

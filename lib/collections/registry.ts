@@ -2,6 +2,7 @@ import type { AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, Tr
 import { OptionError, PowerSyncFatalError } from '../errors.js'
 import type { Collection } from './collection.js'
 import { compileCollection, DecodeFault, type CompiledCollection } from './decoder.js'
+import { sameValue } from './same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
 const reserved = /^(?:system\.|_powersync|powersync_)/
@@ -68,6 +69,11 @@ export class RegisteredCollection {
   /** The row of a PUT as it is written: the owner is who uploads it, whatever was sent. */
   ownedBy (user: User, row: Record<string, unknown>): Record<string, unknown> {
     return this.owner ? { ...row, [this.owner.field]: this.owner.valueOf(user) } : row
+  }
+
+  /** Whether a write of the user would meet this document. */
+  isOwnedBy (user: User, document: Record<string, unknown>): boolean {
+    return !this.owner || sameValue(document[this.owner.field], this.owner.valueOf(user))
   }
 
   /** What a new document has beside its row: the server's defaults of fields that clients cannot write. */

@@ -1,6 +1,7 @@
 import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
 import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
+import { sameValue } from '../collections/same-value.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { firstWriteError, isDuplicateId, isTooLargeToSend, tooLarge } from './faults.js'
 import type { CommandScope } from './transaction.js'
@@ -180,9 +181,6 @@ function hasKeys (value: object): boolean {
   for (const key in value) if (Object.hasOwn(value, key)) return true
   return false
 }
-
-/** BSON values compare by their own method. */
-const sameValue = (a: unknown, b: unknown): boolean => a === b || Object(a).equals?.(b) === true
 
 /**
  * An upsert that looks for its owner's document and meets the same _id is about somebody else's. Any other means that

@@ -1,13 +1,22 @@
-import type { mongodb } from '../bson.js'
-import type { AnyRow, CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
-import type { CollectionRegistry } from '../collections/registry.js'
+import { Long, ObjectId, UUID, type mongodb } from '../bson.js'
+import type { CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
+import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
 
 type Rows = Map<string, mongodb.Document | null>
 
+/** A row that a hook saw: where the ids that it asks for next may come from. */
+interface Seen { table: string, fields: Readonly<Record<string, unknown>> }
+
+/** What one operation's hooks ask for. */
+export type Existing = (table?: string, id?: string) => Promise<mongodb.Document | null>
+
 /**
- * The documents that hooks ask for, as they stand between the operations of client transactions that are written together: what the database
- * holds, with the operations that were let through so far applied. Nothing is read until a hook asks; then all ids
- * that they have on that collection come in one `find`.
+ * The documents that hooks ask for, as they stand between the operations of client transactions that are written
+ * together: what the database holds, with the operations that were let through so far applied.
+ *
+ * Nothing is read until a hook asks. Then the documents of all operations on that collection come in one `find`; and
+ * since hooks ask for the same of each operation, so do those of all ids that stand in the same field as the one that
+ * is asked for: after `existing('lists', operation.data.list_id)`, the lists of all the other operations are there.
  */
 export class TransactionDocuments {
   readonly #transactions: CrudTransaction[]
@@ -15,6 +24,7 @@ export class TransactionDocuments {
   readonly #context: TransactionContext
   readonly #loaded = new Map<string, Rows>()
   readonly #written: CrudOperation[] = []
+  readonly #followed = new Set<string>()
   /** A session runs one command at a time, so a hook's parallel questions have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -24,11 +34,18 @@ export class TransactionDocuments {
     this.#context = context
   }
 
-  /** The document of a row by its table and the client's id, or null. */
-  async get (table: string, id: string): Promise<mongodb.Document | null> {
-    const turn = this.#last.then(() => this.#get(table, id))
-    this.#last = turn.catch(() => {})
-    return turn
+  /** For the hooks of one operation: gives the document of a row by its table and the client's id, or null. */
+  existingFor (operation: CrudOperation): Existing {
+    const seen: Seen[] = [{ table: operation.table, fields: operation.data ?? {} }]
+    return (table = operation.table, id = operation.id) => {
+      const turn = this.#last.then(async () => {
+        const document = await this.#get(table, id, seen)
+        if (document) seen.push({ table, fields: document })
+        return document
+      })
+      this.#last = turn.catch(() => {})
+      return turn
+    }
   }
 
   /** Takes note of an operation that will be written. */
@@ -38,20 +55,38 @@ export class TransactionDocuments {
     if (rows?.has(operation.id)) this.#apply(operation, rows)
   }
 
-  async #get (table: string, id: string) {
+  async #get (table: string, id: string, seen: Seen[]): Promise<mongodb.Document | null> {
     const rows = this.#loaded.get(table)
     if (rows?.has(id)) return rows.get(id) as mongodb.Document | null
     const ids = new Set([id])
-    if (!rows) {
-      for (const { operations } of this.#transactions) {
-        for (const operation of operations) if (operation.table === table) ids.add(operation.id)
-      }
-    }
+    if (!rows) for (const operation of this.#operationsOn(table)) ids.add(operation.id)
+    for (const related of this.#fromTheSameFields(table, id, seen)) if (!rows?.has(related)) ids.add(related)
     const loaded = await this.#load(table, ids)
     const all = rows ?? new Map<string, mongodb.Document | null>()
     for (const [key, document] of loaded) all.set(key, document)
     this.#loaded.set(table, all)
     return all.get(id) as mongodb.Document | null
+  }
+
+  /** What the fields that an id was seen in hold elsewhere: in other operations on that table, and in documents that were loaded. */
+  * #fromTheSameFields (target: string, id: string, seen: Seen[]): Generator<string> {
+    for (const { table, fields } of seen) {
+      const rows = this.#loaded.get(table)
+      for (const field of Object.keys(fields)) {
+        if (idText(fields[field]) !== id) continue
+        const way = JSON.stringify([target, table, field, rows?.size])
+        if (this.#followed.has(way)) continue
+        this.#followed.add(way)
+        for (const { data } of this.#operationsOn(table)) if (data) yield * idsIn(data[field])
+        for (const document of rows?.values() ?? []) if (document) yield * idsIn(document[field])
+      }
+    }
+  }
+
+  * #operationsOn (table: string): Generator<CrudOperation> {
+    for (const { operations } of this.#transactions) {
+      for (const operation of operations) if (operation.table === table) yield operation
+    }
   }
 
   async #load (table: string, ids: Set<string>): Promise<Rows> {
@@ -73,15 +108,33 @@ export class TransactionDocuments {
     return rows
   }
 
+  /** Like the storage: the row of another owner stays as it is, whatever was let through. */
   #apply (operation: CrudOperation, rows: Rows): void {
     const before = rows.get(operation.id) ?? null
     const collection = this.#collections.find(operation.table)
-    const _id = before?.['_id'] ?? collection.tryId(operation.id)
-    const after = {
-      PUT: () => ({ ...collection.put === 'merge' ? before : null, ...collection.ownedBy(this.#context.user, operation.data as AnyRow), _id }),
-      PATCH: () => before && { ...before, ...operation.data },
-      DELETE: () => null
-    }[operation.op]()
-    rows.set(operation.id, after)
+    if (before && !collection.isOwnedBy(this.#context.user, before)) return
+    rows.set(operation.id, this.#after(operation, before, collection))
   }
+
+  #after (operation: CrudOperation, before: mongodb.Document | null, collection: RegisteredCollection): mongodb.Document | null {
+    switch (operation.op) {
+      case 'PUT': {
+        const kept = collection.put === 'merge' ? before : null
+        return { ...kept, ...collection.ownedBy(this.#context.user, operation.data), _id: before?.['_id'] ?? collection.tryId(operation.id) }
+      }
+      case 'PATCH': return before && { ...before, ...operation.data }
+      case 'DELETE': return null
+    }
+  }
+}
+
+function * idsIn (value: unknown): Generator<string> {
+  const text = idText(value)
+  if (text !== undefined) yield text
+}
+
+/** How a field's value would be asked for: ids are text at the client, whatever they are in documents. */
+function idText (value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return typeof value === 'number' || typeof value === 'bigint' || value instanceof ObjectId || value instanceof UUID || value instanceof Long ? String(value) : undefined
 }

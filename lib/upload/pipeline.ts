@@ -75,7 +75,7 @@ const arrayOf = (result: OperationToWrite | OperationToWrite[] | null): Operatio
   Array.isArray(result) ? result : result ? [result] : []
 
 function contextOf (operation: CrudOperation, context: TransactionContext, documents: TransactionDocuments): OperationContext {
-  return { ...context, existing: (table: string = operation.table, id: string = operation.id) => documents.get(table, id) }
+  return { ...context, existing: documents.existingFor(operation) }
 }
 
 function at (operation: CrudOperation, error: PowerSyncFatalError): PowerSyncFatalError {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError, type CrudTransaction, type TransactionOutcome } from '../../index.js'
+import { bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext, type TransactionOutcome } from '../../index.js'
+import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -87,6 +88,100 @@ t.test('existing() shows each document as it stands before the operation, in one
   ])
   t.same(finds.sort(), [lists, todos].sort())
   t.same(await db.collection<{ _id: string }>(todos).find().toArray(), [{ _id: 'b', text: null, list_id: 'list', at: null }])
+})
+
+/** Collections whose finds are noted by the name of the collection. */
+async function countFinds (app: Awaited<ReturnType<typeof testServer>>, work: () => Promise<unknown>): Promise<string[]> {
+  const finds: string[] = []
+  const listen = ({ commandName, command }: { commandName: string, command: Record<string, string> }) => { if (commandName === 'find') finds.push(command['find']!) }
+  app.mongo.client.on('commandStarted', listen)
+  await work()
+  app.mongo.client.off('commandStarted', listen)
+  return finds.sort()
+}
+
+for (const [order, ask] of Object.entries<(operation: CrudOperation, existing: OperationContext['existing'], lists: string) => Promise<unknown>>({
+  'the row, then its parent': async ({ data }, existing, lists) => {
+    const before = await existing()
+    for (const list of [before?.['list_id'], data?.['list_id']]) if (list && !await existing(lists, String(list))) return false
+    return true
+  },
+  'both at once': async ({ data }, existing, lists) => (await Promise.all([existing(), existing(lists, String(data?.['list_id']))]))[1],
+  'the parent, then the row': async ({ data }, existing, lists) => await existing(lists, String(data?.['list_id'])) && [await existing()]
+})) {
+  t.test(`authorising 1 000 operations with existing() on two collections takes two finds: ${order}`, async t => {
+    const { todos, lists } = fresh()
+    let asked = 0
+    const app = await testServer(t, {
+      mongo,
+      collections: {
+        [lists]: collection({ schema: List }),
+        [todos]: collection({
+          schema: Todo,
+          authorize: async (operation, { existing }) => { asked++; return Boolean(await ask(operation, existing, lists)) },
+          updateBatch: () => {} // The storage is not what is measured.
+        })
+      }
+    })
+    const db = app.mongo.db!
+    const numbers = Array.from({ length: 1000 }, (_, number) => number)
+    await db.collection<{ _id: string }>(lists).insertMany(numbers.flatMap(number => [{ _id: `old ${number}` }, { _id: `new ${number}` }]))
+    await db.collection<{ _id: string, list_id: string }>(todos).insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `old ${number}` })))
+    const batch = numbers.map(number => ({ op: 'PATCH', table: todos, id: `t${number}`, data: { list_id: `new ${number}` } }))
+    const finds = await countFinds(app, async () => t.same((await upload(app, { batch })).body.results, [{ status: 'success' }]))
+    t.equal(asked, 1000)
+    t.same(finds, [lists, todos].sort())
+  })
+}
+
+t.test('existing() finds what later operations will ask for in fields of every id type, and in documents of documents', async t => {
+  const { todos, lists } = fresh()
+  const Linked = Type.Object({ parent: Type.Optional(bson.ObjectId()), note: Type.Optional(bson.Json(Type.Unknown())) })
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ id: 'integer', schema: Type.Object({ name: Type.Optional(Type.String()) }) }),
+      [todos]: collection({ id: 'objectId', schema: Type.Object({ list: Type.Optional(Type.Integer()) }) }),
+      [`${todos}_comments`]: collection({
+        schema: Linked,
+        authorize: async ({ data }, { existing }) => {
+          const todo = await existing(todos, String(data?.parent))
+          seen.push((await existing(lists, String(todo?.['list'])))?.['name'])
+          return true
+        }
+      })
+    }
+  })
+  const db = app.mongo.db!
+  const ids = Array.from({ length: 3 }, () => new ObjectId())
+  await db.collection<{ _id: number, name: string }>(lists).insertMany(ids.map((_, index) => ({ _id: index, name: `list ${index}` })))
+  await db.collection(todos).insertMany(ids.map((_id, index) => ({ _id, list: index })))
+  const note = { toString: 1 }
+  const batch = ids.map((id, index) => put(`${todos}_comments`, `c${index}`, { parent: String(id), note }))
+  t.same(await countFinds(app, async () => t.match((await upload(app, { batch })).body.results, [{ status: 'success' }])), [lists, todos].sort())
+  t.same(seen, ['list 0', 'list 1', 'list 2'])
+})
+
+t.test('existing() does not believe an operation that the owner\'s filter will stop', async t => {
+  const { todos, lists } = fresh()
+  const app = await testServer(t, {
+    mongo,
+    authenticate: () => ({ id: 'mallory' }),
+    collections: {
+      [lists]: collection({ schema: List, owner: 'owner_id' }),
+      [todos]: collection({ schema: Todo, authorize: async (_operation, { user, existing }) => (await existing(lists, 'foreign'))?.['owner_id'] === user.id })
+    }
+  })
+  const db = app.mongo.db!
+  await db.collection<{ _id: string, owner_id: string }>(lists).insertOne({ _id: 'foreign', owner_id: 'alice' })
+  for (const take of [{ op: 'PATCH', table: lists, id: 'foreign', data: { owner_id: 'mallory' } }, { op: 'DELETE', table: lists, id: 'foreign' }, put(lists, 'foreign')]) {
+    for (const batch of [[take, put(todos, 'a')], [put(todos, 'a'), take, put(todos, 'b')]]) {
+      t.match((await upload(app, { batch })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }], take.op)
+    }
+  }
+  t.equal(await db.collection(todos).countDocuments(), 0)
+  t.same(await db.collection(lists).find().toArray(), [{ _id: 'foreign', owner_id: 'alice' }])
 })
 
 t.test('existing() of a row that nothing loaded yet reads it, with its own operations applied; of an unknown table it fails for good', async t => {

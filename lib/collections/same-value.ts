@@ -1,0 +1,35 @@
+import { BSON, Double, Int32, Long } from '../bson.js'
+
+/**
+ * Whether two values are equal to MongoDB, whichever of JavaScript's forms they have: what hooks see of an operation is
+ * a `bigint` or a `Double` where the driver reads a number or a `Long`.
+ */
+export function sameValue (a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (isNumber(a) && isNumber(b)) return sameNumber(a, b)
+  if (!isObject(a) || !isObject(b)) return false
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, index) => sameValue(item, b[index]))
+  if (isPlain(a) && isPlain(b)) return sameFields(Object.entries(a), Object.entries(b))
+  return bytesOf(a).equals(bytesOf(b))
+}
+
+/** Documents that differ in the order of their fields are not equal to MongoDB. */
+function sameFields (a: Array<[string, unknown]>, b: Array<[string, unknown]>): boolean {
+  return a.length === b.length && a.every(([name, value], index) => name === b[index]![0] && sameValue(value, b[index]![1]))
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+const isPlain = (value: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(value))
+
+/** By class and not by `_bsontype`, which clients could send. */
+const isNumber = (value: unknown): boolean =>
+  typeof value === 'number' || typeof value === 'bigint' || value instanceof Long || value instanceof Double || value instanceof Int32
+
+/** As numbers, whole ones beyond 2⁵³ would equal their neighbours. */
+function sameNumber (a: unknown, b: unknown): boolean {
+  return Number(a) === Number(b) && (Number.isSafeInteger(Number(a)) || !Number.isInteger(Number(a)) || String(a) === String(b))
+}
+
+/** All of BSON's own types, dates, and UUIDs, which may be read as Binary. */
+const bytesOf = (value: object): Buffer => Buffer.from(BSON.serialize({ value }))
