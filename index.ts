@@ -118,6 +118,7 @@ export { plugin as powersyncMongo }
 export { bson } from './lib/collections/fields.js'
 export { collection } from './lib/collections/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
+export { jwtIssuers } from './lib/auth/jwt-issuers.js'
 export { jsonSchemaOf } from './lib/collections/json-schema.js'
 export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/storage/mongodb-storage.js'

@@ -121,7 +121,8 @@ function readDeadLetters ({ expireAfterDays, mirror }: NonNullable<UploadOptions
 
 interface Range<Default> { byDefault: Default, minimum: number, maximum: number, unit: string }
 
-function readInteger<Default extends number | undefined> (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range<Default>): number | Default {
+/** @throws {OptionError} for anything but an integer of the range, or nothing */
+export function readInteger<Default extends number | undefined> (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range<Default>): number | Default {
   if (value === undefined) return byDefault
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
     throw new OptionError(option, `is ${typeof value === 'number' ? value : typeof value}: expected an integer from ${minimum} to ${maximum} ${unit}`)

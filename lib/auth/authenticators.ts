@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, AuthenticateContext, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
+import { bearerToken } from './bearer.js'
 
 /**
  * Knows the bearer of a token that this registration signed, by the `Authorization: Bearer` (or `Token`) header.
@@ -8,18 +9,30 @@ import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } fro
  */
 export function powersyncToken (): Authenticate {
   return (request, { route, verifyToken }) => {
-    const token = /^(?:Bearer|Token) +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    const token = bearerToken(request)
     return route === 'upload' && token ? verifyToken(token) : null
   }
 }
 
-/** Asks one after the other and takes the first user that any of them knows. */
+/**
+ * Asks one after the other and takes the first user that any of them knows. One that fails does not stop the next, but
+ * if nobody knows the caller then nobody can say: its error is thrown. One that refuses, by an error with a
+ * `statusCode` below 500, has the last word.
+ */
 export function firstOf (...authenticators: Authenticate[]): Authenticate {
   const authenticate: Authenticate = async (request, context) => {
+    const failures: unknown[] = []
     for (const each of authenticators) {
-      const user = await each(request, context)
-      if (user) return user
+      try {
+        const user = await each(request, context)
+        if (user) return user
+      } catch (error) {
+        if (Object(error).statusCode < 500) throw error
+        request.log.warn({ err: error }, 'an authenticator of firstOf failed: the next is asked')
+        failures.push(error)
+      }
     }
+    if (failures.length > 0) throw failures[0]
     return null
   }
   authenticate.development = authenticators.some(each => each.development)
