@@ -45,7 +45,7 @@ export class Audit {
   async harvest (): Promise<void> {
     const found = await this.#collection.find().toArray()
     if (found.length === 0) return
-    // In a transaction: the emulator loses a lone delete that meets the commit of another transaction.
+    // In a transaction, as everything here: the emulator loses a lone delete that meets the commit of another transaction.
     await this.#client.withSession(session => session.withTransaction(() =>
       this.#collection.deleteMany({ _id: { $in: found.map(({ _id }) => _id) } }, { session })))
     for (const { _id: id, ...row } of found) this.#rows.set(id, { id, ...row })

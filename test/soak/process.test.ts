@@ -19,7 +19,7 @@ async function setUp (t: Test) {
   const { uri, kind } = await testDatabase(t)
   const conflicts = kind === 'emulator' ? await startWriteConflicts(uri) : undefined
   t.teardown(() => conflicts?.stop())
-  const mongo = new fastifyMongodb.mongodb.MongoClient(uri)
+  const mongo = new fastifyMongodb.mongodb.MongoClient(conflicts?.uri ?? uri)
   t.teardown(() => mongo.close())
   const server = await soakServer(t, { mongoUri: conflicts?.uri ?? uri, powersyncUrl: (await testService(t)).url })
   return { server, db: mongo.db(), audit: new Audit(mongo.db()) }

@@ -49,7 +49,7 @@ export async function runSoak (t: Pick<Test, 'teardown'>, { seed, clients: count
   const { uri, kind } = await testDatabase(t)
   const conflicts = kind === 'emulator' ? await startWriteConflicts(uri) : undefined
   t.teardown(() => conflicts?.stop())
-  const mongo = new fastifyMongodb.mongodb.MongoClient(uri)
+  const mongo = new fastifyMongodb.mongodb.MongoClient(conflicts?.uri ?? uri)
   t.teardown(() => mongo.close())
   const service = await testService(t)
   const server = await soakServer(t, { mongoUri: conflicts?.uri ?? uri, powersyncUrl: service.url, deduplicate })

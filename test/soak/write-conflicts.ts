@@ -5,86 +5,30 @@
  * with `WriteConflict` and `TransientTransactionError`.
  *
  * Without it two transactions that update one document both commit, and the first one's update is gone:
- * `write-conflicts.test.ts` shows it. Writes outside of transactions pass unseen.
+ * `write-conflicts.test.ts` shows it. Commits reach the emulator one at a time: of those that meet it loses some, whatever
+ * they wrote. Writes outside of transactions pass unseen.
  * https://www.mongodb.com/docs/manual/core/transactions-production-consideration/#in-progress-transactions-and-write-conflicts
  */
-import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import fastifyMongodb from '@fastify/mongodb'
+import type { Command, Document } from '../support/wire-protocol.js'
+import { startWireProxy, type Verdict, type WireProxy } from '../support/wire-proxy.js'
 import { commandError } from '../support/wire-replies.js'
-import { messageReader, readCommand, type Command, type Document } from '../support/wire-protocol.js'
 
-export interface WriteConflicts {
-  /** The emulator's connection string, by way of this proxy. */
-  uri: string
+export interface WriteConflicts extends WireProxy {
   /** How many write conflicts were answered. */
   readonly conflicts: number
-  stop (): Promise<void>
 }
 
-const { EJSON, deserialize } = fastifyMongodb.mongodb.BSON
-
-const HOST = '127.0.0.1'
+const { EJSON } = fastifyMongodb.mongodb.BSON
 
 /** @param uri of the emulator, which has to listen on the loopback interface */
 export async function startWriteConflicts (uri: string): Promise<WriteConflicts> {
-  const emulator = /127\.0\.0\.1:(\d+)/.exec(uri)
-  if (!emulator) throw new RangeError(`${uri} is not on ${HOST}`)
   const documents = new Documents()
-  const sockets = new Set<Socket>()
-  let connections = 0
-
-  const listener = createServer({ noDelay: true }, accept)
-  listener.listen(0, HOST)
-  await once(listener, 'listening')
-  const address = `${HOST}:${(listener.address() as AddressInfo).port}`
-
-  function accept (client: Socket): void {
-    const connection = ++connections
-    const upstream = track(connect({ host: HOST, port: Number(emulator![1]), noDelay: true }))
-    track(client)
-    /** What to do with the reply to a request. */
-    const replies = new Map<number, (succeeded: boolean) => void>()
-
-    client.on('data', messageReader(bytes => {
-      const { command, encode } = readCommand(bytes, connection)
-      const verdict = documents.judge(command)
-      if (verdict === 'conflict') return client.write(encode(writeConflict))
-      if (verdict === 'gone') return client.write(encode(noSuchTransaction))
-      if (verdict) replies.set(requestId(bytes), verdict)
-      upstream.write(bytes)
-    }))
-    upstream.on('data', messageReader(bytes => {
-      const reply = replies.get(responseTo(bytes))
-      if (reply && replies.delete(responseTo(bytes))) reply(succeeded(bytes))
-      // The driver goes where the reply to `hello` says that the replica set is.
-      if (bytes.includes(emulator![0])) putInPlace(bytes, emulator![0], address)
-      if (client.writable) client.write(bytes)
-      if (client.destroyed && replies.size === 0) upstream.destroy()
-    }))
-    // A commit that is under way is waited for: it holds its documents until it is known what became of it.
-    client.on('close', () => {
-      documents.lost(connection)
-      if (replies.size === 0) upstream.destroy()
-    })
-    upstream.on('close', () => client.destroy())
-  }
-
-  function track (socket: Socket): Socket {
-    sockets.add(socket)
-    return socket.on('error', () => {}).on('close', () => sockets.delete(socket))
-  }
-
-  return {
-    uri: uri.replace(emulator[0], address),
-    get conflicts () { return documents.conflicts },
-    async stop () {
-      const closed = once(listener, 'close')
-      listener.close()
-      for (const socket of sockets) socket.destroy()
-      await closed
-    }
-  }
+  const proxy = await startWireProxy(uri, {
+    judge: command => documents.judge(command),
+    lost: connection => documents.lost(connection)
+  })
+  return { ...proxy, get conflicts () { return documents.conflicts } }
 }
 
 interface Transaction {
@@ -105,8 +49,7 @@ class Documents {
   readonly #held = new Map<string, Transaction>()
   readonly #committed = new Map<string, number>()
 
-  /** Nothing when a command may pass, a function when its reply is needed, or why it may not. */
-  judge (command: Command): ((succeeded: boolean) => void) | 'conflict' | 'gone' | undefined {
+  judge (command: Command): Verdict {
     const { name, lsid, txnNumber, autocommit } = command
     if (lsid === undefined || txnNumber === undefined || autocommit !== false) return undefined
     const transaction = this.#transaction(command, lsid, txnNumber)
@@ -115,14 +58,14 @@ class Documents {
       return undefined
     }
     if (name === 'commitTransaction') return this.#commit(transaction)
-    if (transaction.state !== 'open') return 'gone'
+    if (transaction.state !== 'open') return noSuchTransaction
     for (const document of documentsOf(command)) {
       const holder = this.#held.get(document)
       const since = this.#committed.get(document) ?? 0
       if ((holder && holder !== transaction) || since > transaction.began) {
         this.conflicts++
         this.#release(transaction)
-        return 'conflict'
+        return writeConflict
       }
       this.#held.set(document, transaction)
       transaction.written.add(document)
@@ -149,14 +92,16 @@ class Documents {
     return transaction
   }
 
-  #commit (transaction: Transaction): ((succeeded: boolean) => void) | 'gone' | undefined {
-    if (transaction.state === 'over') return 'gone'
+  #commit (transaction: Transaction): Verdict {
+    if (transaction.state === 'over') return noSuchTransaction
     if (transaction.state !== 'open') return undefined // told again: the emulator's to answer
     transaction.state = 'committing'
-    return succeeded => {
-      this.#commits++
-      if (succeeded) for (const document of transaction.written) this.#committed.set(document, this.#commits)
-      this.#release(transaction, succeeded ? 'committed' : 'over')
+    return {
+      inTurn: succeeded => {
+        this.#commits++
+        if (succeeded) for (const document of transaction.written) this.#committed.set(document, this.#commits)
+        this.#release(transaction, succeeded ? 'committed' : 'over')
+      }
     }
   }
 
@@ -186,17 +131,5 @@ function statementsOf (name: string, document: Document): Document[] {
   }
 }
 
-const writeConflict = commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] })
-const noSuchTransaction = commandError({ code: 251, codeName: 'NoSuchTransaction', labels: ['TransientTransactionError'] })
-
-const requestId = (bytes: Buffer) => bytes.readInt32LE(4)
-const responseTo = (bytes: Buffer) => bytes.readInt32LE(8)
-
-/** Of an OP_MSG: its document comes after the header, the flags and the kind of its only section. */
-const succeeded = (bytes: Buffer) => deserialize(bytes.subarray(21))['ok'] === 1
-
-/** Of the same length, so that the lengths around it in the BSON stay true. */
-function putInPlace (bytes: Buffer, from: string, to: string): void {
-  if (from.length !== to.length) throw new RangeError(`${to} cannot stand in the place of ${from}: not the same length`)
-  for (let at = bytes.indexOf(from); at !== -1; at = bytes.indexOf(from, at)) bytes.write(to, at)
-}
+const writeConflict: Verdict = { reply: commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] }) }
+const noSuchTransaction: Verdict = { reply: commandError({ code: 251, codeName: 'NoSuchTransaction', labels: ['TransientTransactionError'] }) }

@@ -125,7 +125,7 @@ t.test('a MongoDB that never answers, or never stops conflicting, is given up at
   const conflict = commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] })
   const unknown = commandError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] })
   for (const [name, fault] of [['update', conflict], ['commitTransaction', unknown]] as const) {
-    const { mongo, uploadMany } = await scripted(t, { deadline: 300 })
+    const { mongo, uploadMany } = await scripted(t, { deadline: 2000 })
     mongo.script(name, ...Array<typeof fault>(100_000).fill(fault))
     t.equal((await uploadMany()).status, 503)
     const attempts = () => mongo.commands.filter(command => command.name === name).length

@@ -47,7 +47,9 @@ const servers = {
   /** More than the emulator does: `$jsonSchema`, `listCollections`, change streams, … */
   mongod: ['mongod', 'MONGO_URI'],
   /** A server that the test may stop and start again. */
-  ownServer: ['mongod', 'emulator']
+  ownServer: ['mongod', 'emulator'],
+  /** A server on the loopback interface that takes any connection, for a proxy before it. */
+  emulator: ['emulator']
 } satisfies Record<string, Array<DevelopmentMongoDB['kind']>>
 
 /**
