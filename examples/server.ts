@@ -1,13 +1,16 @@
 /**
- * The backend of a todo app: users get tokens for PowerSync, their writes go to MongoDB.
+ * The backend of a todo app: users get tokens for PowerSync, their writes go to MongoDB. The app itself is at `/`.
  *
  * `npm start` runs it without any configuration: it makes up keys, starts a MongoDB of its own and takes everybody's
  * word for who they are. MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, HOST and PORT replace these one by one.
  */
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, developmentAuth, generateKeys } from 'fastify-powersync-mongo'
+import powersyncMongo, { bson, collection, developmentAuth, generateKeys, PowerSyncFatalError } from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
+import { failOnRequest, page, pageIsBuilt } from './page.js'
 
 const {
   HOST: host = '127.0.0.1',
@@ -20,6 +23,10 @@ const app = Fastify({ logger: { level: 'warn' } })
 
 const mongo = await developmentMongoDB({ database: 'todos' }).catch(stop)
 app.addHook('onClose', () => mongo.stop())
+
+// Before the routes that it describes.
+app.register(fastifySwagger, { openapi: { info: { title: 'The backend of a todo app', version: '1.0.0' } } })
+app.register(fastifySwaggerUi, { routePrefix: '/docs' })
 
 app.register(powersyncMongo, {
   prefix: '/powersync',
@@ -45,9 +52,19 @@ app.register(powersyncMongo, {
         created_by: Type.Optional(Type.String()),
         completed_at: Type.Optional(bson.Date()),
         completed_by: Type.Optional(Type.String())
-      })
+      }),
+      authorize: ({ data }, { user }) => {
+        if (data?.description?.trim() === '') throw new PowerSyncFatalError('NOTHING_TO_DO', 'A todo says what is to be done')
+        return !data?.created_by || data.created_by === user.id || 'A todo is created by whoever writes it'
+      }
     })
-  }
+  },
+  updateBatch: failOnRequest
+})
+
+app.register(page, { hasService: Boolean(process.env['POWERSYNC_URL']) })
+app.addHook('onReady', async () => {
+  await app.mongo.db!.collection('lists').createIndex({ owner_id: 1, name: 1 }, { name: 'one_list_of_a_name', unique: true })
 })
 
 // The app's own routes use the same connection.
@@ -55,7 +72,7 @@ app.get('/lists', () => app.mongo.db!.collection('lists').find().toArray())
 app.get('/todos', () => app.mongo.db!.collection('todos').find().toArray())
 
 app.addHook('onResponse', async (request, reply) => {
-  console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
+  if (/^\/(powersync|lists|todos)\b/.test(request.url)) console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
 })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
@@ -65,6 +82,8 @@ const address = url.replace('http://', '')
 
 console.log(`
   The backend of a todo app, with PowerSync and MongoDB
+
+  ${pageIsBuilt ? `See it work in a browser: ${url}/` : 'The page to see it work is not built: npm start builds it.'}
 
   MongoDB     ${mongo.description}
   PowerSync   ${powersyncUrl}${process.env['POWERSYNC_URL'] ? '' : ' (to change it, set POWERSYNC_URL)'}
@@ -76,6 +95,7 @@ console.log(`
   Upload      POST ${url}/powersync/upload
   Stored      GET  ${url}/lists
               GET  ${url}/todos
+  OpenAPI     GET  ${url}/docs
 
   Try it in another terminal: get a token, write a list, read it back.
 

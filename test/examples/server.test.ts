@@ -1,14 +1,14 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { testDatabase } from '../support/database.js'
+import { spawnExample, startServer as start } from './run.js'
 
-const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const run = promisify(execFile)
 
 const body = '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
@@ -19,10 +19,6 @@ const list = {
   owner_id: '8ea4310a-b7c0-4dd7-ae54-51d6e1596b83',
   created_at: '2024-10-31T10:33:24.000Z'
 }
-
-t.before(() => {
-  if (!existsSync(new URL('../../dist/index.js', import.meta.url))) throw new Error('The example runs on the built package: npm run build')
-})
 
 t.test('what it prints to try works as it stands', async (t) => {
   const { url, output } = await start(t)
@@ -70,7 +66,7 @@ t.test('a port in use is one clear sentence', async (t) => {
   await once(other, 'listening')
   const { port } = other.address() as { port: number }
 
-  const { server, errors } = await spawnServer(t, { PORT: String(port) })
+  const { server, errors } = await spawnExample(t, 'server.ts', { PORT: String(port) })
   t.strictSame(await once(server, 'close'), [1, null])
   t.equal(errors.join('').split('\n').filter((line) => !line.startsWith('{')).join('\n'),
     `Port ${port} on 127.0.0.1 is in use: stop what runs there, or take another, as in PORT=3001 npm start\n`)
@@ -87,35 +83,6 @@ t.test('the environment replaces what it makes up', async (t) => {
   t.match(await json(`${url}/powersync/jwks`), { keys: [{ kid: 'mine', kty: 'EC' }] })
   t.match(await json(`${url}/powersync/token?user_id=me`), { powersync_url: 'https://me.powersync.example' })
 })
-
-/** The example as `npm start` runs it, on a free port, and with MONGO_URI on a database of its own there. */
-async function spawnServer (t: Test, env: Record<string, string> = {}) {
-  const { MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, POWERSYNC_PUBLIC_KEY, NODE_ENV, HOST, ...rest } = process.env
-  const mongo = MONGO_URI && { MONGO_URI: (await testDatabase(t)).uri }
-  const server = spawn(process.execPath, ['--import', 'tsx', 'server.ts'], {
-    cwd: examples,
-    // Without tap's coverage, which would count the built package.
-    env: { ...rest, ...mongo, MONGOMS_RUNTIME_DOWNLOAD: 'false', PORT: '0', _TAPJS_PROCESSINFO_COVERAGE_: '0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  t.teardown(() => server.kill('SIGKILL'))
-  const errors: string[] = []
-  server.stderr.on('data', (data) => errors.push(String(data)))
-  return { server, errors }
-}
-
-async function start (t: Test, env?: Record<string, string>): Promise<{ server: ChildProcess, url: string, output: string }> {
-  const { server, errors } = await spawnServer(t, env)
-  let output = ''
-  await new Promise<void>((resolve, reject) => {
-    server.stdout.on('data', (data) => {
-      output += String(data)
-      if (output.includes('Ctrl-C')) resolve()
-    })
-    server.once('exit', () => reject(new Error(`The example did not start: ${errors.join('')}`)))
-  })
-  return { server, url: /JWKS .*(http:\S+)\/powersync\/jwks/.exec(output)?.[1] ?? '', output }
-}
 
 async function json (url: string): Promise<unknown> {
   return (await fetch(url)).json()

@@ -1,0 +1,39 @@
+/** Runs an example as a user does: as a process of its own, on the built package. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { testDatabase } from '../support/database.js'
+
+const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
+
+/** The example on a free port, and with MONGO_URI on a database of its own there. */
+export async function spawnExample (t: Pick<Test, 'teardown'>, file: string, env: Record<string, string> = {}) {
+  if (!existsSync(new URL('../../dist/index.js', import.meta.url))) throw new Error('The examples run on the built package: npm run build')
+  const { MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, POWERSYNC_PUBLIC_KEY, NODE_ENV, HOST, ...rest } = process.env
+  const mongo = MONGO_URI && { MONGO_URI: (await testDatabase(t)).uri }
+  const server = spawn(process.execPath, ['--import', 'tsx', file], {
+    cwd: examples,
+    // Without tap's coverage, which would count the built package.
+    env: { ...rest, ...mongo, MONGOMS_RUNTIME_DOWNLOAD: 'false', PORT: '0', _TAPJS_PROCESSINFO_COVERAGE_: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => server.kill('SIGKILL'))
+  const errors: string[] = []
+  server.stderr.on('data', (data) => errors.push(String(data)))
+  return { server, errors }
+}
+
+/** examples/server.ts, once it has printed all that it prints at start. */
+export async function startServer (t: Pick<Test, 'teardown'>, env?: Record<string, string>): Promise<{ server: ChildProcess, url: string, output: string }> {
+  const { server, errors } = await spawnExample(t, 'server.ts', env)
+  let output = ''
+  await new Promise<void>((resolve, reject) => {
+    server.stdout.on('data', (data) => {
+      output += String(data)
+      if (output.includes('Ctrl-C')) resolve()
+    })
+    server.once('exit', () => reject(new Error(`The example did not start: ${errors.join('')}`)))
+  })
+  return { server, url: /JWKS .*(http:\S+)\/powersync\/jwks/.exec(output)?.[1] ?? '', output }
+}
