@@ -59,6 +59,7 @@ export function developmentAuth (): Authenticate {
  * @throws {AuthenticationUnavailableError} when `authenticate` fails without saying how to answer
  */
 export async function identify (authenticate: Authenticate, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
+  if (isAmbiguous(request)) throw new UnauthorizedError('The request has more than one Authorization header: send one')
   let user
   try {
     user = await authenticate(request, context)
@@ -73,4 +74,9 @@ export async function identify (authenticate: Authenticate, request: FastifyRequ
     throw new AuthenticationUnavailableError()
   }
   return user
+}
+
+/** Node takes the first of several, a proxy in front perhaps the last: nobody can say whose request it is. */
+function isAmbiguous ({ raw: { rawHeaders } }: FastifyRequest): boolean {
+  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length > 1
 }

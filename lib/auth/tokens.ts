@@ -38,7 +38,7 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
     decoratorName: `${namespace}Token`,
     secret: { private: privateKeyPem, public: publicKeyPem },
     sign: { algorithm, kid, expiresIn, aud: audience },
-    verify: { algorithms: [algorithm], allowedAud: audience, requiredClaims: ['sub', 'iat', 'exp'], cache: 1000 }
+    verify: { algorithms: [algorithm], allowedAud: audience, requiredClaims: ['sub', 'aud', 'iat', 'exp'], cache: 1000 }
   })
   const jwt = (scope.jwt as unknown as Record<string, JWT>)[namespace] as JWT
 
@@ -52,13 +52,21 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
     },
     verify (token) {
       try {
-        const { sub, ...rest } = jwt.verify<Record<string, unknown>>(token)
-        return typeof sub === 'string' && sub ? { ...rest, id: sub } : null
+        const { sub, ...rest } = jwt.verify<Claims>(token)
+        return typeof sub === 'string' && sub && isTimely(rest) ? { ...rest, id: sub } : null
       } catch {
         return null
       }
     }
   }
+}
+
+/** What the signature and the claims' types are checked for before. */
+interface Claims extends Record<string, unknown> { sub: unknown, iat: number, exp: number }
+
+/** Not made in the future, by clocks that differ by no more than the service allows, and not for longer than it allows. */
+function isTimely ({ iat, exp }: Pick<Claims, 'iat' | 'exp'>): boolean {
+  return iat <= Date.now() / 1000 + 60 && exp - iat <= 86_400
 }
 
 function checkClaims (claims: Record<string, unknown>): void {

@@ -8,7 +8,7 @@ import { BodyError, UnavailableError } from '../errors.js'
 import type { WriteCheckpoints } from '../storage/checkpoints.js'
 import { loggable } from '../storage/faults.js'
 import { typeWords } from '../type-words.js'
-import { ErrorAnswer } from '../wire/schemas.js'
+import { ClientId, ErrorAnswer } from '../wire/schemas.js'
 import type { RouteSchema } from './schema.js'
 
 export interface CheckpointRouteDependencies {
@@ -19,7 +19,7 @@ export interface CheckpointRouteDependencies {
 }
 
 const CheckpointBody = Type.Object({
-  client_id: Type.String({ minLength: 1, description: 'the client database\'s id (getClientId())' })
+  client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' })
 }, { description: 'an object with "client_id"' })
 
 const schema: RouteSchema = {
@@ -47,7 +47,7 @@ export function checkpointRoute ({ authenticate, tokens, checkpoints }: Checkpoi
       const { body } = request
       if (!Value.Check(CheckpointBody, body)) {
         const { client_id: found } = Object(body) as { client_id?: unknown }
-        throw new BodyError(`client_id: expected the client database's id as text that is not empty, found ${found === '' ? 'empty text' : typeWords(found)}`)
+        throw new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found === '' ? 'empty text' : typeWords(found)}`)
       }
       try {
         return { checkpoint: await checkpoints.next(user, body.client_id) }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { TSchema } from '@sinclair/typebox'
 import type { FastifyError, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import type { Authenticate, TransactionResult, UploadOptions, User } from '../../types/index.js'
@@ -81,11 +82,14 @@ function statusOf (results: TransactionResult[], container: Container): 200 | 50
 /** Parses the bodies of uploads and checkpoints, so that neither a host's own parser nor Fastify's error texts, which quote the body, come in between. */
 export function addBodyParser (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const bytes = body as Buffer
     const { description } = request.routeOptions.schema?.body as TSchema
-    if (body === '') return done(new BodyError(`The body: expected ${description}, found nothing`))
+    if (bytes.length === 0) return done(new BodyError(`The body: expected ${description}, found nothing`))
+    // Decoding would put U+FFFD in the place of other bytes: other ids and values than were sent.
+    if (!isUtf8(bytes)) return done(new BodyError(`The body: expected ${description}, found bytes that are not UTF-8`))
     try {
-      done(null, JSON.parse(body as string))
+      done(null, JSON.parse(bytes.toString()))
     } catch {
       done(new BodyError(`The body: expected ${description}, found something that is not JSON`))
     }

@@ -83,8 +83,9 @@ export function firstWriteError (error: unknown): ServerError & { index?: number
 /** E11000 duplicate key error collection: db.name index: email_1 dup key: { … } */
 const indexName = ({ errmsg, message }: ServerError) => /index: (\S+)/.exec(errmsg ?? message ?? '')?.[1] ?? ''
 
-/** An error as it may be logged: the server's own messages repeat values, so of those only what they are about. */
+/** An error as it may be logged: the server's own messages repeat values, and a rejection's the client's names, so of those only what they are about. */
 export function loggable (error: unknown): unknown {
+  if (error instanceof PowerSyncFatalError) return { type: error.name, code: error.code, message: 'rejected' }
   const { name, code, codeName, errorLabels } = Object(error) as Record<string, unknown>
   if (name !== 'MongoServerError' && name !== 'MongoBulkWriteError') return error
   return { type: name, code, codeName, errorLabels, message: 'refused by MongoDB' }

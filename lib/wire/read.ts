@@ -3,7 +3,7 @@ import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { UploadBody, type UploadedOperation } from './schemas.js'
+import { ClientId, UploadBody, type UploadedOperation } from './schemas.js'
 
 /** The containers that an upload comes in; the answer's status depends on it. */
 export type Container = 'batch' | 'operations' | 'transactions'
@@ -23,6 +23,10 @@ const aliases = {
 } as const
 
 const body = TypeCompiler.Compile(UploadBody)
+const clientId = TypeCompiler.Compile(ClientId)
+
+/** Levels of a value that a connector sends parsed. Far more than what is synced, and far fewer than what JSON.stringify has stack for. */
+const deepest = 100
 
 /**
  * Turns any accepted shape of an upload into client transactions, in the client's order.
@@ -36,7 +40,7 @@ const body = TypeCompiler.Compile(UploadBody)
  */
 export function readUpload (value: unknown, header: string | undefined): Upload {
   if (!body.Check(value)) throw new BodyError(describe(body.Errors(value).First()))
-  const clientId = value.client_id || header || undefined
+  const clientId = value.client_id || checkHeader(header) || undefined
   if (value.transactions) {
     return {
       container: 'transactions',
@@ -51,6 +55,11 @@ export function readUpload (value: unknown, header: string | undefined): Upload 
   const operations = value[container]
   if (!operations) throw new BodyError(`The body: expected ${UploadBody.description}, found none of them`)
   return { container, transactions: groupByTransaction(operations, container, clientId) }
+}
+
+function checkHeader (header: string | undefined): string | undefined {
+  if (header !== undefined && !clientId.Check(header)) throw new BodyError(`The header x-client-id: expected ${ClientId.description}, found other text`)
+  return header
 }
 
 function groupByTransaction (operations: UploadedOperation[], container: Container, clientId: string | undefined): CrudTransaction[] {
@@ -71,17 +80,28 @@ function groupByTransaction (operations: UploadedOperation[], container: Contain
 function readOperation (uploaded: UploadedOperation, index: number, place: string): CrudOperation {
   const table = first(uploaded, aliases.table)
   if (table === undefined) throw new BodyError(`${place}: expected the table's name in "table" or "type", found neither`)
+  const data = uploaded.op === 'DELETE' ? undefined : first(uploaded, aliases.data) ?? {}
+  const previous = first(uploaded, aliases.previous)
+  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${place}: expected values of at most ${deepest} levels, found a deeper one`)
   const operation = {
     op: uploaded.op,
     table,
     id: uploaded.id,
-    data: uploaded.op === 'DELETE' ? undefined : first(uploaded, aliases.data) ?? {},
-    previous: first(uploaded, aliases.previous),
+    data,
+    previous,
     metadata: uploaded.metadata ?? undefined,
     opId: text(first(uploaded, aliases.opId)),
     index
   }
   return operation as CrudOperation
+}
+
+/** Whether a value has more levels of arrays and objects than that. */
+function isDeeper (value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], levels - 1)) return true
+  return false
 }
 
 /** The first of several fields that is neither absent nor null. */

@@ -8,13 +8,18 @@ const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.
 
 const Columns = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { description: 'an object of columns' }))
 const Text = Type.String({ description: 'text' })
-const Sequence = Type.Union([Type.Integer(), Type.String()], { description: 'an integer or text' })
+/** What the server keeps or compares beside the rows is short: the longest name of a collection has 255 bytes. */
+const Name = Type.String({ maxLength: 1024, description: 'text of at most 1024 characters' })
+const Sequence = Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' })
+
+/** It is in the server's log: without what starts a new line there, or steers a terminal. */
+export const ClientId = Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$', description: 'the client database\'s id as text of at most 1024 characters, none of them a control character' })
 
 export const UploadedOperation = Type.Object({
   op: Type.Union([Type.Literal('PUT'), Type.Literal('PATCH'), Type.Literal('DELETE')], { description: '"PUT", "PATCH" or "DELETE"' }),
   id: Type.String({ minLength: 1, description: 'the row\'s id as text that is not empty' }),
-  table: optional(Text),
-  type: optional(Text),
+  table: optional(Name),
+  type: optional(Name),
   data: optional(Columns),
   opData: optional(Columns),
   op_data: optional(Columns),
@@ -35,7 +40,7 @@ const UploadedTransaction = Type.Object({
 }, { description: 'a transaction' })
 
 export const UploadBody = Type.Object({
-  client_id: optional(Type.String({ description: 'the client database\'s id as text' })),
+  client_id: optional(ClientId),
   batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: 'an array of 1 to 50 transactions' }))

@@ -201,7 +201,7 @@ const types: Record<string, Vectors> = {
   'Type.String with format uri': {
     type: Type.String({ format: 'uri' }),
     accepted: same('https://example.com/a?b=c#d', 'mailto:a@b.c', 'urn:isbn:1', 'https://[::1]/%20'),
-    rejected: ['', 'example.com', '/path', 'https://a b', 'https://é', 'https://%2', ':a', '1a:b']
+    rejected: ['', 'example.com', '/path', 'https://a b', 'https://é', 'https://%2', 'https://a\n', ':a', '1a:', 'a:', `a:${'b'.repeat(15_000_000)} `]
   },
   'Type.Number': {
     type: Type.Number(),

@@ -53,9 +53,11 @@ t.test('the authentication is that of uploads', async t => {
 t.test('a body without a client is answered with 400 and what was expected', async t => {
   const { send } = await server(t)
   const cases: [unknown, RegExp][] = [
-    [{}, /^client_id: expected the client database's id as text that is not empty, found nothing$/],
+    [{}, /^client_id: expected the client database's id as text of at most 1024 characters, none of them a control character and not empty, found nothing$/],
     [{ client_id: 5 }, /found a number$/],
     [{ client_id: '' }, /found empty text$/],
+    [{ client_id: 'a\nb' }, /none of them a control character and not empty, found text$/],
+    [{ client_id: 'x'.repeat(1025) }, /found text$/],
     ['null', /found nothing$/],
     ['', /^The body: expected an object with "client_id", found nothing$/],
     ['{', /^The body: expected an object with "client_id", found something that is not JSON$/]

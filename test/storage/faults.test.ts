@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { collection, type UploadOptions } from '../../index.js'
+import { collection, PowerSyncFatalError, type UploadOptions } from '../../index.js'
 import { loggable } from '../../lib/storage/faults.js'
 import { testServer, upload } from '../support/server.js'
 import { commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome } from '../support/wire-server.js'
@@ -155,9 +155,10 @@ t.test('writes are asked for with the majority\'s acknowledgement', async t => {
   ])
 })
 
-t.test('an error is logged without what the server quotes of the data', async t => {
+t.test('an error is logged without what it says of the data', async t => {
   t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), { type: 'MongoServerError', code: 2, codeName: 'BadValue', errorLabels: undefined, message: 'refused by MongoDB' })
   const own = new Error('own')
   t.equal(loggable(own), own)
+  t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), { type: 'PowerSyncFatalError', code: 'INVALID_DATA', message: 'rejected' })
   t.equal(loggable(undefined), undefined)
 })
