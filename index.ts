@@ -38,7 +38,7 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, bodyTimeout, deadLetters: deadLetterSettings } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
@@ -74,7 +74,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const all: Partial<Record<RouteName, RouteOptions>> = {
       jwks: jwksRoute(keys.published),
       token: tokenRoute({ authenticate, tokens, powersyncUrl }),
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate }),
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate, bodyTimeout }),
       ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
     for (const [route, definition] of Object.entries(all)) {

@@ -15,6 +15,7 @@ export interface Settings {
   maxOperations: number
   deadline: number
   maxConcurrent: number
+  bodyTimeout: number
   /** Undefined: uploads are not deduplicated. */
   deduplicate: LedgerOptions | undefined
   deadLetters: DeadLetterSettings
@@ -67,6 +68,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
     deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
     maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: 1000, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
+    bodyTimeout: readInteger('upload.bodyTimeout', upload?.bodyTimeout, { byDefault: 60_000, minimum: 100, maximum: 3_600_000, unit: 'milliseconds' }),
     deduplicate: readDeduplicate(upload?.deduplicate),
     deadLetters: readDeadLetters(upload?.deadLetters)
   }

@@ -90,6 +90,8 @@ export interface UploadOptions {
   deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
   /** Uploads that this server works on at once; a further one is answered with 503. Default 1 000. */
   maxConcurrent?: number | undefined
+  /** Milliseconds in which the body of an upload has to arrive; then its connection is closed. Default 60 000. */
+  bodyTimeout?: number | undefined
   /** Options of the MongoDB transactions; the write concern stays `majority`. */
   transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { TSchema } from '@sinclair/typebox'
-import type { FastifyError, FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyRequest, RequestPayload, RouteOptions } from 'fastify'
 import type { Authenticate, TransactionResult, UploadOptions, User } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
@@ -21,6 +21,8 @@ export interface UploadRouteDependencies {
   onFatalError: UploadOptions['onFatalError']
   requiresClientHandling: UploadOptions['requiresClientHandling']
   gate: Gate
+  /** Milliseconds. */
+  bodyTimeout: number
 }
 
 const schema: RouteSchema = {
@@ -32,7 +34,7 @@ const schema: RouteSchema = {
 
 /** `POST /upload`: applies what a client's upload queue holds. */
 export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
-  const { authenticate, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate } = dependencies
+  const { authenticate, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate, bodyTimeout } = dependencies
   const callers = new WeakMap<FastifyRequest, User>()
   return {
     method: 'POST',
@@ -49,11 +51,12 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
       throw error
     },
     // Before the body is read: who is nobody gets nothing parsed.
-    async preParsing (request, reply) {
+    async preParsing (request, reply, payload) {
       const leave = gate.enter()
       // Whether it is answered or the client goes away.
       reply.raw.once('close', leave)
       callers.set(request, await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify }))
+      limitTime(request, payload, bodyTimeout)
     },
     async handler (request, reply) {
       const user = callers.get(request) as User
@@ -72,6 +75,15 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
       return reply.code(status).send({ results })
     }
   }
+}
+
+/** A body that does not come to its end would hold its place for ever. Fastify's own limit, `requestTimeout`, is off by default. */
+function limitTime (request: FastifyRequest, payload: RequestPayload, bodyTimeout: number): void {
+  const timer = setTimeout(() => {
+    request.log.warn({ bodyTimeout }, 'the body of an upload did not arrive in time (option upload.bodyTimeout): its connection is closed')
+    request.raw.destroy()
+  }, bodyTimeout)
+  for (const event of ['end', 'close']) payload.once(event, () => clearTimeout(timer))
 }
 
 /** Clients that send `batch` or `operations` look at the status alone: 2xx must mean that nothing is left to send. */

@@ -127,6 +127,22 @@ t.test('a client that goes away in the middle of its body makes room', async t =
   t.equal((await upload(app, { batch: [put('r0')] })).status, 200)
 })
 
+t.test('a body that is half sent, or drips, has its connection closed, and makes room', async t => {
+  const { app, put } = await server(t, { upload: { maxConcurrent: 1, bodyTimeout: 200 } })
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  for (const drip of [undefined, '\n']) {
+    const socket = connect(Number(url.port), url.hostname)
+    socket.on('error', () => {})
+    socket.write('POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{"batch"')
+    const dripping = setInterval(() => { if (drip) socket.write(drip) }, 20)
+    socket.resume()
+    await once(socket, 'close')
+    clearInterval(dripping)
+    while (app.powersync.health().running > 0) await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  t.equal((await upload(app, { batch: [put('r0')] })).status, 200)
+})
+
 t.test('closing the server finishes running uploads and takes no new ones', async t => {
   let release = () => {}
   const released = new Promise<void>(resolve => { release = resolve })
