@@ -1,5 +1,5 @@
 import type { TObject, TProperties } from '@sinclair/typebox'
-import type { CollectionHooks } from './hooks.js'
+import type { AuthorizeTransferHook, CollectionHooks, User } from './hooks.js'
 import type { AnyRow, RowOf } from './operations.js'
 
 /** A TypeBox object; or `'any'`, which stores the values as they come. */
@@ -36,13 +36,36 @@ export interface IdCodec {
   encode (value: unknown): string
 }
 
+/** What a client may send for a row. */
+export type OperationName = 'PUT' | 'PATCH' | 'DELETE'
+
+/** A field that says whose row it is. */
+export interface OwnerField<Field extends string = string> {
+  field: Field
+  /**
+   * What the field holds in the rows of a user: text as a client would send it, a number, an ObjectId, a UUID. Undefined
+   * or null: the user has no rows here. Default: the user's `id`.
+   */
+  value?: ((user: User) => unknown) | undefined
+}
+
+/**
+ * Whose rows they are: a field that holds the user's id, or another value of the user; several, which must all hold; or a
+ * function that gives the fields and their values. From the function, `{}` leaves the user every row, null none.
+ */
+export type Owner<Field extends string = string> =
+  | Field
+  | OwnerField<Field>
+  | ReadonlyArray<Field | OwnerField<Field>>
+  | ((user: User) => Readonly<Partial<Record<Field, unknown>>> | null)
+
 /** A function that gives a value for each field that has a default. */
 export type Defaults<Schema extends CollectionSchema> = {
   readonly [Field in FieldName<Schema>]?: (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
 }
 
 /** What `collection()` takes. Hooks are typed from the schema. */
-export interface CollectionOptions<Schema extends CollectionSchema = CollectionSchema> extends CollectionHooks<CollectionRow<Schema>> {
+export interface CollectionOptions<Schema extends CollectionSchema = CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> extends CollectionHooks<CollectionRow<Schema>> {
   /**
    * The fields of the documents, as a TypeBox object of `bson` and TypeBox types. What is neither `Type.Optional` nor
    * a union with `Type.Null` is required. `'any'` checks no more than the names and stores values as they come.
@@ -54,8 +77,17 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
   name?: string | undefined
   /** Columns whose document field is called otherwise: `{ ownerId: 'owner_id' }`. All else here, and hooks, use the field's name. */
   fields?: Readonly<Record<string, NoInfer<FieldName<Schema>>>> | undefined
-  /** The field that holds the id of the user whose row it is: set on insert, and a condition of every write. */
-  owner?: NoInfer<FieldName<Schema>> | undefined
+  /** Whose rows they are: set on insert, and a condition of every write. */
+  owner?: Owner<NoInfer<FieldName<Schema>>> | undefined
+  /** May the user give the row to another owner, as this PATCH would? Without it nobody may. */
+  authorizeTransfer?: AuthorizeTransferHook<CollectionRow<Schema>> | undefined
+  /** What clients may send. Without `PATCH`, a PUT creates rows and never changes one. Default: all. */
+  operations?: readonly OperationName[] | undefined
+  /**
+   * The fields that a user may write; `true` for all. A value for any other is `UNAUTHORIZED`, and a PUT leaves those as they
+   * are. Owner fields need not be among them.
+   */
+  writable?: ((user: User) => true | readonly Writable[]) | undefined
   /** What a PUT does to fields that the schema does not have: keep them (`merge`, the default) or drop them (`replace`). */
   put?: 'merge' | 'replace' | undefined
   /** How null is stored: as null (`store`, the default) or by removing the field (`unset`). */
@@ -77,7 +109,11 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly name: string | undefined
   /** Column → field, for those that differ. */
   readonly fields: Readonly<Record<string, string>>
-  readonly owner: string | undefined
+  /** None: everybody's. */
+  readonly owner: readonly OwnerField[] | ((user: User) => Readonly<Record<string, unknown>> | null)
+  readonly authorizeTransfer: AuthorizeTransferHook | undefined
+  readonly operations: readonly OperationName[]
+  readonly writable: ((user: User) => true | readonly string[]) | undefined
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
   readonly unknownFields: 'reject' | 'drop' | 'store'

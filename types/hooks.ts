@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
-import type { AnyRow, CrudOperation, CrudTransaction, OperationToWrite } from './operations.js'
+import type { AnyRow, CrudOperation, CrudTransaction, OperationToWrite, PatchOperation } from './operations.js'
 import type { TransactionResult } from './results.js'
 
 /** Who signs in or uploads: what `authenticate` gave. `id` becomes the token's `sub`. */
@@ -46,6 +46,13 @@ type Awaitable<T> = T | Promise<T>
  */
 export type AuthorizeHook<Row = AnyRow> =
   (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<boolean | string>
+
+/**
+ * May the user give the row to another owner? Asked when a PATCH of the user's own row sets an owner field to something
+ * else, after `transform`. `true` allows it; anything else refuses the client transaction with `UNAUTHORIZED`.
+ */
+export type AuthorizeTransferHook<Row = AnyRow> =
+  (operation: PatchOperation<Row>, context: OperationContext) => Awaitable<boolean | string>
 
 /** Gives the operation to write: the same, another, several (in order), or null for none. */
 export type TransformHook<Row = AnyRow> =

@@ -1,4 +1,4 @@
-import type { Collection, CollectionOptions, CollectionSchema } from '../../types/collections.js'
+import type { Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField } from '../../types/collections.js'
 
 export type { Collection, CollectionOptions } from '../../types/collections.js'
 
@@ -13,20 +13,29 @@ export type { Collection, CollectionOptions } from '../../types/collections.js'
  *   owner: 'owner_id'
  * })
  */
-export function collection<const Schema extends CollectionSchema> (options: CollectionOptions<Schema>): Collection<Schema> {
+export function collection<const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> (options: CollectionOptions<Schema, Writable>): Collection<Schema> {
   return Object.freeze({
     id: 'string',
     name: undefined,
-    owner: undefined,
     put: 'merge',
     nulls: 'store',
     unknownFields: 'reject',
     readOnlyFields: 'ignore',
+    authorizeTransfer: undefined,
+    writable: undefined,
     ...withoutUndefined(options),
+    owner: ownerOf(options.owner),
+    operations: Object.freeze([...options.operations ?? ['PUT', 'PATCH', 'DELETE']]),
     fields: Object.freeze({ ...options.fields }),
     readOnly: Object.freeze([...options.readOnly ?? []]),
     defaults: Object.freeze({ ...options.defaults })
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
+}
+
+function ownerOf (owner: Owner | undefined): Collection['owner'] {
+  if (typeof owner === 'function') return owner as Exclude<Collection['owner'], readonly OwnerField[]>
+  const fields = owner === undefined ? [] : [owner].flat() as Array<string | OwnerField>
+  return Object.freeze(fields.map(field => Object.freeze(typeof field === 'string' ? { field } : { ...field })))
 }
 
 function withoutUndefined (options: object): object {

@@ -19,42 +19,70 @@ export interface CompiledCollection {
   put (data: Row): Row | DecodeFault
   /** The changed fields only; null means cleared. */
   patch (data: Row): Row | DecodeFault
-  /** What a new document has beside its row: the defaults of read-only fields. */
+  /** What a new document has beside its row: the defaults of fields that are not to be written. */
   onInsert (): Row
+  hasOnInsert: boolean
+  /** Whether a document may have a field of this name. */
+  has (name: string): boolean
   /** `_id` of a client's id. */
   id (text: string): unknown
   /** The client's id of an `_id`. */
   idText (value: unknown): string
-  /** One value of one field, for example the user's id for the owner field. */
+  /** One value, not null, of one field, for example the user's id for the owner field. */
   field (name: string, value: unknown): unknown
   /** Names of the document's fields that clients may write. */
   fields: readonly string[]
+}
+
+/** What a collection's fields are to some users. */
+export interface Rights {
+  /** Fields that the server sets. */
+  owned: ReadonlySet<string>
+  /** Fields that they may write. Undefined: all. */
+  writable: ReadonlySet<string> | undefined
 }
 
 /**
  * Compiles a collection once, so that an operation costs no walk through its schema.
  *
  * @param table the client's name of it, for messages
+ * @param rights of those whose uploads it is for. Default: as the definition says, all fields
  * @throws {OptionError} for a mistake in the definition
  */
-export function compileCollection (table: string, definition: Collection): CompiledCollection {
-  const fields = fieldsOf(table, definition)
+export function compileCollection (table: string, definition: Collection, rights?: Rights): CompiledCollection {
+  const fields = fieldsOf(table, definition).map(field => fieldFor(rights, field))
   const byName = new Map(fields.map(field => [field.name, field]))
   const id = compileId(table, definition.id)
-  const insertDefaults = fields.filter(field => field.readOnly && field.default)
+  const insertDefaults = fields.filter(field => isKept(field) && field.default)
   return {
-    ...generate(fields, definition),
+    ...generate(fields, definition, rights),
     onInsert: () => Object.fromEntries(insertDefaults.map(field => [field.name, field.default!() ?? null])),
+    hasOnInsert: insertDefaults.length > 0,
+    has: name => byName.has(name) || (definition.schema === 'any' && !isForbiddenColumn(name)),
     id: text => decodeId(id, text),
     idText: value => id.encode(value),
     field: (name, value) => {
-      const { codec, nullable } = byName.get(name)!
-      if (value === null || value === undefined) return nullable ? null : missing(codec, value, name)
+      const codec = byName.get(name)?.codec ?? anyCodec(0)
       return codec.decode(value) ?? explain(codec, value, name)
     },
-    fields: fields.filter(field => !field.readOnly).map(field => field.name)
+    fields: fields.filter(field => !isKept(field)).map(field => field.name)
   }
 }
+
+/** One field as some users have it. */
+interface UserField extends Field {
+  /** Not theirs to write. */
+  closed: boolean
+}
+
+function fieldFor (rights: Rights | undefined, field: Field): UserField {
+  if (!rights) return { ...field, closed: false }
+  const owner = rights.owned.has(field.name)
+  return { ...field, owner, closed: !owner && rights.writable?.has(field.name) === false }
+}
+
+/** Stays as it is in the document, whatever is sent. */
+const isKept = ({ readOnly, closed }: UserField): boolean => readOnly || closed
 
 /**
  * Writes the two decoders as JavaScript: straight-line code that reads each column once and builds the row as one
@@ -64,7 +92,7 @@ export function compileCollection (table: string, definition: Collection): Compi
  * that a client sent. Names enter it through JSON.stringify only, functions as parameters, and codecs' inline
  * conditions hold nothing but numbers.
  */
-function generate (fields: Field[], { unknownFields, readOnlyFields, schema }: Collection): Pick<CompiledCollection, 'put' | 'patch'> {
+function generate (fields: UserField[], { unknownFields, readOnlyFields, schema }: Collection, rights: Rights | undefined): Pick<CompiledCollection, 'put' | 'patch'> {
   const policy = schema === 'any' ? 'store' : unknownFields
   const rejectReadOnly = readOnlyFields === 'reject'
   const source = [
@@ -84,22 +112,21 @@ function generate (fields: Field[], { unknownFields, readOnlyFields, schema }: C
     const { codec, column } = fields[index]!
     return missing(codec, value, joinPath('', column))
   }
-  const readOnly = (index: number) =>
-    new DecodeFault('INVALID_DATA', joinPath('', fields[index]!.column), 'no value', 'one', 'is read-only')
+  const kept = (index: number) => fields[index]!.closed ? closedTo(fields[index]!.column) : new DecodeFault('INVALID_DATA', joinPath('', fields[index]!.column), 'no value', 'one', 'is read-only')
 
   // eslint-disable-next-line no-new-func -- see above
-  return new Function('fields', 'own', 'rest', 'invalid', 'required', 'readOnly', source)(
-    fields, own, restOf(fields, policy), invalid, required, readOnly)
+  return new Function('fields', 'own', 'rest', 'invalid', 'required', 'kept', source)(
+    fields, own, restOf(fields, policy, rights), invalid, required, kept)
 }
 
-function putSource (fields: Field[], rejectReadOnly: boolean): string[] {
-  const written = fields.map((field, index) => ({ field, index })).filter(({ field }) => !field.readOnly)
+function putSource (fields: UserField[], rejectReadOnly: boolean): string[] {
+  const written = fields.map((field, index) => ({ field, index })).filter(({ field }) => !isKept(field))
   return [
     'function put (data) {',
     'let known = 0',
     ...fields.flatMap((field, index) => {
       const lines = [`const value${index} = ${read(field)}`, `if (value${index} !== undefined) known++`]
-      if (field.readOnly) return rejectReadOnly ? [...lines, `if (value${index} != null) return readOnly(${index})`] : lines
+      if (isKept(field)) return refuses(field, rejectReadOnly) ? [...lines, `if (value${index} != null) return kept(${index})`] : lines
       lines.push(`let field${index} = null`, `if (value${index} != null) {`, ...convert(field, index), '}')
       const isRequired = !field.nullable && !field.owner
       if (field.default) lines.push(`if (field${index} === null) field${index} = default${index}() ?? null`)
@@ -112,7 +139,7 @@ function putSource (fields: Field[], rejectReadOnly: boolean): string[] {
   ]
 }
 
-function patchSource (fields: Field[], rejectReadOnly: boolean): string[] {
+function patchSource (fields: UserField[], rejectReadOnly: boolean): string[] {
   return [
     'function patch (data) {',
     'let known = 0',
@@ -121,13 +148,16 @@ function patchSource (fields: Field[], rejectReadOnly: boolean): string[] {
       `const value${index} = ${read(field)}`,
       `if (value${index} !== undefined) {`,
       'known++',
-      ...field.readOnly ? (rejectReadOnly ? [`return readOnly(${index})`] : []) : change(field, index),
+      ...isKept(field) ? (refuses(field, rejectReadOnly) ? [`return kept(${index})`] : []) : change(field, index),
       '}'
     ]),
     ...returnRow,
     '}'
   ]
 }
+
+/** Whether a value for it fails the operation, where it is not just left out. */
+const refuses = ({ closed }: UserField, rejectReadOnly: boolean): boolean => closed || rejectReadOnly
 
 function change (field: Field, index: number): string[] {
   const name = JSON.stringify(field.name)
@@ -164,7 +194,7 @@ const returnRow = [
 ]
 
 /** What to do with the columns that are not in the schema. */
-function restOf (fields: Field[], policy: UnknownFields) {
+function restOf (fields: Field[], policy: UnknownFields, rights: Rights | undefined) {
   const columns = new Set(fields.map(field => field.column))
   const names = new Set(fields.map(field => field.name))
   const any = anyCodec(0)
@@ -178,9 +208,12 @@ function restOf (fields: Field[], policy: UnknownFields) {
       // A field whose column has another name is not to be had by its own.
       if (policy === 'reject' || names.has(column)) return unknownName(path, knownNames([...columns]))
       if (policy === 'drop') continue
+      if (rights?.writable?.has(column) === false && !rights.owned.has(column)) return closedTo(column)
       if (any.decode(value) === undefined) return explain(any, value, path)
       row[column] = value
     }
     return row
   }
 }
+
+const closedTo = (column: string) => new DecodeFault('UNAUTHORIZED', joinPath('', column), 'no value', 'one', 'is not this user\'s to write')

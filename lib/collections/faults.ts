@@ -1,5 +1,8 @@
-/** `SCHEMA_MISMATCH`: the data have a column that the collection does not know. Else `INVALID_DATA`. */
-export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH'
+/**
+ * `SCHEMA_MISMATCH`: the data have a column that the collection does not know. `UNAUTHORIZED`: one that the user may not
+ * write. Else `INVALID_DATA`.
+ */
+export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED'
 
 /**
  * Why an uploaded value cannot be stored. Returned, not thrown, since bad data are nothing unexpected.

@@ -1,5 +1,5 @@
 import { OptionalKind, Type, type TObject, type TSchema } from '@sinclair/typebox'
-import type { Collection } from '../../types/collections.js'
+import type { Collection, OwnerField } from '../../types/collections.js'
 import { OptionError } from '../errors.js'
 import type { Codec, Place, UnknownFields } from './codec.js'
 import { codecOf } from './codecs.js'
@@ -18,7 +18,7 @@ export interface Field {
   codec: Codec
   /** Null and absence are accepted. */
   nullable: boolean
-  /** Holds the id of the user whose row it is. */
+  /** Says whose row it is: the server sets it. */
   owner: boolean
   /** Clients cannot change it. */
   readOnly: boolean
@@ -32,13 +32,14 @@ export interface Field {
  * @throws {OptionError} for a mistake in the definition
  */
 export function fieldsOf (table: string, definition: Collection): Field[] {
-  const { owner, readOnly, defaults } = definition
+  const { readOnly, defaults } = definition
+  const owners = ownersOf(table, definition.owner)
   const schema = schemaOf(table, definition)
   const known = (option: string, name: string) => {
     if (Object.hasOwn(schema.properties, name)) return
     throw new OptionError(`collections.${table}.${option}`, `names ${JSON.stringify(name)}, which is not in the schema: ${knownNames(Object.keys(schema.properties))}`)
   }
-  if (owner !== undefined) known('owner', owner)
+  for (const name of owners) known('owner', name)
   for (const name of readOnly) known('readOnly', name)
   for (const name of Object.keys(defaults)) {
     known('defaults', name)
@@ -61,17 +62,27 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
       schema: property,
       codec,
       nullable: OptionalKind in property || codec.nullable === true,
-      owner: name === owner,
+      owner: owners.includes(name),
       readOnly: readOnly.includes(name),
       default: Object.hasOwn(defaults, name) ? defaults[name] : undefined
     }
   })
 }
 
+/** Names of the owner fields; those of a function depend on the user. */
+function ownersOf (table: string, owner: Collection['owner']): string[] {
+  if (typeof owner === 'function') return []
+  return owner.map(each => {
+    const { field, value } = Object(each) as Partial<OwnerField>
+    if (typeof field === 'string' && (value === undefined || typeof value === 'function')) return field
+    throw new OptionError(`collections.${table}.owner`, "is none: use 'field', { field, value: user => … }, several of them in an array, or user => ({ field: value })")
+  })
+}
+
 /** Without schema, the fields that the other options name can hold anything, and so can all others. */
 function schemaOf (table: string, { schema, fields, owner, readOnly, defaults }: Collection): TObject {
   if (schema === 'any') {
-    const names = [...Object.values(fields), ...owner === undefined ? [] : [owner], ...readOnly, ...Object.keys(defaults)]
+    const names = [...Object.values(fields), ...ownersOf(table, owner), ...readOnly, ...Object.keys(defaults)]
     return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
   }
   if (typeof schema === 'object' && schema !== null && typeof schema.properties === 'object') return schema

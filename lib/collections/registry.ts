@@ -1,21 +1,28 @@
-import type { AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, TransformHook, User } from '../../types/index.js'
+import type { AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, TransformHook, User } from '../../types/index.js'
 import { OptionError, PowerSyncFatalError } from '../errors.js'
+import { typeWords } from '../type-words.js'
 import type { Collection } from './collection.js'
 import { compileCollection, DecodeFault, type CompiledCollection } from './decoder.js'
+import { ownerOf } from './owner.js'
 import { sameValue } from './same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
 const reserved = /^(?:system\.|_powersync|powersync_)/
+
+const operationNames: readonly OperationName[] = ['PUT', 'PATCH', 'DELETE']
+
+/** Different rights, of users on one collection, that are kept compiled. */
+const mostVariants = 100
 
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
   readonly name: string
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
-  readonly owner: { field: string, valueOf (user: User): unknown } | undefined
   readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], onResult: OnResultHook[] }
+  /** For users with all rights. */
   readonly #compiled: CompiledCollection
-  readonly #hasOnInsert: boolean
+  readonly #variants = new Map<string, CompiledCollection>()
 
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
     this.name = definition.name ?? table
@@ -30,26 +37,62 @@ export class RegisteredCollection {
       onResult: both(globalHooks.onResult, definition.onResult)
     }
     this.#compiled = compileCollection(table, definition)
-    this.#hasOnInsert = definition.readOnly.some(field => definition.defaults[field])
-    if (this.put === 'replace' && definition.readOnly.length > 0) {
-      throw new OptionError(`collections.${table}.put`, 'is replace, which would drop the fields in readOnly: use merge, or leave readOnly out')
-    }
-    this.owner = definition.owner === undefined ? undefined : this.#ownerOf(definition.owner)
-  }
-
-  /** @throws {PowerSyncFatalError} when the row cannot be stored */
-  decode (operation: CrudOperation): CrudOperation {
-    this.id(operation)
-    if (operation.op === 'DELETE') return { ...operation }
-    const data = this.#compiled[operation.op === 'PUT' ? 'put' : 'patch'](operation.data)
-    if (data instanceof DecodeFault) throw rejection(data, operation)
-    return { ...operation, data }
+    this.#check()
   }
 
   /**
-   * The `_id` of an operation's document.
-   * @throws {PowerSyncFatalError} when the id is not canonical for the collection
+   * The collection as a user may write it.
+   * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
    */
+  for (user: User, operationIndex?: number): UserCollection {
+    const owner = ownerOf(this.definition.owner, user, (field, value) => this.#compiled.field(field, value))
+    if (!owner) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
+    return new UserCollection(this, owner, this.#compiledFor(user, owner))
+  }
+
+  #compiledFor (user: User, owner: Record<string, unknown>): CompiledCollection {
+    const { definition, table } = this
+    if (!definition.writable && typeof definition.owner !== 'function') return this.#compiled
+    const writable = definition.writable ? definition.writable(user) : true
+    const owned = Object.keys(owner)
+    this.#checkFields(writable, 'writable')
+    this.#checkFields(owned, 'owner')
+    const key = JSON.stringify([owned.sort(), writable === true || [...writable].sort()])
+    let compiled = this.#variants.get(key)
+    if (!compiled) {
+      compiled = compileCollection(table, definition, { owned: new Set(owned), writable: writable === true ? undefined : new Set(writable) })
+      if (this.#variants.size >= mostVariants) this.#variants.clear()
+      this.#variants.set(key, compiled)
+    }
+    return compiled
+  }
+
+  /** What a function of the app gave for a user: a mistake in it is the app's, and the upload waits until it is mended. */
+  #checkFields (fields: true | readonly string[], option: string): void {
+    const where = `collections.${this.table}.${option}`
+    if (fields === true) return
+    if (!Array.isArray(fields)) throw new Error(`${where} gave ${typeWords(fields)}: expected an array of fields, or true for all`)
+    const unknown = fields.find(field => !this.#compiled.has(field))
+    if (unknown !== undefined) throw new Error(`${where} gave ${JSON.stringify(unknown)}, which is not a field of the schema`)
+  }
+
+  #check (): void {
+    const { table, put, definition: { readOnly, writable, operations, authorizeTransfer, owner } } = this
+    if (put === 'replace' && (readOnly.length > 0 || writable)) {
+      const option = writable ? 'writable' : 'readOnly'
+      throw new OptionError(`collections.${table}.put`, `is replace, which would drop the fields that ${option} keeps: use merge, or leave ${option} out`)
+    }
+    for (const [option, value] of Object.entries({ writable, authorizeTransfer })) {
+      if (value !== undefined && typeof value !== 'function') throw new OptionError(`collections.${table}.${option}`, `is ${typeWords(value)}: expected a function`)
+    }
+    const unknown = operations.find(name => !operationNames.includes(name))
+    if (unknown !== undefined) throw new OptionError(`collections.${table}.operations`, `has ${JSON.stringify(unknown)}: expected some of ${operationNames.join(', ')}`)
+    if (authorizeTransfer && typeof owner !== 'function' && owner.length === 0) {
+      throw new OptionError(`collections.${table}.authorizeTransfer`, 'is there without owner: say in owner whose the rows are')
+    }
+  }
+
+  /** @throws {PowerSyncFatalError} when the id is not canonical for the collection */
   id (operation: CrudOperation): unknown {
     const id = this.#compiled.id(operation.id)
     if (id instanceof DecodeFault) throw rejection(id, operation)
@@ -66,26 +109,6 @@ export class RegisteredCollection {
     return this.#compiled.idText(value)
   }
 
-  /** The row of a PUT as it is written: the owner is who uploads it, whatever was sent. */
-  ownedBy (user: User, row: Record<string, unknown>): Record<string, unknown> {
-    return this.owner ? { ...row, [this.owner.field]: this.owner.valueOf(user) } : row
-  }
-
-  /** Whether a write of the user would meet this document. */
-  isOwnedBy (user: User, document: Record<string, unknown>): boolean {
-    return !this.owner || sameValue(document[this.owner.field], this.owner.valueOf(user))
-  }
-
-  /** What a new document has beside its row: the server's defaults of fields that clients cannot write. */
-  onInsert (): Record<string, unknown> | undefined {
-    return this.#hasOnInsert ? this.#compiled.onInsert() : undefined
-  }
-
-  /** Fields of the schema that a row has not. */
-  absent (row: object): string[] {
-    return this.#compiled.fields.filter(field => !Object.hasOwn(row, field))
-  }
-
   /**
    * What the app's own `transform` must keep to: keys that MongoDB would take for operators or paths.
    * @throws an error to be retried: the fault is in the app, not in the data
@@ -98,16 +121,70 @@ export class RegisteredCollection {
       }
     }
   }
+}
 
-  #ownerOf (field: string) {
-    return {
-      field,
-      valueOf: (user: User) => {
-        const value = this.#compiled.field(field, user.id)
-        if (value instanceof DecodeFault) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user\'s id is not one that the collection\'s owner field can hold')
-        return value
-      }
+/** A collection as one user may write it. */
+export class UserCollection {
+  readonly #compiled: CompiledCollection
+
+  constructor (
+    readonly shared: RegisteredCollection,
+    /** What a document must hold to be the user's, by field: conditions of every write. Empty: all are. */
+    readonly owner: Readonly<Record<string, unknown>>,
+    compiled: CompiledCollection
+  ) {
+    this.#compiled = compiled
+  }
+
+  /**
+   * An uploaded operation with its values as BSON.
+   * @throws {PowerSyncFatalError} when the user may not send such an operation, or the row cannot be stored
+   */
+  decode (operation: CrudOperation): CrudOperation {
+    if (!this.shared.definition.operations.includes(operation.op)) {
+      throw new PowerSyncFatalError('UNAUTHORIZED', `${operation.op} is not allowed on this table`, { operationIndex: operation.index })
     }
+    this.shared.id(operation)
+    if (operation.op === 'DELETE') return { ...operation }
+    const data = this.#compiled[operation.op === 'PUT' ? 'put' : 'patch'](operation.data)
+    if (data instanceof DecodeFault) throw rejection(data, operation)
+    return { ...operation, data }
+  }
+
+  /** Whether rows have an owner, for this user. */
+  get isOwned (): boolean {
+    return Object.keys(this.owner).length > 0
+  }
+
+  /** Whether a write of the user would meet this document. */
+  owns (document: Record<string, unknown>): boolean {
+    return Object.entries(this.owner).every(([field, value]) => sameValue(document[field], value))
+  }
+
+  /** The owner field that a PATCH would set to something else than it is in all rows of the user. */
+  transfers ({ op, data }: CrudOperation): string | undefined {
+    return op === 'PATCH' ? Object.keys(this.owner).find(field => Object.hasOwn(data, field) && !sameValue(data[field], this.owner[field])) : undefined
+  }
+
+  /** The row of a PUT as it is written: the owner is who uploads it, whatever was sent. */
+  owned (row: Record<string, unknown>): Record<string, unknown> {
+    return this.isOwned ? { ...row, ...this.owner } : row
+  }
+
+  /** Whether a PUT leaves a document that exists as it is. */
+  get createsOnly (): boolean {
+    return !this.shared.definition.operations.includes('PATCH')
+  }
+
+  /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
+  onInsert (row: object): Record<string, unknown> | undefined {
+    if (!this.#compiled.hasOnInsert) return undefined
+    return Object.fromEntries(Object.entries(this.#compiled.onInsert()).filter(([field]) => !Object.hasOwn(row, field)))
+  }
+
+  /** Fields of the schema that a row has not. */
+  absent (row: object): string[] {
+    return this.#compiled.fields.filter(field => !Object.hasOwn(row, field))
   }
 }
 
@@ -130,13 +207,23 @@ export class CollectionRegistry {
     return this.#byTable.get(table) ?? fail(table)
   }
 
+  /** The collections as one user may write them; each is worked out once, when it is first asked for. */
+  for (user: User): UserCollections {
+    const byTable = new Map<string, UserCollection>()
+    return operation => {
+      let collection = byTable.get(operation.table)
+      if (!collection) byTable.set(operation.table, collection = this.get(operation).for(user, operation.index))
+      return collection
+    }
+  }
+
   tables (): string[] {
     return [...this.#byTable.keys()]
   }
 
   /** Whether hooks see the operations on these tables one by one. */
   hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#some(tables, ({ hooks }) => hooks.authorize.length > 0 || hooks.transform.length > 0)
+    return this.#some(tables, ({ hooks, definition }) => hooks.authorize.length > 0 || hooks.transform.length > 0 || definition.authorizeTransfer !== undefined)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */
@@ -163,6 +250,12 @@ export class CollectionRegistry {
     return false
   }
 }
+
+/**
+ * The collection of an operation, as one user may write it.
+ * @throws {PowerSyncFatalError} for a table that is not listed, or in which the user can have no rows
+ */
+export type UserCollections = (operation: Pick<CrudOperation, 'table' | 'index'>) => UserCollection
 
 const both = <Hook>(global: Hook | undefined, own: Hook | undefined): Hook[] =>
   [global, own].filter(hook => hook !== undefined) as Hook[]

@@ -23,11 +23,15 @@ streams:
 ${streams.join('')}`
 }
 
-function remarksOn ({ owner, schema }: Collection, fields: Field[]): string[] {
+function remarksOn (collection: Collection, fields: Field[]): string[] {
+  const { owner, schema } = collection
+  const decided = typeof owner === 'function' ? '' : owner.filter(({ value }) => value).map(({ field }) => JSON.stringify(field)).join(', ')
   const lossy = namesOf(fields.filter(({ schema }) => !isBinary(schema) && holdsBinary(schema)))
   const quoted = namesOf(fields.filter(({ name, column }) => /["*]/.test(`${name}${column}`)))
   return [
-    ...owner === undefined ? ['Every user gets every row: add a WHERE, unless that is what you want.'] : [],
+    ...ownedById(collection).length ? [] : ['Every user gets every row: add a WHERE, unless that is what you want.'],
+    ...typeof owner === 'function' ? ['Whose rows they are is what a function of the server says: add the same to the WHERE.'] : [],
+    ...decided ? [`Whose rows they are is also a matter of what the server finds of the user: add a condition on ${decided}.`] : [],
     ...schema === 'any' ? ['Without schema, columns that hold binary data do not sync: select them as base64.'] : [],
     ...lossy ? [`PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`] : [],
     ...quoted ? [`PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`] : []
@@ -36,11 +40,16 @@ function remarksOn ({ owner, schema }: Collection, fields: Field[]): string[] {
 
 const namesOf = (fields: Field[]) => fields.map(({ name }) => JSON.stringify(name)).join(', ')
 
-function queryOf (table: string, { schema, name = table }: Collection, fields: Field[]): string {
+/** Names of the fields that hold the user's id. */
+const ownedById = ({ owner }: Collection): string[] => typeof owner === 'function' ? [] : owner.filter(({ value }) => !value).map(({ field }) => field)
+
+function queryOf (table: string, collection: Collection, fields: Field[]): string {
+  const { schema, name = table } = collection
   const columns = schema === 'any' ? ['*'] : fields.map(columnOf)
   const from = name === table ? quote(table) : `${quote(name)} AS ${quote(table)}`
-  const where = fields.filter(({ owner }) => owner).map(field => ` WHERE ${textOf(field)} = auth.user_id()`)
-  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${where.join('')}`
+  const own = ownedById(collection)
+  const where = fields.filter(field => own.includes(field.name)).map(field => `${textOf(field)} = auth.user_id()`)
+  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${where.length ? ` WHERE ${where.join(' AND ')}` : ''}`
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
-import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
-import { sameValue } from '../collections/same-value.js'
+import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { firstWriteError, isDuplicateId, isTooLargeToSend, tooLarge } from './faults.js'
 import type { CommandScope } from './transaction.js'
@@ -13,6 +12,8 @@ export interface UpdateBatchContext extends CommandScope {
   user: User
   /** One command per operation, in the client's order, so that a failure names its operation. Default: bulk commands. */
   oneByOne?: boolean | undefined
+  /** Operations that may give their row to another owner; all others may not. */
+  transfers?: ReadonlySet<CrudOperation> | undefined
 }
 
 /** A write of the storage that failed. */
@@ -52,11 +53,12 @@ export class MongoDBStorage {
    * @throws the driver's error; `writeFailure` says which operation it comes from
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
-  async updateBatch (transaction: CrudTransaction, { user, oneByOne = false, ...scope }: UpdateBatchContext): Promise<void> {
-    const batches = oneByOne ? this.#inOrder(transaction, user) : this.#grouped(transaction, user)
+  async updateBatch (transaction: CrudTransaction, { user, oneByOne = false, transfers, ...scope }: UpdateBatchContext): Promise<void> {
+    const ofUser = this.#collections.for(user)
+    const batches = oneByOne ? this.#inOrder(transaction, ofUser, transfers) : this.#grouped(transaction, ofUser, transfers)
     for (const { collection, operations, statements, certain } of batches) {
       try {
-        await this.#db.collection(collection.name).bulkWrite(statements, {
+        await this.#db.collection(collection.shared.name).bulkWrite(statements, {
           ...scope, ordered: true, ...!scope.session && { writeConcern: { w: 'majority' } }
         })
       } catch (error) {
@@ -71,10 +73,10 @@ export class MongoDBStorage {
     }
   }
 
-  * #inOrder ({ operations }: CrudTransaction, user: User): Generator<Batch> {
+  * #inOrder ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Generator<Batch> {
     for (const operation of operations) {
-      const collection = this.#collections.get(operation)
-      const statement = statementOf(operation, collection, user)
+      const collection = ofUser(operation)
+      const statement = statementOf(operation, collection, transfers)
       if (statement) yield { collection, operations: [operation], statements: [statement], certain: true }
     }
   }
@@ -85,11 +87,11 @@ export class MongoDBStorage {
    * what succeeds this way succeeds in order, with the same result. What fails is found out one by one.
    * An update of an id whose delete waits starts another round.
    */
-  * #grouped ({ operations }: CrudTransaction, user: User): Generator<Batch> {
-    const rounds = new Map<RegisteredCollection, Round>()
+  * #grouped ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Generator<Batch> {
+    const rounds = new Map<UserCollection, Round>()
     for (const operation of operations) {
-      const collection = this.#collections.get(operation)
-      const statement = statementOf(operation, collection, user)
+      const collection = ofUser(operation)
+      const statement = statementOf(operation, collection, transfers)
       if (!statement) continue
       let round = rounds.get(collection)
       if (!round) rounds.set(collection, round = new Round(collection))
@@ -108,8 +110,10 @@ export class MongoDBStorage {
   }
 }
 
+type Transfers = UpdateBatchContext['transfers']
+
 interface Batch {
-  collection: RegisteredCollection
+  collection: UserCollection
   operations: CrudOperation[]
   statements: Statement[]
   /** Whether the position of a failed statement is that of the operation which would fail in order. */
@@ -121,7 +125,7 @@ class Round {
   readonly statements: Statement[] = []
   readonly deletes = new Map<string, { operation: CrudOperation, statement: Statement }>()
 
-  constructor (readonly collection: RegisteredCollection) {}
+  constructor (readonly collection: UserCollection) {}
 
   * batches (): Generator<Batch> {
     const { collection, operations, statements } = this
@@ -134,31 +138,34 @@ class Round {
 }
 
 /** The write of one operation; undefined when there is nothing to write. */
-function statementOf (operation: CrudOperation, collection: RegisteredCollection, user: User): Statement | undefined {
-  const filter: mongodb.Document = { _id: collection.id(operation) }
-  const owner = collection.owner
-  if (owner) filter[owner.field] = owner.valueOf(user)
+function statementOf (operation: CrudOperation, collection: UserCollection, transfers: Transfers): Statement | undefined {
+  const { shared } = collection
+  const filter: mongodb.Document = { _id: shared.id(operation), ...collection.owner }
   switch (operation.op) {
     case 'DELETE':
       return { deleteOne: { filter } }
     case 'PATCH': {
-      const { data } = operation
-      if (owner && Object.hasOwn(data, owner.field) && !sameValue(data[owner.field], filter[owner.field])) {
+      const path = collection.transfers(operation)
+      if (path !== undefined && !transfers?.has(operation)) {
         throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation would give the row to another owner', {
-          details: { path: owner.field }, operationIndex: operation.index
+          details: { path }, operationIndex: operation.index
         })
       }
-      const update = updateOf(data, collection)
+      const update = updateOf(operation.data, shared)
       return update && { updateOne: { filter, update } }
     }
     case 'PUT': {
-      const data = collection.ownedBy(user, operation.data)
-      if (collection.put === 'replace') {
-        const replacement = collection.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
+      const data = collection.owned(operation.data)
+      const withoutNulls = () => shared.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
+      if (collection.createsOnly) {
+        return { updateOne: { filter, update: { $setOnInsert: { ...withoutNulls(), ...collection.onInsert(data) } }, upsert: true } }
+      }
+      if (shared.put === 'replace') {
+        const replacement = withoutNulls()
         return { replaceOne: { filter, replacement, upsert: true } }
       }
-      const onInsert = collection.onInsert()
-      const update = updateOf(data, collection, collection.absent(data))
+      const onInsert = collection.onInsert(data)
+      const update = updateOf(data, shared, collection.absent(data))
       return { updateOne: { filter, update: update && !onInsert ? update : { ...update, $setOnInsert: onInsert ?? {} }, upsert: true } }
     }
   }
@@ -186,8 +193,8 @@ function hasKeys (value: object): boolean {
  * An upsert that looks for its owner's document and meets the same _id is about somebody else's. Any other means that
  * two uploads create one document at once: the second will find it there.
  */
-function duplicateId (error: mongodb.MongoError, { owner }: RegisteredCollection): Error {
-  if (owner) return new PowerSyncFatalError('UNAUTHORIZED', 'The row belongs to another owner')
+function duplicateId (error: mongodb.MongoError, { isOwned }: UserCollection): Error {
+  if (isOwned) return new PowerSyncFatalError('UNAUTHORIZED', 'The row belongs to another owner')
   error.addErrorLabel('TransientTransactionError')
   return error
 }

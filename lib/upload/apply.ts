@@ -36,7 +36,7 @@ export async function apply (transactions: CrudTransaction[], caller: Caller, de
   const single = transactions.length === 1 && only?.operations.length === 1
   if (single && !(ledger && only.clientId !== undefined) && !collections.hasWriteHooks(tablesOf(transactions))) {
     // One command is atomic in itself, and the driver retries it.
-    await storage.updateBatch(decode(only, collections), { user: caller.user, signal })
+    await storage.updateBatch(decode(only, collections.for(caller.user)), { user: caller.user, signal })
     return { rejectedBefore: new Set() }
   }
   try {

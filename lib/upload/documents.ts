@@ -1,6 +1,6 @@
 import { Long, ObjectId, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
-import type { CollectionRegistry, RegisteredCollection } from '../collections/registry.js'
+import type { CollectionRegistry, UserCollection, UserCollections } from '../collections/registry.js'
 
 type Rows = Map<string, mongodb.Document | null>
 
@@ -21,6 +21,7 @@ export type Existing = (table?: string, id?: string) => Promise<mongodb.Document
 export class TransactionDocuments {
   readonly #transactions: CrudTransaction[]
   readonly #collections: CollectionRegistry
+  readonly #ofUser: UserCollections
   readonly #context: TransactionContext
   readonly #loaded = new Map<string, Rows>()
   readonly #written: CrudOperation[] = []
@@ -28,9 +29,10 @@ export class TransactionDocuments {
   /** A session runs one command at a time, so a hook's parallel questions have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor (transactions: CrudTransaction[], collections: CollectionRegistry, context: TransactionContext) {
+  constructor (transactions: CrudTransaction[], collections: CollectionRegistry, ofUser: UserCollections, context: TransactionContext) {
     this.#transactions = transactions
     this.#collections = collections
+    this.#ofUser = ofUser
     this.#context = context
   }
 
@@ -111,20 +113,21 @@ export class TransactionDocuments {
   /** Like the storage: the row of another owner stays as it is, whatever was let through. */
   #apply (operation: CrudOperation, rows: Rows): void {
     const before = rows.get(operation.id) ?? null
-    const collection = this.#collections.find(operation.table)
-    if (before && !collection.isOwnedBy(this.#context.user, before)) return
-    rows.set(operation.id, this.#after(operation, before, collection))
+    const collection = this.#ofUser(operation)
+    if (before && !collection.owns(before)) return
+    rows.set(operation.id, after(operation, before, collection))
   }
+}
 
-  #after (operation: CrudOperation, before: mongodb.Document | null, collection: RegisteredCollection): mongodb.Document | null {
-    switch (operation.op) {
-      case 'PUT': {
-        const kept = collection.put === 'merge' ? before : null
-        return { ...kept, ...collection.ownedBy(this.#context.user, operation.data), _id: before?.['_id'] ?? collection.tryId(operation.id) }
-      }
-      case 'PATCH': return before && { ...before, ...operation.data }
-      case 'DELETE': return null
+function after (operation: CrudOperation, before: mongodb.Document | null, collection: UserCollection): mongodb.Document | null {
+  switch (operation.op) {
+    case 'PUT': {
+      if (before && collection.createsOnly) return before
+      const kept = collection.shared.put === 'merge' ? before : null
+      return { ...kept, ...collection.owned(operation.data), _id: before?.['_id'] ?? collection.shared.tryId(operation.id) }
     }
+    case 'PATCH': return before && { ...before, ...operation.data }
+    case 'DELETE': return null
   }
 }
 

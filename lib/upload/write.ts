@@ -1,5 +1,5 @@
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction, FailedOperation, TransactionContext } from '../../types/index.js'
+import type { CrudOperation, CrudTransaction, FailedOperation, TransactionContext } from '../../types/index.js'
 import type { CollectionRegistry } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
 import type { DataFault } from '../storage/faults.js'
@@ -27,11 +27,13 @@ export async function write (
   scope: TransactionScope, oneByOne: boolean
 ): Promise<void> {
   // Anew for each attempt: hooks may change what they are given.
-  const decoded = transactions.map(transaction => decode(transaction, collections))
+  const ofUser = collections.for(user)
+  const decoded = transactions.map(transaction => decode(transaction, ofUser))
   const tables = tablesOf(transactions)
   const context: TransactionContext = { user, request, log, db, session: scope.session }
-  const ready = collections.hasOperationHooks(tables) ? await runOperationHooks(decoded, collections, context) : decoded
-  const store = (last: CrudTransaction) => storage.updateBatch(last, { ...scope, user, oneByOne })
+  const transfers = new Set<CrudOperation>()
+  const ready = collections.hasOperationHooks(tables) ? await runOperationHooks(decoded, { collections, ofUser, context, transfers }) : decoded
+  const store = (last: CrudTransaction) => storage.updateBatch(last, { ...scope, user, oneByOne, transfers })
   if (collections.hasUpdateBatchHooks(tables)) {
     for (const transaction of ready) await updateBatchChain(collections, context, store)(transaction)
   } else {

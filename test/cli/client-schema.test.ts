@@ -2,7 +2,10 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { Type } from '@sinclair/typebox'
 import t from 'tap'
+import { collection, type Owner } from '../../index.js'
+import { streamsOf } from '../../lib/collections/streams.js'
 import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
 
 const config = await configFile(t, todoConfig)
@@ -49,6 +52,25 @@ export const collections = {
   free: collection({ schema: 'any' })
 }
 `
+
+t.test('streams says where the owner is not the user\'s id alone', async t => {
+  const schema = Type.Object({ owner_id: Type.String(), author_id: Type.String(), org_id: Type.String() })
+  const lines = (owner: Owner<'owner_id' | 'author_id' | 'org_id'>) => streamsOf({ rows: collection({ schema, owner }) }).split('\n').slice(4)
+  const query = 'query: "SELECT \\"owner_id\\", \\"author_id\\", \\"org_id\\", \\"_id\\" AS \\"id\\" FROM \\"rows\\"'
+  t.same(lines(['owner_id', 'author_id', { field: 'org_id', value: user => user['org'] }]), [
+    '    # Whose rows they are is also a matter of what the server finds of the user: add a condition on "org_id".',
+    '    auto_subscribe: true',
+    `    ${query} WHERE \\"owner_id\\" = auth.user_id() AND \\"author_id\\" = auth.user_id()"`,
+    ''
+  ])
+  t.same(lines(() => null), [
+    '    # Every user gets every row: add a WHERE, unless that is what you want.',
+    '    # Whose rows they are is what a function of the server says: add the same to the WHERE.',
+    '    auto_subscribe: true',
+    `    ${query}"`,
+    ''
+  ])
+})
 
 t.test('streams prints each table\'s own columns, the id last, and an owner\'s own rows', async t => {
   t.equal(await print('streams'), `config:

@@ -20,7 +20,10 @@ t.test('a collection is its options, complete and frozen', async t => {
     id: 'string',
     name: undefined,
     fields: {},
-    owner: 'name',
+    owner: [{ field: 'name' }],
+    authorizeTransfer: undefined,
+    operations: ['PUT', 'PATCH', 'DELETE'],
+    writable: undefined,
     put: 'merge',
     nulls: 'store',
     unknownFields: 'reject',
@@ -29,7 +32,7 @@ t.test('a collection is its options, complete and frozen', async t => {
     defaults: {},
     authorize
   })
-  for (const part of [definition, definition.fields, definition.readOnly, definition.defaults]) t.ok(Object.isFrozen(part))
+  for (const part of [definition, definition.fields, definition.owner, definition.operations, definition.readOnly, definition.defaults]) t.ok(Object.isFrozen(part))
 })
 
 t.test('hooks and options are typed from the schema', async t => {

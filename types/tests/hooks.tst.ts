@@ -67,3 +67,20 @@ test('options without authenticate or collections are an error', () => {
   expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => null })
   expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => ({ name: 'no id' }), collections: { lists } })
 })
+
+test('rules know the fields of their schema', () => {
+  expect(collection).type.toBeCallableWith({ schema: List, owner: ['name', { field: 'color' as const, value: (user: User) => user['color'] }] })
+  expect(collection).type.not.toBeCallableWith({ schema: List, owner: { field: 'colour' as const } })
+  collection({ schema: List, owner: user => ({ name: user.id }), writable: user => user.id === 'admin' ? true : ['name', 'color'] })
+  collection({ schema: List, writable: () => ['name'] })
+  expect(collection).type.not.toBeCallableWith({ schema: List, writable: () => ['nmae' as const] })
+  expect(collection).type.not.toBeCallableWith({ schema: List, operations: ['INSERT'] })
+  collection({
+    schema: List,
+    owner: 'name',
+    authorizeTransfer: operation => {
+      expect(operation.data.name).type.toBe<string | undefined>()
+      return operation.op === 'PATCH'
+    }
+  })
+})
