@@ -5,7 +5,7 @@ import { createTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/collections/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
-import { readKeys, readOptions } from './lib/options.js'
+import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
 import { tokenRoute } from './lib/routes/token.js'
@@ -42,6 +42,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
+  refuseMadeUpKey(keys, process.env)
   const { client, db } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
 

@@ -1,9 +1,11 @@
-import type { KeyInputs, KeyNames } from './keys/load.js'
+import { wasMadeHere } from './keys/generate.js'
+import type { KeyInputs, KeyNames, KeySet } from './keys/load.js'
 import type { KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../types/index.js'
 import { OptionError } from './errors.js'
 import type { DeadLetterSettings } from './storage/dead-letters.js'
 import type { LedgerOptions } from './storage/ledger.js'
 import { typeWords } from './type-words.js'
+import { isProtected } from './urls.js'
 
 /** The environment variables that stand in for options. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -62,7 +64,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     throw new OptionError('name', 'has other characters than letters, digits and _: it becomes a property, fastify.powersync.<name>')
   }
   return {
-    powersyncUrl: readUrl(options.powersyncUrl, environment),
+    powersyncUrl: readUrl(options.powersyncUrl, environment, production),
     expiresIn: readInteger('token.expiresIn', token?.expiresIn, { byDefault: 300, minimum: 60, maximum: 86_400, unit: 'seconds' }),
     bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 1024 ** 3, unit: 'bytes' }),
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
@@ -79,9 +81,23 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
   if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
   return [
     // A variable that is set to nothing counts as not set.
-    { signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined, publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined },
-    { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY' }
+    {
+      signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined,
+      publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined,
+      published: environment['POWERSYNC_PUBLISHED_KEYS']?.split(/[\s,]+/).filter(Boolean)
+    },
+    { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
   ]
+}
+
+/**
+ * @throws {OptionError} in production, for a signing key that `generateKeys()` made in this process: the next start
+ * and every other process would have another one
+ */
+export function refuseMadeUpKey ({ published: [own] }: KeySet, environment: Environment): void {
+  if (environment['NODE_ENV'] === 'production' && wasMadeHere(own)) {
+    throw new OptionError('keys.signing', 'was made by generateKeys() in this process, and NODE_ENV is production: each process and each start would sign with another key, which the PowerSync Service does not know. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
+  }
 }
 
 function checkFunction (option: string, value: unknown): void {
@@ -92,12 +108,15 @@ function checkChoice (option: string, value: unknown, choices: string[]): void {
   if (value !== undefined && !choices.includes(value as string)) throw new OptionError(option, `is ${JSON.stringify(value)}: expected ${choices.map(choice => `'${choice}'`).join(' or ')}`)
 }
 
-function readUrl (option: string | undefined, environment: Environment): string {
+function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
   const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
   const url = option ?? environment['POWERSYNC_URL']
   if (!url) throw new OptionError('powersyncUrl', 'is missing: pass it or set POWERSYNC_URL to the URL of your PowerSync instance, as in https://<id>.powersync.journeyapps.com')
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new OptionError('powersyncUrl', `(from ${source}) is not a URL: expected one that starts with https://`)
+  }
+  if (production && !isProtected(new URL(url))) {
+    throw new OptionError('powersyncUrl', `(from ${source}) is plain http, and NODE_ENV is production: clients would send their tokens there for anybody to read. Use the https URL that clients connect to`)
   }
   return url.replace(/\/+$/, '')
 }

@@ -1,16 +1,19 @@
+import { generateKeyPairSync } from 'node:crypto'
 import Fastify from 'fastify'
 import fastifyJwt from '@fastify/jwt'
 import fastifyMongodb from '@fastify/mongodb'
 import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import powersyncMongo, { collection, developmentAuth, firstOf, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
+import powersyncMongo, { collection, developmentAuth, firstOf, generateKeys, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
 import { commandError, startWireServer } from './support/wire-server.js'
 import { testDatabase } from './support/database.js'
 import { keys, testServer, upload } from './support/server.js'
 
 const database = await testDatabase(t)
 const lists = collection({ schema: Type.Object({ name: Type.String() }) })
+/** As one that was made long ago. */
+const keptKey = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' })
 const good: PowerSyncMongoOptions = {
   powersyncUrl: 'https://test.powersync.example',
   keys: { signing: keys.privateKey },
@@ -83,15 +86,20 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
 })
 
 t.test('what is not given comes from the environment; nothing counts as not set', async t => {
+  const [next, later] = [await generateKeys({ algorithm: 'ES256' }), await generateKeys({ algorithm: 'EdDSA' })]
   environment(t, {
     POWERSYNC_URL: 'https://env.powersync.example/',
     POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64,
     POWERSYNC_PUBLIC_KEY: '',
+    POWERSYNC_PUBLISHED_KEYS: ` ${next.publicKeyBase64},\n${later.publicKeyBase64}, `,
     MONGO_URI: database.uri
   })
   const app = await start(t, { powersyncUrl: undefined, keys: undefined, mongo: undefined })
   t.match((await app.inject('/token?user_id=a')).json(), { powersync_url: 'https://env.powersync.example' })
-  t.same((await app.inject('/jwks')).json(), { keys: [keys.publicKey] })
+  t.same((await app.inject('/jwks')).json(), { keys: [keys.publicKey, next.publicKey, later.publicKey] })
+
+  environment(t, { POWERSYNC_PUBLISHED_KEYS: 'rubbish' })
+  await t.rejects(start(t, { keys: undefined }), { code: 'FST_PSM_KEY', message: /POWERSYNC_PUBLISHED_KEYS\[0\] cannot be read as a key/ })
 })
 
 t.test('developmentAuth refuses to start in production, wherever it is', async t => {
@@ -100,7 +108,32 @@ t.test('developmentAuth refuses to start in production, wherever it is', async t
   for (const options of [{}, { authenticate: firstOf(known, developmentAuth()) }, { authenticate: known, upload: { authenticate: developmentAuth() } }]) {
     await t.rejects(start(t, options), { code: 'FST_PSM_OPTION', message: /developmentAuth\(\).*NODE_ENV is production/ })
   }
-  await t.resolves(start(t, { authenticate: known }))
+  await t.resolves(start(t, { authenticate: known, keys: { signing: keptKey } }))
+})
+
+t.test('a signing key that generateKeys() made at the start refuses to start in production, in whatever form it is given', async t => {
+  const known = () => ({ id: 'user1' })
+  const made = await generateKeys({ algorithm: 'ES256', kid: 'mine' })
+  const { kid, alg, use, ...bare } = made.privateKey
+  for (const signing of [made.privateKey, made.privateKeyBase64, bare]) await t.resolves(start(t, { authenticate: known, keys: { signing } }))
+  environment(t, { NODE_ENV: 'production' })
+  for (const signing of [made.privateKey, made.privateKeyBase64, bare]) {
+    await t.rejects(start(t, { authenticate: known, keys: { signing } }), {
+      code: 'FST_PSM_OPTION',
+      message: /option keys\.signing was made by generateKeys\(\) in this process, and NODE_ENV is production.*npx powersync-mongo generate-keys/
+    })
+  }
+  await t.resolves(start(t, { authenticate: known, keys: { signing: keptKey, published: [made.publicKey] } }), 'publishing one is no fault')
+})
+
+t.test('a plain http powersyncUrl refuses to start in production, but for this machine\'s own', async t => {
+  const kept = { authenticate: () => ({ id: 'user1' }), keys: { signing: keptKey } }
+  await t.resolves(start(t, { ...kept, powersyncUrl: 'http://powersync:8080' }))
+  environment(t, { NODE_ENV: 'production' })
+  for (const powersyncUrl of ['http://powersync:8080', 'http://10.0.0.1']) {
+    await t.rejects(start(t, { ...kept, powersyncUrl }), { code: 'FST_PSM_OPTION', message: /option powersyncUrl \(from powersyncUrl\) is plain http, and NODE_ENV is production/ })
+  }
+  for (const powersyncUrl of ['http://localhost:8080', 'http://127.0.0.1:8080', 'https://powersync.example']) await t.resolves(start(t, { ...kept, powersyncUrl }))
 })
 
 t.test('a MongoDB that cannot be used stops the start and says what to do, without the credentials', async t => {

@@ -28,7 +28,7 @@ export interface Authenticate {
 export interface KeyOptions {
   /** The private key that signs. */
   signing: KeySource
-  /** Further public keys to publish, while keys are being rotated. */
+  /** Further public keys to publish, while keys are being rotated. Uploads with tokens that they signed are accepted. */
   published?: KeySource[] | undefined
 }
 
@@ -103,9 +103,9 @@ export interface PowerSyncMongoOptions extends Hooks {
   prefix?: string
   /** Name of this registration, when there is more than one: `fastify.powersync.<name>`. */
   name?: string | undefined
-  /** URL of the PowerSync instance: the tokens' audience. Default `POWERSYNC_URL`. */
+  /** URL of the PowerSync instance: the tokens' audience. Default `POWERSYNC_URL`. In production https, or on this machine. */
   powersyncUrl?: string | undefined
-  /** Default `POWERSYNC_PRIVATE_KEY`, which `POWERSYNC_PUBLIC_KEY` must match if it is set. */
+  /** Default `POWERSYNC_PRIVATE_KEY`, which `POWERSYNC_PUBLIC_KEY` must match if it is set, and `POWERSYNC_PUBLISHED_KEYS`. */
   keys?: KeyOptions | undefined
   /** Default: the host's `fastify.mongo`, else `MONGO_URI`. */
   mongo?: MongoOptions | undefined

@@ -1,7 +1,9 @@
 import fastifyJwt from '@fastify/jwt'
 import type { JWT } from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { decodeProtectedHeader } from 'jose'
 import type { TokenOptions, User } from '../../types/index.js'
+import { toPublicPem } from '../keys/jwk.js'
 import type { KeySet } from '../keys/load.js'
 
 /** Claims that the service reads or that this package sets: `claims` cannot. */
@@ -15,7 +17,7 @@ export interface SignedToken {
 
 export interface Tokens {
   sign (user: User, request?: FastifyRequest): Promise<SignedToken>
-  /** The user of a token that this key pair signed for this audience and that has not expired, else null. */
+  /** The user of a token that one of the published keys signed for this audience and that has not expired, else null. */
   verify (token: string): User | null
 }
 
@@ -41,9 +43,15 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
     verify: { algorithms: [algorithm], allowedAud: audience, requiredClaims: ['sub', 'aud', 'iat', 'exp'], cache: 1000 }
   })
   const jwt = (scope.jwt as unknown as Record<string, JWT>)[namespace] as JWT
+  // While keys are rotated, tokens of the previous key are still about, and those of the next key come from servers
+  // that have it already. The signing key has the verifier of the registration, which remembers tokens.
+  const verifiers = new Map(keys.published.map(jwk => [
+    jwk.kid, jwk.kid === kid ? undefined : { key: toPublicPem(jwk), algorithms: [jwk.alg], cache: false }
+  ]))
 
   return {
     async sign (user, request) {
+      if (typeof user.id !== 'string' || user.id === '') throw new TypeError('signToken: the user\'s id is not text, or empty: it becomes the sub of the token, by which the PowerSync Service knows the user')
       const further = await claims?.(user, request) ?? {}
       checkClaims(further)
       const issuedAt = Math.floor(Date.now() / 1000)
@@ -52,7 +60,9 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
     },
     verify (token) {
       try {
-        const { sub, ...rest } = jwt.verify<Claims>(token)
+        const { kid = '' } = decodeProtectedHeader(token)
+        if (!verifiers.has(kid)) return null
+        const { sub, ...rest } = jwt.verify<Claims>(token, verifiers.get(kid))
         return typeof sub === 'string' && sub && isTimely(rest) ? { ...rest, id: sub } : null
       } catch {
         return null

@@ -1,7 +1,7 @@
 import { KeyError } from '../errors.js'
 import { algorithms, generatedAlgorithms, isGenerated } from './algorithms.js'
 import type { GeneratedAlgorithm } from './algorithms.js'
-import { toPrivateJwk, toPublicJwk } from './jwk.js'
+import { thumbprint, toPrivateJwk, toPublicJwk } from './jwk.js'
 import type { PrivateJwk, PublicJwk } from './jwk.js'
 
 export interface GenerateKeysOptions {
@@ -40,7 +40,16 @@ export async function generateKeys ({ algorithm = 'RS256', kid }: GenerateKeysOp
   const pair = await algorithms[algorithm].generate()
   const publicKey = toPublicJwk(pair.publicKey, algorithm, kid)
   const privateKey = toPrivateJwk(pair.privateKey, publicKey)
+  madeHere.add(thumbprint(publicKey))
   return { publicKey, privateKey, publicKeyBase64: toBase64(publicKey), privateKeyBase64: toBase64(privateKey) }
+}
+
+/** Thumbprints of the keys of this process: they say nothing of the private halves. */
+const madeHere = new Set<string>()
+
+/** Whether `generateKeys()` made this key in this process, in whatever form it came back. */
+export function wasMadeHere (key: PublicJwk): boolean {
+  return madeHere.has(thumbprint(key))
 }
 
 function toBase64 (jwk: PublicJwk): string {

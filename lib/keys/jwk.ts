@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { algorithms, keyTypes } from './algorithms.js'
 import type { KeyAlgorithm, KeyType } from './algorithms.js'
@@ -41,6 +41,11 @@ export function toPublicJwk (key: KeyObject, alg: KeyAlgorithm, kid?: string): P
 export function toPrivateJwk (key: KeyObject, publicJwk: PublicJwk): PrivateJwk {
   const members = pick(key.export({ format: 'jwk' }), keyTypes[publicJwk.kty].privateMembers)
   return { ...publicJwk, ...members }
+}
+
+/** The key as PEM (SPKI). */
+export function toPublicPem (jwk: PublicJwk): string {
+  return createPublicKey({ key: { ...jwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
 }
 
 /**

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { createLocalJWKSet, decodeProtectedHeader, importJWK, jwtVerify, SignJWT } from 'jose'
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, importJWK, jwtVerify, SignJWT } from 'jose'
 import { collection, developmentAuth, firstOf, generateKeys, powersyncToken, type PowerSyncMongoOptions } from '../../index.js'
 import { testDatabase } from '../support/database.js'
 import { keys, testServer } from '../support/server.js'
@@ -43,6 +43,19 @@ t.test('claims are added; reserved ones and a "parameters" that is no object are
     t.equal(response.statusCode, 500)
     t.notOk(response.json().token)
   }
+})
+
+t.test('claims get the user and the request; a token that the app signs itself has none', async t => {
+  const claims: NonNullable<PowerSyncMongoOptions['token']>['claims'] = (user, request) => ({ team: user['team'], language: request?.headers['accept-language'] ?? 'none' })
+  const app = await testServer(t, { ...base, authenticate: () => ({ id: 'user1', team: { id: 7, roles: ['a'] } }), token: { claims } })
+  const { token } = (await app.inject({ url: '/token', headers: { 'accept-language': 'de' } })).json()
+  t.match(decodeJwt(token), { sub: 'user1', team: { id: 7, roles: ['a'] }, language: 'de' })
+  t.match(decodeJwt((await app.powersync.signToken({ id: 'user1' })).token), { sub: 'user1', language: 'none' })
+})
+
+t.test('signToken takes a text id only, and not an empty one', async t => {
+  const app = await testServer(t, base)
+  for (const id of ['', 5, null, undefined]) await t.rejects(app.powersync.signToken({ id: id as string }), { message: /id is not text, or empty/ })
 })
 
 t.test('developmentAuth names the parameter that is missing', async t => {
