@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { FastifyInstance, RouteOptions, RouteShorthandOptions } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/collections/registry.js'
@@ -19,7 +19,7 @@ import { ensureValidators, nameOf } from './lib/storage/validators.js'
 import { createGate } from './lib/upload/gate.js'
 import { createReplay } from './lib/upload/replay.js'
 import { createUploader } from './lib/upload/upload.js'
-import type { PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
+import type { OwnRouteOptions, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -93,10 +93,10 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   }, options.prefix === undefined ? {} : { prefix: options.prefix })
 }
 
-/** The host's route options beside the route's own: its schema adds to the route's, its hooks run before. */
-function merge (route: RouteOptions, own: RouteShorthandOptions = {}): RouteOptions {
+/** The host's route options beside the route's own: its path takes the place of the route's, its schema adds to the route's, its hooks run before. */
+function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
   const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
-  return { ...own, ...route, preParsing, schema: { ...route.schema, ...own.schema } }
+  return { ...own, ...route, url: own.url ?? route.url, preParsing, schema: { ...route.schema, ...own.schema } }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */

@@ -6,9 +6,9 @@
  */
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, developmentAuth, generateKeys, PowerSyncFatalError } from 'fastify-powersync-mongo'
+import powersyncMongo, { developmentAuth, generateKeys } from 'fastify-powersync-mongo'
+import { collections } from './collections.js'
 import { developmentMongoDB } from './mongodb.js'
 import { failOnRequest, page, pageIsBuilt } from './page.js'
 
@@ -34,31 +34,7 @@ app.register(powersyncMongo, {
   keys: { signing: privateKey ?? (await generateKeys()).privateKey },
   mongo: { url: mongo.uri },
   authenticate: developmentAuth(),
-  collections: {
-    // A PowerSync client leaves out the columns that are null: all but a few are optional.
-    lists: collection({
-      schema: Type.Object({
-        name: Type.String({ maxLength: 200 }),
-        owner_id: Type.Optional(Type.String()),
-        created_at: Type.Optional(bson.Date())
-      })
-    }),
-    todos: collection({
-      schema: Type.Object({
-        list_id: Type.String(),
-        description: Type.String({ maxLength: 2000 }),
-        completed: Type.Optional(bson.Boolean()),
-        created_at: Type.Optional(bson.Date()),
-        created_by: Type.Optional(Type.String()),
-        completed_at: Type.Optional(bson.Date()),
-        completed_by: Type.Optional(Type.String())
-      }),
-      authorize: ({ data }, { user }) => {
-        if (data?.description?.trim() === '') throw new PowerSyncFatalError('NOTHING_TO_DO', 'A todo says what is to be done')
-        return !data?.created_by || data.created_by === user.id || 'A todo is created by whoever writes it'
-      }
-    })
-  },
+  collections,
   updateBatch: failOnRequest
 })
 

@@ -7,7 +7,7 @@ import { testDatabase } from './support/database.js'
 import { keys } from './support/server.js'
 
 const root = join(import.meta.dirname, '..')
-const documents = ['README.md', ...(await readdir(join(root, 'docs'))).filter(file => file.endsWith('.md')).map(file => join('docs', file))]
+const documents = ['README.md', ...(await readdir(join(root, 'docs'))).filter(file => file.endsWith('.md')).map(file => join('docs', file)), 'examples/express-migration.md']
 const texts = await Promise.all(documents.map(file => readFile(join(root, file), 'utf8')))
 const blocks = texts.flatMap(text => [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!))
 const [example, users] = blocks as [string, string]

@@ -255,6 +255,14 @@ t.test('routes can be left out, and take Fastify\'s route options', async t => {
   t.same(seen, ['onRequest', 'preParsing', 'preHandler'])
 })
 
+t.test('routes have the paths that clients know', async t => {
+  const app = await start(t, { prefix: '/api', routes: { token: { url: '/auth/token' }, upload: { url: '/data' } } })
+  t.equal((await app.inject('/api/auth/token?user_id=a')).statusCode, 200)
+  t.equal((await upload(app, { batch: [] }, { url: '/api/data' })).status, 200)
+  t.equal((await app.inject('/api/token?user_id=a')).statusCode, 404)
+  t.equal((await app.inject('/api/jwks')).statusCode, 200)
+})
+
 t.test('powersyncOptions gives back what it gets, typed', async t => {
   const app = await start(t, powersyncOptions({ ...good, collections: { lists }, authorize: ({ table, op }) => table === 'lists' && op === 'PUT' }))
   t.match((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'typed', data: { name: 'n' } }] })).body, { results: [{ status: 'success' }] })

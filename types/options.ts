@@ -98,6 +98,12 @@ export interface UploadOptions {
 
 export type RouteName = 'jwks' | 'token' | 'upload' | 'checkpoint'
 
+/** Fastify route options to merge into a route of this plugin. */
+export interface OwnRouteOptions extends RouteShorthandOptions {
+  /** Path in place of the route's name, below `prefix`: for clients that know another. */
+  url?: string | undefined
+}
+
 export interface PowerSyncMongoOptions extends Hooks {
   /** Where the routes are mounted, for example `/powersync`. */
   prefix?: string
@@ -123,7 +129,7 @@ export interface PowerSyncMongoOptions extends Hooks {
   /** Adds `PUT /checkpoint`, which gives PowerSync's custom write checkpoints. Default `false`: the service manages its own. */
   checkpoints?: boolean | undefined
   /** Fastify route options to merge in, or `false` to leave the route out. */
-  routes?: Partial<Record<RouteName, RouteShorthandOptions | false>> | undefined
+  routes?: Partial<Record<RouteName, OwnRouteOptions | false>> | undefined
 }
 
 /** An operation on one of these tables: `table` says which row its `data` is of. */

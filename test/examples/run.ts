@@ -24,16 +24,29 @@ export async function spawnExample (t: Pick<Test, 'teardown'>, file: string, env
   return { server, errors }
 }
 
-/** examples/server.ts, once it has printed all that it prints at start. */
-export async function startServer (t: Pick<Test, 'teardown'>, env?: Record<string, string>): Promise<{ server: ChildProcess, url: string, output: string }> {
-  const { server, errors } = await spawnExample(t, 'server.ts', env)
+export interface RunningExample {
+  server: ChildProcess
+  url: string
+  /** What it printed at start. */
+  output: string
+}
+
+/** The example once it has printed its URL, and `last`, with which what it prints at start ends. */
+export async function startExample (t: Pick<Test, 'teardown'>, file: string, { last = '', env = {} }: { last?: string, env?: Record<string, string> } = {}): Promise<RunningExample> {
+  const { server, errors } = await spawnExample(t, file, env)
   let output = ''
+  let url: string | undefined
   await new Promise<void>((resolve, reject) => {
     server.stdout.on('data', (data) => {
       output += String(data)
-      if (output.includes('Ctrl-C')) resolve()
+      url = /http:\/\/[\d.]+:\d+/.exec(output)?.[0]
+      if (url && output.includes(last)) resolve()
     })
-    server.once('exit', () => reject(new Error(`The example did not start: ${errors.join('')}`)))
+    server.once('exit', () => reject(new Error(`${file} did not start: ${errors.join('')}`)))
   })
-  return { server, url: /JWKS .*(http:\S+)\/powersync\/jwks/.exec(output)?.[1] ?? '', output }
+  return { server, url: String(url), output }
 }
+
+/** examples/server.ts, once it has printed all that it prints at start. */
+export const startServer = (t: Pick<Test, 'teardown'>, env: Record<string, string> = {}): Promise<RunningExample> =>
+  startExample(t, 'server.ts', { last: 'Ctrl-C', env })
