@@ -5,6 +5,8 @@ import { createTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/collections/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
+import { observed } from './lib/observe/observed.js'
+import { loadSpans } from './lib/observe/spans.js'
 import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
@@ -47,6 +49,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
 
   const storage = new MongoDBStorage(db, collections)
+  const spans = await loadSpans()
   const gate = createGate(maxConcurrent)
   // Before Fastify waits for what is running and closes the connection to MongoDB.
   fastify.addHook('preClose', async () => { gate.close() })
@@ -56,12 +59,12 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   })
   const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions, writeConcern: { w: 'majority' } } as const
   const { onFault = 'transaction', faults = {}, onFatalError, requiresClientHandling } = options.upload ?? {}
-  const replay = createReplay({ client, db, collections, storage, transactionOptions, deadline, faults, log: fastify.log })
+  const replay = createReplay({ spans, client, db, collections, storage, transactionOptions, deadline, faults, log: fastify.log })
   const deadLetters = new DeadLetters(db, deadLetterSettings, replay)
   await deadLetters.createIndexes().catch((error: unknown) => {
     throw new MongoError(`MongoDB did not let the indexes of ${DeadLetters.collectionName} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
   })
-  const upload = createUploader({ client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline, onFault, faults })
+  const upload = observed(createUploader({ spans, client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline, onFault, faults }), spans)
   const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploaders.development) {
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')

@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import type { mongodb } from '../bson.js'
 import { CollectionRegistry } from '../collections/registry.js'
 import { ParameterError } from '../errors.js'
+import { noSpans } from '../observe/spans.js'
 import { DeadLetters, type DeadLetter, type DeadLetterSummary } from '../storage/dead-letters.js'
 import { MongoDBStorage } from '../storage/mongodb-storage.js'
 import { nameOf } from '../storage/validators.js'
@@ -96,6 +97,7 @@ function lettersOf (client: mongodb.MongoClient, app: App | undefined, io: Comma
     db,
     collections,
     storage: new MongoDBStorage(db, collections),
+    spans: noSpans,
     transactionOptions: { readConcern: 'snapshot', readPreference: 'primary', writeConcern: { w: 'majority' } },
     deadline: 20_000,
     faults: {},

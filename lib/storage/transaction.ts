@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { mongodb } from '../bson.js'
+import { noSpans, type Spans } from '../observe/spans.js'
 import { hasLabel } from './faults.js'
 
 /** What a command belongs to: its transaction, if it has one, and what ends it when it waits. Passed on to the driver. */
@@ -20,7 +21,8 @@ export async function inTransaction<Result> (
   client: mongodb.MongoClient,
   options: mongodb.TransactionOptions,
   signal: AbortSignal,
-  work: (session: mongodb.ClientSession) => Promise<Result>
+  work: (session: mongodb.ClientSession) => Promise<Result>,
+  spans: Spans = noSpans
 ): Promise<Result> {
   const session = client.startSession()
   try {
@@ -29,7 +31,7 @@ export async function inTransaction<Result> (
       session.startTransaction(options)
       try {
         const result = await work(session)
-        await commit(session, signal)
+        await spans.run('powersync.commit', () => commit(session, signal))
         return result
       } catch (error) {
         if (session.inTransaction()) await session.abortTransaction().catch(() => {})

@@ -4,7 +4,7 @@ import type { CrudTransaction, User } from '../../types/index.js'
 import { dataFault } from '../storage/faults.js'
 import type { Ledger } from '../storage/ledger.js'
 import { writeFailure } from '../storage/mongodb-storage.js'
-import { inTransaction } from '../storage/transaction.js'
+import { inTransaction, type CommandScope } from '../storage/transaction.js'
 import { decode } from './pipeline.js'
 import { tablesOf, write, type WriteDependencies } from './write.js'
 
@@ -31,12 +31,13 @@ export type Applied = { rejectedBefore: Set<CrudTransaction> }
  * @throws PowerSyncFatalError or the driver's error; `dataFault` says whether it is final
  */
 export async function apply (transactions: CrudTransaction[], caller: Caller, dependencies: ApplyDependencies, signal: AbortSignal): Promise<Applied> {
-  const { collections, storage, ledger } = dependencies
+  const { collections, storage, ledger, spans } = dependencies
   const [only] = transactions
   const single = transactions.length === 1 && only?.operations.length === 1
   if (single && !(ledger && only.clientId !== undefined) && !collections.hasWriteHooks(tablesOf(transactions))) {
     // One command is atomic in itself, and the driver retries it.
-    await storage.updateBatch(decode(only, collections.for(caller.user)), { user: caller.user, signal })
+    const decoded = await spans.run('powersync.decode', async () => decode(only, collections.for(caller.user)))
+    await spans.run('powersync.storage', () => storage.updateBatch(decoded, { user: caller.user, signal }))
     return { rejectedBefore: new Set() }
   }
   try {
@@ -49,21 +50,28 @@ export async function apply (transactions: CrudTransaction[], caller: Caller, de
 }
 
 async function once (transactions: CrudTransaction[], caller: Caller, dependencies: ApplyDependencies, signal: AbortSignal, oneByOne: boolean): Promise<Applied> {
-  const { client, ledger, transactionOptions } = dependencies
+  const { client, ledger, transactionOptions, spans } = dependencies
   return await inTransaction(client, transactionOptions, signal, async session => {
     const scope = { session, signal }
-    const rejectedBefore = new Set<CrudTransaction>()
-    const page = await ledger?.open(caller.user, transactions[0]?.clientId, scope)
-    const pending: CrudTransaction[] = []
-    for (const transaction of transactions) {
-      const rest = page?.pending(transaction) ?? transaction
-      if (rest.operations.length) pending.push(rest)
-      else if (page && transaction.operations.some(operation => page.settled(operation) === 'rejected')) rejectedBefore.add(transaction)
-      page?.note(rest.operations, 'applied')
-    }
-    // Before the operations: an upload that meets another of the same client finds out here.
-    await page?.save(scope)
+    const open = () => unsettled(transactions, caller, ledger, scope)
+    const { pending, rejectedBefore } = await (ledger ? spans.run('powersync.ledger', open) : open())
     await write(pending, caller, dependencies, scope, oneByOne)
     return { rejectedBefore }
-  })
+  }, spans)
+}
+
+/** What of client transactions is left to write; the ledger has it as applied from now on. */
+async function unsettled (transactions: CrudTransaction[], { user }: Caller, ledger: Ledger | undefined, scope: CommandScope): Promise<Applied & { pending: CrudTransaction[] }> {
+  const rejectedBefore = new Set<CrudTransaction>()
+  const page = await ledger?.open(user, transactions[0]?.clientId, scope)
+  const pending: CrudTransaction[] = []
+  for (const transaction of transactions) {
+    const rest = page?.pending(transaction) ?? transaction
+    if (rest.operations.length) pending.push(rest)
+    else if (page && transaction.operations.some(operation => page.settled(operation) === 'rejected')) rejectedBefore.add(transaction)
+    page?.note(rest.operations, 'applied')
+  }
+  // Before the operations: an upload that meets another of the same client finds out here.
+  await page?.save(scope)
+  return { pending, rejectedBefore }
 }

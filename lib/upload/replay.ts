@@ -24,7 +24,7 @@ export interface ReplayDependencies extends WriteDependencies {
  * as settled.
  */
 export function createReplay (dependencies: ReplayDependencies): Replay {
-  const { client, transactionOptions, deadline, faults, log } = dependencies
+  const { client, transactionOptions, deadline, faults, log, spans } = dependencies
 
   return async (transaction, user, remove) => {
     const caller: Caller = { user, request: undefined, log }
@@ -56,7 +56,7 @@ export function createReplay (dependencies: ReplayDependencies): Replay {
         if (!await remove(scope)) return null
         await write([transaction], caller, dependencies, scope, oneByOne)
         return { status: 'success' }
-      })
+      }, spans)
     } catch (error) {
       const failure = writeFailure(error)
       if (oneByOne || !failure || failure.operation || !dataFault(error, faults)) throw error

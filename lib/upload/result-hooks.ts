@@ -1,6 +1,7 @@
 import type { mongodb } from '../bson.js'
 import type { TransactionOutcome } from '../../types/index.js'
 import type { CollectionRegistry } from '../collections/registry.js'
+import { loggable } from '../storage/faults.js'
 import type { Caller } from './apply.js'
 import type { Deadline } from './deadline.js'
 import { tablesOf } from './write.js'
@@ -13,7 +14,7 @@ export async function runResultHooks (
     try {
       await limit.race(Promise.resolve(hook(outcome, { user, request, db, log })))
     } catch (error) {
-      log.error({ err: error }, 'onResult failed; the upload is not affected')
+      log.error({ err: loggable(error) }, 'onResult failed; the upload is not affected')
     }
   }
 }

@@ -36,7 +36,7 @@ const blockedAfter = 3
 const groupLimit = 1000
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
-  const { client, ledger, deadLetters, transactionOptions, onFault, faults } = dependencies
+  const { client, ledger, deadLetters, transactionOptions, onFault, faults, spans } = dependencies
   const blockedQueues = createBlockedQueues()
 
   return async (transactions, caller, policy) => {
@@ -107,15 +107,15 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
       if (await limit.race(Promise.resolve(requiresClientHandling?.(failed, transaction, caller.user)))) {
         return { ...fatalError(failed), requires_client_handling: true }
       }
-      await limit.race(ledger && transaction.clientId !== undefined
+      await limit.race(spans.run('powersync.dead_letter', () => ledger && transaction.clientId !== undefined
         ? inTransaction(client, transactionOptions, limit.signal, async session => {
           const scope = { session, signal: limit.signal }
           const page = await ledger.open(caller.user, transaction.clientId, scope)
           page?.note(page.pending(transaction).operations, 'rejected')
           await page?.save(scope)
           await deadLetters.add(transaction, failed, caller.user, caller.request?.id, scope)
-        })
-        : deadLetters.add(transaction, failed, caller.user, caller.request?.id, { signal: limit.signal }))
+        }, spans)
+        : deadLetters.add(transaction, failed, caller.user, caller.request?.id, { signal: limit.signal })))
     } catch (error) {
       return tryAgain(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again', caller)
     }

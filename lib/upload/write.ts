@@ -2,6 +2,7 @@ import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, FailedOperation, TransactionContext } from '../../types/index.js'
 import type { CollectionRegistry } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
+import type { Spans } from '../observe/spans.js'
 import type { DataFault } from '../storage/faults.js'
 import { writeFailure, type MongoDBStorage } from '../storage/mongodb-storage.js'
 import type { CommandScope } from '../storage/transaction.js'
@@ -13,6 +14,7 @@ export interface WriteDependencies {
   db: mongodb.Db
   collections: CollectionRegistry
   storage: MongoDBStorage
+  spans: Spans
 }
 
 /** A MongoDB transaction that is under way. */
@@ -23,22 +25,23 @@ export type TransactionScope = CommandScope & Required<Pick<CommandScope, 'sessi
  * @throws PowerSyncFatalError or the driver's error; `dataFault` says whether it is final
  */
 export async function write (
-  transactions: CrudTransaction[], { user, request, log }: Caller, { db, collections, storage }: WriteDependencies,
+  transactions: CrudTransaction[], { user, request, log }: Caller, { db, collections, storage, spans }: WriteDependencies,
   scope: TransactionScope, oneByOne: boolean
 ): Promise<void> {
   // Anew for each attempt: hooks may change what they are given.
   const ofUser = collections.for(user)
-  const decoded = transactions.map(transaction => decode(transaction, ofUser))
+  const decoded = await spans.run('powersync.decode', async () => transactions.map(transaction => decode(transaction, ofUser)))
   const tables = tablesOf(transactions)
   const context: TransactionContext = { user, request, log, db, session: scope.session }
   const transfers = new Set<CrudOperation>()
-  const ready = collections.hasOperationHooks(tables) ? await runOperationHooks(decoded, { collections, ofUser, context, transfers }) : decoded
+  const ready = collections.hasOperationHooks(tables)
+    ? await spans.run('powersync.hooks', () => runOperationHooks(decoded, { collections, ofUser, context, transfers }))
+    : decoded
   const store = (last: CrudTransaction) => storage.updateBatch(last, { ...scope, user, oneByOne, transfers })
-  if (collections.hasUpdateBatchHooks(tables)) {
+  await spans.run('powersync.storage', async () => {
+    if (!collections.hasUpdateBatchHooks(tables)) return await store(merged(ready))
     for (const transaction of ready) await updateBatchChain(collections, context, store)(transaction)
-  } else {
-    await store(merged(ready))
-  }
+  })
 }
 
 /** Neighbours written together: their operations in order. */
