@@ -5,7 +5,7 @@
  * Takes its time and needs npm's registry, so .ci/run runs it and `npm test` does not: npx tsx test/package/install.ts
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +15,7 @@ import { testDatabase } from '../support/database.js'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
 const app = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
+t.setTimeout(600_000) // npm builds, downloads and asks
 t.teardown(() => rm(app, { recursive: true, force: true }))
 
 const collections = `{
@@ -76,7 +77,8 @@ console.log(kid)
 
 await t.test('it packs and installs into an empty app', { bail: true }, async (t) => {
   await run('npm', ['pack', '--pack-destination', app], checkout)
-  const [tarball] = (await readdir(app)).filter((name) => name.endsWith('.tgz'))
+  const tarball = await packed()
+  t.ok((await stat(join(app, tarball))).size <= 150_000, 'the tarball has at most 150 kB')
   await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(app, name), text)))
   await run('npm', ['install', '--no-audit', '--no-fund', 'fastify', `./${tarball}`])
   t.strictSame(Object.keys((await manifest(app)).dependencies ?? {}), ['fastify', 'fastify-powersync-mongo'])
@@ -87,10 +89,10 @@ await t.test('the package holds what users need, and nothing else', async (t) =>
   const contents = (await readdir(root, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1).replaceAll('\\', '/'))
-  const expected = /^(package\.json|README\.md|LICENSE|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/
+  const expected = /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|docs\/[\w-]+\.md|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/
 
   t.strictSame(contents.filter((name) => !expected.test(name)), [])
-  for (const name of ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) t.ok(contents.includes(name), name)
+  for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) t.ok(contents.includes(name), name)
   const { bin = {} } = await manifest(root)
   for (const [command, path] of Object.entries(bin)) {
     t.match(await readFile(join(root, path), 'utf8'), /^#!\/usr\/bin\/env node\n/, `${command} is a program`)
@@ -102,6 +104,29 @@ await t.test('nothing of the examples and tests is installed with it', async (t)
   const ours = /\/(@jongodb|@powersync|mongodb-memory-server|tsx|tap|typescript|eslint|better-sqlite3)\b/
   t.strictSame(Object.keys(packages).filter((path) => ours.test(path)), [])
   t.ok(Object.keys(packages).includes('node_modules/@fastify/mongodb'), 'the list is the installed one')
+})
+
+await t.test('it has few dependencies, and none with a known vulnerability', async (t) => {
+  const { dependencies = {} } = await manifest(checkout)
+  t.ok(Object.keys(dependencies).length <= 6, `at most six: ${Object.keys(dependencies)}`)
+
+  const audit = await npmAudit()
+  if (!audit.metadata) return t.pass('no known vulnerability', { skip: `npm's registry does not audit here: ${audit.message}` })
+  t.strictSame(audit.vulnerabilities, {})
+})
+
+await t.test('npm, bundlers and TypeScript have nothing to say against it', async (t) => {
+  const tarball = join(app, await packed())
+  await t.resolves(run('npx', ['publint', 'run', tarball, '--strict'], checkout))
+  // Node 10's way to resolve knows no "exports". An ES module for those who require() is what is meant here: every
+  // Node.js from 20.19 on can do that, as by-require.cjs shows.
+  await t.resolves(run('npx', ['attw', tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'], checkout))
+
+  // What was packed above is built, so not again.
+  const { stdout, stderr } = await promisify(execFile)('npm', ['publish', '--dry-run', '--ignore-scripts'], { cwd: checkout })
+  t.match(stdout, /^\+ fastify-powersync-mongo@\d/m)
+  const complaints = stderr.split('\n').filter((line) => /^npm (warn|error)/.test(line) && !line.includes('requires you to be logged in'))
+  t.strictSame(complaints, [])
 })
 
 await t.test('its command makes the keys, and by import and require it serves them', async (t) => {
@@ -137,6 +162,20 @@ async function run (command: string, args: string[], cwd = app, env: Record<stri
     const { stdout, stderr } = error as { stdout?: string, stderr?: string }
     throw new Error(`${command} ${args[0]} failed:\n${stderr}${stdout}`, { cause: error })
   }
+}
+
+/** What npm knows of what is installed; without `metadata` if its registry does not answer that. */
+async function npmAudit (): Promise<{ metadata?: object, vulnerabilities?: object, message?: string }> {
+  const { stdout } = await promisify(execFile)('npm', ['audit', '--omit=dev', '--json'], { cwd: app })
+    .catch((error: { stdout: string }) => error) // it fails when it finds something
+  return JSON.parse(stdout)
+}
+
+/** Name of the tarball. */
+async function packed (): Promise<string> {
+  const [tarball] = (await readdir(app)).filter((name) => name.endsWith('.tgz'))
+  if (tarball === undefined) throw new Error('npm pack left no tarball')
+  return tarball
 }
 
 async function manifest (directory: string): Promise<{ bin?: Record<string, string>, dependencies?: Record<string, string> }> {
