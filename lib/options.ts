@@ -108,7 +108,8 @@ function checkChoice (option: string, value: unknown, choices: string[]): void {
   if (value !== undefined && !choices.includes(value as string)) throw new OptionError(option, `is ${JSON.stringify(value)}: expected ${choices.map(choice => `'${choice}'`).join(' or ')}`)
 }
 
-function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
+/** @throws {OptionError} when there is none, or it is none, or anybody could listen in production */
+export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
   const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
   const url = option ?? environment['POWERSYNC_URL']
   if (!url) throw new OptionError('powersyncUrl', 'is missing: pass it or set POWERSYNC_URL to the URL of your PowerSync instance, as in https://<id>.powersync.journeyapps.com')

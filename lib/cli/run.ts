@@ -3,6 +3,7 @@ import { UsageError } from './command.js'
 import type { Command, CommandIO } from './command.js'
 import { clientSchemaCommand } from './client-schema.js'
 import { deadLettersCommand } from './dead-letters.js'
+import { doctorCommand } from './doctor.js'
 import { generateKeysCommand } from './generate-keys.js'
 import { streamsCommand } from './streams.js'
 
@@ -11,7 +12,8 @@ const commands: Record<string, { summary: string, command: Command }> = {
   'apply-validators': { summary: 'make MongoDB enforce your schemas', command: applyValidatorsCommand },
   'client-schema': { summary: 'print the client\'s PowerSync schema', command: clientSchemaCommand },
   streams: { summary: 'print Sync Streams for PowerSync\'s configuration', command: streamsCommand },
-  'dead-letters': { summary: 'read, retry or discard rejected transactions', command: deadLettersCommand }
+  'dead-letters': { summary: 'read, retry or discard rejected transactions', command: deadLettersCommand },
+  doctor: { summary: 'look at a running set-up and say what to fix', command: doctorCommand }
 }
 
 const usage = `Usage: powersync-mongo <command> [options]

@@ -11,7 +11,7 @@ const refill = 60_000
 
 export interface ServiceKeys {
   /** Checks a token as a client's connection does: `ok`, or the code of the refusal. */
-  connect (token: string): Promise<'ok' | 'S2101' | 'S2103'>
+  connect (token: string): Promise<'ok' | 'S2101' | 'S2103' | 'S2105'>
 }
 
 /** @param fetchKeys what a request for the JWKS URI gives now */
@@ -41,6 +41,7 @@ export function serviceKeys (fetchKeys: () => Promise<JSONWebKeySet>, audience: 
         return 'ok'
       } catch (error) {
         if (error instanceof errors.JWTExpired) return 'S2103'
+        if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'aud') return 'S2105'
         // Refused now; the next connection may find the key.
         if (error instanceof errors.JWKSNoMatchingKey) await refresh()
         return 'S2101'

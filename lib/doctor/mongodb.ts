@@ -1,0 +1,104 @@
+import fastifyMongodb from '@fastify/mongodb'
+import type { mongodb } from '../bson.js'
+import { DeadLetters } from '../storage/dead-letters.js'
+import { Ledger } from '../storage/ledger.js'
+import { nameOf } from '../storage/validators.js'
+import { clockFinding, ok, problem, skipped, warning, type Finding } from './finding.js'
+
+const minimumVersion = 6
+const needed = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']
+
+/** Asks the server what it is and what this user may do. Nothing is written. */
+export async function checkMongoDB (uri: string): Promise<Finding[]> {
+  let client
+  try {
+    client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 5000 })
+  } catch {
+    return [problem('mongodb', 'the connection string cannot be read', 'expected mongodb://user:password@host:27017/database?replicaSet=rs0 or mongodb+srv://…, special characters percent-encoded')]
+  }
+  try {
+    return await checkConnection(client, uri)
+  } finally {
+    await client.close()
+  }
+}
+
+async function checkConnection (client: mongodb.MongoClient, uri: string): Promise<Finding[]> {
+  const db = client.db()
+  const asked = Date.now()
+  let hello
+  try {
+    hello = await db.command({ hello: 1 })
+  } catch (error) {
+    return [unreachable(error)]
+  }
+  const now = (asked + Date.now()) / 2
+  return [
+    hasDatabase(uri)
+      ? ok('mongodb', `reached, database ${db.databaseName}`)
+      : problem('mongodb', 'the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
+    checkTopology(hello),
+    await checkVersion(db),
+    await checkPermissions(db),
+    hello['localTime'] instanceof Date
+      ? clockFinding('mongodb-clock', 'MongoDB', (hello['localTime'].getTime() - now) / 1000)
+      : skipped('mongodb-clock', 'MongoDB says no time')
+  ]
+}
+
+const hasDatabase = (uri: string): boolean => /^mongodb(?:\+srv)?:\/\/[^/?]+\/[^?]/.test(uri)
+
+function unreachable (error: unknown): Finding {
+  const { code } = error as mongodb.MongoServerError
+  if (code === 13 || code === 18) return problem('mongodb', 'MongoDB refused the credentials', 'check user, password and authSource in the connection string')
+  return problem('mongodb', `MongoDB cannot be reached (${nameOf(error)})`, 'check that it runs, that the connection string names the right hosts and replica set, and that the network lets this machine through')
+}
+
+function checkTopology (hello: mongodb.Document): Finding {
+  if (hello['setName']) return ok('replica-set', `replica set ${hello['setName']}`)
+  if (hello['msg'] === 'isdbgrid') return problem('replica-set', 'a sharded cluster', 'use a replica set: PowerSync does not replicate from sharded clusters')
+  return problem('replica-set', 'a standalone server, without transactions and change streams', 'start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
+}
+
+async function checkVersion (db: mongodb.Db): Promise<Finding> {
+  try {
+    const { version } = await db.command({ buildInfo: 1 })
+    if (Number.parseInt(version) >= minimumVersion) return ok('mongodb-version', `MongoDB ${version}`)
+    return problem('mongodb-version', `MongoDB ${version}`, `upgrade: PowerSync needs MongoDB ${minimumVersion} or later`)
+  } catch (error) {
+    return skipped('mongodb-version', `MongoDB does not say which it is (${nameOf(error)})`)
+  }
+}
+
+/** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
+interface AuthInfo {
+  authenticatedUsers: unknown[]
+  authenticatedUserPrivileges: Privilege[]
+}
+
+interface Privilege {
+  resource: { db?: string, collection?: string, anyResource?: boolean }
+  actions: string[]
+}
+
+async function checkPermissions (db: mongodb.Db): Promise<Finding> {
+  let info: AuthInfo
+  try {
+    info = (await db.command({ connectionStatus: 1, showPrivileges: true }))['authInfo']
+  } catch (error) {
+    return skipped('permissions', `MongoDB does not say what this user may do (${nameOf(error)})`)
+  }
+  if (info.authenticatedUsers.length === 0) return warning('permissions', 'MongoDB asks nobody who they are', 'switch on its access control, and make a user with the role readWrite on the database for this server')
+  const may = (collection: string, action: string) => info.authenticatedUserPrivileges.some(privilege => covers(privilege, db.databaseName, collection) && privilege.actions.includes(action))
+  for (const collection of [Ledger.collectionName, DeadLetters.collectionName]) {
+    const missing = needed.filter(action => !may(collection, action))
+    if (missing.length > 0) return problem('permissions', `this user may not ${missing.join(', ')} in ${db.databaseName}.${collection}`, `give it the role readWrite on ${db.databaseName}`)
+  }
+  const validators = may(Ledger.collectionName, 'collMod') ? '' : '; validators: \'apply\' needs dbAdmin as well'
+  return ok('permissions', `this user may read and write ${db.databaseName}, and create indexes${validators}`)
+}
+
+/** An empty name stands for all of them (https://www.mongodb.com/docs/manual/reference/resource-document/). */
+function covers ({ resource }: Privilege, database: string, collection: string): boolean {
+  return resource.anyResource === true || (['', database].includes(resource.db as string) && ['', collection].includes(resource.collection as string))
+}
