@@ -20,8 +20,10 @@ interface AlgorithmEntry {
   /** For node:crypto's `sign`; null where the algorithm brings its own (RFC 8032). */
   digest: string | null
   /** Makes a new pair; absent where a key is only loaded. */
-  generate?: () => Promise<{ publicKey: KeyObject, privateKey: KeyObject }>
+  generate?: () => Promise<KeyPair>
 }
+
+interface KeyPair { publicKey: KeyObject, privateKey: KeyObject }
 
 const generatePair = promisify(generateKeyPair)
 
@@ -31,13 +33,13 @@ const generatePair = promisify(generateKeyPair)
  * Source: powersync-service, `KeySpec.ts`.
  */
 export const algorithms = {
-  RS256: { kty: 'RSA', digest: 'sha256', generate: () => generatePair('rsa', { modulusLength: minimumModulusLength }) },
+  RS256: { kty: 'RSA', digest: 'sha256', generate: (): Promise<KeyPair> => generatePair('rsa', { modulusLength: minimumModulusLength }) },
   RS384: { kty: 'RSA', digest: 'sha384' },
   RS512: { kty: 'RSA', digest: 'sha512' },
-  ES256: { kty: 'EC', crv: 'P-256', digest: 'sha256', generate: () => generatePair('ec', { namedCurve: 'P-256' }) },
+  ES256: { kty: 'EC', crv: 'P-256', digest: 'sha256', generate: (): Promise<KeyPair> => generatePair('ec', { namedCurve: 'P-256' }) },
   ES384: { kty: 'EC', crv: 'P-384', digest: 'sha384' },
   ES512: { kty: 'EC', crv: 'P-521', digest: 'sha512' },
-  EdDSA: { kty: 'OKP', crv: 'Ed25519', digest: null, generate: () => generatePair('ed25519') }
+  EdDSA: { kty: 'OKP', crv: 'Ed25519', digest: null, generate: (): Promise<KeyPair> => generatePair('ed25519') }
 } as const satisfies Record<string, AlgorithmEntry>
 
 /** Name of a signature algorithm, as in the `alg` of a JWK and of a token (RFC 7518 §3.1, RFC 8037 §3.1). */

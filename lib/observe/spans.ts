@@ -16,11 +16,24 @@ export interface Spans {
 
 export const noSpans: Spans = { run: (_name, work) => work() }
 
+/** What is used of `@opentelemetry/api`. Its own types are not there where it is not installed. */
+interface OpenTelemetry {
+  trace: { getTracer (name: string): { startActiveSpan<Result> (name: string, work: (span: Span) => Result): Result } }
+  SpanStatusCode: { ERROR: number }
+}
+
+interface Span {
+  setAttributes (attributes: SpanReport['attributes']): unknown
+  setAttribute (name: string, value: AttributeValue): unknown
+  setStatus (status: { code: number }): unknown
+  end (): void
+}
+
 /**
  * Spans of OpenTelemetry if the host has `@opentelemetry/api`, else none.
  * @param load gives that package
  */
-export async function loadSpans (load = () => import('@opentelemetry/api')): Promise<Spans> {
+export async function loadSpans (load: () => Promise<OpenTelemetry> = () => import('@opentelemetry/api')): Promise<Spans> {
   let api
   try {
     api = await load()
