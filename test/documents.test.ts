@@ -1,16 +1,17 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { testDatabase } from './support/database.js'
+import { codeBlocks, readDocument, section } from './support/documents.js'
 import { keys } from './support/server.js'
 
 const root = join(import.meta.dirname, '..')
 const documents = ['README.md', ...(await readdir(join(root, 'docs'))).filter(file => file.endsWith('.md')).map(file => join('docs', file)), 'examples/express-migration.md']
-const texts = await Promise.all(documents.map(file => readFile(join(root, file), 'utf8')))
-const blocks = texts.flatMap(text => [...text.matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code!))
-const [example, users] = blocks as [string, string]
+const texts = await Promise.all(documents.map(readDocument))
+const blocks = texts.flatMap(codeBlocks).filter(({ language }) => language === 'ts').map(({ code }) => code)
+const [example, users, ...others] = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(({ language }) => language === 'ts').map(({ code }) => code) as [string, string]
 
 /** A folder inside the project, so that its packages are found. */
 const folder = await mkdtemp(join(root, 'test', '.readme-'))
@@ -32,11 +33,12 @@ t.test('every TypeScript block is without type errors', async t => {
 })
 
 t.test('the example runs as printed', async t => {
+  t.strictSame(others, [])
   const database = await testDatabase(t)
   const port = 20_000 + Math.floor(Math.random() * 20_000)
-  // Only what depends on where it runs: the package's name, the port, and a session to sign in with.
+  // Only what depends on where it runs: the package's name, and the port.
   await writeFile(join(folder, 'server.ts'), example.replace('\'fastify-powersync-mongo\'', '\'../../index.js\'').replace('port: 3000', `port: ${port}`))
-  await writeFile(join(folder, 'users.ts'), users.replace('from \'fastify-powersync-mongo\'', 'from \'../../index.js\'').replace('new Map<string, User>()', 'new Map<string, User>([[\'session1\', { id: \'user1\' }]])'))
+  await writeFile(join(folder, 'users.ts'), users.replace('\'fastify-powersync-mongo\'', '\'../../index.js\''))
   const server = spawn(process.execPath, [...process.execArgv, join(folder, 'server.ts')], {
     env: { ...process.env, MONGO_URI: database.uri, POWERSYNC_URL: 'https://test.powersync.example', POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64 },
     stdio: ['ignore', 'pipe', 'inherit']
@@ -48,14 +50,17 @@ t.test('the example runs as printed', async t => {
   })
 
   const url = `http://127.0.0.1:${port}/powersync`
-  t.equal((await fetch(`${url}/token`)).status, 401)
-  t.equal((await fetch(`${url}/token`, { headers: { authorization: 'session1' } })).status, 200)
-  const upload = async (...batch: object[]) => {
-    const response = await fetch(`${url}/upload`, { method: 'POST', headers: { authorization: 'session1', 'content-type': 'application/json' }, body: JSON.stringify({ batch }) })
+  t.equal((await fetch(`${url}/token?user_id=ann`)).status, 200)
+  const upload = async (user: string, ...batch: object[]) => {
+    const response = await fetch(`${url}/upload?user_id=${user}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ batch }) })
     return await response.json() as { results: object[] }
   }
   const list = { op: 'PUT', table: 'lists', id: 'list', data: { name: 'Groceries', created_at: '2024-10-31 10:33:24' } }
   const todo = { op: 'PUT', table: 'todos', id: 'todo', data: { list_id: 'list', description: 'Milk', completed: 0 } }
-  t.same(await upload(list, todo), { results: [{ status: 'success' }] })
-  t.match(await upload({ ...todo, id: 'other', data: { ...todo.data, list_id: 'none' } }), { results: [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }] })
+  const refused = { results: [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }] }
+  t.same(await upload('ann', list, todo), { results: [{ status: 'success' }] })
+  t.match(await upload('ann', { ...todo, id: 'other', data: { ...todo.data, list_id: 'none' } }), refused)
+  t.match(await upload('bob', { ...todo, op: 'PATCH', data: { completed: 1 } }), refused, 'a list of somebody else')
+  t.match(await upload('bob', { ...todo, op: 'DELETE', data: undefined }), refused)
+  t.same(await upload('bob', { op: 'DELETE', table: 'todos', id: 'gone' }), { results: [{ status: 'success' }] }, 'what is gone already')
 })

@@ -1,17 +1,22 @@
 /**
  * What someone gets who installs the package: packs it as it would be published, installs the tarball into an empty
- * Fastify app in a temporary directory, and runs it there by `import`, by `require` and with TypeScript.
+ * Fastify app in a temporary directory, and runs it there by `import`, by `require` and with TypeScript. Then does in
+ * another one what the README says.
  *
  * Takes its time and needs npm's registry, so .ci/run runs it and `npm test` does not: npx tsx test/package/install.ts
  */
-import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import fastifyMongodb from '@fastify/mongodb'
 import { testDatabase } from '../support/database.js'
+import { codeBlocks, readDocument, section } from '../support/documents.js'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
 const app = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
@@ -153,6 +158,35 @@ await t.test('TypeScript finds its types', async (t) => {
   ]))
 })
 
+await t.test('who follows the README word by word, in an empty directory, has a server that works', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const { uri } = await testDatabase(t)
+  const port = await freePort()
+  const answers: unknown[] = []
+  const blocks = codeBlocks(section(await readDocument('README.md'), '## Use it'))
+  const code = blocks.filter(({ language }) => language === 'ts')
+  t.ok(code.length > 0 && code.map(({ code }) => code).join('').trimEnd().split('\n').length <= 40, 'at most 40 lines of code, blank ones and comments included')
+
+  // As printed, but for what depends on where it runs: the tarball in place of the registry's package, the database, the port.
+  const tarball = join(app, await packed())
+  for (const { language, code, file } of blocks) {
+    if (file) await appendFile(join(folder, file), code.replace(/^MONGO_URI=.*$/m, `MONGO_URI=${uri}`).replace('port: 3000', `port: ${port}`))
+    else if (language === 'json') t.strictSame(answers.at(-1), JSON.parse(code), 'the answer is the printed one')
+    else if (code.startsWith('npx tsx ')) await startServer(t, code, folder)
+    else if (code.startsWith('curl ')) answers.push(JSON.parse(await run('sh', ['-ec', code.replace(':3000', `:${port}`)], folder)))
+    else await run('sh', ['-ec', code.replace(' fastify-powersync-mongo ', ` ${tarball} `)], folder)
+  }
+
+  t.match(answers, [{ token: String, powersync_url: 'https://your-instance.powersync.journeyapps.com' }, { results: [{}] }])
+  const client = new fastifyMongodb.mongodb.MongoClient(uri)
+  t.teardown(() => client.close())
+  t.strictSame(await client.db().collection('lists').find().toArray(), [{ _id: 'list1', name: 'Groceries', created_at: new Date('2024-10-31T10:33:24Z'), owner_id: 'ann' }])
+  t.strictSame(await client.db().collection('todos').find().toArray(), [{ _id: 'todo1', list_id: 'list1', description: 'Milk', completed: false }])
+
+  await t.resolves(run('npx', ['tsc', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023', 'server.ts', 'users.ts'], folder), 'without type errors')
+})
+
 /** Standard output; an error holds what the program wrote. */
 async function run (command: string, args: string[], cwd = app, env: Record<string, string | undefined> = {}): Promise<string> {
   try {
@@ -162,6 +196,31 @@ async function run (command: string, args: string[], cwd = app, env: Record<stri
     const { stdout, stderr } = error as { stdout?: string, stderr?: string }
     throw new Error(`${command} ${args[0]} failed:\n${stderr}${stdout}`, { cause: error })
   }
+}
+
+/** Runs the command until the test ends; resolves when the server listens. */
+async function startServer (t: Pick<Test, 'teardown'>, command: string, cwd: string): Promise<void> {
+  // A process group, since npx passes no signal on.
+  const server = spawn('sh', ['-c', command], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => { if (server.exitCode === null) process.kill(-server.pid!) })
+  let output = ''
+  await new Promise<void>((resolve, reject) => {
+    for (const stream of [server.stdout, server.stderr]) {
+      stream.on('data', (data) => {
+        output += String(data)
+        if (output.includes('Server listening')) resolve()
+      })
+    }
+    server.once('exit', () => reject(new Error(`The server did not start:\n${output}`)))
+  })
+}
+
+async function freePort (): Promise<number> {
+  const server = createServer().listen(0)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  return port
 }
 
 /** What npm knows of what is installed; without `metadata` if its registry does not answer that. */
