@@ -99,7 +99,8 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
 /** The host's route options beside the route's own: its path takes the place of the route's, its schema adds to the route's, its hooks run before. */
 function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
   const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
-  return { ...own, ...route, url: own.url ?? route.url, preParsing, schema: { ...route.schema, ...own.schema } }
+  const onSend = [own.onSend ?? [], route.onSend ?? []].flat()
+  return { ...own, ...route, url: own.url ?? route.url, preParsing, onSend, schema: { ...route.schema, ...own.schema } }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */

@@ -58,6 +58,11 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
       callers.set(request, await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify }))
       limitTime(request, payload, bodyTimeout)
     },
+    // Or the client would keep its connection, and the server that closes would wait for it: Fastify for 72 s by default.
+    onSend (_request, reply, payload, done) {
+      if (!gate.health().accepting) reply.header('connection', 'close')
+      done(null, payload)
+    },
     async handler (request, reply) {
       const user = callers.get(request) as User
       // Node joins a repeated header of this kind into one text.

@@ -42,8 +42,8 @@ export async function soakServer (t: Pick<Test, 'teardown'>, { mongoUri, powersy
       env: {
         ...process.env,
         NODE_OPTIONS: '',
-        // This process compiles the sources its own way, and would spoil their coverage.
-        NODE_V8_COVERAGE: '',
+        // Of code that tsx compiled its own way: it would spoil the coverage of the same sources.
+        _TAPJS_PROCESSINFO_COVERAGE_: '0',
         MONGO_URI: mongoUri,
         POWERSYNC_URL: powersyncUrl,
         POWERSYNC_PRIVATE_KEY: privateKeyBase64,
