@@ -45,10 +45,10 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
   refuseMadeUpKey(keys, process.env)
-  const { client, db } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
+  const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
 
-  const storage = new MongoDBStorage(db, collections)
+  const storage = new MongoDBStorage(db, collections, features)
   const spans = await loadSpans()
   const gate = createGate(maxConcurrent)
   // Before Fastify waits for what is running and closes the connection to MongoDB.

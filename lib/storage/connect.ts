@@ -3,10 +3,12 @@ import type { FastifyInstance } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { MongoOptions } from '../../types/index.js'
 import { MongoError, OptionError } from '../errors.js'
+import type { ServerFeatures } from './mongodb-storage.js'
 
 export interface Connection {
   client: mongodb.MongoClient
   db: mongodb.Db
+  features: ServerFeatures
 }
 
 /**
@@ -26,7 +28,12 @@ export async function connect (fastify: FastifyInstance, options: MongoOptions =
     throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot replicate from it: ' +
       'start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
   }
-  return { client: mongo.client, db }
+  return { client: mongo.client, db, features: featuresOf(hello, mongo.client) }
+}
+
+/** MongoDB 8.0 says 25. What encrypts fields in the driver does not know the command. */
+function featuresOf ({ maxWireVersion }: mongodb.Document, { options }: mongodb.MongoClient): ServerFeatures {
+  return { bulkWrite: maxWireVersion >= 25 && !options.autoEncryption }
 }
 
 async function open (fastify: FastifyInstance, options: MongoOptions, uri: string | undefined) {

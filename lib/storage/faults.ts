@@ -14,6 +14,8 @@ interface ServerError {
   errmsg?: string
   message?: string
   errInfo?: unknown
+  /** Fields of a unique index: `{ email: 1 }`. */
+  keyPattern?: Record<string, unknown>
   writeErrors?: unknown
 }
 
@@ -39,7 +41,9 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = 
   10334: tooLarge, // BSONObjectTooLarge
   11000: error => {
     const index = indexName(error)
-    return { code: 'DUPLICATE_KEY', message: `Another document has the same value in the unique index ${index}`, details: { index } }
+    const { keyPattern } = error
+    const fields = keyPattern && Object.keys(keyPattern)
+    return { code: 'DUPLICATE_KEY', message: `Another document has the same value in the unique index ${index}`, details: { index, ...fields && { fields } } }
   },
   17280: badValue, // KeyTooLong
   17419: tooLarge, // the document after an update
@@ -59,11 +63,8 @@ export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | 
   return known ?? (rules[code] === 'reject' ? { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } } : undefined)
 }
 
-/** A document that the driver cannot even serialise, or does not send, since no server would take it. */
-export function isTooLargeToSend (error: unknown): boolean {
-  const { name, message, code } = Object(error) as { name?: string, message?: string, code?: unknown }
-  return code === 'ERR_OUT_OF_RANGE' || (name === 'MongoInvalidArgumentError' && /larger than the maximum size/.test(String(message)))
-}
+/** Whether the server does not know a command, or not yet: CommandNotFound, CommandNotSupported. */
+export const hasNoSuchCommand = (error: unknown): boolean => [59, 115].includes((error as ServerError).code as number)
 
 export const isDuplicateId = (error: unknown): boolean => {
   const failure = firstWriteError(error)

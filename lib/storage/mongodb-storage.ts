@@ -2,10 +2,9 @@ import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
 import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
-import { firstWriteError, isDuplicateId, isTooLargeToSend, tooLarge } from './faults.js'
+import { areAlike, limitsOf, send, type Statement } from './commands.js'
+import { firstWriteError, hasNoSuchCommand, isDuplicateId, tooLarge } from './faults.js'
 import type { CommandScope } from './transaction.js'
-
-type Statement = mongodb.AnyBulkWriteOperation
 
 /** How a client transaction is written. */
 export interface UpdateBatchContext extends CommandScope {
@@ -28,6 +27,12 @@ const failures = new WeakMap<object, WriteFailure>()
 /** What is known of an error that `updateBatch` threw; undefined for an error from anywhere else. */
 export const writeFailure = (error: unknown): WriteFailure | undefined => failures.get(error as object)
 
+/** What the server has beside what every MongoDB has. */
+export interface ServerFeatures {
+  /** The command `bulkWrite`, for several collections at once: MongoDB 8.0 and later. */
+  bulkWrite: boolean
+}
+
 /**
  * Writes client transactions to MongoDB: the built-in `updateBatch`.
  *
@@ -37,15 +42,18 @@ export const writeFailure = (error: unknown): WriteFailure | undefined => failur
  * | PATCH | sets the changed columns of an existing document, never creates one |
  * | DELETE | deletes; a document that is gone already is a success |
  *
- * The outcome equals that of one operation at a time, in order; the commands are one update and one delete per collection.
+ * The outcome equals that of one operation at a time, in order; the commands are one update and one delete per collection,
+ * or one for all where the server has `bulkWrite`.
  */
 export class MongoDBStorage {
   readonly #db: mongodb.Db
   readonly #collections: CollectionRegistry
+  #hasBulkWrite: boolean
 
-  constructor (db: mongodb.Db, collections: CollectionRegistry) {
+  constructor (db: mongodb.Db, collections: CollectionRegistry, features: ServerFeatures = { bulkWrite: false }) {
     this.#db = db
     this.#collections = collections
+    this.#hasBulkWrite = features.bulkWrite
   }
 
   /**
@@ -54,96 +62,115 @@ export class MongoDBStorage {
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
   async updateBatch (transaction: CrudTransaction, { user, oneByOne = false, transfers, ...scope }: UpdateBatchContext): Promise<void> {
-    const ofUser = this.#collections.for(user)
-    const batches = oneByOne ? this.#inOrder(transaction, ofUser, transfers) : this.#grouped(transaction, ofUser, transfers)
-    for (const { collection, operations, statements, certain } of batches) {
-      try {
-        await this.#db.collection(collection.shared.name).bulkWrite(statements, {
-          ...scope, ordered: true, ...!scope.session && { writeConcern: { w: 'majority' } }
-        })
-      } catch (error) {
-        const position = statements.length === 1 ? 0 : firstWriteError(error).index
-        const operation = certain && position !== undefined ? operations[position] : undefined
-        const failure = isDuplicateId(error)
-          ? duplicateId(error as mongodb.MongoError, collection)
-          : isTooLargeToSend(error) ? new PowerSyncFatalError(tooLarge().code, tooLarge().message) : error as object
-        failures.set(failure, { operation })
-        throw failure
-      }
-    }
+    const writes = writesOf(transaction, this.#collections.for(user), transfers)
+    for (const batch of this.#batches(writes, oneByOne)) for (const part of partsOf(batch)) await this.#send(part, scope)
   }
 
-  * #inOrder ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Generator<Batch> {
-    for (const operation of operations) {
-      const collection = ofUser(operation)
-      const statement = statementOf(operation, collection, transfers)
-      if (statement) yield { collection, operations: [operation], statements: [statement], certain: true }
-    }
+  #batches (writes: Write[], oneByOne: boolean): Batch[] {
+    if (oneByOne) return writes.map(write => ({ writes: [write], certain: true }))
+    const batches = grouped(writes)
+    // In the client's order, since it can be: a failure then needs no second attempt to find its operation.
+    return this.#hasBulkWrite && batches.length > 1 ? [{ writes, certain: true }] : batches
   }
 
-  /**
-   * Updates before deletes, within each collection. Documents with different ids meet in unique indexes only, and
-   * while the deletes still wait every update meets at least the documents that it would meet in the client's order:
-   * what succeeds this way succeeds in order, with the same result. What fails is found out one by one.
-   * An update of an id whose delete waits starts another round.
-   */
-  * #grouped ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Generator<Batch> {
-    const rounds = new Map<UserCollection, Round>()
-    for (const operation of operations) {
-      const collection = ofUser(operation)
-      const statement = statementOf(operation, collection, transfers)
-      if (!statement) continue
-      let round = rounds.get(collection)
-      if (!round) rounds.set(collection, round = new Round(collection))
-      if (operation.op === 'DELETE') {
-        round.deletes.set(operation.id, { operation, statement })
-      } else {
-        if (round.deletes.has(operation.id)) {
-          yield * round.batches()
-          rounds.set(collection, round = new Round(collection))
-        }
-        round.operations.push(operation)
-        round.statements.push(statement)
+  async #send ({ writes, certain }: Batch, scope: CommandScope): Promise<void> {
+    const statements = writes.map(({ statement }) => statement)
+    try {
+      await send(this.#db, statements, scope)
+    } catch (error) {
+      // Members may be older, or their featureCompatibilityVersion: the transaction starts again, without this command.
+      if (hasNoSuchCommand(error) && !areAlike(statements)) {
+        this.#hasBulkWrite = false
+        ;(error as mongodb.MongoError).addErrorLabel('TransientTransactionError')
       }
+      const position = writes.length === 1 ? 0 : firstWriteError(error).index
+      const write = position === undefined ? undefined : writes[position]
+      const failure = isDuplicateId(error) ? duplicateId(error as mongodb.MongoError, write?.collection ?? writes[0]!.collection) : error as object
+      failures.set(failure, { operation: certain ? write?.operation : undefined })
+      throw failure
     }
-    for (const round of rounds.values()) yield * round.batches()
   }
 }
 
 type Transfers = UpdateBatchContext['transfers']
 
-interface Batch {
+interface Write {
+  operation: CrudOperation
   collection: UserCollection
-  operations: CrudOperation[]
-  statements: Statement[]
-  /** Whether the position of a failed statement is that of the operation which would fail in order. */
+  statement: Statement
+}
+
+/** Writes that are sent together. */
+interface Batch {
+  writes: Write[]
+  /** Whether the write that fails is the one that would fail in the client's order. */
   certain: boolean
 }
 
-class Round {
-  readonly operations: CrudOperation[] = []
-  readonly statements: Statement[] = []
-  readonly deletes = new Map<string, { operation: CrudOperation, statement: Statement }>()
-
-  constructor (readonly collection: UserCollection) {}
-
-  * batches (): Generator<Batch> {
-    const { collection, operations, statements } = this
-    if (statements.length) yield { collection, operations, statements, certain: this.deletes.size === 0 }
-    const deletes = [...this.deletes.values()]
-    if (deletes.length) {
-      yield { collection, operations: deletes.map(each => each.operation), statements: deletes.map(each => each.statement), certain: true }
-    }
+function writesOf ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Write[] {
+  const writes: Write[] = []
+  for (const operation of operations) {
+    const collection = ofUser(operation)
+    const statement = statementOf(operation, collection, transfers)
+    if (statement) writes.push({ operation, collection, statement })
   }
+  return writes
+}
+
+/**
+ * Updates before deletes, within each collection. Documents with different ids meet in unique indexes only, and
+ * while the deletes still wait every update meets at least the documents that it would meet in the client's order:
+ * what succeeds this way succeeds in order, with the same result. What fails is found out one by one.
+ * An update of an id whose delete waits starts another round.
+ */
+function grouped (writes: Write[]): Batch[] {
+  const batches: Batch[] = []
+  const rounds = new Map<UserCollection, Round>()
+  for (const write of writes) {
+    const { operation: { op, id }, collection } = write
+    let round = rounds.get(collection)
+    if (op !== 'DELETE' && round?.deletes.has(id)) {
+      batches.push(...batchesOf(round))
+      round = undefined
+    }
+    if (!round) rounds.set(collection, round = { updates: [], deletes: new Map() })
+    if (op === 'DELETE') round.deletes.set(id, write)
+    else round.updates.push(write)
+  }
+  for (const round of rounds.values()) batches.push(...batchesOf(round))
+  return batches
+}
+
+interface Round { updates: Write[], deletes: Map<string, Write> }
+
+function batchesOf ({ updates, deletes }: Round): Batch[] {
+  return [
+    { writes: updates, certain: deletes.size === 0 },
+    { writes: [...deletes.values()], certain: true }
+  ].filter(({ writes }) => writes.length > 0)
+}
+
+/**
+ * A batch in parts that MongoDB takes.
+ * @throws {PowerSyncFatalError} for a document that it never takes, after the parts before it
+ */
+function * partsOf ({ writes, certain }: Batch): Generator<Batch> {
+  const { ends, tooLarge: refused } = limitsOf(writes.map(({ statement }) => statement))
+  let start = 0
+  for (const end of ends) {
+    yield { writes: writes.slice(start, end), certain }
+    start = end
+  }
+  if (refused !== undefined) throw new PowerSyncFatalError(tooLarge().code, tooLarge().message, { operationIndex: writes[refused]!.operation.index })
 }
 
 /** The write of one operation; undefined when there is nothing to write. */
 function statementOf (operation: CrudOperation, collection: UserCollection, transfers: Transfers): Statement | undefined {
   const { shared } = collection
-  const filter: mongodb.Document = { _id: shared.id(operation), ...collection.owner }
+  const target = { collection: shared.name, filter: { _id: shared.id(operation), ...collection.owner } }
   switch (operation.op) {
     case 'DELETE':
-      return { deleteOne: { filter } }
+      return { ...target, change: undefined, upsert: false }
     case 'PATCH': {
       const path = collection.transfers(operation)
       if (path !== undefined && !transfers?.has(operation)) {
@@ -151,27 +178,26 @@ function statementOf (operation: CrudOperation, collection: UserCollection, tran
           details: { path }, operationIndex: operation.index
         })
       }
-      const update = updateOf(operation.data, shared)
-      return update && { updateOne: { filter, update } }
+      const change = updateOf(operation.data, shared)
+      return change && { ...target, change, upsert: false }
     }
-    case 'PUT': {
-      const data = collection.owned(operation.data)
-      const withoutNulls = () => shared.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
-      if (collection.createsOnly) {
-        return { updateOne: { filter, update: { $setOnInsert: { ...withoutNulls(), ...collection.onInsert(data) } }, upsert: true } }
-      }
-      if (shared.put === 'replace') {
-        const replacement = withoutNulls()
-        return { replaceOne: { filter, replacement, upsert: true } }
-      }
-      const onInsert = collection.onInsert(data)
-      const update = updateOf(data, shared, collection.absent(data))
-      return { updateOne: { filter, update: update && !onInsert ? update : { ...update, $setOnInsert: onInsert ?? {} }, upsert: true } }
-    }
+    case 'PUT':
+      return { ...target, change: changeOf(collection.owned(operation.data), collection), upsert: true }
   }
 }
 
-function updateOf (data: mongodb.Document, { nulls }: RegisteredCollection, absent: string[] = []): mongodb.UpdateFilter<mongodb.Document> | undefined {
+/** What a PUT does to a document, which is made if need be. */
+function changeOf (data: mongodb.Document, collection: UserCollection): mongodb.Document {
+  const { shared } = collection
+  const withoutNulls = () => shared.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
+  if (collection.createsOnly) return { $setOnInsert: { ...withoutNulls(), ...collection.onInsert(data) } }
+  if (shared.put === 'replace') return withoutNulls()
+  const onInsert = collection.onInsert(data)
+  const update = updateOf(data, shared, collection.absent(data))
+  return update && !onInsert ? update : { ...update, $setOnInsert: onInsert ?? {} }
+}
+
+function updateOf (data: mongodb.Document, { nulls }: RegisteredCollection, absent: string[] = []): mongodb.Document | undefined {
   if (nulls === 'store') return hasKeys(data) ? { $set: data } : undefined
   const $set: mongodb.Document = {}
   const $unset: Record<string, true> = {}
@@ -181,7 +207,7 @@ function updateOf (data: mongodb.Document, { nulls }: RegisteredCollection, abse
   }
   for (const field of absent) $unset[field] = true
   const update = { ...hasKeys($set) && { $set }, ...hasKeys($unset) && { $unset } }
-  return hasKeys(update) ? update as mongodb.UpdateFilter<mongodb.Document> : undefined
+  return hasKeys(update) ? update : undefined
 }
 
 function hasKeys (value: object): boolean {

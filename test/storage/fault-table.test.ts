@@ -171,7 +171,7 @@ const invalidDocument = { errInfo: { details: { operatorName: '$jsonSchema', sch
 const inTheData: Record<string, { error: ServerError, expected: object }> = {
   'a unique index': {
     error: { code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: name_1 dup key: { name: "secret" }', keyPattern: { name: 1 } },
-    expected: { error_code: 'DUPLICATE_KEY', details: { index: 'name_1' } }
+    expected: { error_code: 'DUPLICATE_KEY', details: { index: 'name_1', fields: ['name'] } }
   },
   'a validator': { error: { code: 121, ...invalidDocument }, expected: { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'required' }] } } },
   ...Object.fromEntries([10334, 17419, 17420].map(code => [`a document that is too large (${code})`, { error: { code }, expected: { error_code: 'INVALID_DATA', message: /16 MiB/ } }])),

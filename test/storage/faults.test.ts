@@ -41,7 +41,7 @@ const invalid = {
 
 t.test('MongoDB\'s faults that are in the data are final, with their operation, and no value in answer or log', async t => {
   for (const [fault, expected] of [
-    [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1' } }],
+    [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1', fields: ['name'] } }],
     [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
     [{ code: 2, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
     [{ code: 10334, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
