@@ -45,7 +45,7 @@ export const handler = awsLambdaFastify(app, {
 // Connects while the function starts, when Lambda gives it more of a processor.
 await app.ready()
 
-/** Stands in for your sessions or your identity provider: see jwtIssuers() and authenticate in the README. */
+/** Stands in for your sessions or your identity provider: see docs/authentication.md. */
 function userOf (authorization: string | undefined): User | null {
   const [, name] = /^Session (\w+)$/.exec(authorization ?? '') ?? []
   return name ? { id: name } : null

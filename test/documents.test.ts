@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
@@ -9,23 +9,27 @@ import { keys } from './support/server.js'
 
 const root = join(import.meta.dirname, '..')
 const documents = ['README.md', ...(await readdir(join(root, 'docs'))).filter(file => file.endsWith('.md')).map(file => join('docs', file)), 'examples/express-migration.md']
-const texts = await Promise.all(documents.map(readDocument))
-const blocks = texts.flatMap(codeBlocks).filter(({ language }) => language === 'ts').map(({ code }) => code)
-const [example, users, ...others] = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(({ language }) => language === 'ts').map(({ code }) => code) as [string, string]
+const useIt = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(({ language }) => language === 'ts')
 
 /** A folder inside the project, so that its packages are found. */
 const folder = await mkdtemp(join(root, 'test', '.readme-'))
 t.teardown(() => rm(folder, { recursive: true }))
 await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
-await writeFile(join(folder, 'users.ts'), users)
 
 t.test('every TypeScript block is without type errors', async t => {
-  t.ok(blocks.length >= 5)
-  const files = await Promise.all(blocks.map(async (code, index) => {
-    const file = join(folder, `block-${index}.ts`)
-    await writeFile(file, code)
-    return file
-  }))
+  const files: string[] = []
+  for (const document of documents) {
+    // Beside the files of the README, which some build on.
+    const ofDocument = join(folder, document.replaceAll(/\W/g, '-'))
+    await mkdir(ofDocument)
+    const blocks = codeBlocks(await readDocument(document)).filter(({ language }) => language === 'ts')
+    for (const { code, file, line } of [...useIt, ...blocks]) {
+      const path = join(ofDocument, file ?? `line-${line}.ts`)
+      await writeFile(path, code)
+      files.push(path)
+    }
+  }
+  t.ok(files.length > 30)
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
   const errors = ts.getPreEmitDiagnostics(ts.createProgram(files, options))
@@ -33,7 +37,8 @@ t.test('every TypeScript block is without type errors', async t => {
 })
 
 t.test('the example runs as printed', async t => {
-  t.strictSame(others, [])
+  t.strictSame(useIt.map(({ file }) => file), ['server.ts', 'users.ts'])
+  const [example, users] = useIt.map(({ code }) => code) as [string, string]
   const database = await testDatabase(t)
   const port = 20_000 + Math.floor(Math.random() * 20_000)
   // Only what depends on where it runs: the package's name, and the port.
