@@ -25,10 +25,10 @@ export interface Settings {
 
 const known = new Set([
   'prefix', 'name', 'powersyncUrl', 'keys', 'mongo', 'authenticate', 'token', 'upload', 'collections', 'validators', 'checkpoints', 'routes',
-  'authorize', 'transform', 'updateBatch', 'onResult'
+  'authorize', 'transform', 'resolveConflict', 'updateBatch', 'onResult'
 ])
 
-const hooks = ['authorize', 'transform', 'updateBatch', 'onResult'] as const
+const hooks = ['authorize', 'transform', 'resolveConflict', 'updateBatch', 'onResult'] as const
 
 /**
  * Checks the options that are plain values and fills in defaults.

@@ -37,7 +37,8 @@ export interface OperationContext extends TransactionContext {
   existing (table: string, id: string): Promise<mongodb.Document | null>
 }
 
-type Awaitable<T> = T | Promise<T>
+/** What a hook may give at once or later. */
+export type Awaitable<T> = T | Promise<T>
 
 /**
  * May the user do this? `true` allows it. Anything else refuses the whole client transaction for good with
@@ -57,6 +58,40 @@ export type AuthorizeTransferHook<Row = AnyRow> =
 /** Gives the operation to write: the same, another, several (in order), or null for none. */
 export type TransformHook<Row = AnyRow> =
   (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<OperationToWrite<Row> | OperationToWrite[] | null>
+
+/** The document of a row, in the types that hooks have for its fields; those that others than clients wrote are as they are. */
+export type StoredRow<Row = AnyRow> = Row & { _id: unknown, [field: string]: unknown }
+
+/** An operation on a row that is there: what a client would write over what the server has. */
+export interface Conflict<Row = AnyRow> {
+  /** Name of the client's table, as in `operation`: narrows all the rest in a hook for all collections. */
+  table: string
+  /** What would be written, after `transform`. Its `metadata` is what the client says beside it. */
+  operation: CrudOperation<Row>
+  /** What the server has, with the earlier operations of the same client transaction applied. */
+  existing: StoredRow<Row>
+  /**
+   * What the client had before its change, with `trackPrevious` (PATCH and DELETE only): `operation.previous` in the
+   * types of the schema. A value that does not fit is left out.
+   */
+  previous: Partial<Row> | undefined
+  /**
+   * A value in the form in which clients send it, for example from `metadata`, as the field has it.
+   * @throws {PowerSyncFatalError} `INVALID_DATA` when it does not fit
+   */
+  decode <Field extends keyof Row & string>(field: Field, value: unknown): NonNullable<Row[Field]>
+}
+
+/**
+ * Gives what to write over a row that is there: the operation as it is, another on the same row, or null to keep what
+ * the server has. Asked for a PATCH, a DELETE or a PUT of a row that exists and is the user's, after `transform`.
+ * If the row changes before the commit, the transaction starts again, and the hook is asked anew.
+ */
+export interface ResolveConflictHook<Row = AnyRow> {
+  (conflict: Conflict<Row>, context: OperationContext): Awaitable<OperationToWrite<Row> | null>
+  /** Fields that the schema must have for it; the helpers set them, so that a wrong name stops the start. */
+  readonly fields?: readonly string[]
+}
 
 /**
  * Replaces or wraps how a client transaction is written; `next(transaction?)` writes it the built-in way.
@@ -85,6 +120,7 @@ export type OnResultHook = (outcome: TransactionOutcome, context: Omit<Transacti
 export interface Hooks<Row = AnyRow> {
   authorize?: AuthorizeHook<Row> | undefined
   transform?: TransformHook<Row> | undefined
+  resolveConflict?: ResolveConflictHook<Row> | undefined
   updateBatch?: UpdateBatchHook | undefined
   onResult?: OnResultHook | undefined
 }

@@ -2,7 +2,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
 import type { CollectionRow, Collections } from './collections.js'
-import type { AuthorizeHook, Hooks, OperationContext, TransformHook, User } from './hooks.js'
+import type { AuthorizeHook, Conflict, Hooks, OperationContext, ResolveConflictHook, TransformHook, User } from './hooks.js'
 import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
 
@@ -137,9 +137,15 @@ export type OperationOf<Tables extends Collections> = {
   [Table in keyof Tables & string]: CrudOperation<CollectionRow<Tables[Table]['schema']>> & { table: Table }
 }[keyof Tables & string]
 
+/** A conflict on one of these tables: `table` says which row it is about. */
+export type ConflictOf<Tables extends Collections> = {
+  [Table in keyof Tables & string]: Conflict<CollectionRow<Tables[Table]['schema']>> & { table: Table }
+}[keyof Tables & string]
+
 /** The options as `powersyncOptions` takes them: the hooks for all collections know their tables and rows. */
-export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform'> & {
+export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform' | 'resolveConflict'> & {
   collections: Tables
   authorize?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
   transform?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
+  resolveConflict?: ((conflict: ConflictOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<ResolveConflictHook>) | undefined
 }

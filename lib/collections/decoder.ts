@@ -5,6 +5,7 @@ import { fieldsOf, type Field } from './field-list.js'
 import { compileId, decodeId } from './ids.js'
 import { forbiddenName, isForbiddenColumn, knownNames, unknownName } from './names.js'
 import { anyCodec } from './nested.js'
+import { readerOf, readFields } from './stored.js'
 
 export { DecodeFault } from './faults.js'
 
@@ -30,6 +31,10 @@ export interface CompiledCollection {
   idText (value: unknown): string
   /** One value, not null, of one field, for example the user's id for the owner field. */
   field (name: string, value: unknown): unknown
+  /** What a client says that a row was: the values that fit their fields. */
+  previous (data: Row): Row
+  /** A document that the driver read, with the types that decoded rows have. */
+  read (document: Row): Row
   /** Names of the document's fields that clients may write. */
   fields: readonly string[]
 }
@@ -53,6 +58,10 @@ export function compileCollection (table: string, definition: Collection, rights
   const fields = fieldsOf(table, definition).map(field => fieldFor(rights, field))
   const byName = new Map(fields.map(field => [field.name, field]))
   const id = compileId(table, definition.id)
+  const readers = fields.flatMap(({ name, schema }) => {
+    const read = readerOf(schema)
+    return read ? [{ name, read }] : []
+  })
   const insertDefaults = fields.filter(field => isKept(field) && field.default)
   return {
     ...generate(fields, definition, rights),
@@ -65,8 +74,27 @@ export function compileCollection (table: string, definition: Collection, rights
       const codec = byName.get(name)?.codec ?? anyCodec(0)
       return codec.decode(value) ?? explain(codec, value, name)
     },
+    previous: data => previousOf(data, fields, definition),
+    read: document => readers.length === 0 ? document : readFields(document, readers) as Row,
     fields: fields.filter(field => !isKept(field)).map(field => field.name)
   }
+}
+
+/** What a client had before is a hint, which fails nothing: what does not fit is left out. Read-only fields are in it. */
+function previousOf (data: Row, fields: Field[], { schema, unknownFields }: Collection): Row {
+  const row: Row = {}
+  const columns = new Set<string>()
+  for (const { column, name, codec } of fields) {
+    columns.add(column)
+    const value = own(data, column)
+    const decoded = value === null ? null : codec.decode(value)
+    if (decoded !== undefined) row[name] = decoded
+  }
+  if (schema !== 'any' && unknownFields !== 'store') return row
+  for (const [column, value] of Object.entries(data)) {
+    if (!columns.has(column) && !isForbiddenColumn(column)) row[column] = value
+  }
+  return row
 }
 
 /** One field as some users have it. */

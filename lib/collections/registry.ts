@@ -1,4 +1,4 @@
-import type { AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, TransformHook, User } from '../../types/index.js'
+import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, ResolveConflictHook, TransformHook, User } from '../../types/index.js'
 import { OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import type { Collection } from './collection.js'
@@ -19,7 +19,7 @@ export class RegisteredCollection {
   readonly name: string
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
-  readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], onResult: OnResultHook[] }
+  readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], resolveConflict: ResolveConflictHook[], onResult: OnResultHook[] }
   /** For users with all rights. */
   readonly #compiled: CompiledCollection
   readonly #variants = new Map<string, CompiledCollection>()
@@ -34,6 +34,7 @@ export class RegisteredCollection {
     this.hooks = {
       authorize: both(globalHooks.authorize, definition.authorize),
       transform: both(globalHooks.transform, definition.transform),
+      resolveConflict: both(globalHooks.resolveConflict, definition.resolveConflict),
       onResult: both(globalHooks.onResult, definition.onResult)
     }
     this.#compiled = compileCollection(table, definition)
@@ -85,6 +86,9 @@ export class RegisteredCollection {
     for (const [option, value] of Object.entries({ writable, authorizeTransfer })) {
       if (value !== undefined && typeof value !== 'function') throw new OptionError(`collections.${table}.${option}`, `is ${typeWords(value)}: expected a function`)
     }
+    for (const field of this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)) {
+      if (!this.#compiled.has(field)) throw new OptionError(`collections.${table}.resolveConflict`, `needs ${JSON.stringify(field)}, which is not a field of the schema: add it there, or name another`)
+    }
     const unknown = operations.find(name => !operationNames.includes(name))
     if (unknown !== undefined) throw new OptionError(`collections.${table}.operations`, `has ${JSON.stringify(unknown)}: expected some of ${operationNames.join(', ')}`)
     if (authorizeTransfer && typeof owner !== 'function' && owner.length === 0) {
@@ -109,15 +113,35 @@ export class RegisteredCollection {
     return this.#compiled.idText(value)
   }
 
+  /** What a client says that the row was before its operation, in the types of the schema. */
+  previous ({ previous }: CrudOperation): AnyRow | undefined {
+    return previous && this.#compiled.previous(previous)
+  }
+
+  /** A document, in the types of the schema. */
+  read (document: AnyRow): AnyRow {
+    return this.#compiled.read(document)
+  }
+
   /**
-   * What the app's own `transform` must keep to: keys that MongoDB would take for operators or paths.
+   * A value of one field, as a client would send it with this operation.
+   * @throws {PowerSyncFatalError} when it does not fit
+   */
+  field (name: string, value: unknown, operation: CrudOperation): unknown {
+    const decoded = this.#compiled.field(name, value)
+    if (decoded instanceof DecodeFault) throw rejection(decoded, operation)
+    return decoded
+  }
+
+  /**
+   * What the app's own hooks must keep to: keys that MongoDB would take for operators or paths.
    * @throws an error to be retried: the fault is in the app, not in the data
    */
-  checkWrite (operation: CrudOperation): void {
+  checkWrite (operation: CrudOperation, hook: string): void {
     this.id(operation)
     for (const key of Object.keys(operation.data ?? {})) {
       if (key === '_id' || key === '__proto__' || key.startsWith('$') || key.includes('.')) {
-        throw new Error(`transform gave an operation on ${this.table} with the field ${JSON.stringify(key)}, which cannot be written`)
+        throw new Error(`${hook} gave an operation on ${this.table} with the field ${JSON.stringify(key)}, which cannot be written`)
       }
     }
   }
@@ -159,6 +183,11 @@ export class UserCollection {
   /** Whether a write of the user would meet this document. */
   owns (document: Record<string, unknown>): boolean {
     return Object.entries(this.owner).every(([field, value]) => sameValue(document[field], value))
+  }
+
+  /** Whether the operation is one on this document: not on somebody else's, nor one that leaves it as it is. */
+  conflicts ({ op }: CrudOperation, document: Record<string, unknown>): boolean {
+    return this.owns(document) && !(op === 'PUT' && this.createsOnly)
   }
 
   /** The owner field that a PATCH would set to something else than it is in all rows of the user. */
@@ -223,7 +252,8 @@ export class CollectionRegistry {
 
   /** Whether hooks see the operations on these tables one by one. */
   hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#some(tables, ({ hooks, definition }) => hooks.authorize.length > 0 || hooks.transform.length > 0 || definition.authorizeTransfer !== undefined)
+    return this.#some(tables, ({ hooks, definition }) =>
+      hooks.authorize.length > 0 || hooks.transform.length > 0 || hooks.resolveConflict.length > 0 || definition.authorizeTransfer !== undefined)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */

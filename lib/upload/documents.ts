@@ -1,5 +1,5 @@
 import { Long, ObjectId, UUID, type mongodb } from '../bson.js'
-import type { CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
+import type { Awaitable, CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
 import type { CollectionRegistry, UserCollection, UserCollections } from '../collections/registry.js'
 
 type Rows = Map<string, mongodb.Document | null>
@@ -48,6 +48,12 @@ export class TransactionDocuments {
       this.#last = turn.catch(() => {})
       return turn
     }
+  }
+
+  /** The document of an operation's own row: at once, if it is loaded. */
+  of (operation: CrudOperation): Awaitable<mongodb.Document | null> {
+    const rows = this.#loaded.get(operation.table)
+    return rows?.has(operation.id) ? rows.get(operation.id) as mongodb.Document | null : this.existingFor(operation)()
   }
 
   /** Takes note of an operation that will be written. */
@@ -102,8 +108,9 @@ export class TransactionDocuments {
     }
     const { db, session } = this.#context
     const filter: mongodb.Document = { _id: { $in: values } }
-    const found = db.collection(collection.name).find(filter, { session })
-    for await (const document of found) rows.set(collection.idText(document._id), document)
+    // Not one by one: the cursor would make promises for each.
+    const found = await db.collection(collection.name).find(filter, { session }).toArray()
+    for (const document of found) rows.set(collection.idText(document._id), document)
     for (const operation of this.#written) {
       if (operation.table === table && rows.has(operation.id)) this.#apply(operation, rows)
     }

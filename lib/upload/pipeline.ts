@@ -1,6 +1,8 @@
-import type { AnyRow, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation, TransactionContext } from '../../types/index.js'
+import type { AnyRow, Awaitable, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation, TransactionContext, TransformHook } from '../../types/index.js'
 import type { CollectionRegistry, RegisteredCollection, UserCollections } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
+import { inOrder, isPromise, then } from './awaitable.js'
+import { resolveConflicts } from './conflicts.js'
 import { TransactionDocuments } from './documents.js'
 
 /** An uploaded transaction with its values and ids decoded: what hooks see and the storage writes. */
@@ -19,8 +21,8 @@ export interface HookRun {
 }
 
 /**
- * Runs the operations of client transactions that are written together, in order, through `authorize`, `transform` and
- * `authorizeTransfer`.
+ * Runs the operations of client transactions that are written together, in order, through `authorize`, `transform`,
+ * `resolveConflict` and `authorizeTransfer`.
  *
  * @throws {PowerSyncFatalError} for the first operation that is refused
  */
@@ -33,12 +35,14 @@ export async function runOperationHooks (transactions: CrudTransaction[], run: H
 
 async function runOnTransaction (decoded: CrudTransaction, run: HookRun, documents: TransactionDocuments): Promise<CrudTransaction> {
   const operations: CrudOperation[] = []
+  const write = (operation: CrudOperation) => {
+    operations.push(operation)
+    documents.add(operation)
+  }
   for (const operation of decoded.operations) {
     try {
-      for (const written of await operationsOf(operation, run, documents)) {
-        operations.push(written)
-        documents.add(written)
-      }
+      const pending = runOnOperation(operation, run, documents, write)
+      if (isPromise(pending)) await pending
     } catch (error) {
       throw error instanceof PowerSyncFatalError ? at(operation, error) : error
     }
@@ -46,51 +50,63 @@ async function runOnTransaction (decoded: CrudTransaction, run: HookRun, documen
   return { ...decoded, operations }
 }
 
-async function operationsOf (operation: CrudOperation, run: HookRun, documents: TransactionDocuments): Promise<CrudOperation[]> {
-  const { collections, context } = run
-  const collection = collections.get(operation)
-  await authorize(operation, collection, contextOf(operation, context, documents))
-  const transformed = await transform(operation, collection, contextOf(operation, context, documents))
-  for (const each of transformed) {
-    if (each !== operation) {
-      const target = collections.get(each)
-      target.checkWrite(each)
-      if (each.table !== operation.table || each.id !== operation.id) await authorize(each, target, contextOf(each, context, documents))
-    }
-    await authorizeTransfer(each, run, contextOf(each, context, documents))
-  }
-  return transformed
+type Write = (operation: CrudOperation) => void
+
+function runOnOperation (operation: CrudOperation, run: HookRun, documents: TransactionDocuments, write: Write): Awaitable<void> {
+  const collection = run.collections.get(operation)
+  const context = contextOf(operation, run.context, documents)
+  return then(authorize(operation, collection, context), () =>
+    then(transform(operation, collection, context), transformed =>
+      inOrder(transformed, each => each === operation
+        ? settle(each, run, documents, context, write)
+        : settleAnother(each, operation, run, documents, write))))
 }
 
-async function authorize (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Promise<void> {
-  for (const hook of hooks.authorize) check(await hook(operation, context), 'The operation is not allowed')
+/** What `transform` made of an operation is authorised again where it goes to another row. */
+function settleAnother (operation: CrudOperation, uploaded: CrudOperation, run: HookRun, documents: TransactionDocuments, write: Write): Awaitable<void> {
+  const collection = run.collections.get(operation)
+  const context = contextOf(operation, run.context, documents)
+  collection.checkWrite(operation, 'transform')
+  const moved = operation.table !== uploaded.table || operation.id !== uploaded.id
+  return then(moved ? authorize(operation, collection, context) : undefined, () => settle(operation, run, documents, context, write))
+}
+
+function settle (operation: CrudOperation, run: HookRun, documents: TransactionDocuments, context: OperationContext, write: Write): Awaitable<void> {
+  return then(resolveConflicts(operation, run.ofUser(operation), documents, context), resolved =>
+    resolved ? then(authorizeTransfer(resolved, run, context), () => write(resolved)) : undefined)
+}
+
+function authorize (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Awaitable<void> {
+  return inOrder(hooks.authorize, hook => then(hook(operation, context), verdict => check(verdict, 'The operation is not allowed')))
 }
 
 /** The storage refuses what is not noted here. */
-async function authorizeTransfer (operation: CrudOperation, { collections, ofUser, transfers }: HookRun, context: OperationContext): Promise<void> {
+function authorizeTransfer (operation: CrudOperation, { collections, ofUser, transfers }: HookRun, context: OperationContext): Awaitable<void> {
   const hook = collections.get(operation).definition.authorizeTransfer
   if (!hook || ofUser(operation).transfers(operation) === undefined) return
-  check(await hook(operation as PatchOperation, context), 'The row may not be given to another owner')
-  transfers.add(operation)
+  return then(hook(operation as PatchOperation, context), verdict => {
+    check(verdict, 'The row may not be given to another owner')
+    transfers.add(operation)
+  })
 }
 
 function check (verdict: boolean | string, refusal: string): void {
   if (verdict !== true) throw new PowerSyncFatalError('UNAUTHORIZED', typeof verdict === 'string' ? verdict : refusal)
 }
 
-async function transform (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Promise<CrudOperation[]> {
-  let operations = [operation]
-  for (const hook of hooks.transform) {
-    const next: CrudOperation[] = []
-    for (const each of operations) {
-      const result = await hook(each, context)
-      for (const written of arrayOf(result)) {
-        next.push((written === each ? each : { ...written, index: operation.index }) as CrudOperation)
-      }
+function transform (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Awaitable<CrudOperation[]> {
+  return hooks.transform.reduce<Awaitable<CrudOperation[]>>(
+    (operations, hook) => then(operations, before => transformEach(before, hook, context)), [operation])
+}
+
+function transformEach (operations: CrudOperation[], hook: TransformHook, context: OperationContext): Awaitable<CrudOperation[]> {
+  const next: CrudOperation[] = []
+  const transformed = inOrder(operations, each => then(hook(each, context), result => {
+    for (const written of arrayOf(result)) {
+      next.push((written === each ? each : { ...written, index: each.index }) as CrudOperation)
     }
-    operations = next
-  }
-  return operations
+  }))
+  return then(transformed, () => next)
 }
 
 const arrayOf = (result: OperationToWrite | OperationToWrite[] | null): OperationToWrite<AnyRow>[] =>

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expect, test } from 'tstyche'
-import { bson, collection, powersyncOptions, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { bson, collection, keepServer, lastWriteWins, powersyncOptions, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
 
 const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
 const Todo = Type.Object({ done: bson.Boolean(), size: Type.Optional(bson.Long()) })
@@ -56,7 +56,12 @@ test('hooks for all collections: the table narrows the row', () => {
       }
       return true
     },
-    transform: operation => operation.table === 'lists' ? null : operation
+    transform: operation => operation.table === 'lists' ? null : operation,
+    resolveConflict: ({ table, operation, existing }) => {
+      if (table === 'lists') expect(existing.name).type.toBe<string>()
+      if (table === 'todos' && operation.op === 'PATCH') expect(operation.data.done).type.toBe<boolean | undefined>()
+      return operation
+    }
   })
   expect<OperationOf<{ lists: typeof lists }>['table']>().type.toBe<'lists'>()
   expect<OperationOf<{ lists: typeof lists }>>().type.toBeAssignableTo<CrudOperation>()
@@ -83,4 +88,29 @@ test('rules know the fields of their schema', () => {
       return operation.op === 'PATCH'
     }
   })
+})
+
+test('a conflict has the operation, what the server has and what the client had, in the types of the schema', () => {
+  collection({
+    schema: Todo,
+    resolveConflict: ({ operation, existing, previous, decode }) => {
+      expect(existing.done).type.toBe<boolean>()
+      expect(existing.size).type.toBe<bigint | null | undefined>()
+      expect(existing['anything']).type.toBe<unknown>()
+      expect(previous).type.toBe<{ done?: boolean, size?: bigint | null } | undefined>()
+      expect(decode('size', '1')).type.toBe<bigint>()
+      expect(decode).type.not.toBeCallableWith('sise', '1')
+      if (operation.op === 'PATCH') return { ...operation, data: { ...operation.data, done: existing.done } }
+      return operation.op === 'DELETE' ? null : operation
+    }
+  })
+})
+
+test('the helpers know the fields of the schema, and which of them they can work with', () => {
+  expect(collection).type.toBeCallableWith({ schema: List, resolveConflict: keepServer })
+  collection({ schema: List, resolveConflict: lastWriteWins({ field: 'created_at' }), authorize: ({ op }) => op === 'PUT' })
+  collection({ schema: Todo, resolveConflict: versioned({ field: 'size', onStale: 'keep' }) })
+  collection({ schema: 'any', resolveConflict: versioned({ field: 'anything' }) })
+  expect<Parameters<typeof versioned<{ size: bigint, done: boolean }>>[0]['field']>().type.toBe<'size'>()
+  expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<'at' | 'name'>()
 })
