@@ -1,8 +1,21 @@
 /** The project's documents, as tests read them: their code blocks, and what they say. */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-const root = join(import.meta.dirname, '..', '..')
+export const root = join(import.meta.dirname, '..', '..')
+
+/** Paths of all Markdown files of the project, from its root. */
+export async function documentNames (folder = ''): Promise<string[]> {
+  const entries = await readdir(join(root, folder), { withFileTypes: true })
+  const names = entries.filter(({ name }) => !/^(\.|node_modules$|dist$)/.test(name)).map(async entry => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return await documentNames(path)
+    return path.endsWith('.md') ? [path] : []
+  })
+  return (await Promise.all(names)).flat().sort()
+}
+
+export const readDocument = (name: string): Promise<string> => readFile(join(root, name), 'utf8')
 
 /** A block of code between fences. */
 export interface CodeBlock {
@@ -15,15 +28,21 @@ export interface CodeBlock {
   line: number
 }
 
-export const readDocument = (name: string): Promise<string> => readFile(join(root, name), 'utf8')
+const blocks = /^```(.*)\n([^]*?)^```$/gm
 
 /** All code blocks, in order. */
 export function codeBlocks (text: string): CodeBlock[] {
-  return [...text.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(({ 1: language = '', 2: code = '', index }) => {
+  return [...text.matchAll(blocks)].map(({ 1: language = '', 2: code = '', index }) => {
     const before = text.slice(0, index)
     return { language, code, file: /\b(?:in|to) `([\w-]*\.\w+)`:\n\n$/.exec(before)?.[1], line: before.split('\n').length }
   })
 }
+
+/** The text without its code blocks. */
+export const prose = (text: string): string => text.replace(blocks, '')
+
+/** What stands between backticks in the text. */
+export const inlineCode = (text: string): string[] => [...prose(text).matchAll(/`([^`\n]+)`/g)].map(([, code]) => code!)
 
 /** What stands under a heading, up to the next one of the same level. */
 export function section (text: string, heading: string): string {
@@ -31,4 +50,17 @@ export function section (text: string, heading: string): string {
   if (body === undefined) throw new Error(`There is no heading ${heading}`)
   const level = heading.slice(0, heading.indexOf(' ') + 1)
   return body.split(`\n${level}`)[0]!
+}
+
+/** The cells of each row of the tables whose first column has this title. */
+export function tableRows (text: string, title: string): string[][] {
+  const rows: string[][] = []
+  let wanted = false
+  for (const line of text.split('\n')) {
+    const cells = line.startsWith('|') ? line.split(/(?<!\\)\|/).slice(1, -1).map(cell => cell.trim()) : []
+    if (cells.length === 0) wanted = false
+    else if (wanted) rows.push(cells)
+    else wanted = cells[0] === title
+  }
+  return rows.filter(([first]) => first !== '---')
 }

@@ -1,20 +1,40 @@
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import ts from 'typescript'
-import { testDatabase } from './support/database.js'
-import { codeBlocks, readDocument, section } from './support/documents.js'
-import { keys } from './support/server.js'
+import { parse as parseYaml } from 'yaml'
+import { testDatabase } from '../support/database.js'
+import { codeBlocks, documentNames, readDocument, root, section } from '../support/documents.js'
+import { keys } from '../support/server.js'
 
-const root = join(import.meta.dirname, '..')
-const documents = ['README.md', ...(await readdir(join(root, 'docs'))).filter(file => file.endsWith('.md')).map(file => join('docs', file)), 'examples/express-migration.md']
+const documents = await documentNames()
 const useIt = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(({ language }) => language === 'ts')
 
 /** A folder inside the project, so that its packages are found. */
 const folder = await mkdtemp(join(root, 'test', '.readme-'))
 t.teardown(() => rm(folder, { recursive: true }))
 await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+
+/** How the blocks of a language are checked. */
+const checks: Record<string, (code: string, t: Test) => unknown> = {
+  ts: () => {}, // all together, below
+  sh: () => {}, // in commands.test.ts
+  json: code => JSON.parse(code),
+  yaml: code => parseYaml(code),
+  ini: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(POWERSYNC_(URL|PRIVATE_KEY|PUBLIC_KEY|PUBLISHED_KEYS)|MONGO_URI|NODE_ENV)=\S+$/) },
+  dockerfile: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(FROM|WORKDIR|COPY|RUN|USER|ENV|EXPOSE|CMD|HEALTHCHECK) \S|^#/) }
+}
+
+for (const document of documents) {
+  t.test(`every block of ${document} is in a language that is checked`, async t => {
+    for (const { language, code, line } of codeBlocks(await readDocument(document))) {
+      const check = checks[language]
+      if (check) await check(code, t)
+      t.ok(check, `line ${line}: ${language || 'no language'}`)
+    }
+  })
+}
 
 t.test('every TypeScript block is without type errors', async t => {
   const files: string[] = []
