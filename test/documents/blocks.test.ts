@@ -19,6 +19,7 @@ await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
 /** How the blocks of a language are checked. */
 const checks: Record<string, (code: string, t: Test) => unknown> = {
   ts: () => {}, // all together, below
+  js: (code, t) => t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
   sh: () => {}, // in commands.test.ts
   json: code => JSON.parse(code),
   yaml: code => parseYaml(code),

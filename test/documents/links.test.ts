@@ -1,8 +1,9 @@
 /** The links in the documents: the files and headings that they lead to are there, and every document is found. */
 import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
-import { documentNames, prose, readDocument, root } from '../support/documents.js'
+import { documentNames, inlineCode, prose, readDocument, root } from '../support/documents.js'
 
 const names = await documentNames()
 const texts = new Map(await Promise.all(names.map(async name => [name, await readDocument(name)] as const)))
@@ -13,6 +14,20 @@ for (const [name, text] of texts) {
     for (const [, target = ''] of prose(text).matchAll(/\]\(([^)\s]+)\)/g)) t.equal(faultOf(name, target), undefined, target)
   })
 }
+
+t.test('the files and folders that the documents name are there', async t => {
+  for (const [name, text] of texts) {
+    for (const path of inlineCode(text)) {
+      if (/^(lib|test|types|docs|examples|bench)\/[\w./-]*$/.test(path)) t.ok(existsSync(join(root, path)), `${path}, in ${name}`)
+    }
+  }
+})
+
+t.test('CONTRIBUTING says what each folder of lib is for', async t => {
+  const named = inlineCode(texts.get('CONTRIBUTING.md')!)
+  const folders = (await readdir(join(root, 'lib'), { withFileTypes: true })).filter(entry => entry.isDirectory()).map(({ name }) => `lib/${name}`)
+  t.strictSame(folders.filter(folder => !named.includes(folder)), [])
+})
 
 t.test('every document is reached by a link', async t => {
   t.strictSame(names.filter(name => name.startsWith('docs/') && !linked.has(name)), [])
