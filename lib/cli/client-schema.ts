@@ -1,29 +1,23 @@
-import { parseArgs } from 'node:util'
-import { clientSchemaOf, clientTargets } from '../collections/client-schema.js'
-import { choice, type CommandIO } from './command.js'
-import { loadConfig } from './config.js'
-
-const usage = `Usage: powersync-mongo client-schema --config <file> [--target ${clientTargets.join('|')}]
-
-Prints the PowerSync schema of the client: its tables and columns, as your collections have them.
-
-  --config  the file that exports your collections
-  --target  language of the client (js)
-
-Example: npx powersync-mongo client-schema --config collections.js > app/schema.js
-`
+import { clientSchemaOf, clientTablesOf, clientTargets } from '../collections/client-schema.js'
+import { command } from './command.js'
+import { configOptions, loadConfig } from './config.js'
+import { environmentOptions } from './environment.js'
 
 /** `powersync-mongo client-schema`: the code and nothing else on stdout, so that it can go into a file. */
-export async function clientSchemaCommand (args: string[], io: CommandIO): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: { config: { type: 'string' }, target: { type: 'string', default: 'js' }, help: { type: 'boolean', short: 'h' } }
-  })
-  if (values.help) {
-    io.stdout.write(usage)
+export const clientSchemaCommand = command({
+  summary: 'print the client\'s PowerSync schema',
+  about: 'Prints the PowerSync schema of the client: its tables and columns, as your collections have them.',
+  options: {
+    ...configOptions,
+    target: { type: 'string', value: '<name>', choices: clientTargets, default: 'js', help: 'language of the client' },
+    ...environmentOptions,
+    json: { type: 'boolean', help: 'print { tables: [{ name, columns: [{ name, type }] }] } in place of code' }
+  },
+  example: 'client-schema > app/schema.js',
+
+  async run ({ config, target, json }, io) {
+    const collections = await loadConfig(config, io.cwd())
+    io.stdout.write(json ? `${JSON.stringify({ tables: clientTablesOf(collections) }, null, 2)}\n` : clientSchemaOf(collections, target))
     return 0
   }
-  const target = choice('target', values.target, clientTargets)
-  io.stdout.write(clientSchemaOf(await loadConfig(values.config), target))
-  return 0
-}
+})

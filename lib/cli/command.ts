@@ -1,25 +1,58 @@
-/** Where a command prints: what was asked for on `stdout`, all else on `stderr`. */
+import { parseArguments } from './arguments.js'
+import { environmentOption, loadEnvironment } from './environment.js'
+import type { OptionTable, Values } from './arguments.js'
+import type { Output } from './screen.js'
+
+/** What a command has of its process: what was asked for goes to `stdout`, all else to `stderr`. */
 export interface CommandIO {
-  stdout: { write (text: string): unknown }
-  stderr: { write (text: string): unknown }
+  stdout: Output
+  stderr: Output
+  env: Record<string, string | undefined>
+  cwd (): string
+  /** Milliseconds, from any start. Default: `performance.now()`. */
+  now? (): number
 }
 
-/**
- * One command of `powersync-mongo`: gets the arguments after its name, resolves to the exit code.
- *
- * @throws UsageError, or what `parseArgs` of node:util throws, if the arguments make no sense
- */
-export type Command = (args: string[], io: CommandIO) => Promise<number>
+/** What the help says of a command. */
+export interface Description {
+  /** A line for the list of commands. */
+  summary: string
+  about: string
+  /** What stands before the options, as in `<id>…`. Absent: nothing may. */
+  takes?: string
+  example: string
+}
 
-/** Arguments that make no sense: the exit code is 2, and the user is shown to `--help`. */
-export class UsageError extends Error {}
+export interface Command extends Description {
+  options: OptionTable
+  /**
+   * Resolves to the exit code.
+   * @throws {UsageError} when the arguments make no sense
+   * @throws {FailedError} when the command could not do what it should
+   */
+  run (args: string[], io: CommandIO): Promise<number>
+}
 
-/**
- * The value of an option that takes one of a few.
- * @throws {UsageError} for any other
- */
-export function choice<Choice extends string> (option: string, value: string, choices: readonly Choice[]): Choice {
-  const found = choices.find(each => each === value)
-  if (!found) throw new UsageError(`--${option} ${value} is not one of ${choices.join(', ')}`)
-  return found
+/** Commands of one subject, such as `dead-letters list`. */
+export interface CommandGroup {
+  summary: string
+  commands: Record<string, Command>
+}
+
+interface Definition<Options extends OptionTable> extends Description {
+  options: Options
+  run (values: Values<Options>, io: CommandIO, positionals: string[]): Promise<number>
+}
+
+/** A command that gets its options as its table says they are, and before that, if it takes `--env-file`, the variables. */
+export function command<const Options extends OptionTable> (definition: Definition<Options>): Command {
+  const { options, takes } = definition
+  return {
+    ...definition,
+    async run (args, io) {
+      const { values, positionals } = parseArguments(args, options, takes !== undefined)
+      if (Object.hasOwn(options, environmentOption)) await loadEnvironment(io, values[environmentOption] as string | undefined)
+      return definition.run(values, io, positionals)
+    }
+  }
 }

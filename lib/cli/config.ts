@@ -6,7 +6,7 @@ import type { Collections, Hooks } from '../../types/index.js'
 import { CollectionRegistry } from '../collections/registry.js'
 import { OptionError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { UsageError } from './command.js'
+import { UsageError } from './errors.js'
 
 /** What the plugin gets from an app, as far as a command needs it. */
 export interface App {
@@ -15,27 +15,37 @@ export interface App {
   hooks: Hooks
 }
 
+/** The option of a command that reads an app's collections. */
+export const configOptions = {
+  config: { type: 'string', value: '<file>', help: 'the file that exports your collections (powersync.config.ts or .js)' }
+} as const
+
+/** What is looked for when the user names no file. */
+const defaults = ['ts', 'mts', 'js', 'mjs'].map(extension => `powersync.config.${extension}`)
+
 /**
  * The collections that a user's file exports, as `collections` or as a default export that has them: JavaScript, or
  * TypeScript where Node strips types or the file's project has tsx. They are checked as the plugin checks them.
  *
- * @param path as the user gave it, from the working directory
+ * @param path as the user gave it
+ * @param cwd the working directory, which the path starts from, and where `powersync.config.ts` is when there is none
  * @throws {UsageError} when there is no such file, it cannot be loaded, or what it exports are no collections
  */
-export async function loadConfig (path: string | undefined): Promise<Collections> {
-  return (await loadApp(path)).collections
+export async function loadConfig (path: string | undefined, cwd: string): Promise<Collections> {
+  return (await loadApp(path, cwd)).collections
 }
 
 /** The same with the hooks for all collections that the file exports beside them, by the names of the plugin's options. */
-export async function loadApp (path: string | undefined): Promise<App> {
-  if (path === undefined) throw new UsageError('--config is missing: pass the path of the file that exports your collections')
-  const file = resolve(path)
+export async function loadApp (given: string | undefined, cwd: string): Promise<App> {
+  const path = given ?? defaults.find(name => existsSync(resolve(cwd, name)))
+  if (path === undefined) throw new UsageError('--config is missing, and there is no powersync.config.ts: pass the path of the file that exports your collections')
+  const file = resolve(cwd, path)
   if (!existsSync(file)) throw new UsageError(`there is no file ${path}: --config takes the path of the file that exports your collections`)
-  const { collections, authorize, transform, updateBatch, onResult } = exportOf(await load(path, file))
+  const { collections, authorize, transform, resolveConflict, updateBatch, onResult } = exportOf(await load(path, file))
   if (typeof collections !== 'object' || collections === null) {
     throw new UsageError(`${path} exports no collections: add "export const collections = { table: collection({ schema }) }"`)
   }
-  const hooks = { authorize, transform, updateBatch, onResult }
+  const hooks = { authorize, transform, resolveConflict, updateBatch, onResult }
   for (const [name, hook] of Object.entries(hooks)) {
     if (hook !== undefined && typeof hook !== 'function') throw new UsageError(`${path} exports ${name}, which is ${typeWords(hook)}: expected the hook for all collections, a function, or nothing of that name`)
   }
@@ -57,15 +67,20 @@ interface Exports extends Partial<Record<'collections' | keyof Hooks, unknown>> 
 
 async function load (path: string, file: string): Promise<Exports> {
   const url = pathToFileURL(file).href
+  const typescript = /\.[cm]?ts$/.test(file)
+  const { tsImport } = typescript ? await tsxNear(file) : {}
   try {
-    const { tsImport } = /\.[cm]?ts$/.test(file) ? await tsxNear(file) : {}
     return tsImport ? await tsImport(url, url) : await import(url)
   } catch (error) {
     const { code, message } = Object(error) as NodeJS.ErrnoException
-    if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) throw new UsageError(`${path} is of a kind that this Node cannot load: if it is TypeScript, npm install tsx beside it, compile it, or use Node 22.18 or later`)
-    throw new UsageError(`${path} cannot be loaded: ${message}`)
+    if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) {
+      throw new UsageError(`${path} is of a kind that Node.js ${process.versions.node} cannot load`, `if it is TypeScript, ${installTsx}; or compile it, or use Node.js 22.18 or later`)
+    }
+    throw new UsageError(`${path} cannot be loaded: ${message}`, typescript && !tsImport ? `mend it; if it needs more than Node.js' own TypeScript, ${installTsx}` : 'mend it: "node" with its path shows more')
   }
 }
+
+const installTsx = 'npm install --save-dev tsx in its project: this command then loads it by that'
 
 interface Tsx { tsImport?: (url: string, parent: string) => Promise<Exports> }
 

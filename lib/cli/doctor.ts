@@ -1,61 +1,36 @@
-import { readFile } from 'node:fs/promises'
-import { parseArgs, parseEnv } from 'node:util'
 import { checkEnvironment, checkKeys, checkPowersyncUrl } from '../doctor/configuration.js'
 import { skipped, type Finding } from '../doctor/finding.js'
 import { checkMongoDB } from '../doctor/mongodb.js'
 import { checkServer } from '../doctor/server.js'
 import { checkService } from '../doctor/service.js'
 import type { Environment } from '../options.js'
-import { UsageError, type CommandIO } from './command.js'
-
-const usage = `Usage: powersync-mongo doctor [--url <server>] [options]
-
-Looks at a running set-up from outside and says what to fix: the environment, the key pair, the keys that the server
-publishes, the PowerSync Service, MongoDB and the clocks. It changes nothing and prints no secret.
-
-  --url       URL of your server with the plugin's prefix, as the PowerSync Service reaches it
-  --uri       connection string with the database in its path (MONGO_URI)
-  --env-file  a file of variables, for those that are not set
-  --json      { ok, findings: [{ check, status, found, fix }] }
-
-Example: npx powersync-mongo doctor --url https://api.example.com/powersync --env-file .env
-`
+import { command } from './command.js'
+import { environmentOptions } from './environment.js'
+import { UsageError } from './errors.js'
+import { mongoOptions } from './mongo.js'
+import { screenOf, type Screen, type Style } from './screen.js'
 
 /** `powersync-mongo doctor`: 0 when nothing has to be fixed, 1 when something has. */
-export async function doctorCommand (args: string[], io: CommandIO): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      url: { type: 'string' },
-      uri: { type: 'string' },
-      'env-file': { type: 'string' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h' }
-    }
-  })
-  if (values.help) {
-    io.stdout.write(usage)
-    return 0
-  }
-  const { url } = values
-  if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))) throw new UsageError('--url is not a URL: pass one that starts with https://')
-  const environment = await readEnvironment(values['env-file'])
-  const findings = await examine(environment, url, values.uri ?? environment['MONGO_URI'])
-  const healthy = !findings.some(({ status }) => status === 'problem')
-  io.stdout.write(values.json ? `${JSON.stringify({ ok: healthy, findings }, null, 2)}\n` : inWords(findings))
-  return healthy ? 0 : 1
-}
+export const doctorCommand = command({
+  summary: 'look at a running set-up and say what to fix',
+  about: 'Looks at a running set-up from outside and says what to fix: the environment, the key pair, the keys that the server publishes, ' +
+    'the PowerSync Service, MongoDB and the clocks. It changes nothing and prints no secret.',
+  options: {
+    url: { type: 'string', value: '<url>', help: 'your server with the plugin\'s prefix, as the PowerSync Service reaches it' },
+    ...mongoOptions,
+    ...environmentOptions,
+    json: { type: 'boolean', help: 'print { ok, findings: [{ check, status, found, fix }] }' }
+  },
+  example: 'doctor --url https://api.example.com/powersync',
 
-async function readEnvironment (file: string | undefined): Promise<Environment> {
-  if (file === undefined) return process.env
-  let text
-  try {
-    text = await readFile(file, 'utf8')
-  } catch {
-    throw new UsageError(`--env-file: ${file} cannot be read`)
+  async run ({ url, uri, json }, { stdout, env }) {
+    if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))) throw new UsageError('--url is not a URL: pass one that starts with https://')
+    const findings = await examine(env, url, uri ?? env['MONGO_URI'])
+    const healthy = !findings.some(({ status }) => status === 'problem')
+    stdout.write(json ? `${JSON.stringify({ ok: healthy, findings }, null, 2)}\n` : inWords(findings, screenOf(stdout, env)))
+    return healthy ? 0 : 1
   }
-  return { ...parseEnv(text), ...process.env }
-}
+})
 
 async function examine (environment: Environment, url: string | undefined, uri: string | undefined): Promise<Finding[]> {
   const { finding: keysFinding, keys } = checkKeys(environment)
@@ -68,11 +43,18 @@ async function examine (environment: Environment, url: string | undefined, uri: 
   return [checkEnvironment(environment), keysFinding, urlFinding, ...server, service, ...mongo]
 }
 
-function inWords (findings: Finding[]): string {
-  const lines = findings.map(({ check, status, found, fix }) => `${status.padEnd(9)}${check.padEnd(17)}${found}\n${fix ? `${' '.repeat(26)}→ ${fix}\n` : ''}`)
-  const count = (status: Finding['status'], noun: string) => {
+const styles: Record<Finding['status'], Style> = { ok: 'green', warning: 'yellow', problem: 'red', skipped: 'dim' }
+
+function inWords (findings: Finding[], { paint, wrap }: Screen): string {
+  const column = 26
+  const lines = findings.flatMap(({ check, status, found, fix }) => [
+    wrap(`${paint(styles[status], status.padEnd(9))}${check.padEnd(17)}${found}`, column),
+    ...fix ? [wrap(`${' '.repeat(column)}→ ${fix}`, column + 2)] : []
+  ])
+  const count = (status: Finding['status']) => {
     const number = findings.filter(finding => finding.status === status).length
-    return `${number} ${noun}${number === 1 ? '' : 's'}`
+    const text = `${number} ${status}${number === 1 ? '' : 's'}`
+    return number === 0 ? text : paint(styles[status], text)
   }
-  return `${lines.join('')}\n${count('problem', 'problem')}, ${count('warning', 'warning')}\n`
+  return `${lines.join('\n')}\n\n${count('problem')}, ${count('warning')}\n`
 }

@@ -2,7 +2,7 @@ import type { Collections } from '../../types/collections.js'
 import type { Column } from './codec.js'
 import { fieldsOf } from './field-list.js'
 
-interface ClientTable {
+export interface ClientTable {
   name: string
   columns: { name: string, type: Column }[]
 }
@@ -20,10 +20,15 @@ export function clientSchemaOf (collections: Collections, target: ClientTarget):
   // In all these languages a comment.
   const remarks = Object.keys(collections).filter(name => collections[name]?.schema === 'any')
     .map(name => `// ${JSON.stringify(name)} has no schema: add the columns that your app uses.\n`)
-  return remarks.join('') + printers[target](Object.entries(collections).map(([name, collection]) => ({
+  return remarks.join('') + printers[target](clientTablesOf(collections))
+}
+
+/** The same as data. A collection without schema is a table without columns. */
+export function clientTablesOf (collections: Collections): ClientTable[] {
+  return Object.entries(collections).map(([name, collection]) => ({
     name,
     columns: fieldsOf(name, collection).map(({ column, codec }) => ({ name: column, type: codec.column }))
-  })))
+  }))
 }
 
 const printers: Record<ClientTarget, (tables: ClientTable[]) => string> = {

@@ -10,17 +10,29 @@ import { fieldsOf, type Field } from './field-list.js'
  * @see https://docs.powersync.com/sync/streams/overview
  */
 export function streamsOf (collections: Collections): string {
-  const streams = Object.entries(collections).map(([table, collection]) => {
-    const fields = fieldsOf(table, collection)
-    return `  ${JSON.stringify(table)}:
-${remarksOn(collection, fields).map(remark => `    # ${remark}\n`).join('')}    auto_subscribe: true
-    query: ${JSON.stringify(queryOf(table, collection, fields))}
-`
-  })
+  const streams = streamListOf(collections).map(({ table, query, remarks }) => `  ${JSON.stringify(table)}:
+${remarks.map(remark => `    # ${remark}\n`).join('')}    auto_subscribe: true
+    query: ${JSON.stringify(query)}
+`)
   return `config:
   edition: 3
 streams:
 ${streams.join('')}`
+}
+
+export interface Stream {
+  table: string
+  query: string
+  /** What to look at before it is used. */
+  remarks: string[]
+}
+
+/** The same as data. */
+export function streamListOf (collections: Collections): Stream[] {
+  return Object.entries(collections).map(([table, collection]) => {
+    const fields = fieldsOf(table, collection)
+    return { table, query: queryOf(table, collection, fields), remarks: remarksOn(collection, fields) }
+  })
 }
 
 function remarksOn (collection: Collection, fields: Field[]): string[] {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
+import { configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
 import { commandError, cursor, startWireServer } from '../support/wire-server.js'
 
 t.test('apply-validators says what it changes, and changes it', async t => {
@@ -15,12 +15,33 @@ t.test('apply-validators says what it changes, and changes it', async t => {
   t.match(dry.stdout, /^todos: changed \(dry run\)$/m)
   t.same(changes(), [])
 
-  process.env['MONGO_URI'] = mongo.uri
-  const done = await powersyncMongo('apply-validators', '--config', config, '--level', 'moderate', '--action', 'warn')
-  delete process.env['MONGO_URI']
+  const done = await powersyncMongoIn({ env: { MONGO_URI: mongo.uri } }, 'apply-validators', '--config', config, '--level', 'moderate', '--action', 'warn')
   t.equal(done.code, 0)
   t.match(done.stdout, /^app_lists: created with its validator$/m)
   t.same(changes(), [['app_lists', 'moderate', 'warn'], ['todos', 'moderate', 'warn']])
+})
+
+t.test('--json prints an object per collection, and what was applied', async t => {
+  const mongo = await startWireServer()
+  t.teardown(() => mongo.stop())
+  const config = await configFile(t, todoConfig)
+  for (const [options, applied] of [[['--dry-run'], false], [[], true]] as const) {
+    const { code, stdout, stderr } = await powersyncMongo('apply-validators', '--config', config, '--uri', mongo.uri, '--json', ...options)
+    t.equal(code, 0)
+    t.equal(stderr, '')
+    const lines = stdout.trimEnd().split('\n').map(line => JSON.parse(line))
+    t.match(lines, [{ collection: 'app_lists', action: 'create', applied }, { collection: 'todos', action: 'create', applied }])
+    t.match(lines[0].changes, ['+ validator.$jsonSchema.bsonType: "object"'])
+  }
+})
+
+t.test('on a terminal it says how far it is, and colours what goes and comes', async t => {
+  const mongo = await startWireServer({ on: { listCollections: () => cursor([{ name: 'app_lists', type: 'collection', options: { validator: { name: 'x' } } }]) } })
+  t.teardown(() => mongo.stop())
+  const { stdout, stderr } = await powersyncMongoIn({ columns: 80 }, 'apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri)
+  t.equal(stderr, 'applying validators: 0 of 2\r\x1b[Kapplying validators: 1 of 2\r\x1b[K')
+  t.match(stdout, '\x1b[32m  + validator.$jsonSchema.bsonType: "object"\x1b[39m\n')
+  t.match(stdout, '\x1b[1mapp_lists:\x1b[22m changed\n\x1b[31m  - validator.name: "x"\x1b[39m\n')
 })
 
 t.test('apply-validators says that there is nothing to do', async t => {
@@ -35,9 +56,9 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   t.teardown(() => mongo.stop())
   const config = await configFile(t, todoConfig)
   for (const [uri, options, message] of [
-    [mongo.uri, [], /MongoDB did not do it \(Unauthorized\): give this server's user the role dbAdmin on the database, and run this again/],
-    [mongo.uri, ['--dry-run'], /\(Unauthorized\): give this server's user the role read on/],
-    ['localhost', [], /\(MongoParseError\): check that the server runs and that the connection string is right/]
+    [mongo.uri, [], /MongoDB did not do it \(Unauthorized\)\n {2}→ give this server's user the role dbAdmin on the database, and run this again/],
+    [mongo.uri, ['--dry-run'], /\(Unauthorized\)\n {2}→ give this server's user the role read on/],
+    ['localhost', [], /\(MongoParseError\)\n {2}→ check that the server runs and that the connection string is right/]
   ] as const) {
     const { code, stderr } = await powersyncMongo('apply-validators', '--config', config, '--uri', uri, ...options)
     t.equal(code, 1)
@@ -57,7 +78,6 @@ t.test('each collection is told as it is done, so that a refusal shows how far i
 
 t.test('arguments that make no sense', async t => {
   const config = await configFile(t, todoConfig)
-  t.match(await powersyncMongo('apply-validators', '--help'), { code: 0, stdout: /^Usage: powersync-mongo apply-validators/ })
   t.match(await powersyncMongo('apply-validators', '--config', config), { code: 2, stderr: /Pass --uri or set MONGO_URI/ })
   t.match(await powersyncMongo('apply-validators', '--level', 'off'), { code: 2, stderr: /--level off is not one of strict, moderate/ })
   t.match(await powersyncMongo('apply-validators', '--action', 'ignore'), { code: 2, stderr: /--action ignore is not one of error, warn/ })
@@ -68,5 +88,5 @@ t.test('a dry run that MongoDB refuses asks for less', async t => {
   t.teardown(() => mongo.stop())
   const { code, stderr } = await powersyncMongo('apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri, '--dry-run')
   t.equal(code, 1)
-  t.match(stderr, /\(Unauthorized\): .*role read/)
+  t.match(stderr, /\(Unauthorized\)\n.*role read on/)
 })

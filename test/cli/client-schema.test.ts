@@ -94,9 +94,21 @@ t.test('what the definition cannot say is said in a comment', async t => {
   t.match(stdout, '  "free":\n    # Every user gets every row: add a WHERE, unless that is what you want.\n    # Without schema, columns that hold binary data do not sync: select them as base64.\n    auto_subscribe: true\n    query: "SELECT *, \\"_id\\" AS \\"id\\" FROM \\"free\\""')
 })
 
-t.test('help and mistakes', async t => {
-  t.match(await powersyncMongo('client-schema', '-h'), { code: 0, stdout: /^Usage: powersync-mongo client-schema/ })
-  t.match(await powersyncMongo('streams', '-h'), { code: 0, stdout: /^Usage: powersync-mongo streams/ })
+t.test('--json gives both as data', async t => {
+  const { tables } = JSON.parse(await print('client-schema', '--json'))
+  t.same(tables[0], { name: 'lists', columns: [{ name: 'ownerId', type: 'text' }, { name: 'name', type: 'text' }, { name: 'created_at', type: 'text' }] })
+  t.same(tables[1].columns.map(({ type }: { type: string }) => type), ['text', 'integer', 'real', 'text', 'text'])
+
+  const { streams } = JSON.parse(await print('streams', '--json'))
+  t.same(streams[0], {
+    table: 'lists',
+    query: 'SELECT "owner_id" AS "ownerId", "name", "created_at", "_id" AS "id" FROM "app_lists" AS "lists" WHERE "owner_id" = auth.user_id()',
+    remarks: []
+  })
+  t.match(streams[1], { table: 'todos', remarks: ['Every user gets every row: add a WHERE, unless that is what you want.'] })
+})
+
+t.test('a language that there is not', async t => {
   t.match(await powersyncMongo('client-schema', '--target', 'cobol'), { code: 2, stderr: /--target cobol is not one of js, dart, kotlin, swift/ })
 })
 

@@ -1,6 +1,7 @@
+import { basename, dirname } from 'node:path'
 import t from 'tap'
 import { loadConfig } from '../../lib/cli/config.js'
-import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
+import { configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
 
 t.test('collections come from a JavaScript or TypeScript file, by name or in its default export', async t => {
   const files = [
@@ -11,20 +12,18 @@ t.test('collections come from a JavaScript or TypeScript file, by name or in its
     // What a compiler makes of a default export for CommonJS.
     await configFile(t, todoConfig.replace('export const', 'const') + '\nexport default { __esModule: true, default: { collections } }')
   ]
-  for (const file of files) t.same(Object.keys(await loadConfig(file)), ['lists', 'todos'])
+  for (const file of files) t.same(Object.keys(await loadConfig(file, '/')), ['lists', 'todos'])
 })
 
 t.test('what is no such file says so, with the next step', async t => {
   const cases: [string[], RegExp][] = [
-    [[], /--config is missing: pass the path/],
+    [[], /--config is missing, and there is no powersync\.config\.ts: pass the path/],
+    [['--config', 'nowhere.js'], /there is no file nowhere\.js/],
     [['--config', '/nowhere/collections.js'], /there is no file \/nowhere\/collections\.js/],
     [['--config', await configFile(t, 'export const tables = {}')], /exports no collections: add "export const collections/],
     [['--config', await configFile(t, 'export const collections = 5')], /exports no collections/],
     [['--config', await configFile(t, todoConfig.replace('name: \'app_lists\'', 'name: \'system.lists\''))], /option collections\.lists writes to "system\.lists", which is reserved/],
-    [['--config', await configFile(t, 'export const collections = { lists: null }')], /exports collections that collection\(\) did not make: expected/],
-    [['--config', await configFile(t, 'export const collections = (')], /cannot be loaded: /],
-    [['--config', await configFile(t, 'throw null')], /cannot be loaded: /],
-    [['--config', await configFile(t, 'collections: {}', { name: 'collections.yaml' })], /of a kind that this Node cannot load: if it is TypeScript, npm install tsx/]
+    [['--config', await configFile(t, 'export const collections = { lists: null }')], /exports collections that collection\(\) did not make: expected/]
   ]
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await powersyncMongo('streams', ...args)
@@ -33,4 +32,27 @@ t.test('what is no such file says so, with the next step', async t => {
     t.match(stderr, message)
     t.match(stderr, /"npx powersync-mongo streams --help" shows what it takes/)
   }
+})
+
+t.test('without --config, powersync.config.ts or .js of the working directory is taken', async t => {
+  for (const [name, inProject] of [['powersync.config.ts', true], ['powersync.config.mts', false], ['powersync.config.js', true], ['powersync.config.mjs', false]] as const) {
+    const cwd = dirname(await configFile(t, todoConfig, { name, inProject }))
+    t.match(await powersyncMongoIn({ cwd }, 'client-schema'), { code: 0, stdout: /lists: new Table/, stderr: '' }, name)
+  }
+})
+
+t.test('a path starts from the working directory', async t => {
+  const file = await configFile(t, todoConfig)
+  t.match(await powersyncMongoIn({ cwd: dirname(file) }, 'client-schema', '--config', basename(file)), { code: 0 })
+})
+
+t.test('what cannot be loaded is told, with the next step', async t => {
+  const cases: [file: string, message: RegExp][] = [
+    [await configFile(t, 'export const collections = ('), /collections\.mjs cannot be loaded: .*\n {2}→ mend it: "node" with its path shows more\n$/],
+    [await configFile(t, 'throw null'), /cannot be loaded: undefined\n/],
+    [await configFile(t, 'export const collections = (', { name: 'collections.ts', inProject: true }), /collections\.ts cannot be loaded: [^]*\n {2}→ mend it: "node"/],
+    [await configFile(t, 'export const collections = (', { name: 'collections.mts' }), /collections\.mts cannot be loaded: [^]*\n {2}→ mend it; if it needs more than Node\.js' own TypeScript, npm install --save-dev tsx in its project/],
+    [await configFile(t, 'collections: {}', { name: 'collections.yaml' }), /collections\.yaml is of a kind that Node\.js \d+\.\d+\.\d+ cannot load\n {2}→ if it is TypeScript, npm install --save-dev tsx in its project: .*; or compile it, or use Node\.js 22\.18 or later\n$/]
+  ]
+  for (const [file, message] of cases) t.match(await powersyncMongo('streams', '--config', file), { code: 2, stdout: '', stderr: message })
 })

@@ -2,7 +2,7 @@ import fastifyMongodb from '@fastify/mongodb'
 import t, { type Test } from 'tap'
 import type { CrudTransaction, FailedOperation } from '../../index.js'
 import { DeadLetters } from '../../lib/storage/dead-letters.js'
-import { configFile, powersyncMongo } from '../support/command-line.js'
+import { configFile, powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
 import { testDatabase, withDatabase } from '../support/database.js'
 import { commandError, startWireServer } from '../support/wire-server.js'
 
@@ -37,6 +37,7 @@ async function letters (t: Test, ...ids: string[]) {
     db: client.db(),
     deadLetters,
     ids: stored.map(({ _id }) => _id),
+    uri,
     left: async () => (await deadLetters.list()).map(({ transaction_id: id }) => id).reverse(),
     command: (...args: string[]) => powersyncMongo('dead-letters', ...args, '--uri', uri)
   }
@@ -185,43 +186,61 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   const mongo = await startWireServer({ on: { find: () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) } })
   t.teardown(() => mongo.stop())
   const file = await configFile(t, config)
-  for (const [uri, reason] of [[mongo.uri, 'Unauthorized'], ['localhost', 'MongoParseError']] as const) {
+  for (const [uri, reason, remedy] of [[mongo.uri, 'Unauthorized', 'give this server\'s user the role readWrite on the database, and run this again'], ['localhost', 'MongoParseError', 'check that the server runs and that the connection string is right']] as const) {
     for (const args of [['list'], ['show', 'f'], ['discard', '--all'], ['retry', '--all', '--config', file]]) {
       const { code, stderr } = await powersyncMongo('dead-letters', ...args, '--uri', uri)
       t.equal(code, 1)
-      t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\): check that the connection string is right`))
+      t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\)\n  → ${remedy}`))
       t.notMatch(stderr, /secret/)
     }
   }
 })
 
 t.test('arguments that make no sense', async t => {
+  const retry = ['retry', '--all', '--uri', database.uri]
   const cases: [string[], RegExp][] = [
-    [[], /what to do is missing: it is one of list, show, retry, discard/],
-    [['toString'], /there is no toString: it is one of list/],
-    [['list', 'f0'], /list takes neither ids nor --all/],
-    [['list', '--all'], /list takes neither/],
-    [['show'], /show takes either ids, as list prints them, or --all/],
-    [['discard', 'f0', '--all'], /discard takes either ids/],
-    [['show', 'f0', '--user', 'user1'], /--user goes with list and --all/],
+    [[], /^powersync-mongo dead-letters: what to do is missing: it is one of list, show, retry, discard\n {2}→ "npx powersync-mongo dead-letters --help"/],
+    [['toString'], /there is no toString: it is one of list, show, retry, discard\n/],
+    [['retyr'], /there is no retyr: it is one of list, show, retry, discard; did you mean retry\?\n/],
+    [['list', 'f0'], /Unexpected argument 'f0'/],
+    [['list', '--all'], /there is no option --all/],
+    [['show'], /takes either ids, as "dead-letters list" prints them, or --all\n {2}→ "npx powersync-mongo dead-letters show --help"/],
+    [['discard', 'f0', '--all'], /takes either ids/],
+    [['show', 'f0', '--user', 'user1'], /--user goes with --all/],
     [['list', '--limit', '0'], /--limit 0 is not a whole number from 1/],
     [['list', '--limit', 'ten'], /--limit ten is not/],
     [['list'], /which MongoDB\? Pass --uri or set MONGO_URI/],
-    [['retry', '--all', '--uri', database.uri], /--config is missing/],
-    [['retry', '--all', '--uri', database.uri, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number: expected the hook for all collections/]
+    [retry, /--config is missing/],
+    [[...retry, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number: expected the hook for all collections/],
+    [[...retry, '--config', await configFile(t, `${config}\nexport const resolveConflict = 5`)], /exports resolveConflict, which is a number/]
   ]
-  const before = process.env['MONGO_URI']
-  delete process.env['MONGO_URI']
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await powersyncMongo('dead-letters', ...args)
     t.equal(code, 2)
     t.equal(stdout, '')
     t.match(stderr, message)
-    t.match(stderr, /"npx powersync-mongo dead-letters --help" shows what it takes/)
+    t.match(stderr, /"npx powersync-mongo dead-letters.* --help" shows what it takes/)
   }
-  process.env['MONGO_URI'] = database.uri
-  t.match(await powersyncMongo('dead-letters', 'list'), { code: 0 })
-  if (before === undefined) delete process.env['MONGO_URI']
-  else process.env['MONGO_URI'] = before
-  t.match(await powersyncMongo('dead-letters', '--help'), { code: 0, stdout: /^Usage: powersync-mongo dead-letters list/ })
+  t.match(await powersyncMongoIn({ env: { MONGO_URI: database.uri } }, 'dead-letters', 'list'), { code: 0 })
+})
+
+t.test('on a terminal it says how far it is, in lines that fit', async t => {
+  const { ids, uri } = await letters(t, '1', '2', '3')
+  const file = await configFile(t, config.replace('\'3-a\'', '\'none\''))
+  const retried = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
+  t.equal(retried.stderr, 'retrying: 0 of 3\r\x1b[Kretrying: 1 of 3\r\x1b[Kretrying: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 failed\n')
+  t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected again\x1b[39m, and kept:\n  QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
+
+  const shown = await powersyncMongoIn({ columns: 60, env: { NO_COLOR: '1' } }, 'dead-letters', 'show', '--all', '--uri', uri)
+  t.same(shown.stdout.split('\n').filter(line => line.length > 60), [])
+  t.match(shown.stdout, /\n {3}0 PUT todos 2-a \(op_id 20\)\n/)
+  const gone = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'discard', 'zz', '--uri', uri)
+  t.match(gone.stderr, /^discarding: 0 of 1\r\x1b\[Kzz: there is no such dead letter: "npx powersync-mongo\n {2}dead-letters list" shows which there are\n$/) // eslint-disable-line no-control-regex
+})
+
+t.test('what a hook logs stands in lines of its own', async t => {
+  const { uri } = await letters(t, '1')
+  const file = await configFile(t, `${config}\nexport const onResult = () => { throw new Error('metrics are down') }`)
+  const { stderr } = await powersyncMongoIn({ columns: 80 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
+  t.match(stderr, /^retrying: 0 of 1\r\x1b\[K\{.*onResult failed.*\}\n/) // eslint-disable-line no-control-regex
 })

@@ -7,7 +7,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { collection, developmentAuth, generateKeys, type PowerSyncMongoOptions } from '../../index.js'
-import { powersyncMongo } from '../support/command-line.js'
+import { powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
 import { testDatabase } from '../support/database.js'
 import { keys, testServer } from '../support/server.js'
 import { serviceKeys } from '../support/service-keys.js'
@@ -25,26 +25,13 @@ const connectionStatus = (actions = ['find', 'insert', 'update', 'remove', 'crea
 
 /** Runs the doctor with these variables alone, and gives what it found by check. */
 async function doctor (t: Test, variables: Record<string, string | undefined>, ...args: string[]) {
-  const names = ['POWERSYNC_URL', 'POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_KEY', 'POWERSYNC_PUBLISHED_KEYS', 'MONGO_URI', 'NODE_ENV']
-  const before = names.map(name => [name, process.env[name]] as const)
-  for (const name of names) {
-    if (variables[name] === undefined) delete process.env[name]
-    else process.env[name] = variables[name]
-  }
-  try {
-    const { code, stdout, stderr } = await powersyncMongo('doctor', '--json', ...args)
-    t.equal(stderr, '')
-    for (const secret of [keys.privateKeyBase64, keys.privateKey.d, 'pass-word']) t.notOk(stdout.includes(secret), 'nothing secret is printed')
-    const { ok, findings } = JSON.parse(stdout) as { ok: boolean, findings: Array<{ check: string, status: string, found: string, fix?: string }> }
-    t.equal(code, ok ? 0 : 1)
-    for (const { status, fix } of findings) t.equal(fix !== undefined && fix !== '', status === 'problem' || status === 'warning', 'it says what to do where there is something to do')
-    return { code, findings: Object.fromEntries(findings.map(({ check, ...finding }) => [check, finding])) }
-  } finally {
-    for (const [name, value] of before) {
-      if (value === undefined) delete process.env[name]
-      else process.env[name] = value
-    }
-  }
+  const { code, stdout, stderr } = await powersyncMongoIn({ env: { ...variables } }, 'doctor', '--json', ...args)
+  t.equal(stderr, '')
+  for (const secret of [keys.privateKeyBase64, keys.privateKey.d, 'pass-word']) t.notOk(stdout.includes(secret), 'nothing secret is printed')
+  const { ok, findings } = JSON.parse(stdout) as { ok: boolean, findings: Array<{ check: string, status: string, found: string, fix?: string }> }
+  t.equal(code, ok ? 0 : 1)
+  for (const { status, fix } of findings) t.equal(fix !== undefined && fix !== '', status === 'problem' || status === 'warning', 'it says what to do where there is something to do')
+  return { code, findings: Object.fromEntries(findings.map(({ check, ...finding }) => [check, finding])) }
 }
 
 async function listen (t: Test, handler: RequestListener): Promise<string> {
@@ -99,15 +86,10 @@ t.test('a set-up as it should be has nothing to fix', async t => {
 t.test('in words, each finding is a line, and what to do is below it', async t => {
   const file = join(t.testdir({}), '.env')
   await writeFile(file, `POWERSYNC_URL=http://powersync:8080/\nPOWERSYNC_PRIVATE_KEY=${keys.privateKeyBase64}\n`)
-  const before = { ...process.env }
-  t.teardown(() => { process.env = before })
   const closed = await startWireServer()
   await closed.stop()
   const url = `http://127.0.0.1:${closed.port}`
-  process.env = { ...before, POWERSYNC_URL: url }
-  delete process.env['MONGO_URI']
-  delete process.env['NODE_ENV']
-  const { code, stdout } = await powersyncMongo('doctor', '--env-file', file)
+  const { code, stdout } = await powersyncMongoIn({ env: { POWERSYNC_URL: url } }, 'doctor', '--env-file', file)
   t.equal(code, 1)
   t.equal(stdout, `warning  environment      POWERSYNC_URL, POWERSYNC_PRIVATE_KEY set, NODE_ENV=
                           → set NODE_ENV=production where real users are: it refuses what is for development only
@@ -122,8 +104,7 @@ skipped  mongodb          set MONGO_URI or pass --uri to look at MongoDB
 `)
 
   const { variables, server } = await setUp(t)
-  Object.assign(process.env, variables)
-  const healthy = await powersyncMongo('doctor', '--url', server)
+  const healthy = await powersyncMongoIn({ env: variables }, 'doctor', '--url', server)
   t.equal(healthy.code, 0)
   t.match(healthy.stdout, /\n\n0 problems, 0 warnings\n$/)
 })
@@ -277,6 +258,4 @@ t.test('a database as the tests have it is reached', async t => {
 t.test('arguments that make no sense', async t => {
   t.match(await powersyncMongo('doctor', '--url', 'api.example.com'), { code: 2, stderr: /--url is not a URL/ })
   t.match(await powersyncMongo('doctor', '--url', 'ftp://api.example.com'), { code: 2, stderr: /--url is not a URL/ })
-  t.match(await powersyncMongo('doctor', '--env-file', 'nowhere/.env'), { code: 2, stderr: /--env-file: nowhere\/\.env cannot be read/ })
-  t.match(await powersyncMongo('doctor', '--help'), { code: 0, stdout: /^Usage: powersync-mongo doctor/ })
 })

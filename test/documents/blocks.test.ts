@@ -21,6 +21,8 @@ const checks: Record<string, (code: string, t: Test) => unknown> = {
   ts: () => {}, // all together, below
   js: (code, t) => t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
   sh: () => {}, // in commands.test.ts
+  console: () => {}, // in test/cli/documentation.test.ts, and so is the next
+  text: () => {},
   json: code => JSON.parse(code),
   yaml: code => parseYaml(code),
   ini: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(POWERSYNC_(URL|PRIVATE_KEY|PUBLIC_KEY|PUBLISHED_KEYS)|MONGO_URI|NODE_ENV)=\S+$/) },

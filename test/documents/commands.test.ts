@@ -83,8 +83,8 @@ async function npmFault ([command, name, ...rest]: string[]): Promise<string | u
 async function ownFault (words: string[]): Promise<string | undefined> {
   const [command, subcommand] = words
   if (command === undefined || command === placeholder || command.startsWith('-')) return undefined
-  const { code, stdout } = await powersyncMongo(command, '--help')
-  if (code !== 0) return `there is no command ${command}`
-  if (command === 'dead-letters' && !new RegExp(`\\b${subcommand}\\b`).test(stdout)) return `dead-letters has no ${subcommand}`
-  return words.filter(word => /^--\w/.test(word) && word !== '--help' && !new RegExp(`${word}\\b`).test(stdout)).map(option => `${command} has no ${option}`)[0]
+  const name = command === 'dead-letters' ? [command, String(subcommand)] : [command]
+  const { code, stdout } = await powersyncMongo(...name, '--help')
+  if (code !== 0) return `there is no command ${name.join(' ')}`
+  return words.filter(word => /^--\w/.test(word) && word !== '--help' && !new RegExp(`${word}\\b`).test(stdout)).map(option => `${name.join(' ')} has no ${option}`)[0]
 }

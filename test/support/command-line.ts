@@ -4,13 +4,24 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { run } from '../../lib/cli/run.js'
 
-/** Runs `powersync-mongo` in this process. */
-export async function powersyncMongo (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
+interface Surroundings {
+  /** Its variables. */
+  env?: Record<string, string | undefined>
+  /** Its working directory. Default: one without `.env` and `powersync.config.ts`. */
+  cwd?: string
+  /** That of a terminal; absent, stdout and stderr are pipes. */
+  columns?: number
+}
+
+/** Runs `powersync-mongo` in this process, without variables and terminal. */
+export function powersyncMongo (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
+  return powersyncMongoIn({}, ...args)
+}
+
+export async function powersyncMongoIn ({ env = {}, cwd = import.meta.dirname, columns }: Surroundings, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
   const output = { stdout: '', stderr: '' }
-  const code = await run(args, {
-    stdout: { write: (text) => { output.stdout += text } },
-    stderr: { write: (text) => { output.stderr += text } }
-  })
+  const stream = (name: keyof typeof output) => ({ isTTY: columns !== undefined, columns, write: (text: string) => { output[name] += text } })
+  const code = await run(args, { env: columns === undefined ? env : { TERM: 'xterm-256color', ...env }, cwd: () => cwd, now: () => 0, stdout: stream('stdout'), stderr: stream('stderr') })
   return { code, ...output }
 }
 

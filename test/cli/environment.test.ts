@@ -1,0 +1,38 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { powersyncMongoIn } from '../support/command-line.js'
+
+/** What the doctor finds in the environment that it gets. */
+async function environment (surroundings: Parameters<typeof powersyncMongoIn>[0], ...args: string[]): Promise<string> {
+  const { stdout } = await powersyncMongoIn(surroundings, 'doctor', '--json', ...args)
+  return (JSON.parse(stdout) as { findings: { found: string }[] }).findings[0]!.found
+}
+
+t.test('.env of the working directory is read, or the file of --env-file; what is set already wins', async t => {
+  const cwd = t.testdir({
+    '.env': '# a comment\nNODE_ENV=staging\nMONGO_URI=\n',
+    'production.env': 'NODE_ENV="production"\nPOWERSYNC_PUBLIC_KEY=x\n'
+  })
+  t.equal(await environment({ cwd }), 'no variable set, NODE_ENV=staging')
+  t.equal(await environment({ cwd, env: { NODE_ENV: 'test' } }), 'no variable set, NODE_ENV=test')
+  t.equal(await environment({ cwd, env: { NODE_ENV: '' } }), 'no variable set, NODE_ENV=')
+  t.equal(await environment({ cwd }, '--env-file', 'production.env'), 'POWERSYNC_PUBLIC_KEY set, NODE_ENV=production')
+  t.equal(await environment({ cwd: t.testdir({ none: {} }) }), 'no variable set, NODE_ENV=')
+})
+
+t.test('a file that cannot be read is told, without what is in it', async t => {
+  const cwd = t.testdir({ '.env': {} })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor'), { code: 2, stdout: '', stderr: /^powersync-mongo doctor: \.env cannot be read \(EISDIR\)\n/ })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor', '--env-file', 'nowhere/.env'), { code: 2, stderr: /--env-file: nowhere\/\.env cannot be read \(ENOENT\)\n/ })
+})
+
+t.test('every command that reads variables or a file of the app takes it', async t => {
+  const cwd = t.testdir({ '.env': 'MONGO_URI=mongodb-of-env' })
+  await writeFile(join(cwd, 'powersync.config.js'), 'export const collections = {}')
+  for (const name of ['apply-validators', 'dead-letters list', 'dead-letters show', 'dead-letters retry', 'dead-letters discard']) {
+    const args = [...name.split(' '), ...name.includes('s ') && !name.includes('list') ? ['--all'] : []]
+    t.match(await powersyncMongoIn({ cwd }, ...args), { code: 1, stderr: /MongoDB did not do it \(MongoParseError\)/ }, name)
+  }
+  for (const name of ['client-schema', 'streams']) t.match(await powersyncMongoIn({ cwd }, name, '--env-file', 'none'), { code: 2, stderr: /--env-file: none/ }, name)
+})
