@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expect, test } from 'tstyche'
-import { bson, collection, keepServer, lastWriteWins, powersyncOptions, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { additive, bson, collection, fieldLevel, keepServer, lastWriteWins, powersyncOptions, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
 
 const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
 const Todo = Type.Object({ done: bson.Boolean(), size: Type.Optional(bson.Long()) })
@@ -111,6 +111,9 @@ test('the helpers know the fields of the schema, and which of them they can work
   collection({ schema: List, resolveConflict: lastWriteWins({ field: 'created_at' }), authorize: ({ op }) => op === 'PUT' })
   collection({ schema: Todo, resolveConflict: versioned({ field: 'size', onStale: 'keep' }) })
   collection({ schema: 'any', resolveConflict: versioned({ field: 'anything' }) })
+  collection({ schema: Todo, resolveConflict: additive(['size']) })
+  collection({ schema: List, resolveConflict: fieldLevel({ metadata: 'times' }) })
+  expect<Parameters<typeof additive<{ size: bigint, done: boolean, at: Date }>>[0]>().type.toBe<readonly 'size'[]>()
   expect<Parameters<typeof versioned<{ size: bigint, done: boolean }>>[0]['field']>().type.toBe<'size'>()
   expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<'at' | 'name'>()
 })
