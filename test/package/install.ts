@@ -185,6 +185,16 @@ await t.test('who follows the README word by word, in an empty directory, has a 
   t.strictSame(await client.db().collection('todos').find().toArray(), [{ _id: 'todo1', list_id: 'list1', description: 'Milk', completed: false }])
 
   await t.resolves(run('npx', ['tsc', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023', 'server.ts', 'users.ts'], folder), 'without type errors')
+
+  await t.test('and who goes on to "Getting started" has streams and a schema for the client', async (t) => {
+    const blocks = codeBlocks(await readDocument('docs/getting-started.md'))
+    for (const { code, file } of blocks) if (file) await writeFile(join(folder, file), code)
+    const commands = blocks.map(({ code }) => code).filter((code) => / --config .* > /.test(code))
+    t.equal(commands.length, 2)
+    for (const code of commands) await run('sh', ['-ec', code], folder)
+    t.match(await readFile(join(folder, 'sync-config.yaml'), 'utf8'), /^streams:[^]*"lists"[^]*"todos"/m)
+    t.match(await readFile(join(folder, 'schema.js'), 'utf8'), /lists: new Table[^]*todos: new Table/)
+  })
 })
 
 /** Standard output; an error holds what the program wrote. */
