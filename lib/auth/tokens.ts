@@ -49,13 +49,15 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
     jwk.kid, jwk.kid === kid ? undefined : { key: toPublicPem(jwk), algorithms: [jwk.alg], cache: false }
   ]))
 
+  const sign = oncePerSecond(payload => jwt.sign(payload))
+
   return {
     async sign (user, request) {
       if (typeof user.id !== 'string' || user.id === '') throw new TypeError('signToken: the user\'s id is not text, or empty: it becomes the sub of the token, by which the PowerSync Service knows the user')
       const further = await claims?.(user, request) ?? {}
       checkClaims(further)
       const issuedAt = Math.floor(Date.now() / 1000)
-      const token = jwt.sign({ ...further, sub: user.id, iat: issuedAt })
+      const token = sign({ ...further, sub: user.id, iat: issuedAt })
       return { token, expiresAt: new Date((issuedAt + expiresIn) * 1000) }
     },
     verify (token) {
@@ -68,6 +70,26 @@ export async function createTokens (scope: FastifyInstance, { keys, audience, ex
         return null
       }
     }
+  }
+}
+
+/** Users whose tokens of this second are remembered. */
+const mostRemembered = 1000
+
+/**
+ * Gives the token that it signed before for the same claims, `iat` included: a client that asks several times at once
+ * costs one signature, and one that asks a second later gets a token of its own.
+ */
+function oncePerSecond (sign: (payload: Record<string, unknown> & { iat: number }) => string): typeof sign {
+  const signed = new Map<string, string>()
+  let second = 0
+  return payload => {
+    if (payload.iat !== second || signed.size >= mostRemembered) signed.clear()
+    second = payload.iat
+    const key = JSON.stringify(payload)
+    const token = signed.get(key) ?? sign(payload)
+    signed.set(key, token)
+    return token
   }
 }
 

@@ -41,7 +41,7 @@ function stringId (table: string, pattern: string | undefined): CompiledId {
   return {
     expects: `text of 1 to ${LONGEST} bytes without NUL${matches ? ` that matches ${matches}` : ''}`,
     decode: text => {
-      const fits = text.length > 0 && text.length <= LONGEST && Buffer.byteLength(text) <= LONGEST
+      const fits = text.length > 0 && text.length <= LONGEST && (text.length <= LONGEST / 3 || Buffer.byteLength(text) <= LONGEST)
       return fits && !text.includes('\0') && isWellFormed(text) && matches?.test(text) !== false ? text : undefined
     },
     encode: String

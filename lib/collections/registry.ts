@@ -150,6 +150,10 @@ export class RegisteredCollection {
 /** A collection as one user may write it. */
 export class UserCollection {
   readonly #compiled: CompiledCollection
+  /** Whether rows have an owner, for this user. */
+  readonly isOwned: boolean
+  /** Whether a PUT leaves a document that exists as it is. */
+  readonly createsOnly: boolean
 
   constructor (
     readonly shared: RegisteredCollection,
@@ -158,6 +162,8 @@ export class UserCollection {
     compiled: CompiledCollection
   ) {
     this.#compiled = compiled
+    this.isOwned = Object.keys(owner).length > 0
+    this.createsOnly = !shared.definition.operations.includes('PATCH')
   }
 
   /**
@@ -175,11 +181,6 @@ export class UserCollection {
     return { ...operation, data }
   }
 
-  /** Whether rows have an owner, for this user. */
-  get isOwned (): boolean {
-    return Object.keys(this.owner).length > 0
-  }
-
   /** Whether a write of the user would meet this document. */
   owns (document: Record<string, unknown>): boolean {
     return Object.entries(this.owner).every(([field, value]) => sameValue(document[field], value))
@@ -192,17 +193,12 @@ export class UserCollection {
 
   /** The owner field that a PATCH would set to something else than it is in all rows of the user. */
   transfers ({ op, data }: CrudOperation): string | undefined {
-    return op === 'PATCH' ? Object.keys(this.owner).find(field => Object.hasOwn(data, field) && !sameValue(data[field], this.owner[field])) : undefined
+    return op === 'PATCH' && this.isOwned ? Object.keys(this.owner).find(field => Object.hasOwn(data, field) && !sameValue(data[field], this.owner[field])) : undefined
   }
 
   /** The row of a PUT as it is written: the owner is who uploads it, whatever was sent. */
   owned (row: Record<string, unknown>): Record<string, unknown> {
     return this.isOwned ? { ...row, ...this.owner } : row
-  }
-
-  /** Whether a PUT leaves a document that exists as it is. */
-  get createsOnly (): boolean {
-    return !this.shared.definition.operations.includes('PATCH')
   }
 
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */

@@ -1,4 +1,4 @@
-import { BSON, ObjectId, type mongodb } from '../bson.js'
+import { BSON, Double, ObjectId, type mongodb } from '../bson.js'
 
 /** Bytes of a document as BSON. */
 export const bytesOf = (document: mongodb.Document): number => BSON.calculateObjectSize(document, { ignoreUndefined: true })
@@ -7,7 +7,7 @@ export const bytesOf = (document: mongodb.Document): number => BSON.calculateObj
 export function mostBytesOf (value: unknown): number {
   if (typeof value === 'string') return 5 + 3 * value.length
   if (typeof value !== 'object' || value === null || value instanceof Date) return 8
-  if (value instanceof ObjectId) return 12
+  if (value instanceof ObjectId || value instanceof Double) return 12
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== Array.prototype) return bytesOf({ value })
   let bytes = 5

@@ -45,7 +45,8 @@ export async function send (db: mongodb.Db, statements: readonly Statement[], sc
 /** Whether they are one command on every version of MongoDB. */
 export function areAlike (statements: readonly Statement[]): boolean {
   const [first] = statements
-  return statements.every(({ collection, change }) => collection === first?.collection && !change === !first.change)
+  for (const { collection, change } of statements) if (collection !== first?.collection || !change !== !first.change) return false
+  return true
 }
 
 async function sendAlone (db: mongodb.Db, { collection: name, filter, change, upsert }: Statement, scope: CommandScope): Promise<void> {

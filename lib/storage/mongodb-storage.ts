@@ -1,6 +1,6 @@
 import type { mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, User } from '../../types/index.js'
-import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from '../collections/registry.js'
+import type { CollectionRegistry, UserCollection, UserCollections } from '../collections/registry.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { areAlike, limitsOf, send, type Statement } from './commands.js'
 import { firstWriteError, hasNoSuchCommand, isDuplicateId, tooLarge } from './faults.js'
@@ -74,18 +74,17 @@ export class MongoDBStorage {
   }
 
   async #send ({ writes, certain }: Batch, scope: CommandScope): Promise<void> {
-    const statements = writes.map(({ statement }) => statement)
     try {
-      await send(this.#db, statements, scope)
+      await send(this.#db, writes, scope)
     } catch (error) {
       // Members may be older, or their featureCompatibilityVersion: the transaction starts again, without this command.
-      if (hasNoSuchCommand(error) && !areAlike(statements)) {
+      if (hasNoSuchCommand(error) && !areAlike(writes)) {
         this.#hasBulkWrite = false
         ;(error as mongodb.MongoError).addErrorLabel('TransientTransactionError')
       }
       const position = writes.length === 1 ? 0 : firstWriteError(error).index
       const write = position === undefined ? undefined : writes[position]
-      const failure = isDuplicateId(error) ? duplicateId(error as mongodb.MongoError, write?.collection ?? writes[0]!.collection) : error as object
+      const failure = isDuplicateId(error) ? duplicateId(error as mongodb.MongoError, (write ?? writes[0]!).target) : error as object
       failures.set(failure, { operation: certain ? write?.operation : undefined })
       throw failure
     }
@@ -94,10 +93,9 @@ export class MongoDBStorage {
 
 type Transfers = UpdateBatchContext['transfers']
 
-interface Write {
+interface Write extends Statement {
   operation: CrudOperation
-  collection: UserCollection
-  statement: Statement
+  target: UserCollection
 }
 
 /** Writes that are sent together. */
@@ -110,9 +108,8 @@ interface Batch {
 function writesOf ({ operations }: CrudTransaction, ofUser: UserCollections, transfers: Transfers): Write[] {
   const writes: Write[] = []
   for (const operation of operations) {
-    const collection = ofUser(operation)
-    const statement = statementOf(operation, collection, transfers)
-    if (statement) writes.push({ operation, collection, statement })
+    const write = writeOf(operation, ofUser(operation), transfers)
+    if (write) writes.push(write)
   }
   return writes
 }
@@ -124,16 +121,17 @@ function writesOf ({ operations }: CrudTransaction, ofUser: UserCollections, tra
  * An update of an id whose delete waits starts another round.
  */
 function grouped (writes: Write[]): Batch[] {
+  if (areAlike(writes)) return [{ writes, certain: true }]
   const batches: Batch[] = []
   const rounds = new Map<UserCollection, Round>()
   for (const write of writes) {
-    const { operation: { op, id }, collection } = write
-    let round = rounds.get(collection)
+    const { operation: { op, id }, target } = write
+    let round = rounds.get(target)
     if (op !== 'DELETE' && round?.deletes.has(id)) {
       batches.push(...batchesOf(round))
       round = undefined
     }
-    if (!round) rounds.set(collection, round = { updates: [], deletes: new Map() })
+    if (!round) rounds.set(target, round = { updates: [], deletes: new Map() })
     if (op === 'DELETE') round.deletes.set(id, write)
     else round.updates.push(write)
   }
@@ -155,7 +153,7 @@ function batchesOf ({ updates, deletes }: Round): Batch[] {
  * @throws {PowerSyncFatalError} for a document that it never takes, after the parts before it
  */
 function * partsOf ({ writes, certain }: Batch): Generator<Batch> {
-  const { ends, tooLarge: refused } = limitsOf(writes.map(({ statement }) => statement))
+  const { ends, tooLarge: refused } = limitsOf(writes)
   let start = 0
   for (const end of ends) {
     yield { writes: writes.slice(start, end), certain }
@@ -165,47 +163,52 @@ function * partsOf ({ writes, certain }: Batch): Generator<Batch> {
 }
 
 /** The write of one operation; undefined when there is nothing to write. */
-function statementOf (operation: CrudOperation, collection: UserCollection, transfers: Transfers): Statement | undefined {
-  const { shared } = collection
-  const target = { collection: shared.name, filter: { _id: shared.id(operation), ...collection.owner } }
+function writeOf (operation: CrudOperation, target: UserCollection, transfers: Transfers): Write | undefined {
+  const change = changeOf(operation, target, transfers)
+  if (!change && operation.op !== 'DELETE') return undefined
+  const { shared: { name: collection }, owner, isOwned } = target
+  const _id = target.shared.id(operation)
+  return { collection, filter: isOwned ? { _id, ...owner } : { _id }, change, upsert: operation.op === 'PUT', operation, target }
+}
+
+/** @throws {PowerSyncFatalError} for a PATCH that gives the row to another owner without being allowed to */
+function changeOf (operation: CrudOperation, target: UserCollection, transfers: Transfers): mongodb.Document | undefined {
   switch (operation.op) {
-    case 'DELETE':
-      return { ...target, change: undefined, upsert: false }
+    case 'DELETE': return undefined
+    case 'PUT': return documentOf(target.owned(operation.data), target)
     case 'PATCH': {
-      const path = collection.transfers(operation)
+      const path = target.transfers(operation)
       if (path !== undefined && !transfers?.has(operation)) {
         throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation would give the row to another owner', {
           details: { path }, operationIndex: operation.index
         })
       }
-      const change = updateOf(operation.data, shared)
-      return change && { ...target, change, upsert: false }
+      return updateOf(operation.data, target)
     }
-    case 'PUT':
-      return { ...target, change: changeOf(collection.owned(operation.data), collection), upsert: true }
   }
 }
 
-/** What a PUT does to a document, which is made if need be. */
-function changeOf (data: mongodb.Document, collection: UserCollection): mongodb.Document {
-  const { shared } = collection
+/** What a PUT makes of a document, which is made if need be. */
+function documentOf (data: mongodb.Document, target: UserCollection): mongodb.Document {
+  const { shared } = target
   const withoutNulls = () => shared.nulls === 'store' ? data : Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null))
-  if (collection.createsOnly) return { $setOnInsert: { ...withoutNulls(), ...collection.onInsert(data) } }
+  if (target.createsOnly) return { $setOnInsert: { ...withoutNulls(), ...target.onInsert(data) } }
   if (shared.put === 'replace') return withoutNulls()
-  const onInsert = collection.onInsert(data)
-  const update = updateOf(data, shared, collection.absent(data))
+  const onInsert = target.onInsert(data)
+  const update = updateOf(data, target, true)
   return update && !onInsert ? update : { ...update, $setOnInsert: onInsert ?? {} }
 }
 
-function updateOf (data: mongodb.Document, { nulls }: RegisteredCollection, absent: string[] = []): mongodb.Document | undefined {
-  if (nulls === 'store') return hasKeys(data) ? { $set: data } : undefined
+/** @param whole whether fields that are not there are cleared too */
+function updateOf (data: mongodb.Document, target: UserCollection, whole = false): mongodb.Document | undefined {
+  if (target.shared.nulls === 'store') return hasKeys(data) ? { $set: data } : undefined
   const $set: mongodb.Document = {}
   const $unset: Record<string, true> = {}
   for (const [field, value] of Object.entries(data)) {
     if (value === null) $unset[field] = true
     else $set[field] = value
   }
-  for (const field of absent) $unset[field] = true
+  if (whole) for (const field of target.absent(data)) $unset[field] = true
   const update = { ...hasKeys($set) && { $set }, ...hasKeys($unset) && { $unset } }
   return hasKeys(update) ? update : undefined
 }

@@ -13,15 +13,6 @@ export interface Upload {
   transactions: CrudTransaction[]
 }
 
-/** The names under which clients send one and the same thing; the first that is there counts. */
-const aliases = {
-  table: ['table', 'type'],
-  data: ['data', 'opData', 'op_data'],
-  previous: ['old', 'previousValues', 'previous_values'],
-  opId: ['op_id', 'clientId'],
-  transactionId: ['tx_id', 'transactionId', 'transaction_id']
-} as const
-
 const body = TypeCompiler.Compile(UploadBody)
 const clientId = TypeCompiler.Compile(ClientId)
 
@@ -45,9 +36,9 @@ export function readUpload (value: unknown, header: string | undefined): Upload 
     return {
       container: 'transactions',
       transactions: value.transactions.map(({ crud, transaction_id: id }, position) => ({
-        id: text(id ?? (crud[0] && first(crud[0], aliases.transactionId))),
+        id: text(id ?? (crud[0] && transactionId(crud[0]))),
         clientId,
-        operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud[${index}]`))
+        operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud`, index))
       }))
     }
   }
@@ -67,22 +58,23 @@ function groupByTransaction (operations: UploadedOperation[], container: Contain
   let current: CrudTransaction | undefined
   for (let position = 0; position < operations.length; position++) {
     const uploaded = operations[position] as UploadedOperation
-    const id = text(first(uploaded, aliases.transactionId))
+    const id = text(transactionId(uploaded))
     if (!current || current.id !== id) {
       current = { id, clientId, operations: [] }
       transactions.push(current)
     }
-    current.operations.push(readOperation(uploaded, current.operations.length, `${container}[${position}]`))
+    current.operations.push(readOperation(uploaded, current.operations.length, container, position))
   }
   return transactions
 }
 
-function readOperation (uploaded: UploadedOperation, index: number, place: string): CrudOperation {
-  const table = first(uploaded, aliases.table)
-  if (table === undefined) throw new BodyError(`${place}: expected the table's name in "table" or "type", found neither`)
-  const data = uploaded.op === 'DELETE' ? undefined : first(uploaded, aliases.data) ?? {}
-  const previous = first(uploaded, aliases.previous)
-  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${place}: expected values of at most ${deepest} levels, found a deeper one`)
+/** Clients send one and the same thing under several names: the first that is neither absent nor null counts. */
+function readOperation (uploaded: UploadedOperation, index: number, container: string, position: number): CrudOperation {
+  const table = uploaded.table ?? uploaded.type
+  if (table === undefined || table === null) throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
+  const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
+  const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
+  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
   const operation = {
     op: uploaded.op,
     table,
@@ -90,11 +82,13 @@ function readOperation (uploaded: UploadedOperation, index: number, place: strin
     data,
     previous,
     metadata: uploaded.metadata ?? undefined,
-    opId: text(first(uploaded, aliases.opId)),
+    opId: text(uploaded.op_id ?? uploaded.clientId),
     index
   }
   return operation as CrudOperation
 }
+
+const transactionId = (uploaded: UploadedOperation) => uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id
 
 /** Whether a value has more levels of arrays and objects than that. */
 function isDeeper (value: unknown, levels: number): boolean {
@@ -104,15 +98,7 @@ function isDeeper (value: unknown, levels: number): boolean {
   return false
 }
 
-/** The first of several fields that is neither absent nor null. */
-function first<Field extends keyof UploadedOperation> (operation: UploadedOperation, fields: readonly Field[]) {
-  for (const field of fields) {
-    const value = operation[field]
-    if (value !== undefined && value !== null) return value as NonNullable<UploadedOperation[Field]>
-  }
-}
-
-const text = (value: number | string | undefined) => value === undefined ? undefined : String(value)
+const text = (value: number | string | null | undefined) => value === undefined || value === null ? undefined : String(value)
 
 /** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
 function describe (error: ValueError | undefined): string {

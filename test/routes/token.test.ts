@@ -129,3 +129,27 @@ t.test('a token of the right key counts only with a text sub, for this audience,
     t.equal(await status({ ...good, ...change }), 401, JSON.stringify(change))
   }
 })
+
+t.test('tokens of one user within one second are signed once, as long as their claims are the same', async t => {
+  const { privateKey } = await generateKeys({ algorithm: 'ES256' }) // whose signatures differ from each other
+  let role = 'editor'
+  const app = await testServer(t, { ...base, keys: { signing: privateKey }, token: { claims: () => ({ role }) } })
+  let time = 1_700_000_000_100
+  t.intercept(Date, 'now', { value: () => time })
+  const sign = async (id: string) => (await app.powersync.signToken({ id })).token
+
+  const first = await sign('user1')
+  time += 899
+  t.equal(await sign('user1'), first)
+  t.not(await sign('user2'), first)
+  role = 'reader'
+  t.match(decodeJwt(await sign('user1')), { sub: 'user1', role: 'reader', iat: 1_700_000_000 })
+  role = 'editor'
+  t.equal(await sign('user1'), first)
+  time++
+  const second = await sign('user1')
+  t.match(decodeJwt(second), { sub: 'user1', role: 'editor', iat: 1_700_000_001 })
+
+  for (let other = 0; other < 1000; other++) await sign(`other${other}`)
+  t.not(await sign('user1'), second, 'of a thousand users are remembered, no more')
+})
