@@ -17,23 +17,28 @@ t.teardown(() => rm(folder, { recursive: true }))
 await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
 
 /** How the blocks of a language are checked. */
-const checks: Record<string, (code: string, t: Test) => unknown> = {
+const checks: Record<string, (code: string, t: Test, document: string) => unknown> = {
   ts: () => {}, // all together, below
   js: (code, t) => t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
   sh: () => {}, // in commands.test.ts
-  console: () => {}, // in test/cli/documentation.test.ts, and so is the next
-  text: () => {},
+  console: onlyOfCommands,
+  text: onlyOfCommands,
   json: code => JSON.parse(code),
   yaml: code => parseYaml(code),
   ini: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(POWERSYNC_(URL|PRIVATE_KEY|PUBLIC_KEY|PUBLISHED_KEYS)|MONGO_URI|NODE_ENV)=\S+$/) },
   dockerfile: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(FROM|WORKDIR|COPY|RUN|USER|ENV|EXPOSE|CMD|HEALTHCHECK) \S|^#/) }
 }
 
+/** What the command line prints is checked in test/cli/documentation.test.ts. */
+function onlyOfCommands (code: string, t: Test, document: string): void {
+  t.equal(document, 'docs/cli.md')
+}
+
 for (const document of documents) {
   t.test(`every block of ${document} is in a language that is checked`, async t => {
     for (const { language, code, line } of codeBlocks(await readDocument(document))) {
       const check = checks[language]
-      if (check) await check(code, t)
+      if (check) await check(code, t, document)
       t.ok(check, `line ${line}: ${language || 'no language'}`)
     }
   })

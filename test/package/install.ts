@@ -189,7 +189,7 @@ await t.test('who follows the README word by word, in an empty directory, has a 
   await t.test('and who goes on to "Getting started" has streams and a schema for the client', async (t) => {
     const blocks = codeBlocks(await readDocument('docs/getting-started.md'))
     for (const { code, file } of blocks) if (file) await writeFile(join(folder, file), code)
-    const commands = blocks.map(({ code }) => code).filter((code) => / --config .* > /.test(code))
+    const commands = blocks.map(({ code }) => code).filter((code) => /^npx powersync-mongo .* > /.test(code))
     t.equal(commands.length, 2)
     for (const code of commands) await run('sh', ['-ec', code], folder)
     t.match(await readFile(join(folder, 'sync-config.yaml'), 'utf8'), /^streams:[^]*"lists"[^]*"todos"/m)

@@ -34,7 +34,7 @@ const blocks = /^```(.*)\n([^]*?)^```$/gm
 export function codeBlocks (text: string): CodeBlock[] {
   return [...text.matchAll(blocks)].map(({ 1: language = '', 2: code = '', index }) => {
     const before = text.slice(0, index)
-    return { language, code, file: /\b(?:in|to) `([\w-]*\.\w+)`:\n\n$/.exec(before)?.[1], line: before.split('\n').length }
+    return { language, code, file: /\b(?:in|to) `([\w.-]*\.\w+)`:\n\n$/.exec(before)?.[1], line: before.split('\n').length }
   })
 }
 
