@@ -41,6 +41,11 @@ export class RegisteredCollection {
     this.#check()
   }
 
+  /** Where `throughParent` says whose the rows are. */
+  get parent (): AuthorizeHook['parent'] {
+    return this.definition.authorize?.parent
+  }
+
   /**
    * The collection as a user may write it.
    * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
@@ -85,6 +90,9 @@ export class RegisteredCollection {
     }
     for (const [option, value] of Object.entries({ writable, authorizeTransfer })) {
       if (value !== undefined && typeof value !== 'function') throw new OptionError(`collections.${table}.${option}`, `is ${typeWords(value)}: expected a function`)
+    }
+    if (this.parent && !this.#compiled.has(this.parent.field)) {
+      throw new OptionError(`collections.${table}.authorize`, `goes through the field ${JSON.stringify(this.parent.field)}, which is not in the schema: name the one that has the parent's id`)
     }
     for (const field of this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)) {
       if (!this.#compiled.has(field)) throw new OptionError(`collections.${table}.resolveConflict`, `needs ${JSON.stringify(field)}, which is not a field of the schema: add it there, or name another`)
@@ -220,6 +228,17 @@ export class CollectionRegistry {
   constructor (collections: Collections, readonly globalHooks: Hooks) {
     this.#byTable = new Map(Object.entries(collections).map(([table, definition]) =>
       [table, new RegisteredCollection(table, definition, globalHooks)]))
+    for (const table of this.tables()) this.#checkParents(table)
+  }
+
+  /** @throws {OptionError} when the way through the parents leads nowhere, or round in circles */
+  #checkParents (table: string): void {
+    const passed = new Set<string>()
+    for (let at = table, parent = this.find(at).parent; parent; at = parent.table, parent = this.find(at).parent) {
+      passed.add(at)
+      if (!this.#byTable.has(parent.table)) throw new OptionError(`collections.${at}.authorize`, `goes through the parent table ${JSON.stringify(parent.table)}, which is not one of collections`)
+      if (passed.has(parent.table)) throw new OptionError(`collections.${table}.authorize`, `goes through ${parent.table} in a circle: a chain of parents has to end at a table with an owner`)
+    }
   }
 
   /** @throws {PowerSyncFatalError} for a table that is not listed */

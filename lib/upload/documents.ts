@@ -7,8 +7,11 @@ type Rows = Map<string, mongodb.Document | null>
 /** A row that a hook saw: where the ids that it asks for next may come from. */
 interface Seen { table: string, fields: Readonly<Record<string, unknown>> }
 
-/** What one operation's hooks ask for. */
-export type Existing = (table?: string, id?: string) => Promise<mongodb.Document | null>
+/** What one operation's hooks ask. */
+export interface Questions {
+  existing (table?: string, id?: string): Promise<mongodb.Document | null>
+  owns (table: string, id: unknown): Promise<boolean>
+}
 
 /**
  * The documents that hooks ask for, as they stand between the operations of client transactions that are written
@@ -26,6 +29,9 @@ export class TransactionDocuments {
   readonly #loaded = new Map<string, Rows>()
   readonly #written: CrudOperation[] = []
   readonly #followed = new Set<string>()
+  /** Of the present client transaction: its DELETEs, and the rows that were there before them, by table and id. */
+  readonly #deletes = new Set<CrudOperation>()
+  readonly #deleted = new Map<string, mongodb.Document>()
   /** A session runs one command at a time, so a hook's parallel questions have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -36,10 +42,16 @@ export class TransactionDocuments {
     this.#context = context
   }
 
-  /** For the hooks of one operation: gives the document of a row by its table and the client's id, or null. */
-  existingFor (operation: CrudOperation): Existing {
+  /** The operations that follow are of another client transaction. */
+  begin (): void {
+    this.#deletes.clear()
+    this.#deleted.clear()
+  }
+
+  /** For the hooks of one operation: documents of rows by their table and the client's id, or null, and whose they are. */
+  for (operation: CrudOperation): Questions {
     const seen: Seen[] = [{ table: operation.table, fields: operation.data ?? {} }]
-    return (table = operation.table, id = operation.id) => {
+    const existing = (table = operation.table, id = operation.id) => {
       const turn = this.#last.then(async () => {
         const document = await this.#get(table, id, seen)
         if (document) seen.push({ table, fields: document })
@@ -48,17 +60,29 @@ export class TransactionDocuments {
       this.#last = turn.catch(() => {})
       return turn
     }
+    const owns = async (table: string, value: unknown): Promise<boolean> => {
+      const id = idText(value)
+      // Before the row is read: the answer must not tell whether it is there.
+      const collection = this.#ofUser({ table, index: operation.index })
+      if (id === undefined) return false
+      const document = await existing(table, id) ?? this.#deleted.get(keyOf(table, id))
+      if (!document || !collection.owns(document)) return false
+      const { parent } = collection.shared
+      return !parent || await owns(parent.table, document[parent.field])
+    }
+    return { existing, owns }
   }
 
   /** The document of an operation's own row: at once, if it is loaded. */
   of (operation: CrudOperation): Awaitable<mongodb.Document | null> {
     const rows = this.#loaded.get(operation.table)
-    return rows?.has(operation.id) ? rows.get(operation.id) as mongodb.Document | null : this.existingFor(operation)()
+    return rows?.has(operation.id) ? rows.get(operation.id) as mongodb.Document | null : this.for(operation).existing()
   }
 
   /** Takes note of an operation that will be written. */
   add (operation: CrudOperation): void {
     this.#written.push(operation)
+    if (operation.op === 'DELETE') this.#deletes.add(operation)
     const rows = this.#loaded.get(operation.table)
     if (rows?.has(operation.id)) this.#apply(operation, rows)
   }
@@ -122,9 +146,12 @@ export class TransactionDocuments {
     const before = rows.get(operation.id) ?? null
     const collection = this.#ofUser(operation)
     if (before && !collection.owns(before)) return
+    if (before && this.#deletes.has(operation)) this.#deleted.set(keyOf(operation.table, operation.id), before)
     rows.set(operation.id, after(operation, before, collection))
   }
 }
+
+const keyOf = (table: string, id: string): string => JSON.stringify([table, id])
 
 function after (operation: CrudOperation, before: mongodb.Document | null, collection: UserCollection): mongodb.Document | null {
   switch (operation.op) {

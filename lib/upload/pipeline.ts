@@ -34,6 +34,7 @@ export async function runOperationHooks (transactions: CrudTransaction[], run: H
 }
 
 async function runOnTransaction (decoded: CrudTransaction, run: HookRun, documents: TransactionDocuments): Promise<CrudTransaction> {
+  documents.begin()
   const operations: CrudOperation[] = []
   const write = (operation: CrudOperation) => {
     operations.push(operation)
@@ -113,7 +114,7 @@ const arrayOf = (result: OperationToWrite | OperationToWrite[] | null): Operatio
   Array.isArray(result) ? result : result ? [result] : []
 
 function contextOf (operation: CrudOperation, context: TransactionContext, documents: TransactionDocuments): OperationContext {
-  return { ...context, existing: documents.existingFor(operation) }
+  return { ...context, ...documents.for(operation) }
 }
 
 function at (operation: CrudOperation, error: PowerSyncFatalError): PowerSyncFatalError {

@@ -1,6 +1,6 @@
 /** The collections of the host that is attacked: one for each kind of rule that an app can have. */
 import { Type } from '@sinclair/typebox'
-import { bson, collection, type AuthorizeHook, type Collections, type TransformHook, type User } from '../../index.js'
+import { bson, collection, throughParent, type Collections, type TransformHook, type User } from '../../index.js'
 
 /** The host's own way to know its users. */
 export const sessions = new Map<string, User>([['session-of-alice', { id: 'alice' }], ['session-of-mallory', { id: 'mallory' }]])
@@ -9,15 +9,6 @@ export const sessions = new Map<string, User>([['session-of-alice', { id: 'alice
 export const mirror = 'rejections'
 
 const Owner = { owner_id: Type.String() }
-
-/** A todo may be written by the owner of its list: the one it is in, and the one it goes to. */
-const ownsList: AuthorizeHook = async (operation, { user, existing }) => {
-  const before = await existing()
-  for (const list of [before?.['list_id'], operation.data?.['list_id']]) {
-    if (list !== undefined && (await existing('lists', String(list)))?.['owner_id'] !== user.id) return false
-  }
-  return before !== null || operation.op === 'PUT'
-}
 
 /** Writes a list in place of the draft, under the id that the client asks for. */
 const publish: TransformHook<any> = operation => {
@@ -42,7 +33,7 @@ export const collections: Collections = {
     owner: 'owner_id',
     readOnly: ['created_at', 'verified']
   }),
-  todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), authorize: ownsList }),
+  todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), authorize: throughParent({ table: 'lists', field: 'list_id' }) }),
   notes: collection({
     id: { type: 'uuid', store: 'bson' },
     schema: Type.Object({ owner: Type.String(), text: Type.String(), revoked_at: Type.Optional(bson.Date()) }),

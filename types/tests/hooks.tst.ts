@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expect, test } from 'tstyche'
-import { additive, bson, collection, fieldLevel, keepServer, lastWriteWins, powersyncOptions, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { additive, bson, collection, fieldLevel, keepServer, lastWriteWins, powersyncOptions, throughParent, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
 
 const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
 const Todo = Type.Object({ done: bson.Boolean(), size: Type.Optional(bson.Long()) })
@@ -116,4 +116,19 @@ test('the helpers know the fields of the schema, and which of them they can work
   expect<Parameters<typeof additive<{ size: bigint, done: boolean, at: Date }>>[0]>().type.toBe<readonly 'size'[]>()
   expect<Parameters<typeof versioned<{ size: bigint, done: boolean }>>[0]['field']>().type.toBe<'size'>()
   expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<'at' | 'name'>()
+})
+
+test('throughParent knows the fields that can hold an id, and its own authorize the rows', () => {
+  collection({
+    schema: Type.Object({ list_id: Type.String(), at: bson.Date() }),
+    authorize: throughParent({
+      table: 'lists',
+      field: 'list_id',
+      authorize: async ({ op, data }, { owns }) => {
+        expect(owns).type.toBeCallableWith('lists', data?.list_id)
+        return op === 'DELETE' || data.at !== undefined
+      }
+    })
+  })
+  expect<Parameters<typeof throughParent<{ list_id: string, at: Date }>>[0]['field']>().type.toBe<'list_id'>()
 })
