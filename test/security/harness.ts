@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { mongodb } from '@fastify/mongodb'
 import type { Test } from 'tap'
 import powersyncMongo, { generateKeys } from '../../index.js'
 import type { TestDatabase } from '../support/database.js'
@@ -70,6 +71,8 @@ export interface Answer {
 
 export interface Host {
   app: FastifyInstance
+  /** Where it listens. */
+  url: string
   /** Log lines since the last attack. */
   lines: string[]
   /** Mallory's good token. */
@@ -77,8 +80,8 @@ export interface Host {
   /** The latest snapshot: what the next attack must leave as it is. */
   state: ReadonlyMap<string, string>
   send (request: AttackRequest): Promise<Answer>
-  /** All documents as BSON, by collection, but the attacker's own dead letters, notes and ledger. */
-  snapshot (): Promise<Map<string, string>>
+  /** Documents as BSON, by collection. Default: all of them but the attacker's own dead letters, notes and ledger. */
+  snapshot (which?: (collection: string) => mongodb.Filter<mongodb.Document>): Promise<Map<string, string>>
   /** Deletes what `snapshot` leaves out. */
   forget (): Promise<void>
   /** Collections that an attack names: looked at as well. */
@@ -108,15 +111,16 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
 
   const host: Host = {
     app,
+    url: `http://127.0.0.1:${port}`,
     lines,
     token,
     state: new Map(),
     send: request => request.raw === undefined ? inject(app, request, token) : sendRaw(port, request.raw),
-    async snapshot () {
+    async snapshot (which = byOthers) {
       const listed = database.kind === 'emulator' ? [] : (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name)
       const documents = new Map<string, string>()
       await Promise.all([...new Set([...watched, ...listed])].map(async name => {
-        const all = await db.collection(name).find<Buffer>(byOthers(name), { raw: true }).sort({ _id: 1 }).toArray()
+        const all = await db.collection(name).find<Buffer>(which(name), { raw: true }).sort({ _id: 1 }).toArray()
         documents.set(name, Buffer.concat(all).toString('latin1'))
       }))
       return documents
@@ -135,7 +139,7 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
 
 /** Collections in which the attacker may have documents of her own making. */
 const owned = ['powersync_ledger', 'powersync_dead_letters', 'powersync_write_checkpoints', mirror]
-const byOthers = (name: string) => owned.includes(name) ? { user_id: { $ne: 'mallory' } } : {}
+export const byOthers = (name: string): mongodb.Filter<mongodb.Document> => owned.includes(name) ? { user_id: { $ne: 'mallory' } } : {}
 
 async function inject (app: FastifyInstance, { method = 'POST', url = '/upload', token, headers = {}, body }: AttackRequest, good: string): Promise<Answer> {
   const bearer = token === undefined ? good : token
@@ -236,7 +240,7 @@ export function checkPrototypes (): void {
 }
 
 /** What stands in the place of a table's name. */
-function tablesIn (body: unknown): string[] {
+export function tablesIn (body: unknown): string[] {
   if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return []
   const { table, type } = body as Record<string, unknown>
   const inner = Array.isArray(body) ? body.slice(0, 10) : ['batch', 'operations', 'transactions', 'crud'].map(field => (body as Record<string, unknown>)[field])

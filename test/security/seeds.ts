@@ -12,7 +12,8 @@ export const malloryUuid = '5e0c8f4a-93f5-4d0c-9b0e-1f2e3d4c5b6a'
 export const aliceObjectId = 'abcdefabcdefabcdefabcdef'
 export const malloryObjectId = '0123456789abcdef01234567'
 
-const at = new Date('2025-01-01T00:00:00Z')
+/** When all of it was made. */
+export const at = new Date('2025-01-01T00:00:00Z')
 const list = (owner: string, note: string) => ({
   _id: `${owner}-list`, owner_id: owner, name: 'List', note, done: false, due: null, settings: { theme: 'dark', level: 1, tags: [] }, extra: null, labels: null, created_at: at, verified: false
 })
