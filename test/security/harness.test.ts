@@ -2,6 +2,7 @@
 import t from 'tap'
 import { testDatabase } from '../support/database.js'
 import { attack, checkAnswer, checkLeaks, checkLines, checkPrototypes, ignored, keys, MARKER, nobody, startHost, unauthorized, type Attack } from './harness.js'
+import { issued } from './issuers.js'
 import { own } from './jws.js'
 import { malloryObjectId, malloryUuid, ALICE_SECRET } from './seeds.js'
 
@@ -20,13 +21,24 @@ t.test('what Mallory may do, she can do', async t => {
     ['drafts', 'mallory-new', { text: 'x' }],
     ['drafts', 'mallory-published', { text: 'x', publish_as: 'mallory-published' }],
     ['events', 'mallory-new', { name: 'x' }],
-    ['people', 'mallory-new', { name: 'x' }]
+    ['people', 'mallory-new', { name: 'x' }],
+    ['articles', 'mallory-new', { title: 'x' }],
+    ['logs', 'mallory-new', { text: 'x' }],
+    ['gifts', 'mallory-new', { name: 'x' }],
+    ['notices', 'mallory-new', { text: 'x' }]
   ]
   const body = { client_id: 'mallory-phone', batch: rows.map(([table, id, data], index) => ({ op: 'PUT', table, id, data, op_id: index + 1, tx_id: index })) }
   checkAnswer(await host.send({ token: own({ sub: 'mallory' }), body }), ignored)
   checkAnswer(await host.send({ token: own({ sub: 'mallory' }), headers: { 'x-session': 'session-of-mallory' }, body: { batch: [{ op: 'PATCH', table: 'photos', id: malloryObjectId, data: { title: 'y' } }] } }), ignored)
+  const issuedToken = issued(host.issuer, { sub: 'mallory', org: 'evil' })
+  checkAnswer(await host.send({ token: issuedToken, ...batch({ op: 'PUT', table: 'invoices', id: 'mallory-new', data: { total: 1 } }) }), ignored)
+  checkAnswer(await host.send({ token: issuedToken, ...batch({ op: 'PATCH', table: 'gifts', id: 'mallory-new', data: { owner_id: 'bob' } }) }), ignored)
+  checkAnswer(await host.send({ token: issued(host.issuer, { sub: 'editor' }), ...batch({ op: 'PUT', table: 'articles', id: 'editor-new', data: { title: 'x', price: 1 } }) }), ignored)
   const db = host.app.mongo.db!
-  for (const name of ['lists', 'todos', 'documents', 'contacts', 'drafts', 'events', 'accounts']) t.ok(await db.collection<{ _id: string }>(name).findOne({ _id: 'mallory-new' }), name)
+  t.match(await db.collection('invoices').find({ org_id: 'evil' }).sort({ _id: 1 }).toArray(), [{ _id: 'evil-invoice' }, { _id: 'mallory-new', total: 1 }])
+  t.match(await db.collection('gifts').find({ owner_id: 'bob' }).toArray(), [{ _id: 'mallory-new' }])
+  t.match(await db.collection('articles').find({ author_id: 'editor' }).toArray(), [{ _id: 'editor-new', price: 1 }])
+  for (const name of ['lists', 'todos', 'documents', 'contacts', 'drafts', 'events', 'accounts', 'articles', 'logs', 'gifts', 'notices']) t.ok(await db.collection<{ _id: string }>(name).findOne({ _id: 'mallory-new' }), name)
   t.match(await db.collection<{ _id: string }>('lists').findOne({ _id: 'mallory-published' }), { owner_id: 'mallory' })
   t.match((await host.send({ method: 'GET', url: '/token', token: null, headers: { 'x-session': 'session-of-mallory' } })).text, /"token"/)
   host.state = await host.snapshot()

@@ -9,14 +9,17 @@ import { connect, type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { mongodb } from '@fastify/mongodb'
 import type { Test } from 'tap'
-import powersyncMongo, { generateKeys } from '../../index.js'
+import powersyncMongo, { firstOf, generateKeys, jwtIssuers } from '../../index.js'
 import type { TestDatabase } from '../support/database.js'
+import { startIssuer, type TestIssuer } from '../support/issuer.js'
 import { collections, mirror, sessions } from './host.js'
 import { ALICE_SECRET, collectionNames, seeds } from './seeds.js'
 
 /** In the values that attackers send: it must be in no log line and no answer. */
 export const MARKER = 'ATTACKERS-VALUE-6d1f'
 export const POWERSYNC_URL = 'https://attacked.powersync.example'
+/** What the identity provider's tokens for this host have as `aud`. */
+export const ISSUED_FOR = 'https://attacked.example'
 export const keys = await generateKeys()
 
 export interface AttackRequest {
@@ -77,6 +80,9 @@ export interface Host {
   lines: string[]
   /** Mallory's good token. */
   token: string
+  /** The identity provider whose users the host knows, and one that it does not know. */
+  issuer: TestIssuer
+  stranger: TestIssuer
   /** The latest snapshot: what the next attack must leave as it is. */
   state: ReadonlyMap<string, string>
   send (request: AttackRequest): Promise<Answer>
@@ -91,13 +97,18 @@ export interface Host {
 /** The plugin on a host as an app has it, with the rows of two users. */
 export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestDatabase, 'uri' | 'kind'>): Promise<Host> {
   const lines: string[] = []
+  const issuer = await startIssuer(t, 'RS256')
+  const stranger = await startIssuer(t, 'RS256')
   const app = Fastify({ logger: { level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
   t.teardown(() => app.close())
   await app.register(powersyncMongo, {
     powersyncUrl: POWERSYNC_URL,
     keys: { signing: keys.privateKey },
     mongo: { url: database.uri },
-    authenticate: request => sessions.get(request.headers['x-session'] as string) ?? null,
+    authenticate: firstOf(
+      request => sessions.get(request.headers['x-session'] as string) ?? null,
+      jwtIssuers({ issuers: issuer.url, audience: ISSUED_FOR })
+    ),
     collections,
     checkpoints: true,
     upload: { deadLetters: { mirror } }
@@ -114,6 +125,8 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
     url: `http://127.0.0.1:${port}`,
     lines,
     token,
+    issuer,
+    stranger,
     state: new Map(),
     send: request => request.raw === undefined ? inject(app, request, token) : sendRaw(port, request.raw),
     async snapshot (which = byOthers) {
@@ -189,6 +202,8 @@ export async function attack (host: Host, { name, request, refused }: Attack): P
     checkLines(lines)
     checkPrototypes()
     checkUnchanged(before, host.state)
+    assert.deepEqual(host.stranger.requests, [], 'nobody is asked for keys but the issuer')
+    assert.ok(host.issuer.requests.length <= 2, 'nor is that, again and again')
     assert.equal(statusCode, 200, 'the server answers')
   } catch (error) {
     throw new Error(`${name}: ${(error as Error).message}`, { cause: error })

@@ -79,5 +79,18 @@ export const collections: Collections = {
     authorize: async ({ op }, { existing }) => op === 'PUT' && await existing() === null
   }),
   people: collection({ name: 'accounts', schema: Type.Object({ ...Owner, name: Type.String() }), owner: 'owner_id' }),
+  articles: collection({
+    schema: Type.Object({ author_id: Type.String(), title: Type.String(), price: Type.Optional(bson.Int32()), published: Type.Optional(bson.Boolean()) }),
+    owner: 'author_id',
+    writable: user => user.id === 'editor' ? true : ['title']
+  }),
+  logs: collection({ schema: Type.Object({ ...Owner, text: Type.String() }), owner: 'owner_id', operations: ['PUT'] }),
+  archive: collection({ schema: Type.Object({ text: Type.String() }), operations: [] }),
+  gifts: collection({ schema: Type.Object({ ...Owner, name: Type.String() }), owner: 'owner_id', authorizeTransfer: ({ data }) => data.owner_id === 'bob' }),
+  invoices: collection({ schema: Type.Object({ org_id: Type.String(), total: bson.Int32() }), owner: { field: 'org_id', value: user => user['org'] } }),
+  notices: collection({
+    schema: Type.Object({ ...Owner, text: Type.String() }),
+    owner: user => user.id === 'admin' ? {} : user['role'] === 'guest' ? null : { owner_id: user.id }
+  }),
   flaky: collection({ schema: Type.Object({ text: Type.String() }), authorize: () => { throw new Error('the service behind it is down') } })
 }

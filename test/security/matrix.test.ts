@@ -3,13 +3,18 @@ import t from 'tap'
 import { testDatabase } from '../support/database.js'
 import { attack, startHost, type Attack } from './harness.js'
 import { messages } from './bodies.js'
+import { issuers } from './issuers.js'
 import { operators } from './operators.js'
 import { owners } from './owners.js'
+import { policies } from './policies.js'
 import { reserved } from './reserved.js'
 import { tokens } from './tokens.js'
 import { values } from './values.js'
 
-const families: Record<string, Attack[]> = { tokens, owners, operators, reserved, values, messages }
+const families: Record<string, Attack[]> = { tokens, issuers, owners, policies, operators, reserved, values, messages }
+
+// Beside other tests.
+t.setTimeout(450_000)
 
 const host = await startHost(t, await testDatabase(t))
 
