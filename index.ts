@@ -116,6 +116,7 @@ function prepareDecorator (fastify: FastifyInstance, name: string | undefined): 
   }
 }
 
+/** The plugin, for `fastify.register`: see `PowerSyncMongoOptions`. */
 const plugin = fp(powersyncMongo, { fastify: '5.x', name: 'fastify-powersync-mongo' })
 
 export default plugin
@@ -138,12 +139,18 @@ export { PowerSyncFatalError } from './lib/errors.js'
 export type * from './types/index.js'
 export type { FieldLevelOptions } from './lib/hooks/field-level.js'
 export type { Summand } from './lib/hooks/sum.js'
+export type {
+  BinaryOptions, DateOptions, RangeOptions, TBsonBinary, TBsonBoolean, TBsonDate, TBsonDecimal128, TBsonDouble, TBsonInt32, TBsonJson, TBsonLong, TBsonObjectId, TBsonUUID
+} from './lib/collections/fields.js'
+export type { FatalErrorOptions } from './lib/errors.js'
 export type { LastWriteWinsOptions } from './lib/hooks/last-write-wins.js'
 export type { ParentId, ThroughParentOptions } from './lib/hooks/through-parent.js'
 export type { VersionedOptions } from './lib/hooks/versioned.js'
 export type { Ordered } from './lib/hooks/order.js'
-export type { GeneratedKeys } from './lib/keys/generate.js'
+export type { GeneratedAlgorithm } from './lib/keys/algorithms.js'
+export type { GeneratedKeys, GenerateKeysOptions } from './lib/keys/generate.js'
 export type { JsonSchema } from './lib/collections/json-schema.js'
-export type { PublicJwk } from './lib/keys/jwk.js'
+export type { PrivateJwk, PublicJwk } from './lib/keys/jwk.js'
+export type { KeySource } from './lib/keys/load.js'
 export type { DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage, DeadLetters, DeadLetterSummary, RetryOptions } from './lib/storage/dead-letters.js'
 export type { UpdateBatchContext } from './lib/storage/mongodb-storage.js'

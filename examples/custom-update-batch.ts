@@ -36,15 +36,16 @@ await app.register(powersyncMongo, {
       schema: Type.Object({ product: Type.String(), count: Type.Integer({ minimum: 1 }) }),
       // Replaces: nothing is written but what is written here.
       updateBatch: async ({ operations }, { db, session }) => {
-        for (const { op, data, index } of operations) {
-          if (op !== 'PUT') throw new PowerSyncFatalError('FINAL', 'What was taken stays taken', { operationIndex: index })
-          const { product, count } = data as { product: string, count: number }
+        for (const operation of operations) {
+          const { index: operationIndex } = operation
+          if (operation.op !== 'PUT') throw new PowerSyncFatalError('FINAL', 'What was taken stays taken', { operationIndex })
+          const { product, count } = operation.data
           const { matchedCount } = await db.collection('stock').updateOne(
             { name: product, available: { $gte: count } },
             { $inc: { available: -count } },
             { session }
           )
-          if (matchedCount === 0) throw new PowerSyncFatalError('OUT_OF_STOCK', 'There are not as many left', { operationIndex: index })
+          if (matchedCount === 0) throw new PowerSyncFatalError('OUT_OF_STOCK', 'There are not as many left', { operationIndex })
         }
       }
     })

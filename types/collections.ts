@@ -113,12 +113,14 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly owner: readonly OwnerField[] | ((user: User) => Readonly<Record<string, unknown>> | null)
   readonly authorizeTransfer: AuthorizeTransferHook | undefined
   readonly operations: readonly OperationName[]
+  /** Default: all fields but the read-only ones. */
   readonly writable: ((user: User) => true | readonly string[]) | undefined
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
   readonly unknownFields: 'reject' | 'drop' | 'store'
   readonly readOnly: readonly string[]
   readonly readOnlyFields: 'ignore' | 'reject'
+  /** Field → a function that gives its value where a PUT has none. */
   readonly defaults: Readonly<Record<string, () => unknown>>
 }
 

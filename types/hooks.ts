@@ -107,8 +107,8 @@ export interface ResolveConflictHook<Row = AnyRow> {
  * Replaces or wraps how a client transaction is written; `next(transaction?)` writes it the built-in way.
  * Everything written with `context.session` commits or fails with it.
  */
-export type UpdateBatchHook = (
-  transaction: CrudTransaction,
+export type UpdateBatchHook<Row = AnyRow> = (
+  transaction: CrudTransaction<Row>,
   context: TransactionContext,
   next: (transaction?: CrudTransaction) => Promise<void>
 ) => Awaitable<void>
@@ -128,10 +128,15 @@ export type OnResultHook = (outcome: TransactionOutcome, context: Omit<Transacti
  * A hook that throws fails its transaction: `PowerSyncFatalError` for good, anything else to be retried.
  */
 export interface Hooks<Row = AnyRow> {
+  /** May the user do this? */
   authorize?: AuthorizeHook<Row> | undefined
+  /** Gives what to write in place of the operation. */
   transform?: TransformHook<Row> | undefined
+  /** What becomes of a change to a row that others have changed since the client saw it. */
   resolveConflict?: ResolveConflictHook<Row> | undefined
-  updateBatch?: UpdateBatchHook | undefined
+  /** Replaces or wraps how a client transaction is written; of one collection, the part of it that is on that. */
+  updateBatch?: UpdateBatchHook<Row> | undefined
+  /** Observes outcomes. */
   onResult?: OnResultHook | undefined
 }
 

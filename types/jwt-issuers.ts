@@ -16,6 +16,7 @@ export interface Issuer {
   claims?: Readonly<Record<string, string | readonly string[]>> | undefined
 }
 
+/** Which identity providers sign users in, for whom their tokens are meant, and what makes a user of a token. */
 export interface JwtIssuersOptions {
   /** Whose tokens count; those of anybody else are refused before anything is fetched. */
   issuers: string | Issuer | ReadonlyArray<string | Issuer>

@@ -54,10 +54,10 @@ export type OperationToWrite<Row = AnyRow> = CrudOperation<Row> extends infer Op
   : never
 
 /** What one commit of the client's database changed, in its order. */
-export interface CrudTransaction {
+export interface CrudTransaction<Row = AnyRow> {
   /** The client's `tx_id`; absent when the change was made outside a transaction or was not sent. */
   id?: string | undefined
   /** The client database's id (`getClientId()`), when the connector sends it. */
   clientId?: string | undefined
-  operations: CrudOperation[]
+  operations: CrudOperation<Row>[]
 }

@@ -43,6 +43,7 @@ export interface MongoOptions extends mongodb.MongoClientOptions {
   name?: string | undefined
 }
 
+/** What the tokens of `GET /token` and of `fastify.powersync.signToken` hold. */
 export interface TokenOptions {
   /** Lifetime in seconds, 60 to 86 400. Default 300. */
   expiresIn?: number | undefined
@@ -50,6 +51,7 @@ export interface TokenOptions {
   claims?: ((user: User, request: FastifyRequest | undefined) => Record<string, unknown> | Promise<Record<string, unknown>>) | undefined
 }
 
+/** Who may upload, how much at a time, and what becomes of an upload in part or in whole. */
 export interface UploadOptions {
   /** Who may upload. Default: the bearer of a token of this registration, or whoever `authenticate` knows. */
   authenticate?: Authenticate | undefined
@@ -96,6 +98,7 @@ export interface UploadOptions {
   transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }
 
+/** The plugin's routes, by the names that the option `routes` has for them. */
 export type RouteName = 'jwks' | 'token' | 'upload' | 'checkpoint'
 
 /** Fastify route options to merge into a route of this plugin. */
@@ -117,7 +120,9 @@ export interface PowerSyncMongoOptions extends Hooks {
   mongo?: MongoOptions | undefined
   /** Who gets a token. */
   authenticate: Authenticate
+  /** Default: 300 s, without claims of the app. */
   token?: TokenOptions | undefined
+  /** Default: the bearer of a token of this plugin or whoever `authenticate` knows, up to 16 MiB. */
   upload?: UploadOptions | undefined
   /** Table name → `collection({ … })`. A table that is not listed cannot be written. */
   collections: Collections
@@ -145,7 +150,10 @@ export type ConflictOf<Tables extends Collections> = {
 /** The options as `powersyncOptions` takes them: the hooks for all collections know their tables and rows. */
 export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform' | 'resolveConflict'> & {
   collections: Tables
+  /** As `Hooks.authorize`. */
   authorize?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
+  /** As `Hooks.transform`. */
   transform?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
+  /** As `Hooks.resolveConflict`. */
   resolveConflict?: ((conflict: ConflictOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<ResolveConflictHook>) | undefined
 }

@@ -9,6 +9,7 @@ import type { KeySet } from '../keys/load.js'
 /** Claims that the service reads or that this package sets: `claims` cannot. */
 const reservedClaims = ['sub', 'aud', 'iat', 'exp', 'nbf', 'iss', 'jti']
 
+/** A token for the PowerSync Service, and until when it is valid. */
 export interface SignedToken {
   token: string
   /** When the token ends. */

@@ -1,5 +1,6 @@
 import type { FailedOperation } from '../../types/results.js'
 
+/** Why a call of the connector failed. */
 export type ConnectorErrorCode =
   /** A mistake in the options of `createConnector`. */
   | 'PSM_OPTION'
@@ -24,6 +25,7 @@ export type ConnectorErrorCode =
   /** A function of the app's options failed; the error is the `cause`. */
   | 'PSM_HOOK'
 
+/** What is known of a failed call beside its code. */
 export interface ConnectorErrorDetails {
   /** HTTP status. */
   status?: number | undefined

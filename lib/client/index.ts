@@ -1,9 +1,9 @@
 /** `fastify-powersync-mongo/client`: runs in browsers, Node.js and React Native, and needs nothing but `fetch`. */
 export { createConnector } from './connector.js'
 export { ConnectorError } from './errors.js'
-export type { ConnectorErrorCode } from './errors.js'
+export type { ConnectorErrorCode, ConnectorErrorDetails } from './errors.js'
 export type {
-  ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch,
+  ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch, FetchedAnswer,
   PartlyWrittenTransaction, RejectedTransaction, RequestHeaders
 } from './types.js'
 export type { FailedOperation, OperationErrorCode } from '../../types/results.js'

@@ -27,9 +27,11 @@ export interface ClientTransaction {
 
 /** The client's database: the SDK's `PowerSyncDatabase`. */
 export interface ClientDatabase {
+  /** Names this client database: the server's ledger is of user and client. */
   getClientId (): Promise<string>
   /** Not in older SDKs: those upload one transaction at a time. */
   getCrudTransactions?(): AsyncIterable<ClientTransaction>
+  /** The head of the upload queue; null when it is empty. */
   getNextCrudTransaction (): Promise<ClientTransaction | null>
 }
 
@@ -50,7 +52,16 @@ export type Fetch = (url: string, init: {
   headers: Record<string, string>
   body?: string
   signal: AbortSignal
-}) => Promise<{ ok: boolean, status: number, json (): Promise<unknown> }>
+}) => Promise<FetchedAnswer>
+
+/** The part of the platform's `Response` that is used. */
+export interface FetchedAnswer {
+  ok: boolean
+  /** HTTP status. */
+  status: number
+  /** Rejects when the body is no JSON. */
+  json (): Promise<unknown>
+}
 
 /** A transaction that the server rejected for good. */
 export interface RejectedTransaction {
@@ -72,6 +83,7 @@ export type FatalDecision = 'discard' | 'retain'
 
 type MaybePromise<Value> = Value | Promise<Value>
 
+/** What `createConnector` takes: where the server is, how the app signs in, and what becomes of rejected transactions. */
 export interface ConnectorOptions {
   /** Where the plugin is mounted: the server's URL with the plugin's `prefix`. */
   url: string

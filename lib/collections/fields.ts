@@ -2,6 +2,7 @@ import { Kind, TypeRegistry, type SchemaOptions, type Static, type TSchema } fro
 import { Value } from '@sinclair/typebox/value'
 import { Binary, Decimal128, Double, ObjectId, UUID, type mongodb } from '../bson.js'
 
+/** Limits of a number, beside what any TypeBox schema takes. */
 export interface RangeOptions<Bound = number> extends SchemaOptions {
   minimum?: Bound
   maximum?: Bound
@@ -10,12 +11,14 @@ export interface RangeOptions<Bound = number> extends SchemaOptions {
   multipleOf?: Bound
 }
 
+/** Limits of a date, beside what any TypeBox schema takes. */
 export interface DateOptions extends SchemaOptions {
   /** Milliseconds since 1970, both included: the same names as in TypeBox's own `Type.Date`. */
   minimumTimestamp?: number
   maximumTimestamp?: number
 }
 
+/** Limits of binary data, beside what any TypeBox schema takes. */
 export interface BinaryOptions extends SchemaOptions {
   /** BSON binary subtype, 0 (generic) by default. Subtype 4 is `UUID()`. */
   subType?: number
@@ -23,15 +26,25 @@ export interface BinaryOptions extends SchemaOptions {
   maxByteLength?: number
 }
 
+/** What `bson.Date()` gives: a BSON date. */
 export interface TBsonDate extends TSchema, DateOptions { [Kind]: 'BsonDate', static: Date }
+/** What `bson.Boolean()` gives: a BSON bool. */
 export interface TBsonBoolean extends TSchema { [Kind]: 'BsonBoolean', static: boolean }
+/** What `bson.ObjectId()` gives. */
 export interface TBsonObjectId extends TSchema { [Kind]: 'BsonObjectId', static: mongodb.ObjectId }
+/** What `bson.UUID()` gives: BSON binary of subtype 4. */
 export interface TBsonUUID extends TSchema { [Kind]: 'BsonUUID', static: mongodb.UUID }
+/** What `bson.Int32()` gives. */
 export interface TBsonInt32 extends TSchema, RangeOptions { [Kind]: 'BsonInt32', static: number }
+/** What `bson.Long()` gives: a BSON long, in hooks a `bigint`. */
 export interface TBsonLong extends TSchema, RangeOptions<number | bigint> { [Kind]: 'BsonLong', static: bigint }
+/** What `bson.Double()` gives. */
 export interface TBsonDouble extends TSchema, RangeOptions { [Kind]: 'BsonDouble', static: mongodb.Double }
+/** What `bson.Decimal128()` gives. */
 export interface TBsonDecimal128 extends TSchema { [Kind]: 'BsonDecimal128', static: mongodb.Decimal128 }
+/** What `bson.Binary()` gives. */
 export interface TBsonBinary extends TSchema, BinaryOptions { [Kind]: 'BsonBinary', static: mongodb.Binary }
+/** What `bson.Json(content)` gives: a document or an array, in hooks as its content says. */
 export interface TBsonJson<Content extends TSchema = TSchema> extends TSchema {
   [Kind]: 'BsonJson'
   static: Static<Content, this['params']>

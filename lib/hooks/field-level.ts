@@ -6,6 +6,7 @@ import { metadataOf } from './metadata.js'
 import { isBefore } from './order.js'
 import { resolver } from './resolver.js'
 
+/** Where the times of the fields are kept. */
 export interface FieldLevelOptions {
   /** The field of the document in which the server keeps the time of each field's last change: an object of dates, by field. Clients must not be able to write it. */
   metadata: string

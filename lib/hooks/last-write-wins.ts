@@ -4,6 +4,7 @@ import { metadataOf } from './metadata.js'
 import { isBefore, type Ordered } from './order.js'
 import { resolver } from './resolver.js'
 
+/** Where a row and a change say when they were made. */
 export interface LastWriteWinsOptions<Row> {
   /** The field that clients set to the time of each change: a date, a number, or text whose order is that of the times. */
   field: FieldHolding<Row, Ordered>

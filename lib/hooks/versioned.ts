@@ -6,6 +6,7 @@ import { PowerSyncFatalError } from '../errors.js'
 import { resolver } from './resolver.js'
 import { sum } from './sum.js'
 
+/** Where a row has its version, and what becomes of a stale change. */
 export interface VersionedOptions<Row> {
   /** The field with the number of changes: it goes up by one with each. A row without it has the version 0. */
   field: FieldHolding<Row, number | bigint | mongodb.Double>

@@ -4,6 +4,7 @@ import type { GeneratedAlgorithm } from './algorithms.js'
 import { thumbprint, toPrivateJwk, toPublicJwk } from './jwk.js'
 import type { PrivateJwk, PublicJwk } from './jwk.js'
 
+/** Which key pair to make. */
 export interface GenerateKeysOptions {
   /** `RS256` unless given. */
   algorithm?: GeneratedAlgorithm | undefined
@@ -11,6 +12,7 @@ export interface GenerateKeysOptions {
   kid?: string | undefined
 }
 
+/** A key pair, as JWKs and as the environment has them. */
 export interface GeneratedKeys {
   publicKey: PublicJwk
   privateKey: PrivateJwk

@@ -71,6 +71,7 @@ export interface DeadLetterSettings {
   compressAbove?: number | undefined
 }
 
+/** Which letters to list: the latest first, from where the page before ended. */
 export interface DeadLetterPage {
   /** Default 100. */
   limit?: number | undefined
@@ -80,6 +81,7 @@ export interface DeadLetterPage {
   user?: string | undefined
 }
 
+/** What is otherwise when a letter's transaction is run again. */
 export interface RetryOptions {
   /** What hooks want to know of the user beside the id, which is the letter's, for example `{ role: 'editor' }`. */
   user?: Record<string, unknown> | undefined

@@ -26,6 +26,19 @@ test('a collection\'s hooks know its rows: whole in a PUT, partial in a PATCH, n
   })
 })
 
+test('updateBatch of a collection gets its operations with their rows', () => {
+  collection({
+    schema: List,
+    updateBatch: async ({ operations }, context, next) => {
+      for (const operation of operations) {
+        if (operation.op === 'PUT') expect(operation.data.created_at).type.toBe<Date>()
+        if (operation.op === 'PATCH') expect(operation.data.name).type.toBe<string | undefined>()
+      }
+      await next()
+    }
+  })
+})
+
 test('an unknown field, in data or in an option, is an error', () => {
   collection({
     schema: List,
