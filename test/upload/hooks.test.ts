@@ -163,6 +163,31 @@ t.test('existing() finds what later operations will ask for in fields of every i
   t.same(seen, ['list 0', 'list 1', 'list 2'])
 })
 
+t.test('existing() reads no row twice, and what only a transform asks for by itself', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: async ({ data }, { existing }) => {
+          for (const list of ['fixed', String(data?.list_id)]) seen.push((await existing(lists, list))?.['_id'])
+          return true
+        },
+        transform: operation => operation.op === 'PUT' ? { ...operation, id: `moved ${operation.id}`, data: { list_id: `new ${operation.id}` } } : operation
+      })
+    }
+  })
+  await app.mongo.db!.collection<{ _id: string }>(lists).insertMany(['fixed', 'first', 'new a', 'new b'].map(_id => ({ _id })))
+  const asked: string[][] = []
+  app.mongo.client.on('commandStarted', ({ commandName, command }) => { if (commandName === 'find') asked.push(command['filter']._id.$in) })
+  await upload(app, { batch: [put(todos, 'a', { list_id: 'first' }), put(todos, 'b', { list_id: 'fixed' })] })
+  t.same(seen, ['fixed', 'first', 'fixed', 'new a', 'fixed', 'fixed', 'fixed', 'new b'])
+  t.same(asked, [['fixed'], ['first'], ['new a'], ['new b']])
+})
+
 t.test('existing() does not believe an operation that the owner\'s filter will stop', async t => {
   const { todos, lists } = fresh()
   const app = await testServer(t, {
