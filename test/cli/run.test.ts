@@ -1,16 +1,16 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { open, readFile } from 'node:fs/promises'
+import { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { runProcess } from '../../lib/cli/process.js'
 import { commands, run } from '../../lib/cli/run.js'
 import { configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
 
-const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
-// The flags of this process load TypeScript: a child needs them too.
-const mainArguments = (...args: string[]) => [...process.execArgv, main, ...args]
-const asProcess = (...args: string[]) => promisify(execFile)(process.execPath, mainArguments(...args))
+// Built, since compiling the sources takes each process seconds.
+const program = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url))
 
 /** The names of all commands, those of groups with the group's. */
 const names = Object.entries(commands).flatMap(([name, entry]) => 'commands' in entry ? Object.keys(entry.commands).map(each => [name, each]) : [[name]])
@@ -95,18 +95,31 @@ t.test('an error that is not the user\'s is not passed off as one, and has no st
 })
 
 t.test('as a process of its own, it prints, and exits with the code', async t => {
-  const { stdout } = await asProcess('generate-keys', '--alg', 'ES256')
+  const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url))
+  // The flags of this process load TypeScript: the child needs them too.
+  await t.rejects(promisify(execFile)(process.execPath, [...process.execArgv, main, 'make-keys']), { code: 2, stdout: '', stderr: /no command "make-keys"/ })
+
+  const { stdout } = await promisify(execFile)(process.execPath, [program, 'generate-keys', '--alg', 'ES256'])
   t.match(stdout, /^POWERSYNC_PUBLIC_KEY=.+\nPOWERSYNC_PRIVATE_KEY=.+\n$/)
-  await t.rejects(asProcess('make-keys'), { code: 2, stdout: '', stderr: /no command "make-keys"/ })
 })
 
 t.test('a process that a configuration would keep running ends', async t => {
-  const config = await configFile(t, `${todoConfig}\nsetInterval(() => {}, 1000)`)
-  t.match((await asProcess('streams', '--config', config)).stdout, /^config:\n/)
+  const config = await configFile(t, `${todoConfig}\nsetInterval(() => {}, 1000)`, { inProject: true })
+  t.match((await promisify(execFile)(process.execPath, [program, 'streams', '--config', config])).stdout, /^config:\n/)
 })
 
-t.test('a reader that has seen enough is no error, and a full disk is one', { skip: process.platform === 'linux' ? false : 'needs Linux\' /dev/full' }, async t => {
-  const start = (stdout: number | 'pipe') => spawn(process.execPath, mainArguments('--help'), { stdio: ['ignore', stdout, 'pipe'] })
+t.test('a reader that has seen enough is no error, and a full disk is one', async t => {
+  const full = 'powersync-mongo: its output cannot be written (ENOSPC)\n'
+  for (const [code, expected, told] of [['EPIPE', 0, ''], ['ENOSPC', 1, full]] as const) {
+    let stderr = ''
+    const stdout = new Writable({ write: (_chunk, _encoding, done) => { done(Object.assign(new Error(code), { code })) } })
+    const exitCode = await new Promise<number>((resolve, reject) => {
+      runProcess({ argv: ['node', 'main.js', '--version'], stdout, stderr: { write: text => { stderr += text } }, env: {}, cwd: () => '/', exit: resolve }).catch(reject)
+    })
+    t.same([exitCode, stderr], [expected, told])
+  }
+
+  const start = (stdout: number | 'pipe') => spawn(process.execPath, [program, '--help'], { stdio: ['ignore', stdout, 'pipe'] })
   const end = async (child: ReturnType<typeof start>) => {
     let stderr = ''
     child.stderr!.on('data', text => { stderr += text })
@@ -116,8 +129,8 @@ t.test('a reader that has seen enough is no error, and a full disk is one', { sk
   const closed = start('pipe')
   closed.stdout!.destroy()
   t.same(await end(closed), { code: 0, stderr: '' })
-
-  const full = await open('/dev/full', 'w')
-  t.same(await end(start(full.fd)), { code: 1, stderr: 'powersync-mongo: its output cannot be written (ENOSPC)\n' })
-  await full.close()
+  if (process.platform !== 'linux') return t.pass('full', { skip: 'needs Linux\' /dev/full' })
+  const disk = await open('/dev/full', 'w')
+  t.same(await end(start(disk.fd)), { code: 1, stderr: full })
+  await disk.close()
 })
