@@ -1,4 +1,4 @@
-/** The key set beside a route that gives the same bytes. */
+/** The key set beside a route that gives the same headers and bytes. */
 import { load, startServer, startWireServer } from './processes.js'
 import { measure, print, type Figure, type Options } from './support.js'
 

@@ -23,7 +23,8 @@ const kinds: Record<string, () => Promise<unknown>> = {
   async static () {
     const { publicKey } = await generateKeys()
     const body = Buffer.from(JSON.stringify({ keys: [publicKey] }))
-    app.get('/jwks', (_request, reply) => reply.type('application/json; charset=utf-8').send(body))
+    const headers = { 'cache-control': 'public, max-age=300', etag: '"of 43 letters and digits, as a SHA-256 would be"', 'content-type': 'application/json; charset=utf-8' }
+    app.get('/jwks', (_request, reply) => reply.headers(headers).send(body))
   }
 }
 

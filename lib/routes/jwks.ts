@@ -27,14 +27,14 @@ export function jwksRoute (keys: readonly PublicJwk[]): RouteOptions {
   const body = Buffer.from(JSON.stringify({ keys }))
   const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
   const caching = { 'cache-control': 'public, max-age=300', etag }
+  const headers = { ...caching, 'content-type': 'application/json; charset=utf-8' }
   return {
     method: 'GET',
     url: '/jwks',
     schema,
     handler (request, reply) {
-      reply.headers(caching)
-      if (request.headers['if-none-match'] === etag) return reply.code(304).send()
-      return reply.type('application/json; charset=utf-8').send(body)
+      if (request.headers['if-none-match'] === etag) return reply.code(304).headers(caching).send()
+      return reply.headers(headers).send(body)
     }
   }
 }
