@@ -5,6 +5,7 @@ import type { mongodb } from '../bson.js'
 /** What a field can hold the id of a parent as. */
 export type ParentId = string | number | bigint | mongodb.ObjectId | mongodb.UUID
 
+/** Which row is the parent, and which field names it. */
 export interface ThroughParentOptions<Row> {
   /** Table of the parents, one of `collections`: its `owner` says whose they are, or, where its own `authorize` is `throughParent`, its parents' does. */
   table: string
