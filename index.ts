@@ -10,6 +10,7 @@ import { loadSpans } from './lib/observe/spans.js'
 import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
+import { openapi } from './lib/routes/schema.js'
 import { tokenRoute } from './lib/routes/token.js'
 import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
 import { WriteCheckpoints } from './lib/storage/checkpoints.js'
@@ -100,7 +101,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
 function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
   const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
   const onSend = [own.onSend ?? [], route.onSend ?? []].flat()
-  return { ...own, ...route, url: own.url ?? route.url, preParsing, onSend, schema: { ...route.schema, ...own.schema } }
+  return { ...own, ...route, url: own.url ?? route.url, preParsing, onSend, schema: { ...route.schema, ...own.schema }, config: { ...openapi, ...own.config } }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */

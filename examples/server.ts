@@ -24,8 +24,8 @@ const app = Fastify({ logger: { level: 'warn' } })
 const mongo = await developmentMongoDB({ database: 'todos' }).catch(stop)
 app.addHook('onClose', () => mongo.stop())
 
-// Before the routes that it describes.
-app.register(fastifySwagger, { openapi: { info: { title: 'The backend of a todo app', version: '1.0.0' } } })
+// Before the routes that it describes: those of this file are added at once.
+await app.register(fastifySwagger, { openapi: { info: { title: 'The backend of a todo app', version: '1.0.0' } } })
 app.register(fastifySwaggerUi, { routePrefix: '/docs' })
 
 app.register(powersyncMongo, {
@@ -35,7 +35,12 @@ app.register(powersyncMongo, {
   mongo: { url: mongo.uri },
   authenticate: developmentAuth(),
   collections,
-  updateBatch: failOnRequest
+  updateBatch: failOnRequest,
+  // For /docs: with developmentAuth() a query parameter says who is calling, and credentials are not needed.
+  routes: {
+    token: { schema: { security: [], querystring: { type: 'object', properties: { user_id: { type: 'string', examples: ['user1'] } } } } },
+    upload: { schema: { security: [] } }
+  }
 })
 
 app.register(page, { hasService: Boolean(process.env['POWERSYNC_URL']) })
@@ -44,8 +49,8 @@ app.addHook('onReady', async () => {
 })
 
 // The app's own routes use the same connection.
-app.get('/lists', () => app.mongo.db!.collection('lists').find().toArray())
-app.get('/todos', () => app.mongo.db!.collection('todos').find().toArray())
+app.get('/lists', { schema: { summary: 'The lists as MongoDB has them', tags: ['stored'] } }, () => app.mongo.db!.collection('lists').find().toArray())
+app.get('/todos', { schema: { summary: 'The todos as MongoDB has them', tags: ['stored'] } }, () => app.mongo.db!.collection('todos').find().toArray())
 
 app.addHook('onResponse', async (request, reply) => {
   if (/^\/(powersync|lists|todos)\b/.test(request.url)) console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
@@ -71,7 +76,7 @@ console.log(`
   Upload      POST ${url}/powersync/upload
   Stored      GET  ${url}/lists
               GET  ${url}/todos
-  OpenAPI     GET  ${url}/docs
+  API docs    GET  ${url}/docs (OpenAPI, to read and to try out)
 
   Try it in another terminal: get a token, write a list, read it back.
 

@@ -8,8 +8,8 @@ import { BodyError, UnavailableError } from '../errors.js'
 import type { WriteCheckpoints } from '../storage/checkpoints.js'
 import { loggable } from '../storage/faults.js'
 import { typeWords } from '../type-words.js'
-import { ClientId, ErrorAnswer } from '../wire/schemas.js'
-import type { RouteSchema } from './schema.js'
+import { ClientId } from '../wire/schemas.js'
+import { errorAnswers, type RouteSchema } from './schema.js'
 
 export interface CheckpointRouteDependencies {
   /** That of uploads. */
@@ -20,16 +20,24 @@ export interface CheckpointRouteDependencies {
 
 const CheckpointBody = Type.Object({
   client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' })
-}, { description: 'an object with "client_id"' })
+}, { description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }] })
 
 const schema: RouteSchema = {
   summary: 'A custom write checkpoint for a client',
+  description: 'The next number of this user and client, to be handed to complete() after an upload. Only for PowerSync instances that use custom write checkpoints.',
   tags: ['powersync'],
   body: CheckpointBody,
   response: {
-    200: Type.Object({ checkpoint: Type.String({ description: 'a number that is larger than those before' }) }),
-    '4xx': ErrorAnswer,
-    '5xx': ErrorAnswer
+    200: Type.Object({
+      checkpoint: Type.String({ description: 'a number that is larger than those before' })
+    }, { description: 'The checkpoint, committed', examples: [{ checkpoint: '42' }] }),
+    ...errorAnswers({
+      400: ['The body cannot be read', 'FST_PSM_BODY', `client_id: expected ${ClientId.description} and not empty, found a number`],
+      401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
+      413: ['The body is too large', 'FST_ERR_CTP_BODY_TOO_LARGE', 'Request body is too large'],
+      415: ['The body is not JSON', 'FST_ERR_CTP_INVALID_MEDIA_TYPE', 'Unsupported Media Type'],
+      503: ['MongoDB does not give one: send it again', 'FST_PSM_UNAVAILABLE', 'The write checkpoint could not be taken: send the request again']
+    })
   }
 }
 

@@ -5,21 +5,30 @@ import type { PublicJwk } from '../keys/jwk.js'
 import type { RouteSchema } from './schema.js'
 
 const Jwk = Type.Object({
-  kty: Type.String(),
-  kid: Type.String(),
+  kty: Type.String({ description: 'RSA, EC or OKP' }),
+  kid: Type.String({ description: 'what tokens name it by' }),
   alg: Type.String(),
-  use: Type.String(),
-  n: Type.Optional(Type.String()),
-  e: Type.Optional(Type.String()),
-  crv: Type.Optional(Type.String()),
-  x: Type.Optional(Type.String()),
-  y: Type.Optional(Type.String())
+  use: Type.String({ description: 'sig' }),
+  n: Type.Optional(Type.String({ description: 'RSA: the modulus' })),
+  e: Type.Optional(Type.String({ description: 'RSA: the exponent' })),
+  crv: Type.Optional(Type.String({ description: 'EC and OKP: the curve' })),
+  x: Type.Optional(Type.String({ description: 'EC and OKP' })),
+  y: Type.Optional(Type.String({ description: 'EC' }))
 })
+
+const example = {
+  keys: [{ kty: 'EC', kid: '2026-01', alg: 'ES256', use: 'sig', crv: 'P-256', x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU', y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0' }]
+}
 
 const schema: RouteSchema = {
   summary: 'Public keys for the PowerSync Service',
+  description: 'The JWK Set (RFC 7517) with which the PowerSync Service checks tokens: the JWKS URI of its client authentication. For everybody, to be cached for five minutes.',
   tags: ['powersync'],
-  response: { 200: Type.Object({ keys: Type.Array(Jwk) }), 304: Type.Null({ description: 'Not modified' }) }
+  security: [],
+  response: {
+    200: Type.Object({ keys: Type.Array(Jwk) }, { description: 'The keys that count', examples: [example] }),
+    304: Type.Null({ description: 'They are those of the ETag in If-None-Match' })
+  }
 }
 
 /** `GET /jwks`: the public keys, as the PowerSync Service fetches them (RFC 7517). */

@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { testDatabase } from '../support/database.js'
 import { spawnExample, startServer as start } from './run.js'
@@ -31,6 +32,17 @@ t.test('what it prints to try works as it stands', async (t) => {
   t.strictSame(await json(`${url}/lists`), [list])
   t.strictSame(await json(`${url}/todos`), [])
   t.match(await json(`${url}/powersync/jwks`), { keys: [{ kty: 'RSA' }] })
+
+  await t.test('the API is described at /docs', async (t) => {
+    t.match(output, `API docs    GET  ${url}/docs`)
+    const page = await fetch(`${url}/docs`)
+    t.match(page.headers.get('content-type'), 'text/html')
+    t.match(await page.text(), 'swagger-ui')
+    const document = await json(`${url}/docs/json`) as { paths: Record<string, object> }
+    t.strictSame(await new Validator().validate(structuredClone(document)), { valid: true })
+    t.strictSame(Object.keys(document.paths).sort(), ['/lists', '/powersync/jwks', '/powersync/token', '/powersync/upload', '/todos'])
+    t.match(document.paths['/powersync/token'], { get: { security: [], parameters: [{ name: 'user_id', in: 'query', example: 'user1' }] } })
+  })
 
   const commands = output.match(/^curl .*$/gm) ?? []
   t.equal(commands.length, 3)
