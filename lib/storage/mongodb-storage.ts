@@ -121,7 +121,7 @@ function writesOf ({ operations }: CrudTransaction, ofUser: UserCollections, tra
  * An update of an id whose delete waits starts another round.
  */
 function grouped (writes: Write[]): Batch[] {
-  if (areAlike(writes)) return [{ writes, certain: true }]
+  if (writes.length > 0 && areAlike(writes)) return [{ writes, certain: true }]
   const batches: Batch[] = []
   const rounds = new Map<UserCollection, Round>()
   for (const write of writes) {
