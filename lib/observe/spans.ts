@@ -49,13 +49,13 @@ export async function loadSpans (load: () => Promise<OpenTelemetry> = () => impo
         const { attributes = {}, failed = false } = report?.(result) ?? {}
         span.setAttributes(attributes)
         if (failed) span.setStatus({ code: SpanStatusCode.ERROR })
+        span.end()
         return result
       } catch (error) {
         span.setAttribute('error.type', typeOf(error))
         span.setStatus({ code: SpanStatusCode.ERROR })
-        throw error
-      } finally {
         span.end()
+        throw error
       }
     })
   }

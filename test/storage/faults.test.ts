@@ -1,17 +1,18 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { collection, PowerSyncFatalError, type UploadOptions } from '../../index.js'
+import { collection, PowerSyncFatalError, type Hooks, type UploadOptions } from '../../index.js'
 import { loggable } from '../../lib/storage/faults.js'
 import { testServer, upload } from '../support/server.js'
 import { commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome } from '../support/wire-server.js'
 
 /** A server whose MongoDB answers as scripted: what no database here can be made to do. */
-async function scripted (t: Test, uploadOptions: UploadOptions = {}) {
+async function scripted (t: Test, uploadOptions: UploadOptions = {}, hooks: Hooks = {}) {
   const mongo = await startWireServer()
   t.teardown(() => mongo.stop())
   const log: string[] = []
   const app = await testServer(t, {
     upload: uploadOptions,
+    ...hooks,
     mongo: { url: mongo.uri, minHeartbeatFrequencyMS: 50, heartbeatFrequencyMS: 100 },
     collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
   }, { logger: { level: 'warn', stream: { write: line => { log.push(line) } } } })
@@ -58,6 +59,18 @@ t.test('MongoDB\'s faults that are in the data are final, with their operation, 
     mongo.script('update', writeErrors([{ index: 0, ...fault }]))
     t.match((await uploadOne()).body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 0, ...expected } }])
     t.notMatch(log.join('') + JSON.stringify(many.body), /secret/)
+  }
+})
+
+t.test('faults of what an updateBatch hook writes in bulk are the data\'s as well', async t => {
+  const { mongo, uploadMany } = await scripted(t, {}, {
+    updateBatch: async ({ operations }, { db, session }) => {
+      await db.collection('lists').insertMany(operations.map(({ id }) => ({ _id: id as never })), { session })
+    }
+  })
+  for (const [fault, index] of [[duplicate, 'name_1'], [{ code: 11000, errmsg: undefined }, '']] as const) {
+    mongo.script('insert', writeErrors([{ index: 1, ...fault }]))
+    t.match((await uploadMany()).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY', details: { index } } }])
   }
 })
 
@@ -153,6 +166,14 @@ t.test('writes are asked for with the majority\'s acknowledgement', async t => {
   t.same(mongo.commands.map(({ name, document }) => [name, (document['writeConcern'] as { w?: unknown } | undefined)?.w]), [
     ['update', undefined], ['commitTransaction', 'majority'], ['update', 'majority']
   ])
+})
+
+t.test('an app may have rejections of its own class', t => {
+  class QuotaExceeded extends PowerSyncFatalError {}
+  t.ok(new QuotaExceeded('QUOTA', 'Enough') instanceof PowerSyncFatalError)
+  t.ok(new QuotaExceeded('QUOTA', 'Enough') instanceof QuotaExceeded)
+  t.notOk(new PowerSyncFatalError('QUOTA', 'Enough') instanceof QuotaExceeded)
+  t.end()
 })
 
 t.test('an error is logged without what it says of the data', async t => {
