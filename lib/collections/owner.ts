@@ -1,7 +1,7 @@
 import { Long, ObjectId, UUID } from '../bson.js'
 import type { Collection } from '../../types/collections.js'
 import type { User } from '../../types/hooks.js'
-import { DecodeFault } from './faults.js'
+import { DecodeFault } from '../schema/faults.js'
 
 /**
  * What a document must hold to be a user's, by field; empty where there is no owner. Undefined when no row can be the

@@ -2,9 +2,9 @@ import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResult
 import { OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import type { Collection } from './collection.js'
-import { compileCollection, DecodeFault, type CompiledCollection } from './decoder.js'
+import { compileCollection, DecodeFault, type CompiledCollection } from '../schema/decoder.js'
 import { ownerOf } from './owner.js'
-import { sameValue } from './same-value.js'
+import { sameValue } from '../schema/same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
 const reserved = /^(?:system\.|_powersync|powersync_)/

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
-import { jsonSchemaOf } from '../collections/json-schema.js'
+import { jsonSchemaOf } from '../schema/json-schema.js'
 
 export interface ValidatorOptions {
   /** Whether documents that broke the rules before may still be changed (`moderate`). Default: as it is, `strict` for a new validator. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID } from '../../lib/bson.js'
-import { sameValue } from '../../lib/collections/same-value.js'
+import { sameValue } from '../../lib/schema/same-value.js'
 
 const hex = '507f1f77bcf86cd799439011'
 const uuid = '8ea4310a-b7c0-4dd7-ae54-51d6e1596b83'

@@ -1,7 +1,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../../lib/bson.js'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
+import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
 
 type Decode = (value: unknown) => unknown
 

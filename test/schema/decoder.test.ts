@@ -2,8 +2,8 @@ import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { ObjectId } from '../../lib/bson.js'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
-import { bson } from '../../lib/collections/fields.js'
+import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { bson } from '../../lib/schema/fields.js'
 import type { CollectionOptions } from '../../types/collections.js'
 
 const schema = Type.Object({

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { bson, collection, jsonSchemaOf } from '../../index.js'
-import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
+import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
 import { satisfies } from '../support/json-schema-checker.js'
 
 const Everything = Type.Object({

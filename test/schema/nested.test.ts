@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
-import { bson } from '../../lib/collections/fields.js'
+import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { bson } from '../../lib/schema/fields.js'
 import { decoderOf } from './decode.js'
 
 const address = Type.Object({

@@ -2,7 +2,7 @@ import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { BSON, Long, ObjectId, UUID } from '../../lib/bson.js'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/collections/decoder.js'
+import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
 import type { IdType } from '../../types/collections.js'
 import { bytes } from './decode.js'
 

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { BSON, Binary, Decimal128, Double, Long, ObjectId, UUID } from '../../lib/bson.js'
-import { DecodeFault } from '../../lib/collections/decoder.js'
-import { bson } from '../../lib/collections/fields.js'
+import { DecodeFault } from '../../lib/schema/decoder.js'
+import { bson } from '../../lib/schema/fields.js'
 import { bytes, decoderOf, decodersOf } from './decode.js'
 
 interface Vectors {

@@ -2,8 +2,8 @@ import t from 'tap'
 import fc from 'fast-check'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { Binary, Decimal128, Double, Long, ObjectId, UUID } from '../../lib/bson.js'
-import { DecodeFault } from '../../lib/collections/decoder.js'
-import { bson } from '../../lib/collections/fields.js'
+import { DecodeFault } from '../../lib/schema/decoder.js'
+import { bson } from '../../lib/schema/fields.js'
 import { bytes, decoderOf } from './decode.js'
 
 type Vector = [stored: unknown, client: string | number | bigint | null, type: TSchema]
