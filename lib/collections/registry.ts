@@ -2,7 +2,8 @@ import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResult
 import { OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import type { Collection } from './collection.js'
-import { compileCollection, DecodeFault, type CompiledCollection } from '../schema/decoder.js'
+import { compileSchema, DecodeFault, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
+import { checkTables } from '../schema/client-names.js'
 import { ownerOf } from './owner.js'
 import { sameValue } from '../schema/same-value.js'
 
@@ -11,18 +12,13 @@ const reserved = /^(?:system\.|_powersync|powersync_)/
 
 const operationNames: readonly OperationName[] = ['PUT', 'PATCH', 'DELETE']
 
-/** Different rights, of users on one collection, that are kept compiled. */
-const mostVariants = 100
-
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
   readonly name: string
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
   readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], resolveConflict: ResolveConflictHook[], onResult: OnResultHook[] }
-  /** For users with all rights. */
-  readonly #compiled: CompiledCollection
-  readonly #variants = new Map<string, CompiledCollection>()
+  readonly #compiled: CompiledSchema
 
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
     this.name = definition.name ?? table
@@ -37,7 +33,7 @@ export class RegisteredCollection {
       resolveConflict: both(globalHooks.resolveConflict, definition.resolveConflict),
       onResult: both(globalHooks.onResult, definition.onResult)
     }
-    this.#compiled = compileCollection(table, definition)
+    this.#compiled = compileSchema(table, definition)
     this.#check()
   }
 
@@ -51,26 +47,19 @@ export class RegisteredCollection {
    * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
    */
   for (user: User, operationIndex?: number): UserCollection {
-    const owner = ownerOf(this.definition.owner, user, (field, value) => this.#compiled.field(field, value))
+    const owner = ownerOf(this.definition.owner, user, (field, value) => this.#compiled.decodeField(field, value))
     if (!owner) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
-    return new UserCollection(this, owner, this.#compiledFor(user, owner))
+    return new UserCollection(this, owner, this.#compiled, this.#rightsOf(user, owner))
   }
 
-  #compiledFor (user: User, owner: Record<string, unknown>): CompiledCollection {
-    const { definition, table } = this
-    if (!definition.writable && typeof definition.owner !== 'function') return this.#compiled
+  #rightsOf (user: User, owner: Record<string, unknown>): Rights | undefined {
+    const { definition } = this
+    if (!definition.writable && typeof definition.owner !== 'function') return undefined
     const writable = definition.writable ? definition.writable(user) : true
     const owned = Object.keys(owner)
     this.#checkFields(writable, 'writable')
     this.#checkFields(owned, 'owner')
-    const key = JSON.stringify([owned.sort(), writable === true || [...writable].sort()])
-    let compiled = this.#variants.get(key)
-    if (!compiled) {
-      compiled = compileCollection(table, definition, { owned: new Set(owned), writable: writable === true ? undefined : new Set(writable) })
-      if (this.#variants.size >= mostVariants) this.#variants.clear()
-      this.#variants.set(key, compiled)
-    }
-    return compiled
+    return { owned: new Set(owned), writable: writable === true ? undefined : new Set(writable) }
   }
 
   /** What a function of the app gave for a user: a mistake in it is the app's, and the upload waits until it is mended. */
@@ -136,7 +125,7 @@ export class RegisteredCollection {
    * @throws {PowerSyncFatalError} when it does not fit
    */
   field (name: string, value: unknown, operation: CrudOperation): unknown {
-    const decoded = this.#compiled.field(name, value)
+    const decoded = this.#compiled.decodeField(name, value)
     if (decoded instanceof DecodeFault) throw rejection(decoded, operation)
     return decoded
   }
@@ -157,7 +146,8 @@ export class RegisteredCollection {
 
 /** A collection as one user may write it. */
 export class UserCollection {
-  readonly #compiled: CompiledCollection
+  readonly #compiled: CompiledSchema
+  readonly #rights: Rights | undefined
   /** Whether rows have an owner, for this user. */
   readonly isOwned: boolean
   /** Whether a PUT leaves a document that exists as it is. */
@@ -167,9 +157,11 @@ export class UserCollection {
     readonly shared: RegisteredCollection,
     /** What a document must hold to be the user's, by field: conditions of every write. Empty: all are. */
     readonly owner: Readonly<Record<string, unknown>>,
-    compiled: CompiledCollection
+    compiled: CompiledSchema,
+    rights: Rights | undefined
   ) {
     this.#compiled = compiled
+    this.#rights = rights
     this.isOwned = Object.keys(owner).length > 0
     this.createsOnly = !shared.definition.operations.includes('PATCH')
   }
@@ -184,7 +176,7 @@ export class UserCollection {
     }
     this.shared.id(operation)
     if (operation.op === 'DELETE') return { ...operation }
-    const data = this.#compiled[operation.op === 'PUT' ? 'put' : 'patch'](operation.data)
+    const data = this.#compiled.decode(operation, this.#rights)
     if (data instanceof DecodeFault) throw rejection(data, operation)
     return { ...operation, data }
   }
@@ -211,13 +203,13 @@ export class UserCollection {
 
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
   onInsert (row: object): Record<string, unknown> | undefined {
-    if (!this.#compiled.hasOnInsert) return undefined
-    return Object.fromEntries(Object.entries(this.#compiled.onInsert()).filter(([field]) => !Object.hasOwn(row, field)))
+    const defaults = Object.entries(this.#compiled.onInsert(this.#rights)).filter(([field]) => !Object.hasOwn(row, field))
+    return defaults.length > 0 ? Object.fromEntries(defaults) : undefined
   }
 
   /** Fields of the schema that a row has not. */
   absent (row: object): string[] {
-    return this.#compiled.fields.filter(field => !Object.hasOwn(row, field))
+    return this.#compiled.fields.filter(field => !field.readOnly && !Object.hasOwn(row, field.name) && !isClosed(field.name, this.#rights)).map(({ name }) => name)
   }
 }
 
@@ -226,6 +218,7 @@ export class CollectionRegistry {
   readonly #byTable: ReadonlyMap<string, RegisteredCollection>
 
   constructor (collections: Collections, readonly globalHooks: Hooks) {
+    checkTables(Object.keys(collections))
     this.#byTable = new Map(Object.entries(collections).map(([table, definition]) =>
       [table, new RegisteredCollection(table, definition, globalHooks)]))
     for (const table of this.tables()) this.#checkParents(table)

@@ -8,10 +8,12 @@ export function numberKeyword (schema: TSchema, keyword: string, place: Place): 
   return place.fail(`has ${keyword} set to something that is not a number`)
 }
 
-/** Keywords that nobody here would check. */
-export function refuseKeywords (schema: TSchema, keywords: readonly string[], place: Place): void {
-  for (const keyword of keywords) {
-    if (schema[keyword] !== undefined) place.fail(`uses "${keyword}", which is not supported: check it in a transform hook`)
+/** A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. */
+export function regularExpression (pattern: unknown): RegExp | undefined {
+  try {
+    return new RegExp(pattern as string, 'u')
+  } catch {
+    return undefined
   }
 }
 

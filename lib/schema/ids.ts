@@ -1,8 +1,9 @@
-import { Long, ObjectId, UUID } from '../bson.js'
+import { Double, Int32, Long, ObjectId, UUID } from '../bson.js'
 import type { IdCodec, IdType } from '../../types/collections.js'
 import { OptionError } from '../errors.js'
+import { regularExpression } from './constraints.js'
 import { DecodeFault } from './faults.js'
-import { isIntegerText } from './numbers.js'
+import { integerText, isLong } from './numbers.js'
 import { isWellFormed } from './text.js'
 
 /** An id codec that says what it accepts, for messages. */
@@ -37,7 +38,8 @@ export function decodeId (codec: CompiledId, text: string): unknown {
 }
 
 function stringId (table: string, pattern: string | undefined): CompiledId {
-  const matches = pattern === undefined ? undefined : regularExpression(table, pattern)
+  const matches = pattern === undefined ? undefined : regularExpression(pattern)
+  if (pattern !== undefined && !matches) throw new OptionError(`collections.${table}.id`, 'has a pattern that is not a regular expression with the flag u: correct it')
   return {
     expects: `text of 1 to ${LONGEST} bytes without NUL${matches ? ` that matches ${matches}` : ''}`,
     decode: text => {
@@ -45,14 +47,6 @@ function stringId (table: string, pattern: string | undefined): CompiledId {
       return fits && !text.includes('\0') && isWellFormed(text) && matches?.test(text) !== false ? text : undefined
     },
     encode: String
-  }
-}
-
-function regularExpression (table: string, pattern: string): RegExp {
-  try {
-    return new RegExp(pattern)
-  } catch {
-    throw new OptionError(`collections.${table}.id`, 'has a pattern that is not a regular expression: correct it')
   }
 }
 
@@ -76,15 +70,19 @@ const objectId: CompiledId = {
   encode: String
 }
 
+/** PowerSync's service takes a row whose id is 0, false or empty for one without id. */
+const isNeverSynced = (value: unknown): boolean =>
+  typeof value === 'object' ? (value instanceof Long || value instanceof Int32 || value instanceof Double) && Number(value) === 0 : !value
+
 /** Stored as int, or as long when it needs to be; MongoDB compares the two by value. */
 const integer: CompiledId = {
-  expects: 'a whole number of 64 bits',
+  expects: "a whole number of 64 bits other than 0, which PowerSync's service never syncs",
   decode: text => {
-    if (!isIntegerText(text) || text === '-0') return undefined
+    if (integerText(text) === undefined || text === '0' || text === '-0') return undefined
     const number = Number(text)
     if ((number | 0) === number) return number
     const long = BigInt(text)
-    return BigInt.asIntN(64, long) === long ? Long.fromBigInt(long) : undefined
+    return isLong(long) ? Long.fromBigInt(long) : undefined
   },
   encode: String
 }
@@ -92,10 +90,10 @@ const integer: CompiledId = {
 /** The app's own, held to the same rule: what it decodes must encode to the very text. */
 function customId (id: IdCodec): CompiledId {
   return {
-    expects: 'an id in the form that the collection uses',
+    expects: "an id in the form that the collection uses, and none that PowerSync's service never syncs, such as 0",
     decode: text => {
       const value = id.decode(text)
-      return value !== undefined && value !== null && id.encode(value) === text ? value : undefined
+      return value !== undefined && value !== null && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
     },
     encode: value => id.encode(value)
   }

@@ -2,26 +2,35 @@ import { DecodeFault } from './faults.js'
 import { isWellFormed, listWords } from './text.js'
 
 /**
- * Keys that uploaded data may have nowhere, at no depth: operators and paths to MongoDB (`$…`, `.`), what BSON cannot
- * hold (NUL, lone surrogates), what changes a JavaScript object's nature (`__proto__`), and `_bsontype`, with which
- * the driver recognises its own classes: it throws on a plain object that has it, for every retry again.
+ * Keys that nothing may have at any depth: what BSON cannot hold (NUL, lone surrogates), what changes a JavaScript
+ * object's nature (`__proto__`), and `_bsontype`, with which the driver recognises its own classes: it throws on a plain
+ * object that has it, for every retry again. Dots and dollars are text to MongoDB ≥ 5 within a value.
  */
 export function isForbiddenKey (key: string): boolean {
-  return key.charCodeAt(0) === 36 || key === '__proto__' || key === '_bsontype' ||
-    key.includes('.') || key.includes('\0') || !isWellFormed(key)
+  return key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)
 }
 
-/** The same for columns. The row's id is not part of its data; and `$set` has no word for an empty name. */
+/**
+ * The same for columns, which become fields of the document, and so the names of an update: there `$` starts an operator,
+ * `.` a path, and an empty name has no word. The row's id is not part of its data.
+ */
 export function isForbiddenColumn (column: string): boolean {
-  return column === '_id' || column === 'id' || column === '' || isForbiddenKey(column)
+  return column === '_id' || column === 'id' || column === '' || column.startsWith('$') || column.includes('.') || isForbiddenKey(column)
 }
 
-/** The rule in words. */
+export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
+
+/** The rule for columns in words. */
 export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, does not start with "$" and contains neither "." nor NUL'
 
-/** The fault of a name that uploaded data may never have. */
+/** The fault of a column's name that uploaded data may never have. */
 export function forbiddenName (path: string): DecodeFault {
   return new DecodeFault('INVALID_DATA', path, NAME_RULE, 'a name that data never set')
+}
+
+/** The same within a value. */
+export function forbiddenKey (path: string): DecodeFault {
+  return new DecodeFault('INVALID_DATA', path, KEY_RULE, 'a name that data never set')
 }
 
 /** The fault of a name that the schema does not have. */

@@ -1,16 +1,15 @@
-import { Kind, OptionalKind, type TSchema } from '@sinclair/typebox'
+import { Kind, OptionalKind, PatternStringExact, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../bson.js'
-import { explain, mismatch, missing, type Codec, type Place } from './codec.js'
-import { numberKeyword, refuseKeywords } from './constraints.js'
-import { DecodeFault, joinPath } from './faults.js'
 import { typeWords } from '../type-words.js'
-import { forbiddenName, isForbiddenKey, knownNames, NAME_RULE, unknownName } from './names.js'
-import { isWellFormed } from './text.js'
+import { JsonNumber, parseJson } from '../wire/json.js'
+import { anyCodec } from './any.js'
+import { explain, mismatch, missing, type Codec, type Place, type Way } from './codec.js'
+import { numberKeyword, regularExpression } from './constraints.js'
+import { DecodeFault, joinPath } from './faults.js'
+import { forbiddenKey, isForbiddenKey, KEY_RULE, knownNames, unknownName } from './names.js'
+import { orNull, sizes, type JsonSchema } from './shapes.js'
 
 type PlainObject = Record<string, unknown>
-
-/** The service turns nested documents into JSON to this depth (PowerSync: module-mongodb, bufferToSqlite.ts). */
-export const DEEPEST = 20
 
 /** A column that holds an object or array as JSON text; some connectors send it parsed. */
 export function jsonColumn (schema: TSchema, place: Place): Codec {
@@ -18,64 +17,75 @@ export function jsonColumn (schema: TSchema, place: Place): Codec {
   if (!content.container) place.fail(`holds a Type.${schema[Kind]} as JSON: use a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them`)
   const expects = `JSON text of ${content.expects}`
   return {
+    ...content,
+    nullable: false, // the column's affair
     expects,
-    bsonType: content.bsonType,
     column: 'text',
-    container: true,
     decode: value => {
-      const parsed = parseJson(value)
+      const parsed = parseColumn(value)
       return parsed === undefined ? undefined : content.decode(parsed)
     },
-    explain: (value, path) => {
-      const parsed = parseJson(value)
-      if (parsed !== undefined) return explain(content, parsed, path)
+    encode: value => isContainer(value) ? content.encode(value) : undefined,
+    explain: (value, path, way) => {
+      const parsed = way === 'encode' ? value : parseColumn(value)
+      if (isContainer(parsed)) return explain(content, parsed, path, way)
+      if (way === 'encode') return new DecodeFault('INVALID_DATA', path, content.gives, typeWords(value))
       return new DecodeFault('INVALID_DATA', path, expects, typeof value === 'string' ? 'other text' : typeWords(value))
     }
   }
 }
 
 /** An object or array; undefined for anything else, such as the texts `null` and `5`. */
-function parseJson (value: unknown): object | undefined {
+function parseColumn (value: unknown): object | undefined {
   let parsed = value
   if (typeof value === 'string') {
     try {
-      parsed = JSON.parse(value)
+      parsed = parseJson(value)
     } catch {
       return undefined
     }
   }
-  return typeof parsed === 'object' && parsed !== null ? parsed : undefined
+  return isContainer(parsed) ? parsed : undefined
+}
+
+function isContainer (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof JsonNumber)
 }
 
 export function arrayCodec (schema: TSchema, place: Place): Codec {
-  refuseKeywords(schema, ['contains', 'minContains', 'maxContains'], place)
   const least = numberKeyword(schema, 'minItems', place) ?? 0
   const most = numberKeyword(schema, 'maxItems', place) ?? Infinity
   const unique = schema['uniqueItems'] === true
   const item = place.inside(schema['items'], '[]')
+  const convert = (way: Way) => (value: unknown) => {
+    if (!Array.isArray(value) || value.length < least || value.length > most) return undefined
+    const items: unknown[] = []
+    for (const each of value) {
+      const converted = convertNullable(item, each, way)
+      if (converted === undefined) return undefined
+      items.push(converted)
+    }
+    return unique && hasDuplicates(items) ? undefined : items
+  }
   const size = least === 0 && most === Infinity ? '' : ` of ${least} to ${most} items`
+  const words = `an array${size}${unique ? ' without duplicates' : ''}`
+  const { read } = item
   const codec: Codec = {
-    expects: `an array${size}${unique ? ' without duplicates' : ''}`,
-    bsonType: 'array',
+    decode: convert('decode'),
+    encode: convert('encode'),
+    ...read && { read: value => Array.isArray(value) ? value.map(read) : value },
+    expects: words,
+    gives: words,
+    shape: { bsonType: 'array', items: item.shape, ...sizes(schema, ['minItems', 'maxItems']) },
     column: 'text',
     container: true,
-    decode: value => {
-      if (!Array.isArray(value) || value.length < least || value.length > most) return undefined
-      const items: unknown[] = []
-      for (const each of value) {
-        const decoded = decodeNullable(item, each)
-        if (decoded === undefined) return undefined
-        items.push(decoded)
-      }
-      return unique && hasDuplicates(items) ? undefined : items
-    },
-    explain: (value, path) => {
+    explain: (value, path, way) => {
       if (Array.isArray(value)) {
         for (const [index, each] of value.entries()) {
-          if (decodeNullable(item, each) === undefined) return explain(item, each, `${path}[${index}]`)
+          if (convertNullable(item, each, way) === undefined) return explain(item, each, `${path}[${index}]`, way)
         }
       }
-      return mismatch(codec, value, path)
+      return mismatch(codec, value, path, way)
     }
   }
   return codec
@@ -88,142 +98,126 @@ function hasDuplicates (items: unknown[]): boolean {
 
 interface Property { codec: Codec, optional: boolean }
 
-/** What to do with names beside the properties: the codec of their values, or one of two policies. */
-type Additional = Codec | 'reject' | 'drop'
+/** What names beside the properties may be, and the codec of their values; null where there are no others. */
+type Additional = { codec: Codec, accepts (name: string): boolean, words: string } | null
 
 export function objectCodec (schema: TSchema, place: Place): Codec {
-  refuseKeywords(schema, ['minProperties', 'maxProperties', 'patternProperties'], place)
   const properties = new Map<string, Property>()
   for (const [name, property] of Object.entries<TSchema>(schema['properties'])) {
-    if (isForbiddenKey(name)) place.fail(`has the property ${JSON.stringify(name)}, which cannot be stored: use ${NAME_RULE}`)
+    if (isForbiddenKey(name)) place.fail(`has the property ${JSON.stringify(name)}, which cannot be stored: use ${KEY_RULE}`)
     properties.set(name, { codec: place.inside(property, name), optional: OptionalKind in property })
   }
-  return keyed(properties, additionalProperties(schema, place), { test: () => true, words: knownNames([...properties.keys()]) })
+  checkRequired(schema, properties, place)
+  return keyed(properties, additionalProperties(schema, place))
+}
+
+/** TypeBox derives `required` from what is Type.Optional: another list would be another truth. */
+export function checkRequired (schema: TSchema, properties: ReadonlyMap<string, { optional: boolean }>, place: Pick<Place, 'fail'>): void {
+  const wrong = ((schema['required'] ?? []) as string[]).find(name => properties.get(name)?.optional !== false)
+  if (wrong !== undefined) place.fail(`has ${JSON.stringify(wrong)} in "required", which is not a required property: leave Type.Optional out, and the list`)
 }
 
 export function recordCodec (schema: TSchema, place: Place): Codec {
-  refuseKeywords(schema, ['minProperties', 'maxProperties'], place)
+  if (schema['additionalProperties'] !== undefined && schema['additionalProperties'] !== false) place.fail('has additionalProperties: describe all names by the key of Type.Record')
   const [pattern, item] = Object.entries<TSchema>(schema['patternProperties'])[0]! // TypeBox makes exactly one
-  const names = new RegExp(pattern)
-  return keyed(new Map(), place.inside(item, '*'), { test: name => names.test(name), words: `a name that matches ${names}` })
+  const codec = place.inside(item, '*')
+  if (pattern === PatternStringExact) return keyed(new Map(), { codec, accepts: () => true, words: 'any name' })
+  const names = regularExpression(pattern) ?? place.fail('has keys with a pattern that is not a regular expression with the flag u')
+  return keyed(new Map(), { codec, accepts: name => names.test(name), words: `a name that matches ${names}` })
 }
 
-/** What `additionalProperties` says; else what the collection does with columns that it does not know. */
+/**
+ * What `additionalProperties` says; else what the collection does with columns that it does not know. To leave out
+ * names within a value would take them from the document, where nothing else brings them back: what a collection drops
+ * is columns only.
+ */
 function additionalProperties (schema: TSchema, place: Place): Additional {
   const additional: boolean | TSchema | undefined = schema['additionalProperties']
-  if (typeof additional === 'object') return place.inside(additional, '*')
-  const policy = additional === undefined ? place.unknownFields : additional ? 'store' : 'reject'
-  return policy === 'store' ? anyCodec(place.depth + 1) : policy
+  const others = { accepts: () => true, words: 'any name' }
+  if (typeof additional === 'object') return { codec: place.inside(additional, '*'), ...others }
+  return additional ?? place.unknownFields !== 'reject' ? { codec: anyCodec(place.depth + 1), ...others } : null
 }
 
 /** Keys keep the order in which they came: documents that differ in it are not equal to MongoDB. */
-function keyed (properties: Map<string, Property>, additional: Additional, additionalNames: { test (name: string): boolean, words: string }): Codec {
+function keyed (properties: Map<string, Property>, additional: Additional): Codec {
   const required = [...properties].filter(([, { optional }]) => !optional) // JSON, unlike a column, tells null and absent apart
-  const extra = typeof additional === 'object' ? { codec: additional, optional: false } : undefined
-  const propertyOf = (name: string) => properties.get(name) ?? (additionalNames.test(name) ? extra : undefined)
-
+  const others = additional && { codec: additional.codec, optional: false }
+  const anything = { codec: anyCodec(1), optional: false }
+  const propertyOf = (name: string, way: Way): Property | null => {
+    const property = properties.get(name)
+    if (property) return property
+    if (additional?.accepts(name)) return others
+    return way === 'encode' ? anything : null // the server may have its own
+  }
+  const convert = (way: Way) => (value: unknown) => {
+    if (!isObject(value)) return undefined
+    const document: PlainObject = {}
+    for (const name of Object.keys(value)) {
+      if (way === 'encode' && value[name] === undefined) continue
+      const property = isForbiddenKey(name) ? null : propertyOf(name, way)
+      const converted = property && convertProperty(property, value[name], way)
+      if (property === null || converted === undefined) return undefined
+      document[name] = converted
+    }
+    return required.every(([name]) => Object.hasOwn(document, name)) ? document : undefined
+  }
+  const names = additional?.words ?? knownNames([...properties.keys()])
   const codec: Codec = {
+    decode: convert('decode'),
+    encode: convert('encode'),
+    ...readerOf(properties, additional),
     expects: 'an object',
-    bsonType: 'object',
+    gives: 'an object',
+    shape: shapeOf(properties),
     column: 'text',
     container: true,
-    decode: value => {
-      if (!isObject(value)) return undefined
-      const document: PlainObject = {}
-      for (const name of Object.keys(value)) {
-        if (isForbiddenKey(name)) return undefined
-        const property = propertyOf(name)
-        if (property) {
-          const decoded = decodeProperty(property, value[name])
-          if (decoded === undefined) return undefined
-          document[name] = decoded
-        } else if (additional !== 'drop') return undefined
-      }
-      return required.every(([name]) => Object.hasOwn(document, name)) ? document : undefined
-    },
-    explain: (value, path) => {
-      if (!isObject(value)) return mismatch(codec, value, path)
+    explain: (value, path, way) => {
+      if (!isObject(value)) return mismatch(codec, value, path, way)
       for (const name of Object.keys(value)) {
         const at = joinPath(path, name)
-        if (isForbiddenKey(name)) return forbiddenName(at)
-        const property = propertyOf(name)
-        if (property && decodeProperty(property, value[name]) === undefined) return explain(property.codec, value[name], at)
-        if (!property && additional !== 'drop') return unknownName(at, additionalNames.words)
+        if (way === 'encode' && value[name] === undefined) continue
+        if (isForbiddenKey(name)) return forbiddenKey(at)
+        const property = propertyOf(name, way)
+        if (!property) return unknownName(at, names)
+        if (convertProperty(property, value[name], way) === undefined) return explain(property.codec, value[name], at, way)
       }
-      const [name, { codec: absent }] = required.find(([name]) => !Object.hasOwn(value, name))!
-      return missing(absent, undefined, joinPath(path, name))
+      const [name, { codec: absent }] = required.find(([name]) => value[name] === undefined || !Object.hasOwn(value, name))!
+      return missing(absent, undefined, joinPath(path, name), way)
     }
   }
   return codec
 }
 
 function isObject (value: unknown): value is PlainObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isContainer(value) && !Array.isArray(value)
 }
 
-function decodeProperty ({ codec, optional }: Property, value: unknown): unknown {
-  return value === null && optional ? null : decodeNullable(codec, value)
+function convertProperty ({ codec, optional }: Property, value: unknown, way: Way): unknown {
+  return value === null && optional ? null : convertNullable(codec, value, way)
 }
 
-function decodeNullable (codec: Codec, value: unknown): unknown {
-  if (value !== null) return codec.decode(value)
+function convertNullable (codec: Codec, value: unknown, way: Way): unknown {
+  if (value !== null) return codec[way](value)
   return codec.nullable ? null : undefined
 }
 
-/** Whatever JSON can hold, stored as it came; its names are checked at every depth. */
-export function anyCodec (depth: number): Codec {
-  const flawOf = (value: unknown) => findFlaw(value, Math.max(depth, 1))
+function readerOf (properties: Map<string, Property>, additional: Additional): Pick<Codec, 'read'> {
+  const readers = new Map([...properties].map(([name, { codec }]) => [name, codec.read]))
+  const readOther = additional?.codec.read
+  if (!readOther && [...readers.values()].every(read => read === undefined)) return {}
+  const readProperty = (name: string, value: unknown) => (readers.has(name) ? readers.get(name) : readOther)?.(value) ?? value
+  return { read: value => isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, property]) => [name, readProperty(name, property)])) : value }
+}
+
+/** In JSON, an optional property may be null as well, and null is then what is stored. */
+function shapeOf (properties: Map<string, Property>): JsonSchema {
+  // MongoDB would read a name with a dot as a path.
+  const plain = [...properties].filter(([name]) => !/^\$|\./.test(name))
+  const required = plain.filter(([, { optional }]) => !optional).map(([name]) => name)
+  if (properties.size === 0) return { bsonType: 'object' }
   return {
-    expects: 'any JSON value',
-    bsonType: [],
-    column: 'text',
-    nullable: true,
-    container: true,
-    decode: value => flawOf(value) ? undefined : value,
-    explain: (value, path) => {
-      const { steps, fault } = flawOf(value)!
-      return fault(steps.reduce(addStep, path))
-    }
+    bsonType: 'object',
+    ...required.length && { required },
+    properties: Object.fromEntries(plain.map(([name, { codec, optional }]) => [name, optional ? orNull(codec.shape) : codec.shape]))
   }
-}
-
-/** What is wrong with a value, and the way to it, innermost step last. */
-interface Flaw { steps: Array<string | number>, fault: (path: string) => DecodeFault }
-
-function findFlaw (value: unknown, depth: number): Flaw | undefined {
-  switch (typeof value) {
-    case 'boolean': return undefined
-    case 'string': return isWellFormed(value) ? undefined : flaw('well-formed Unicode text', 'text with half a character')
-    case 'number': return Number.isFinite(value) ? undefined : flaw('a finite number', 'a number beyond it')
-    case 'object': return value === null ? undefined : findNestedFlaw(value, depth)
-    default: return flaw('any JSON value', typeWords(value))
-  }
-}
-
-function findNestedFlaw (value: object, depth: number): Flaw | undefined {
-  if (depth > DEEPEST) return flaw(`JSON of at most ${DEEPEST} levels`, 'a deeper one')
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) {
-      const flaw = findFlaw(item, depth + 1)
-      if (flaw) return within(index, flaw)
-    }
-    return undefined
-  }
-  for (const [name, item] of Object.entries(value)) {
-    const flaw = isForbiddenKey(name) ? { steps: [], fault: forbiddenName } : findFlaw(item, depth + 1)
-    if (flaw) return within(name, flaw)
-  }
-  return undefined
-}
-
-function flaw (expected: string, found: string): Flaw {
-  return { steps: [], fault: path => new DecodeFault('INVALID_DATA', path, expected, found) }
-}
-
-function within (step: string | number, { steps, fault }: Flaw): Flaw {
-  return { steps: [step, ...steps], fault }
-}
-
-function addStep (path: string, step: string | number): string {
-  return typeof step === 'number' ? `${path}[${step}]` : joinPath(path, step)
 }

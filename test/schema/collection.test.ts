@@ -6,9 +6,10 @@ import { Binary, Decimal128, Double, Long, ObjectId, UUID, type mongodb } from '
 import { collection } from '../../lib/collections/collection.js'
 import { codecOf } from '../../lib/schema/codecs.js'
 import type { Place } from '../../lib/schema/codec.js'
-import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
 import type { Collection, CollectionOptions, Collections } from '../../types/collections.js'
+import { compileCollection } from './decode.js'
 
 const schema = Type.Object({ name: Type.String(), due: Type.Optional(bson.Date()), price: bson.Double(), count: bson.Long() })
 

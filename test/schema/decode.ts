@@ -1,9 +1,21 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../../lib/bson.js'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { compileSchema, DecodeFault } from '../../lib/schema/compile.js'
+import type { Collection } from '../../types/collections.js'
 
 type Decode = (value: unknown) => unknown
+type Row = Record<string, unknown>
+
+/** A compiled collection, with its decoder for each kind of upload. */
+export function compileCollection (table: string, definition: Collection) {
+  const compiled = compileSchema(table, definition)
+  return {
+    ...compiled,
+    put: (data: Row) => compiled.decode({ op: 'PUT', id: 'the id', data }),
+    patch: (data: Row) => compiled.decode({ op: 'PATCH', id: 'the id', data })
+  }
+}
 
 /** A decoder of single values: the column `value`, in a PUT, of a table that has no other. */
 export function decoderOf (type: TSchema): Decode {

@@ -2,9 +2,10 @@ import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { ObjectId } from '../../lib/bson.js'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
 import type { CollectionOptions } from '../../types/collections.js'
+import { compileCollection } from './decode.js'
 
 const schema = Type.Object({
   name: Type.String(),
@@ -171,8 +172,8 @@ t.test('a renamed field is not to be had by its own name', async t => {
 
 t.test('one value of one field', async t => {
   const compiled = compile()
-  t.strictSame(compiled.field('owner_id', hex), owner)
-  t.match(compiled.field('owner_id', 'me'), { code: 'INVALID_DATA', path: 'owner_id' })
+  t.strictSame(compiled.decodeField('owner_id', hex), owner)
+  t.match(compiled.decodeField('owner_id', 'me'), { code: 'INVALID_DATA', path: 'owner_id' })
 })
 
 t.test('without schema, values are stored as they came and names are checked', async t => {
@@ -193,7 +194,7 @@ t.test('without schema, the other options work on the fields that they name', as
   }))
   t.strictSame(compiled.put({ ownerId: 'me', stars: 5, text: 'a' }), { owner_id: 'me', at: new Date(0), text: 'a' })
   t.match(compiled.put({ owner_id: 'me' }), { code: 'SCHEMA_MISMATCH' })
-  t.equal(compiled.field('owner_id', 'me'), 'me')
+  t.equal(compiled.decodeField('owner_id', 'me'), 'me')
 })
 
 t.test('columns of a type that has no shortcut in the generated code', async t => {

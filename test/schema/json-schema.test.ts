@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { bson, collection, jsonSchemaOf } from '../../index.js'
-import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { DecodeFault } from '../../lib/schema/compile.js'
 import { satisfies } from '../support/json-schema-checker.js'
+import { compileCollection } from './decode.js'
 
 const Everything = Type.Object({
   text: Type.String({ minLength: 1, maxLength: 5, pattern: '^\\S*$' }),

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { collection } from '../../lib/collections/collection.js'
-import { compileCollection, DecodeFault } from '../../lib/schema/decoder.js'
+import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
-import { decoderOf } from './decode.js'
+import { compileCollection, decoderOf } from './decode.js'
 
 const address = Type.Object({
   street: Type.String(),
