@@ -1,5 +1,6 @@
 import type { CrudTransaction, TransactionContext, UpdateBatchHook } from '../../types/index.js'
-import type { CollectionRegistry } from '../collections/registry.js'
+import { deepFreeze } from './freeze.js'
+import type { CollectionRegistry } from './registry.js'
 
 type Write = (transaction: CrudTransaction) => Promise<void>
 
@@ -7,7 +8,9 @@ type Write = (transaction: CrudTransaction) => Promise<void>
  * Puts the `updateBatch` hooks around the storage: the one for all collections outermost, then each collection's own
  * around the operations on it. Operations on different collections cannot depend on each other's order.
  */
-export function updateBatchChain (collections: CollectionRegistry, context: TransactionContext, storage: Write): Write {
+export function updateBatchChain (
+  collections: CollectionRegistry, context: TransactionContext, storage: Write, probe?: (hook: string, table: string | undefined) => Promise<void>
+): Write {
   const { updateBatch: global } = collections.globalHooks
   return wrap(global, perCollection)
 
@@ -26,7 +29,10 @@ export function updateBatchChain (collections: CollectionRegistry, context: Tran
 
   function wrap (hook: UpdateBatchHook | undefined, next: Write): Write {
     return hook
-      ? async transaction => { await hook(transaction, context, (changed = transaction) => next(changed)) }
+      ? async transaction => {
+        await hook(deepFreeze(transaction), context, (changed = transaction) => next(changed))
+        await probe?.('updateBatch', undefined)
+      }
       : next
   }
 }

@@ -20,9 +20,14 @@ export function sum (plus: readonly [unknown, ...unknown[]], minus: readonly unk
   return typeof plus[0] === 'number' || plus[0] instanceof Double ? Number(text) : text
 }
 
-/** A double stands for its shortest text, so that 0.1 + 0.2 is 0.3. */
+/** The exact sum of two numbers, as decimal text. */
+export function addDecimals (a: string, b: string): string {
+  return String(sum([a, b]))
+}
+
+/** A double stands for its shortest text, so that 0.1 + 0.2 is 0.3. Text is a decimal number. */
 function toDecimal (value: unknown): Decimal | undefined {
-  if (typeof value !== 'number' && typeof value !== 'bigint' && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
+  if (!['number', 'bigint', 'string'].includes(typeof value) && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(String(value)) ?? []
   return whole ? { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length } : undefined
 }
