@@ -5,8 +5,8 @@ import type { Authenticate, TransactionResult, UploadOptions, User } from '../..
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
-import type { Gate } from '../upload/gate.js'
-import type { Uploader } from '../upload/upload.js'
+import type { Gate } from '../uploads/gate.js'
+import type { Uploader } from '../uploads/uploader.js'
 import { readUpload, type Container } from '../wire/read.js'
 import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
@@ -18,7 +18,6 @@ export interface UploadRouteDependencies {
   /** Bytes. */
   bodyLimit: number
   maxOperations: number
-  onFatalError: UploadOptions['onFatalError']
   requiresClientHandling: UploadOptions['requiresClientHandling']
   gate: Gate
   /** Milliseconds. */
@@ -51,7 +50,6 @@ const failed = { error_code: 'INVALID_DATA', message: 'The value is not text', d
 const answers = {
   'All is committed': { results: [{ status: 'success' }, { status: 'success' }] },
   'One can never be stored, and is kept as a dead letter': { results: [{ status: 'fatal_error', requires_client_handling: false, failed_operation: failed }, { status: 'success' }] },
-  'A bad operation is left out (onFault: operation)': { results: [{ status: 'success', skipped_operations: [failed] }] },
   'Transactions stop at the first that has to be sent again': { results: [{ status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000 }, { status: 'not_attempted' }] }
 }
 
@@ -118,7 +116,7 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
       if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
       const byTransaction = container === 'transactions'
       const results = await upload(transactions, { user, request, log: request.log }, {
-        onFatalError: dependencies.onFatalError ?? (byTransaction ? 'stop' : 'skip'),
+        onRejection: byTransaction ? 'stop' : 'skip',
         requiresClientHandling: byTransaction ? requiresClientHandling : undefined
       })
       const status = statusOf(results, container)

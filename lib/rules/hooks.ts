@@ -132,7 +132,7 @@ class OperationRun {
     const context = this.#contextOf(operation)
     return then(moved ? this.#authorize(operation, collection, context) : undefined, () =>
       then(this.#resolve(operation, ofUser(operation), context), resolved =>
-        resolved && then(this.#authorizeTransfer(resolved, ofUser(resolved), context), () => this.#write(resolved, this.#from()))))
+        resolved ? then(this.#authorizeTransfer(resolved, ofUser(resolved), context), () => this.#write(resolved, this.#from())) : undefined))
   }
 
   #from (): string {

@@ -1,9 +1,11 @@
 import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, ResolveConflictHook, TransformHook, User } from '../../types/index.js'
-import { OptionError, PowerSyncFatalError } from '../errors.js'
+import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import type { Collection } from './collection.js'
+import type { Collection } from '../schema/collection.js'
 import { compileSchema, DecodeFault, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'
+import { isForbiddenColumn, NAME_RULE } from '../schema/names.js'
+import { sum } from './conflicts/sum.js'
 import { ownerOf } from './owner.js'
 import { sameValue } from '../schema/same-value.js'
 
@@ -131,16 +133,28 @@ export class RegisteredCollection {
   }
 
   /**
-   * What the app's own hooks must keep to: keys that MongoDB would take for operators or paths.
-   * @throws an error to be retried: the fault is in the app, not in the data
+   * An operation that a hook of the app gave, with its values as BSON.
+   * @throws {HookError} for a name or a value that cannot be written: the fault is the app's, not the data's
    */
-  checkWrite (operation: CrudOperation, hook: string): void {
-    this.id(operation)
-    for (const key of Object.keys(operation.data ?? {})) {
-      if (key === '_id' || key === '__proto__' || key.startsWith('$') || key.includes('.')) {
-        throw new Error(`${hook} gave an operation on ${this.table} with the field ${JSON.stringify(key)}, which cannot be written`)
-      }
+  encode (operation: CrudOperation, hook: string): CrudOperation {
+    const place = { hook, table: this.table }
+    if (this.tryId(operation.id) === undefined) throw new HookError(place, 'gave an operation with an id that the collection does not accept')
+    if (operation.op === 'DELETE') return operation
+    const data: AnyRow = {}
+    for (const [name, value] of Object.entries(operation.data)) {
+      if (isForbiddenColumn(name)) throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
+      if (value !== undefined) data[name] = this.#compiled.encode(name, value, hook)
     }
+    return { ...operation, data } as CrudOperation
+  }
+
+  /**
+   * A field's value with an amount added, in the field's type.
+   * @param added decimal text
+   * @throws {PowerSyncFatalError} when the sum does not fit
+   */
+  addTo (name: string, value: unknown, added: string, operation: CrudOperation): unknown {
+    return this.field(name, sum([value ?? 0, added]), operation)
   }
 }
 
@@ -202,9 +216,13 @@ export class UserCollection {
   }
 
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
-  onInsert (row: object): Record<string, unknown> | undefined {
-    const defaults = Object.entries(this.#compiled.onInsert(this.#rights)).filter(([field]) => !Object.hasOwn(row, field))
-    return defaults.length > 0 ? Object.fromEntries(defaults) : undefined
+  onInsert (row: object): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(this.#compiled.onInsert(this.#rights)).filter(([field]) => !Object.hasOwn(row, field)))
+  }
+
+  /** As `RegisteredCollection.encode`. */
+  encode (operation: CrudOperation, hook: string): CrudOperation {
+    return this.shared.encode(operation, hook)
   }
 
   /** Fields of the schema that a row has not. */
@@ -252,6 +270,10 @@ export class CollectionRegistry {
       if (!collection) byTable.set(operation.table, collection = this.get(operation).for(user, operation.index))
       return collection
     }
+  }
+
+  has (table: string): boolean {
+    return this.#byTable.has(table)
   }
 
   tables (): string[] {

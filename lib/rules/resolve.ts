@@ -44,8 +44,8 @@ export function resolveConflicts (operation: CrudOperation, target: UserCollecti
 
 /** On a row that is not there, a sum changes nothing. The dead letter of an earlier operation still has to know it. */
 function withSums (operation: CrudOperation, { shared }: UserCollection): CrudOperation {
-  const sums = Object.assign({}, ...shared.hooks.resolveConflict.map(({ sumsOf }: ResolveConflictHook) => sumsOf?.(operation, shared.previous(operation))))
-  return Object.keys(sums).length ? { ...operation, sums } as CrudOperation : operation
+  const sums: Record<string, string> = Object.assign({}, ...shared.hooks.resolveConflict.map(({ sumsOf }) => sumsOf?.(operation, shared.previous(operation))))
+  return Object.keys(sums).length ? { ...operation, sums } : operation
 }
 
 function conflictOf (operation: CrudOperation, existing: StoredRow, { shared }: UserCollection): Conflict {

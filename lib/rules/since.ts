@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction } from '../../types/index.js'
 import { applyPlan, hasKeys, ownedBy, rowOf, type Plan } from './plan.js'
@@ -19,7 +19,7 @@ export interface Since {
 }
 
 /** A row as letters name it. */
-export const markOf = (row: string): string => hash('sha256', row, 'base64url').slice(0, 16)
+export const markOf = (row: string): string => createHash('sha256').update(row).digest('base64url').slice(0, 16)
 
 /** The rows of an uploaded transaction, as far as its tables and ids are known. */
 export function marksOf ({ operations }: CrudTransaction, collections: CollectionRegistry): Set<string> {

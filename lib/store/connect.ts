@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { MongoOptions } from '../../types/index.js'
 import { MongoError, OptionError } from '../errors.js'
-import type { ServerFeatures } from './mongodb-storage.js'
+import type { ServerFeatures } from './statements.js'
 
 export interface Connection {
   client: mongodb.MongoClient

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { BSON, Binary, type mongodb } from '../bson.js'
-import type { CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
+import { parseJson, stringifyJson } from '../wire/json.js'
+import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
 import type { Since } from '../rules/since.js'
 import { expireAfter } from './expiry.js'
@@ -330,8 +331,8 @@ export class DeadLetters {
   }
 }
 
-const insert = (collection: string, { _id, ...document }: mongodb.Document): Statement =>
-  ({ collection, row: String(_id), filter: { _id }, change: { $setOnInsert: document }, upsert: true })
+const insert = (collection: string, { _id, ...document }: mongodb.Document & { _id: string }): Statement =>
+  ({ collection, row: _id, filter: { _id }, change: { $setOnInsert: document }, upsert: true })
 
 const remove = (collection: string, _id: string): Statement =>
   ({ collection, row: _id, filter: { _id }, change: undefined, upsert: false })
@@ -362,21 +363,22 @@ function transactionOf ({ client_id: clientId, transaction_id: id, operations }:
       table,
       id,
       ...opId !== null && { opId },
-      ...data !== null && { data: JSON.parse(data) },
-      ...previous !== null && { previous: JSON.parse(previous) },
+      ...data !== null && { data: parseJson(data) as AnyRow },
+      ...previous !== null && { previous: parseJson(previous) as AnyRow },
       ...metadata !== null && { metadata }
-    }))
+    } as CrudOperation))
   }
 }
 
-const json = (value: unknown) => value === undefined ? null : JSON.stringify(value)
+/** With all digits of its numbers. */
+const json = (value: unknown) => stringifyJson(value) ?? null
 
 const same = (transaction: CrudTransaction) => transaction
 
 /** 128 bits of a hash of the whole, so that the same transaction sent again finds its letter, in whatever form. */
-function idOf ({ clientId = null, id = null, operations }: CrudTransaction, user: User): string {
+function idOf ({ clientId, id, operations }: CrudTransaction, user: User): string {
   const content = operations.map(({ op, table, id, opId, data }) => [opId ?? null, op, table, id, data])
-  return createHash('sha256').update(canonical([user.id, clientId, id, content])).digest('hex').slice(0, 32)
+  return createHash('sha256').update(canonical([user.id, clientId ?? null, id ?? null, content])).digest('hex').slice(0, 32)
 }
 
 function noteOf ({ _id, user_id: userId, created_at: createdAt, failed_operation: failed, tables, operations }: DeadLetter): DeadLetterNote {

@@ -1,4 +1,5 @@
-import { hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
+import { parseJson } from '../wire/json.js'
 import type { CrudOperation } from '../../types/index.js'
 import { fingerprintBytes } from './page.js'
 
@@ -12,7 +13,7 @@ import { fingerprintBytes } from './page.js'
  */
 export function fingerprintOf ({ opId, op, table, id, data }: CrudOperation): string | undefined {
   if (opId === undefined) return undefined
-  return hash('sha256', canonical([opId, op, table, id, data]), 'latin1').slice(0, fingerprintBytes)
+  return createHash('sha256').update(canonical([opId, op, table, id, data])).digest('binary').slice(0, fingerprintBytes)
 }
 
 /** JSON whose names are sorted, at any depth, in texts that hold JSON too. */
@@ -28,7 +29,7 @@ export function canonical (value: unknown): string {
 
 function canonicalText (text: string): string {
   try {
-    return canonical(JSON.parse(text))
+    return canonical(parseJson(text))
   } catch {
     return JSON.stringify(text)
   }

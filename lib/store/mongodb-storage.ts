@@ -3,7 +3,7 @@ import type { Collections, CrudTransaction, User } from '../../types/index.js'
 import { Permits } from '../rules/permits.js'
 import { isEmpty, planOf, type Plan } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
-import { Statements, type Statement } from './statements.js'
+import { Statements, type ServerFeatures, type Statement } from './statements.js'
 import type { CommandScope } from './transaction.js'
 
 /** As whom, and in which MongoDB transaction, a client transaction is written. */
@@ -32,10 +32,10 @@ export class MongoDBStorage {
 
   /**
    * @param collections the plugin's option
-   * @param features what the server has: `bulkWrite` from MongoDB 8.0 on
+   * @param features of the server. Default: those of every MongoDB
    * @throws {OptionError} for a mistake in a collection's options
    */
-  constructor (db: mongodb.Db, collections: Collections, features: { bulkWrite: boolean } = { bulkWrite: false }) {
+  constructor (db: mongodb.Db, collections: Collections, features: ServerFeatures = { bulkWrite: false }) {
     this.#statements = new Statements(db, features)
     this.#collections = new CollectionRegistry(collections, {})
   }

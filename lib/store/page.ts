@@ -100,7 +100,7 @@ export class Page {
   #table (): (fingerprint: string) => number | undefined {
     const { operations } = this.content
     const positions = new Map<string, number>()
-    for (let at = 0; at < operations.length; at += recordBytes) positions.set(operations.latin1Slice(at, at + fingerprintBytes), at)
+    for (let at = 0; at < operations.length; at += recordBytes) positions.set(operations.toString('latin1', at, at + fingerprintBytes), at)
     return fingerprint => positions.get(fingerprint)
   }
 
@@ -139,7 +139,7 @@ export class Page {
     if (leaving === 0) return operations
     const staying: Buffer[] = []
     for (let at = 0; at < leaving * recordBytes; at += recordBytes) {
-      if (upload.has(operations.latin1Slice(at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
+      if (upload.has(operations.toString('latin1', at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
     }
     return Buffer.concat([...staying, operations.subarray(leaving * recordBytes)])
   }

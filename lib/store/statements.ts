@@ -29,13 +29,18 @@ export interface Statement {
  */
 export type Way = 'fewest' | 'ordered' | 'single'
 
+/** What the server has beside what every MongoDB has. */
+export interface ServerFeatures {
+  /** The command `bulkWrite`, for several collections at once: MongoDB 8.0 and later. */
+  bulkWrite: boolean
+}
+
 /** Sends statements to one database. It knows no operations: an error tells the position of the statement that failed. */
 export class Statements {
   readonly #db: mongodb.Db
   #bulkWrite: boolean
 
-  /** @param bulkWrite whether the server has the command `bulkWrite`, which came with MongoDB 8.0 */
-  constructor (db: mongodb.Db, { bulkWrite }: { bulkWrite: boolean }) {
+  constructor (db: mongodb.Db, { bulkWrite }: ServerFeatures) {
     this.#db = db
     this.#bulkWrite = bulkWrite
   }
@@ -68,7 +73,7 @@ export class Statements {
    * the time.
    */
   async #command ({ statements, certain }: Batch, scope: CommandScope): Promise<void> {
-    const [first] = statements as readonly [Numbered, ...Numbered[]]
+    const first = statements[0]!
     const alike = areAlike(statements)
     try {
       if (!scope.session && statements.length === 1) return await sendAlone(this.#db, first, scope)

@@ -1,10 +1,10 @@
 import type { mongodb } from '../bson.js'
 import type { TransactionOutcome } from '../../types/index.js'
-import type { CollectionRegistry } from '../collections/registry.js'
-import { loggable } from '../storage/faults.js'
-import type { Caller } from './apply.js'
+import type { CollectionRegistry } from '../rules/registry.js'
+import { loggable } from '../observe/loggable.js'
+import type { Caller } from './commit.js'
 import type { Deadline } from './deadline.js'
-import { tablesOf } from './write.js'
+import { tablesOf } from './commit.js'
 
 /** Shows an outcome to the `onResult` hooks. What they do changes nothing of it. */
 export async function runResultHooks (

@@ -61,7 +61,6 @@ const TransactionResult = Type.Object({
   status: Type.Union([
     Type.Literal('success'), Type.Literal('fatal_error'), Type.Literal('retryable_error'), Type.Literal('not_attempted')
   ]),
-  skipped_operations: Type.Optional(Type.Array(FailedOperation, { description: 'success, with onFault: operation' })),
   requires_client_handling: Type.Optional(Type.Boolean({ description: 'fatal_error' })),
   failed_operation: Type.Optional(FailedOperation),
   message: Type.Optional(Type.String({ description: 'retryable_error' })),

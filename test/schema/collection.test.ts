@@ -3,7 +3,7 @@ import { FormatRegistry, Kind, Type, type Static, type TSchema } from '@sinclair
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Value } from '@sinclair/typebox/value'
 import { Binary, Decimal128, Double, Long, ObjectId, UUID, type mongodb } from '../../lib/bson.js'
-import { collection } from '../../lib/collections/collection.js'
+import { collection } from '../../lib/schema/collection.js'
 import { codecOf } from '../../lib/schema/codecs.js'
 import type { Place } from '../../lib/schema/codec.js'
 import { DecodeFault } from '../../lib/schema/compile.js'

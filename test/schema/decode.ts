@@ -1,6 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../../lib/bson.js'
-import { collection } from '../../lib/collections/collection.js'
+import { collection } from '../../lib/schema/collection.js'
 import { compileSchema, DecodeFault } from '../../lib/schema/compile.js'
 import type { Collection } from '../../types/collections.js'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { ObjectId } from '../../lib/bson.js'
-import { collection } from '../../lib/collections/collection.js'
+import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
 import type { CollectionOptions } from '../../types/collections.js'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { BSON, Long, ObjectId, UUID } from '../../lib/bson.js'
-import { collection } from '../../lib/collections/collection.js'
+import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/schema/compile.js'
 import type { IdType } from '../../types/collections.js'
 import { compileCollection, bytes } from './decode.js'

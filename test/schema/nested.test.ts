@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
-import { collection } from '../../lib/collections/collection.js'
+import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
 import { compileCollection, decoderOf } from './decode.js'

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
 import fastifyMongodb from '@fastify/mongodb'
 import { collection, MongoDBStorage, type CrudOperation } from '../../index.js'
-import { CollectionRegistry } from '../../lib/collections/registry.js'
+import { CollectionRegistry } from '../../lib/rules/registry.js'
 import { needs, testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 

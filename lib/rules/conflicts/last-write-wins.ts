@@ -1,5 +1,5 @@
-import type { Conflict, ResolveConflictHook } from '../../types/hooks.js'
-import type { FieldHolding } from '../../types/operations.js'
+import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
+import type { FieldHolding } from '../../../types/operations.js'
 import { metadataOf } from './metadata.js'
 import { isBefore, type Ordered } from './order.js'
 import { resolver } from './resolver.js'

@@ -1,4 +1,4 @@
-import type { CrudOperation } from '../../types/operations.js'
+import type { CrudOperation } from '../../../types/operations.js'
 
 /** What a client wrote to `_metadata`, where that is JSON of an object; else nothing. */
 export function metadataOf ({ metadata }: CrudOperation): Map<string, unknown> {

@@ -1,4 +1,4 @@
-import { Double, type mongodb } from '../bson.js'
+import { Double, type mongodb } from '../../bson.js'
 
 /** What the values of a field have to be for one to come after another: times, numbers, or text that sorts as such. */
 export type Ordered = Date | number | bigint | mongodb.Double | string

@@ -1,4 +1,4 @@
-import type { ResolveConflictHook } from '../../types/hooks.js'
+import type { ResolveConflictHook } from '../../../types/hooks.js'
 
 /** A hook that works on the fields whose names it was given, whatever else a row has: their types were checked there. */
 export function resolver<Row> (fields: readonly string[], hook: ResolveConflictHook): ResolveConflictHook<Row> {

@@ -1,4 +1,4 @@
-import { Decimal128, Double, type mongodb } from '../bson.js'
+import { Decimal128, Double, type mongodb } from '../../bson.js'
 
 /** The numbers of the schema's types, as hooks have them. */
 export type Summand = number | bigint | mongodb.Double | mongodb.Decimal128

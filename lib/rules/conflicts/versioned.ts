@@ -1,8 +1,8 @@
-import type { ResolveConflictHook } from '../../types/hooks.js'
-import type { FieldHolding } from '../../types/operations.js'
-import type { mongodb } from '../bson.js'
-import { sameValue } from '../schema/same-value.js'
-import { PowerSyncFatalError } from '../errors.js'
+import type { ResolveConflictHook } from '../../../types/hooks.js'
+import type { FieldHolding } from '../../../types/operations.js'
+import type { mongodb } from '../../bson.js'
+import { sameValue } from '../../schema/same-value.js'
+import { PowerSyncFatalError } from '../../errors.js'
 import { resolver } from './resolver.js'
 import { sum } from './sum.js'
 
