@@ -112,8 +112,9 @@ t.test('a test database has a name of its own and comes back, empty, where it wa
 
 t.test('what a test needs decides whether it is skipped', async (t) => {
   t.equal(needs({ kind: 'mongod' }, 'mongod', 'change streams'), false)
-  t.equal(needs({ kind: 'emulator' }, 'mongod', 'change streams'), 'needs mongod or MONGO_URI for change streams, runs on emulator')
-  t.equal(needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'), 'needs mongod or emulator for an outage, runs on MONGO_URI')
+  t.equal(needs({ kind: 'SecantusDB' }, 'mongod', 'change streams'), false)
+  t.equal(needs({ kind: 'emulator' }, 'mongod', 'change streams'), 'needs mongod or SecantusDB or MONGO_URI for change streams, runs on emulator')
+  t.equal(needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'), 'needs mongod or SecantusDB or emulator for an outage, runs on MONGO_URI')
 })
 
 t.test('a database is put into any connection string', async (t) => {
