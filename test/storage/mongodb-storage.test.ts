@@ -154,7 +154,7 @@ t.test('put: replace drops what the schema does not know', async t => {
 })
 
 t.test('MongoDB stops: 503, nothing lost to the dead letters; it is back: the same upload succeeds', { skip: needs(database, 'ownServer', 'stopping it') }, async t => {
-  const own = await testDatabase(t)
+  const own = await testDatabase(t, { ownServer: true })
   const app = await testServer(t, { mongo: { url: own.uri, serverSelectionTimeoutMS: 500 }, upload: { deadline: 3000 }, collections: { a: collection({ schema: Row }) } })
   const batches = [
     [{ op: 'PUT', table: 'a', id: '1', data: { text: 'x' } }],

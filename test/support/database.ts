@@ -35,40 +35,58 @@ export async function startServer (options: ServerOptions): Promise<Server> {
 }
 
 export interface TestDatabaseOptions {
-  /** Port to listen on; of no effect with MONGO_URI. Default: any free one. */
-  port?: number
+  /** A server that no other test uses, for a test that stops it; of no effect with MONGO_URI. Default: false. */
+  ownServer?: boolean
 }
 
 export interface TestDatabase {
   /** Connection string, with the database in its path. */
   uri: string
   kind: Server['kind']
-  /** Name of the database: random, so that test files do not meet on one server. */
+  /** Name of the database: random, so that tests do not meet on one server. */
   database: string
-  /** Stops the server, as in an outage. Its data goes. Not with MONGO_URI: see `needs`. */
+  /** Stops the server, as in an outage. Its data goes. For a server of its own only: see `needs`. */
   stop: () => Promise<void>
   /** Starts it again, empty, at the same `uri`. */
   restart: () => Promise<void>
 }
 
-/**
- * A database of its own for one test file or one test, gone when `t` ends: a server of its own, or with MONGO_URI a
- * database on that server. It never downloads mongod: `npm test` does that once, before the first test.
- */
-export async function testDatabase (t: Pick<Test, 'teardown'>, { port = 0 }: TestDatabaseOptions = {}): Promise<TestDatabase> {
-  const database = `test_${randomBytes(6).toString('hex')}`
-  let server = await startServer({ database, port, download: false })
-  const uri = server.kind === 'MONGO_URI' ? withDatabase(server.uri, database) : server.uri
-  t.teardown(() => server.kind === 'MONGO_URI' ? dropDatabase(uri) : server.stop())
+/** What all tests of this file share while one of them needs it. */
+let shared: { server: Promise<Server>, users: number } | undefined
 
+/**
+ * A database of its own for one test file or one test, gone when `t` ends. One server per file holds them.
+ * It never downloads mongod: `npm test` does that once, before the first test.
+ */
+export async function testDatabase (t: Pick<Test, 'teardown'>, { ownServer = false }: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  const database = `test_${randomBytes(6).toString('hex')}`
+  if (ownServer) return await databaseOfItsOwn(t, database)
+
+  shared ??= { server: startServer({ database, port: 0, download: false }), users: 0 }
+  const used = shared
+  used.users++
+  const server = await used.server
+  const uri = withDatabase(server.uri, database)
+  t.teardown(async () => {
+    if (server.kind === 'MONGO_URI') await dropDatabase(uri)
+    if (--used.users > 0) return
+    shared = undefined
+    await server.stop()
+  })
+  const stop = () => { throw new Error('Other tests use this server: ask for one with ownServer') }
+  return { uri, kind: server.kind, database, stop, restart: stop }
+}
+
+async function databaseOfItsOwn (t: Pick<Test, 'teardown'>, database: string): Promise<TestDatabase> {
+  let server = await startServer({ database, port: 0, download: false })
+  const { uri, kind } = server
+  t.teardown(() => server.stop())
   return {
     uri,
-    kind: server.kind,
+    kind,
     database,
     stop: () => server.stop(),
-    restart: async () => {
-      server = await startServer({ database, port: portOf(uri), download: false })
-    }
+    restart: async () => { server = await startServer({ database, port: Number(new URL(uri).port), download: false }) }
   }
 }
 
@@ -106,8 +124,4 @@ async function dropDatabase (uri: string): Promise<void> {
   } finally {
     await client.close()
   }
-}
-
-function portOf (uri: string): number {
-  return Number(/:(\d+)\//.exec(uri)?.[1])
 }
