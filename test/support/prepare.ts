@@ -1,6 +1,6 @@
-/** Before the tests, each of which is a process: downloads mongod if that is what they will run on, and says what it is. */
-import { developmentMongoDB } from '../../examples/mongodb.js'
+/** Before the tests, each of which is a process: gets the server that they run on, and says what it is. */
+import { startServer } from './database.js'
 
-const mongo = await developmentMongoDB()
-await mongo.stop()
-console.log(`The tests run on ${mongo.description}.`)
+const server = await startServer({ database: 'test', port: 0, download: true })
+await server.stop()
+console.log(`The tests run on ${server.description}.`)
