@@ -10,20 +10,20 @@ import { loadSpans } from './lib/observe/spans.js'
 import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
-import { openapi } from './lib/routes/schema.js'
 import { tokenRoute } from './lib/routes/token.js'
-import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
+import { addRoute, isolate } from './lib/routes/scope.js'
+import { uploadRoute } from './lib/routes/upload.js'
 import { WriteCheckpoints } from './lib/store/checkpoints.js'
 import { connect } from './lib/store/connect.js'
 import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
 import { Statements } from './lib/store/statements.js'
 import { ensureValidators, nameOf } from './lib/store/validators.js'
-import { createGate } from './lib/uploads/gate.js'
+import { createGate, memoryForUploads } from './lib/uploads/gate.js'
 import { createCommit } from './lib/uploads/commit.js'
 import { createReplay } from './lib/uploads/replay.js'
 import { createUploader } from './lib/uploads/uploader.js'
-import type { OwnRouteOptions, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
+import type { PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -42,7 +42,7 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, bodyTimeout, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
@@ -51,9 +51,14 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
 
   const spans = await loadSpans()
-  const gate = createGate(maxConcurrent)
-  // Before Fastify waits for what is running and closes the connection to MongoDB.
-  fastify.addHook('preClose', async () => { gate.close() })
+  const gate = createGate({
+    // 0: without limit.
+    maxConcurrent: maxConcurrent ?? (client.options.maxPoolSize || 100),
+    patience: deadline / 4,
+    memory: memoryForUploads()
+  })
+  // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.
+  fastify.addHook('preClose', () => gate.close())
   const ledger = deduplicate && new Ledger(db, deduplicate)
   const { faults = {}, requiresClientHandling } = options.upload ?? {}
   const shared = { client, db, collections, statements: new Statements(db, features), faults, spans, deadline }
@@ -66,20 +71,20 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
   }
 
-  // In a scope of its own, so that the host's JSON parser and its use of @fastify/jwt stay as they are.
+  // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and ours.
   await fastify.register(async scope => {
     const namespace = name ? `powersync_${name}` : 'powersync'
     const tokens = await createTokens(scope, { keys, audience: powersyncUrl, expiresIn, claims: options.token?.claims, namespace })
-    addBodyParser(scope)
+    isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
       jwks: jwksRoute(keys.published),
       token: tokenRoute({ authenticate, tokens, powersyncUrl }),
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate, bodyTimeout }),
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
       ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]
-      if (own !== false) scope.route(merge(definition, own))
+      if (own !== false) addRoute(scope, definition, own)
     }
     decorate({
       signToken: user => tokens.sign(user),
@@ -100,13 +105,6 @@ async function createIndexes ({ ledger, deadLetters }: { ledger: Ledger | undefi
       throw new MongoError(`MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
     })
   }
-}
-
-/** The host's route options beside the route's own: its path takes the place of the route's, its schema adds to the route's, its hooks run before. */
-function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
-  const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
-  const onSend = [own.onSend ?? [], route.onSend ?? []].flat()
-  return { ...own, ...route, url: own.url ?? route.url, preParsing, onSend, schema: { ...route.schema, ...own.schema }, config: { ...openapi, ...own.config } }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */

@@ -27,6 +27,9 @@ export const BodyError = createError<[problem: string]>('FST_PSM_BODY', '%s', 40
 /** The upload is larger than this server takes. */
 export const TooLargeError = createError<[problem: string]>('FST_PSM_TOO_LARGE', '%s', 413)
 
+/** A body that is no plain JSON. */
+export const MediaTypeError = createError<[problem: string]>('FST_PSM_MEDIA_TYPE', '%s', 415)
+
 /** The server takes no upload at the moment. */
 export const UnavailableError = createError<[reason: string]>('FST_PSM_UNAVAILABLE', '%s', 503)
 

@@ -16,8 +16,8 @@ export interface Settings {
   bodyLimit: number
   maxOperations: number
   deadline: number
-  maxConcurrent: number
-  bodyTimeout: number
+  /** Undefined: as many as MongoDB's pool has connections. */
+  maxConcurrent: number | undefined
   /** Undefined: uploads are not deduplicated. */
   deduplicate: LedgerOptions | undefined
   deadLetters: DeadLetterSettings
@@ -67,8 +67,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 16 * 1024 * 1024, unit: 'bytes' }),
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
     deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
-    maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: 1000, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
-    bodyTimeout: readInteger('upload.bodyTimeout', upload?.bodyTimeout, { byDefault: 60_000, minimum: 100, maximum: 3_600_000, unit: 'milliseconds' }),
+    maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: undefined, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
     deduplicate: readDeduplicate(upload?.deduplicate),
     deadLetters: readDeadLetters(upload?.deadLetters)
   }

@@ -80,10 +80,11 @@ export interface UploadOptions {
    * to be synced to the user whose change was rejected; the note goes with the letter.
    */
   deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
-  /** Uploads that this server works on at once; a further one is answered with 503. Default 1 000. */
+  /**
+   * Uploads that this server works on at once, those of clients that hung up included; a further one waits for a quarter
+   * of `deadline`, then it is answered with 503. Default: the connections that MongoDB's pool may have (`maxPoolSize`).
+   */
   maxConcurrent?: number | undefined
-  /** Milliseconds in which the body of an upload has to arrive; then its connection is closed. Default 60 000. */
-  bodyTimeout?: number | undefined
 }
 
 /** The plugin's routes, by the names that the option `routes` has for them. */
