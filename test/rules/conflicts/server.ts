@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
-import type { Collection } from '../../index.js'
-import { testDatabase } from '../support/database.js'
-import { testServer, upload } from '../support/server.js'
+import type { Collection } from '../../../index.js'
+import { testDatabase } from '../../support/database.js'
+import { testServer, upload } from '../../support/server.js'
 
 type Operation = [op: 'PUT' | 'PATCH' | 'DELETE', data?: object | undefined, rest?: { old?: object, metadata?: string }]
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { additive, bson, collection } from '../../index.js'
-import { Decimal128, Double, Int32, Long } from '../../lib/bson.js'
+import { additive, bson, collection } from '../../../index.js'
+import { Decimal128, Double, Int32, Long } from '../../../lib/bson.js'
 import { serverWith } from './server.js'
 
 const decimal = (text: string) => Decimal128.fromString(text)
