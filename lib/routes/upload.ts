@@ -7,6 +7,7 @@ import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
 import type { Gate } from '../upload/gate.js'
 import type { Uploader } from '../upload/upload.js'
+import { parseJson } from '../wire/json.js'
 import { readUpload, type Container } from '../wire/read.js'
 import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
@@ -152,7 +153,7 @@ export function addBodyParser (scope: FastifyInstance): void {
     // Decoding would put U+FFFD in the place of other bytes: other ids and values than were sent.
     if (!isUtf8(bytes)) return done(new BodyError(`The body: expected ${description}, found bytes that are not UTF-8`))
     try {
-      done(null, JSON.parse(bytes.toString()))
+      done(null, parseJson(bytes.toString()))
     } catch {
       done(new BodyError(`The body: expected ${description}, found something that is not JSON`))
     }

@@ -3,6 +3,7 @@ import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
+import type { JsonNumber } from './json.js'
 import { ClientId, UploadBody, type UploadedOperation } from './schemas.js'
 
 /** The containers that an upload comes in; the answer's status depends on it. */
@@ -98,7 +99,7 @@ function isDeeper (value: unknown, levels: number): boolean {
   return false
 }
 
-const text = (value: number | string | null | undefined) => value === undefined || value === null ? undefined : String(value)
+const text = (value: number | string | JsonNumber | null | undefined) => value === undefined || value === null ? undefined : String(value)
 
 /** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
 function describe (error: ValueError | undefined): string {
