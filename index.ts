@@ -14,6 +14,7 @@ import { tokenRoute } from './lib/routes/token.js'
 import { addRoute, isolate } from './lib/routes/scope.js'
 import { uploadRoute } from './lib/routes/upload.js'
 import { WriteCheckpoints } from './lib/store/checkpoints.js'
+import { prepareCollections } from './lib/store/collections.js'
 import { connect } from './lib/store/connect.js'
 import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
@@ -49,6 +50,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   refuseMadeUpKey(keys, process.env)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
+  await prepareCollections(db, options.collections)
 
   const spans = await loadSpans()
   const gate = createGate({

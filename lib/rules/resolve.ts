@@ -1,5 +1,5 @@
 import type {
-  AnyRow, Awaitable, Conflict, CrudOperation, OperationContext, OperationToWrite, ResolveConflictHook, StoredRow
+  AnyRow, Awaitable, Conflict, CrudOperation, OperationContext, OperationToWrite, StoredRow
 } from '../../types/index.js'
 import type { mongodb } from '../bson.js'
 import { HookError } from '../errors.js'

@@ -93,10 +93,11 @@ const OF_DRIVER = "of @fastify/mongodb's driver"
 function text (schema: TSchema, place: Place): Codec {
   const minLength = numberKeyword(schema, 'minLength', place) ?? 0
   const maxLength = numberKeyword(schema, 'maxLength', place) ?? Infinity
-  const tests: Array<(text: string) => boolean> = [isWellFormed]
+  const tests: Array<(text: string) => boolean> = []
   const rules: string[] = []
   if (minLength > 0 || maxLength < Infinity) {
-    tests.push(text => within(codePoints(text), minLength, maxLength))
+    // Code units, which are quick to count, are at least as many as code points and at most twice as many.
+    tests.push(text => (text.length <= maxLength && text.length >= 2 * minLength) || within(codePoints(text), minLength, maxLength))
     rules.push(maxLength === Infinity ? `of at least ${minLength} characters` : `of ${minLength} to ${maxLength} characters`)
   }
   if (schema['pattern'] !== undefined) {
@@ -117,7 +118,7 @@ function text (schema: TSchema, place: Place): Codec {
     rules.push(`that is ${listWords(choices.map(choice => JSON.stringify(choice)))}`)
   }
   const expects = rules.length === 0 ? 'text' : `text ${rules.join(' and ')}`
-  const decode = (value: unknown) => typeof value === 'string' && tests.every(test => test(value)) ? value : undefined
+  const decode = (value: unknown) => typeof value === 'string' && isWellFormed(value) && tests.every(test => test(value)) ? value : undefined
   return {
     decode,
     encode: decode,
@@ -138,7 +139,7 @@ const BOOLEANS = new Map<unknown, boolean>([
 ])
 
 const boolean: Codec = {
-  decode: value => BOOLEANS.get(value),
+  decode: value => value === 1 ? true : value === 0 ? false : BOOLEANS.get(value),
   encode: value => typeof value === 'boolean' ? value : undefined,
   expects: '1, 0, true or false',
   gives: 'true or false',

@@ -20,7 +20,6 @@ export function collection<const Schema extends CollectionSchema, Writable exten
     put: 'merge',
     nulls: 'store',
     unknownFields: 'reject',
-    readOnlyFields: 'ignore',
     authorizeTransfer: undefined,
     writable: undefined,
     ...withoutUndefined(options),

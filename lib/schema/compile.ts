@@ -126,19 +126,18 @@ function previousOf (data: Readonly<Row>, fields: Field[], { schema, unknownFiel
 }
 
 function decoderOf (fields: Field[], { schema, unknownFields }: Collection): CompiledSchema['decode'] {
-  const columns = fields.map(field => ({ ...field, inherited: field.column in Object.prototype }))
   const rest = restOf(fields, schema === 'any' ? 'store' : unknownFields)
   return ({ op, id, data }, rights) => {
     const row: Row = {}
     let known = 0
-    for (const field of columns) {
-      const { name, column, codec } = field
+    for (let index = 0; index < fields.length; index++) {
+      const field = fields[index]!
+      const { column, codec } = field
       const value = field.inherited ? own(data, column) : data[column]
       if (value !== undefined) known++
       else if (op === 'PATCH') continue
-      if (isKept(field, rights)) {
-        const isSet = op === 'PATCH' ? value !== undefined : value !== undefined && value !== null
-        if (isSet && isClosed(name, rights)) return closedTo(column)
+      if (field.readOnly || (rights && isClosed(field.name, rights))) {
+        if (isClosed(field.name, rights) && value !== undefined && (op === 'PATCH' || value !== null)) return closedTo(column)
         continue
       }
       let decoded: unknown = null
@@ -146,11 +145,13 @@ function decoderOf (fields: Field[], { schema, unknownFields }: Collection): Com
         decoded = codec.decode(value)
         if (decoded === undefined) return explain(codec, value, joinPath('', column))
       } else if (op === 'PUT' && field.default) decoded = field.default()
-      if (decoded === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(name)))) return missing(codec, value, joinPath('', column))
-      row[name] = decoded
+      if (decoded === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(field.name)))) return missing(codec, value, joinPath('', column))
+      row[field.name] = decoded
     }
     // Counting the columns is quicker than looking each of them up, and finds whether there are others than the known ones.
-    return Object.keys(data).length === known ? row : rest(data, row, id, rights)
+    let count = 0
+    for (const _ in data) count++
+    return count === known ? row : rest(data, row, id, rights)
   }
 }
 

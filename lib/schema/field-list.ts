@@ -16,6 +16,8 @@ export interface Field {
   name: string
   /** At the client. */
   column: string
+  /** Every JavaScript object has a property of the column's name, such as `constructor`. */
+  inherited: boolean
   schema: TSchema
   /** How values get from one to the other. */
   codec: Codec
@@ -61,7 +63,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
     checkName(table, 'fields', column)
     const place = placeOf(`collections.${table}.schema`, name, 0, definition.unknownFields)
     const codec = codecOf(property, place)
-    const field = { name, column, schema: property, codec, nullable: OptionalKind in property || codec.nullable === true, owner: owners.includes(name), readOnly: readOnly.includes(name) }
+    const field = { name, column, inherited: column in Object.prototype, schema: property, codec, nullable: OptionalKind in property || codec.nullable === true, owner: owners.includes(name), readOnly: readOnly.includes(name) }
     return { ...field, default: defaultOf(table, field, Object.hasOwn(defaults, name) ? defaults[name] : undefined, place) }
   })
   checkColumns(table, fields)

@@ -37,8 +37,7 @@ function featuresOf ({ maxWireVersion }: mongodb.Document, { options }: mongodb.
 }
 
 async function open (fastify: FastifyInstance, options: MongoOptions, uri: string | undefined) {
-  const host = () => options.name ? fastify.mongo?.[options.name] : fastify.mongo
-  const existing = host()
+  const existing = options.name ? fastify.mongo?.[options.name] : unnamed(fastify)
   const url = options.url ?? (existing || options.client ? undefined : uri)
   if (!url && !options.client) {
     if (existing) return existing
@@ -51,13 +50,20 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
       ? `names the connection ${options.name}, which exists already: leave out mongo.url and mongo.client, or take another name`
       : 'gives a connection, but the host has one already (fastify.mongo): leave mongo out to use it, or pass mongo.name for another')
   }
+  // @fastify/mongodb takes no unnamed connection after a named one.
+  const name = options.name ?? (fastify.mongo ? 'powersync' : undefined)
   const target = options.client ? { database: options.client.options.dbName } : { url }
   try {
-    await fastify.register(fastifyMongodb, { ...target, ...options } as FastifyMongodbOptions)
+    await fastify.register(fastifyMongodb, { ...target, ...options, ...name && { name } } as FastifyMongodbOptions)
   } catch (error) {
     throw unreachable(error, url)
   }
-  return host() as FastifyMongoObject
+  return (name ? fastify.mongo[name] : fastify.mongo) as FastifyMongoObject
+}
+
+/** The host's own connection. The first named one stands in its place too, if there is none. */
+function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
+  return mongo && !Object.values(mongo).includes(mongo) ? mongo : undefined
 }
 
 /** Says what to do, and never repeats the connection string, which holds the password. */

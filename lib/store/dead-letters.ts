@@ -251,9 +251,10 @@ export class DeadLetters {
   }
 
   /** Ids of the older letters of the same client that share a row with a letter, the oldest first: they are to be run before it. */
-  async waitsFor ({ user_id, client_id, sequence, rows }: Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>, scope: CommandScope = {}): Promise<string[]> {
-    if (client_id === null || sequence === null) return []
-    const older = await this.#collection.find({ user_id, client_id, sequence: { $lt: sequence }, rows: { $in: rows } }, { ...scope, projection: { _id: 1 } }).sort({ sequence: 1 }).toArray()
+  async waitsFor (letter: Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>, scope: CommandScope = {}): Promise<string[]> {
+    const { user_id: user, client_id: client, sequence, rows } = letter
+    if (client === null || sequence === null) return []
+    const older = await this.#collection.find({ user_id: user, client_id: client, sequence: { $lt: sequence }, rows: { $in: rows } }, { ...scope, projection: { _id: 1 } }).sort({ sequence: 1 }).toArray()
     return older.map(({ _id }) => _id)
   }
 

@@ -5,7 +5,7 @@ const IndexNotFound = 27
 
 /**
  * Makes the TTL index of this package on a field of a collection of this package what an option says: creates it,
- * changes it, or drops it. It has a name of its own, so that an app's index on the same field stays as it is.
+ * changes it, or drops it. It has a name and a direction of its own, so that an index of the app on the field stays as it is.
  */
 export async function expireAfter (db: mongodb.Db, collection: string, field: string, seconds: number | undefined): Promise<void> {
   const name = `powersync_expiry_${field}`
@@ -13,7 +13,7 @@ export async function expireAfter (db: mongodb.Db, collection: string, field: st
   const existing = indexes.find(index => index.name === name)
   if (existing?.expireAfterSeconds === seconds) return
   if (!existing) {
-    await db.collection(collection).createIndex({ [field]: 1 }, { name, expireAfterSeconds: seconds as number })
+    await db.collection(collection).createIndex({ [field]: -1 }, { name, expireAfterSeconds: seconds as number })
   } else if (seconds !== undefined) {
     await db.command({ collMod: collection, index: { name, expireAfterSeconds: seconds } })
   } else {

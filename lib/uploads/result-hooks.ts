@@ -1,6 +1,7 @@
 import type { mongodb } from '../bson.js'
 import type { TransactionOutcome } from '../../types/index.js'
 import type { CollectionRegistry } from '../rules/registry.js'
+import { deepFreeze } from '../rules/freeze.js'
 import { loggable } from '../observe/loggable.js'
 import type { Caller } from './commit.js'
 import type { Deadline } from './deadline.js'
@@ -11,6 +12,7 @@ export async function runResultHooks (
   outcome: TransactionOutcome, { user, request, log }: Caller, { collections, db }: { collections: CollectionRegistry, db: mongodb.Db }, limit: Deadline
 ): Promise<void> {
   for (const hook of collections.resultHooks(tablesOf([outcome.transaction]))) {
+    deepFreeze(outcome)
     try {
       await limit.race(Promise.resolve(hook(outcome, { user, request, db, log })))
     } catch (error) {

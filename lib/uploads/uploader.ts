@@ -2,6 +2,7 @@ import type {
   CrudTransaction, FailedOperation, FatalErrorResult, RetryableErrorResult, TransactionResult, UploadOptions
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
+import { deepFreeze } from '../rules/freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'
@@ -159,7 +160,7 @@ class Upload {
     if (group.length > 1 && !unknown && !this.#limit.signal.aborted) return
     const retryable = this.#retryable(outcome.error, 'upload failed and has to be sent again', 'The server could not store the transaction: send it again')
     // Nobody knows what became of a commit without an answer: none of them was not attempted.
-    for (const _ of unknown ? group : [group[0]]) this.#results.push(retryable)
+    this.#results.push(...unknown ? group.map(() => retryable) : [retryable])
   }
 
   async #attempt (group: readonly Entry[]): Promise<Outcome> {
@@ -245,7 +246,7 @@ class Upload {
     const { transaction } = entry
     const { requiresClientHandling } = this.#policy
     try {
-      if (await this.#limit.race(Promise.resolve(requiresClientHandling?.(failed, transaction, this.#caller.user)))) {
+      if (await this.#limit.race(Promise.resolve(requiresClientHandling?.(failed, deepFreeze(transaction), this.#caller.user)))) {
         this.#results.push({ ...fatalError(failed), requires_client_handling: true })
         return
       }

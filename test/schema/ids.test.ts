@@ -23,8 +23,8 @@ const types: Array<{ id: IdType | undefined, accepted: Array<[string, unknown]>,
   { id: 'objectId', accepted: [[hex, new ObjectId(hex)]], rejected: ['', hex.toUpperCase(), hex.slice(1), 'abcdefghijkl', uuid] },
   {
     id: 'integer',
-    accepted: [['0', 0], ['5', 5], ['-2147483648', -2147483648], ['2147483648', Long.fromString('2147483648')], ['9223372036854775807', Long.MAX_VALUE]],
-    rejected: ['', '-0', '05', '+5', '5.0', '1e3', ' 5', 'five', '9223372036854775808', '1'.repeat(500)]
+    accepted: [['1', 1], ['-1', -1], ['5', 5], ['-2147483648', -2147483648], ['2147483648', Long.fromString('2147483648')], ['9223372036854775807', Long.MAX_VALUE]],
+    rejected: ['', '0', '-0', '05', '+5', '5.0', '1e3', ' 5', 'five', '9223372036854775808', '1'.repeat(500)]
   }
 ]
 
