@@ -256,7 +256,8 @@ class Upload {
       if (verdict) this.#results.push(resultOf(verdict, entry))
       if (letter === undefined) return
       const { error_code: code, operation_index: operation } = failed
-      const table = transaction.operations.find(({ index }) => index === operation)?.table
+      // Any other name may be anything that a client has put there.
+      const table = transaction.operations.find(({ index, table }) => index === operation && this.#dependencies.collections.has(table))?.table
       this.#caller.log.warn({ code, operation, table, operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
     } catch (error) {
       this.#results.push(this.#retryable(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again'))

@@ -4,6 +4,7 @@ import type { CrudTransaction, FailedOperation } from '../../index.js'
 import { DeadLetters } from '../../lib/store/dead-letters.js'
 import { configFile, powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
 import { testDatabase, withDatabase } from '../support/database.js'
+import { keepLetter } from '../support/letters.js'
 import { commandError, startWireServer } from '../support/wire-server.js'
 
 const database = await testDatabase(t)
@@ -31,7 +32,7 @@ async function letters (t: Test, ...ids: string[]) {
     await client.close()
   })
   const deadLetters = new DeadLetters(client.db())
-  for (const id of ids) await deadLetters.add(transaction(id), failed, { id: `user${id}` }, 'req-1', {})
+  for (const id of ids) await keepLetter(client.db(), deadLetters, transaction(id), failed, { id: `user${id}` }, 'req-1')
   const stored = (await deadLetters.list()).reverse()
   return {
     db: client.db(),
@@ -86,8 +87,8 @@ t.test('list of nothing says so', async t => {
 })
 
 t.test('show prints what was uploaded, and marks the operation that failed', async t => {
-  const { ids, command, deadLetters } = await letters(t, '1')
-  await deadLetters.add({ operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' }, undefined, {})
+  const { ids, command, db, deadLetters } = await letters(t, '1')
+  await keepLetter(db, deadLetters, { operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' })
   const { code, stdout } = await command('show', ids[0]!.slice(0, 10))
   t.equal(code, 0)
   t.same(stdout.split('\n').slice(2), [
