@@ -81,7 +81,7 @@ const retry = command({
   example: 'dead-letters retry --all',
 
   async run ({ config, json, ...options }, io, ids) {
-    const count = { applied: 0, rejected: 0, failed: 0 }
+    const count = { applied: 0, rejected: 0, waiting: 0, failed: 0 }
     const screen = screenOf(io.stdout, io.env)
     const code = await each(ids, options, io, async (client, progress) => lettersOf(client, await loadApp(config, io.cwd()), io, progress), 'retrying', async (letters, id) => {
       const [outcome, report] = await retryOne(letters, id)
@@ -127,25 +127,29 @@ function lettersOf (client: mongodb.MongoClient, app: App, io: CommandIO, progre
 interface RetryReport {
   status: string
   failed_operation?: { error_code: string, message: string }
+  waits_for?: string[]
   error?: string
 }
 
-type Outcome = 'applied' | 'rejected' | 'failed'
+type Outcome = 'applied' | 'rejected' | 'waiting' | 'failed'
+
+const outcomes = { success: 'applied', fatal_error: 'rejected', not_attempted: 'waiting' } as const
 
 async function retryOne (letters: DeadLetters, id: string): Promise<[Outcome | undefined, RetryReport]> {
   try {
     const result = await letters.retry(id)
-    return [result ? result.status === 'success' ? 'applied' : 'rejected' : undefined, result ?? { status: 'gone' }]
+    return result ? [outcomes[result.status], result] : [undefined, { status: 'gone' }]
   } catch (error) {
     if (error instanceof ParameterError) throw error
     return ['failed', { status: 'retryable_error', error: reasonOf(error) }]
   }
 }
 
-function outcomeLine ({ paint, wrap }: Screen, id: string, outcome: Outcome, { failed_operation: failed, error }: RetryReport): string {
+function outcomeLine ({ paint, wrap }: Screen, id: string, outcome: Outcome, { failed_operation: failed, waits_for: older = [], error }: RetryReport): string {
   const text = {
     applied: () => paint('green', 'applied'),
     rejected: () => `${paint('red', 'rejected again')}, and kept: ${clean(`${failed?.error_code}: ${failed?.message}`)}`,
+    waiting: () => `${paint('yellow', 'waits')} for older letters of its client on the same rows: retry or discard ${clean(older.join(', '))} first`,
     failed: () => `${paint('yellow', 'failed')}, not by its data: ${clean(String(error))}. Run this again when that is over`
   }
   return `${wrap(`${clean(id)}: ${text[outcome]()}`, 2)}\n`
