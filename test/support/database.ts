@@ -96,8 +96,8 @@ const kinds = {
   mongod: ['mongod', 'SecantusDB', 'MONGO_URI'],
   /** A server that the test may stop and start again. */
   ownServer: ['mongod', 'SecantusDB', 'emulator'],
-  /** A server on the loopback interface that takes any connection, for a proxy before it. */
-  emulator: ['emulator', 'SecantusDB']
+  /** A server that fails on demand: see fail-point.ts. */
+  failPoints: ['SecantusDB']
 } satisfies Record<string, Array<Server['kind']>>
 
 /**
