@@ -10,7 +10,7 @@ type ServerOptions = Required<Pick<DevelopmentMongoDBOptions, 'database' | 'port
 
 /** The first of these that there is, or the one that TEST_DATABASE names. */
 const servers: Record<string, (options: ServerOptions) => Promise<Server>> = {
-  mongodb: (options) => developmentMongoDB({ ...options, emulator: false }),
+  mongodb: (options) => developmentMongoDB({ ...options, args: ['--setParameter', 'enableTestCommands=1'], emulator: false }),
   secantusdb: startSecantusDB,
   emulator: developmentMongoDB
 }
@@ -97,7 +97,7 @@ const kinds = {
   /** A server that the test may stop and start again. */
   ownServer: ['mongod', 'SecantusDB', 'emulator'],
   /** A server that fails on demand: see fail-point.ts. */
-  failPoints: ['SecantusDB']
+  failPoints: ['mongod', 'SecantusDB']
 } satisfies Record<string, Array<Server['kind']>>
 
 /**
