@@ -58,7 +58,7 @@ export const collections = {
       done: bson.Boolean(),
       estimate: Type.Optional(bson.Double()),
       photo: Type.Optional(bson.Binary()),
-      "it's $5": Type.Optional(Type.String())
+      "its-$5": Type.Optional(Type.String())
     })
   })
 }
