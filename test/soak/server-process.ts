@@ -26,7 +26,8 @@ await app.register(powersyncMongo, {
     return typeof id === 'string' ? { id } : null
   },
   collections: Object.fromEntries(tables.map(table => [table, collection({ schema })])),
-  upload: { deadline: 5000, deduplicate: process.env['SOAK_DEDUPLICATE'] === 'true' },
+  // Few are enough, and forgetting is a part of what is tried out here.
+  upload: { deadline: 5000, deduplicate: process.env['SOAK_DEDUPLICATE'] === 'true' && { operations: 100 } },
   transform: async (operation, { request, session, db, existing }) => {
     const { client_id: clientId } = request?.body as { client_id: string }
     const { id, ...row }: AuditRow = {
