@@ -29,7 +29,7 @@ export const AppSchema = new Schema({
   })
 })
 `)
-  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('it\\'s \\$5')\n  ])\n")
+  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('its-\\$5')\n  ])\n")
   t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("its-\\$5")\n    )\n')
   t.match(await print('client-schema', '--target', 'swift'), '    name: "todos",\n    columns: [\n      .text("list_id"),\n      .integer("done"),\n')
 })
@@ -41,6 +41,7 @@ import { Type } from '@sinclair/typebox'
 export const collections = {
   order: collection({
     owner: 'user',
+    fields: { quoted: 'a "quoted" name' },
     schema: Type.Object({
       user: bson.Long(),
       group: Type.String(),
