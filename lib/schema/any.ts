@@ -1,6 +1,6 @@
 import { BSON, type mongodb } from '../bson.js'
 import { typeWords } from '../type-words.js'
-import { JsonNumber, isShortest } from '../wire/json.js'
+import { JsonNumber, isShortest } from '../json.js'
 import type { Codec, Way } from './codec.js'
 import { DecodeFault, joinPath } from './faults.js'
 import { forbiddenKey, isForbiddenKey } from './names.js'
