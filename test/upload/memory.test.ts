@@ -1,0 +1,53 @@
+/** Bodies below the limit, made to take as much memory and time as they can. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { keys } from '../support/server.js'
+import { startWireServer } from '../support/wire-server.js'
+import { costly } from './bodies.js'
+
+const mongo = await startWireServer({ log: false })
+t.teardown(() => mongo.stop())
+
+t.test('a hundred at once leave a process of 512 MB alive, and its other routes answer', async t => {
+  const server = fork(fileURLToPath(new URL('memory-server.ts', import.meta.url)), [mongo.uri, JSON.stringify(keys.privateKey)], {
+    execArgv: ['--import', 'tsx', '--max-old-space-size=384']
+  })
+  t.teardown(() => server.kill())
+  const [{ url }] = await once(server, 'message') as [{ url: string }]
+
+  let running = true
+  const others = (async () => {
+    const statuses = new Set<number>()
+    while (running) {
+      statuses.add((await fetch(`${url}/jwks`)).status)
+      await new Promise(resolve => setTimeout(resolve, 100))
+    }
+    return [...statuses]
+  })()
+  const all = Object.values(costly(4 * 1024 * 1024)).map(body => Buffer.from(body))
+  const answers = await Promise.all(Array.from({ length: 100 }, (_, index) => post(url, all[index % all.length]!)))
+  running = false
+  t.same(await others, [200])
+  t.same(answers.filter(status => ![200, 400, 413, 503].includes(status)), [])
+  t.ok(answers.includes(413) && answers.includes(200), answers.join(' '))
+  t.equal(server.exitCode, null)
+  // What they took is given back.
+  const usual = Buffer.from('{"batch":[{"op":"PUT","type":"rows","id":"b","data":{"text":"x"}}]}')
+  let status = 503
+  while (status === 503) status = await post(url, usual)
+  t.equal(status, 200)
+})
+
+/** One buffer for all: fetch would copy it. */
+function post (url: string, body: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': body.length }
+    request(`${url}/upload`, { method: 'POST', headers }, response => {
+      response.resume()
+      response.once('end', () => resolve(response.statusCode!))
+    }).once('error', reject).end(body)
+  })
+}
