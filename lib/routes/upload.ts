@@ -5,8 +5,8 @@ import type { Authenticate, UploadOptions } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
-import type { Gate } from '../upload/gate.js'
-import type { Uploader } from '../upload/upload.js'
+import type { Gate } from '../uploads/gate.js'
+import type { Uploader } from '../uploads/uploader.js'
 import { answerOf } from '../wire/answer.js'
 import { limitTime, readBody, type Body } from '../wire/body.js'
 import { parseUpload } from '../wire/parse.js'
@@ -21,7 +21,6 @@ export interface UploadRouteDependencies {
   /** Bytes. */
   bodyLimit: number
   maxOperations: number
-  onFatalError: UploadOptions['onFatalError']
   requiresClientHandling: UploadOptions['requiresClientHandling']
   gate: Gate
 }
@@ -52,7 +51,6 @@ const failed = { error_code: 'INVALID_DATA', message: 'The value is not text', d
 const answers = {
   'All is committed': { results: [{ status: 'success' }, { status: 'success' }] },
   'One can never be stored, and is kept as a dead letter': { results: [{ status: 'fatal_error', requires_client_handling: false, failed_operation: failed, message: failed.message }, { status: 'success' }] },
-  'A bad operation is left out (onFault: operation)': { results: [{ status: 'success', skipped_operations: [failed] }] },
   'Transactions stop at the first that has to be sent again': { results: [{ status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000 }, { status: 'not_attempted' }] }
 }
 
@@ -80,7 +78,7 @@ const schema: RouteSchema = {
 }
 
 /** `POST /upload`: applies what a client's upload queue holds. */
-export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, maxOperations, onFatalError, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
+export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
   const limits = limitsOf(bodyLimit)
   return {
     method: 'POST',
@@ -105,7 +103,7 @@ export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, ma
         if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
         const byTransaction = container === 'transactions'
         const results = await upload(transactions, { user, request, log: request.log }, {
-          onFatalError: onFatalError ?? (byTransaction ? 'stop' : 'skip'),
+          onRejection: byTransaction ? 'stop' : 'skip',
           requiresClientHandling: byTransaction ? requiresClientHandling : undefined
         })
         const answer = answerOf(results, container)

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BodyError, TooLargeError } from '../errors.js'
+import { parseJson } from './json.js'
 import { countUnits } from './units.js'
 
 /** Bytes of operations that are parsed at once. */
@@ -233,7 +234,7 @@ function checkText (bytes: Buffer, expected: string): void {
 
 function parse (text: string, expected: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     throw notJson(expected)
   }

@@ -3,6 +3,7 @@ import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
+import type { JsonNumber } from './json.js'
 import { ClientId, longestName, UploadBody, type UploadedOperation } from './schemas.js'
 
 const containers = ['batch', 'operations', 'transactions'] as const
@@ -96,7 +97,7 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
 
 const transactionId = (uploaded: UploadedOperation) => uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id
 
-const text = (value: number | string | null | undefined) => value === undefined || value === null ? undefined : String(value)
+const text = (value: number | string | JsonNumber | null | undefined) => value === undefined || value === null ? undefined : String(value)
 
 /** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
 function describe (error: ValueError | undefined): string {

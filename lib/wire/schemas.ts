@@ -1,4 +1,5 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry, type Static, type TSchema } from '@sinclair/typebox'
+import { JsonNumber } from './json.js'
 
 /**
  * What clients send to `/upload`: the shapes of PowerSync's demos, SDKs and reference write API.
@@ -6,12 +7,15 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
  */
 const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]))
 
-const Columns = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { description: 'an object of columns' }))
+const Columns = Type.Unsafe<Record<string, unknown>>({ ...Type.Object({}, { description: 'an object of columns' }), [Kind]: 'PowerSyncColumns' })
+TypeRegistry.Set('PowerSyncColumns', (_, value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber))
+
 const Text = Type.String({ description: 'text' })
 /** What the server keeps or compares beside the rows is short: the longest name of a collection has 255 bytes. */
 export const longestName = 1024
 const Name = Type.String({ maxLength: longestName, description: 'text of at most 1024 characters' })
-const Sequence = Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' })
+const Sequence = Type.Unsafe<number | string | JsonNumber>({ ...Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' }), [Kind]: 'PowerSyncSequence' })
+TypeRegistry.Set('PowerSyncSequence', (_, value) => Number.isInteger(value) || value instanceof JsonNumber || (typeof value === 'string' && value.length <= longestName))
 
 /** It is in the server's log: without what starts a new line there, or steers a terminal. */
 export const ClientId = Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$', description: 'the client database\'s id as text of at most 1024 characters, none of them a control character' })
@@ -63,7 +67,6 @@ const TransactionResult = Type.Object({
   status: Type.Union([
     Type.Literal('success'), Type.Literal('fatal_error'), Type.Literal('retryable_error'), Type.Literal('not_attempted')
   ]),
-  skipped_operations: Type.Optional(Type.Array(FailedOperation, { description: 'success, with onFault: operation' })),
   requires_client_handling: Type.Optional(Type.Boolean({ description: 'fatal_error' })),
   failed_operation: Type.Optional(FailedOperation),
   message: Type.Optional(Type.String({ description: 'retryable_error; fatal_error: that of failed_operation' })),

@@ -1,9 +1,10 @@
 /** A small soak in `npm test`; the large one is `npm run soak`. */
 import t from 'tap'
 import { sdkMissing } from '../e2e/client.js'
+import { needs, testDatabase } from '../support/database.js'
 import { runSoak } from './run.js'
 
-const skip = await sdkMissing()
+const skip = await sdkMissing() || needs(await testDatabase(t), 'mongod', 'write conflicts')
 
 /** Another one each time; a failing one is printed. */
 const seed = Math.floor(Math.random() * 2 ** 31)

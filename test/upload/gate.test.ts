@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createGate } from '../../lib/upload/gate.js'
+import { createGate } from '../../lib/uploads/gate.js'
 
 const here = new AbortController().signal
 const busy = { code: 'FST_PSM_UNAVAILABLE', statusCode: 503, message: /works on 1 uploads already/ }
