@@ -56,7 +56,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const gate = createGate({
     // 0: without limit.
     maxConcurrent: maxConcurrent ?? (client.options.maxPoolSize || 100),
-    patience: deadline / 4,
+    patience: deadline / 3,
     memory: memoryForUploads()
   })
   // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.

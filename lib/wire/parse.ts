@@ -68,6 +68,7 @@ async function read (bytes: Buffer, { expected, units: { most, tooMany } }: Pars
     : await value('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
+  await breathe()
   return body
 
   function transaction (place: string): unknown {
