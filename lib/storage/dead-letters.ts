@@ -4,6 +4,7 @@ import { gunzip, gzip } from 'node:zlib'
 import { BSON, Binary, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, SuccessResult, User } from '../../types/index.js'
 import { ParameterError } from '../errors.js'
+import { parseJson, stringifyJson } from '../wire/json.js'
 import { inTransaction, type CommandScope } from './transaction.js'
 
 /** A rejected client transaction, kept so that somebody can read it, fix what was wrong and run it again. */
@@ -293,14 +294,14 @@ function transactionOf ({ client_id: clientId, transaction_id: id, operations }:
       table,
       id,
       ...opId !== null && { opId },
-      ...data !== null && { data: JSON.parse(data) },
-      ...previous !== null && { previous: JSON.parse(previous) },
+      ...data !== null && { data: parseJson(data) },
+      ...previous !== null && { previous: parseJson(previous) },
       ...metadata !== null && { metadata }
-    }))
+    }) as CrudOperation)
   }
 }
 
-const json = (value: unknown) => value === undefined ? null : JSON.stringify(value)
+const json = (value: unknown) => stringifyJson(value) ?? null
 
 const same = (transaction: CrudTransaction) => transaction
 

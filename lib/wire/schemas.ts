@@ -16,7 +16,6 @@ const Name = Type.String({ maxLength: 1024, description: 'text of at most 1024 c
 const Sequence = Type.Unsafe<number | string | JsonNumber>({ ...Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' }), [Kind]: 'PowerSyncSequence' })
 TypeRegistry.Set('PowerSyncSequence', (_, value) => Number.isInteger(value) || value instanceof JsonNumber || (typeof value === 'string' && value.length <= 1024))
 
-
 /** It is in the server's log: without what starts a new line there, or steers a terminal. */
 export const ClientId = Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$', description: 'the client database\'s id as text of at most 1024 characters, none of them a control character' })
 
