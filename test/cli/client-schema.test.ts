@@ -25,12 +25,12 @@ export const AppSchema = new Schema({
     done: column.integer,
     estimate: column.real,
     photo: column.text,
-    "it's $5": column.text
+    "its$5": column.text
   })
 })
 `)
-  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('it\\'s \\$5')\n  ])\n")
-  t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("it\'s \\$5")\n    )\n')
+  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('its\\$5')\n  ])\n")
+  t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("its\\$5")\n    )\n')
   t.match(await print('client-schema', '--target', 'swift'), '    name: "todos",\n    columns: [\n      .text("list_id"),\n      .integer("done"),\n')
 })
 
@@ -41,6 +41,7 @@ import { Type } from '@sinclair/typebox'
 export const collections = {
   order: collection({
     owner: 'user',
+    fields: { quoted: 'a "quoted" name' },
     schema: Type.Object({
       user: bson.Long(),
       group: Type.String(),
@@ -82,7 +83,7 @@ streams:
   "todos":
     # Every user gets every row: add a WHERE, unless that is what you want.
     auto_subscribe: true
-    query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"it's $5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
+    query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"it's $5\\" AS \\"its$5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
 `)
 })
 
