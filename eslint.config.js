@@ -1,10 +1,37 @@
 import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
 
+/** The folders of lib, and of which others each may import: a write walks down this list and never up. */
+const imports = {
+  client: [],
+  routes: ['auth', 'keys', 'observe', 'store', 'uploads', 'wire'],
+  cli: ['doctor', 'keys', 'observe', 'rules', 'schema', 'store', 'uploads'],
+  doctor: ['keys', 'store'],
+  auth: ['keys'],
+  wire: [],
+  uploads: ['observe', 'rules', 'store'],
+  store: ['observe', 'rules', 'schema'],
+  rules: ['schema'],
+  schema: [],
+  observe: [],
+  keys: []
+}
+
 export default [
   ...neostandard({ ts: true, ignores: resolveIgnoresFromGitignore() }),
   {
     files: ['**/*.ts'],
     // A TypeBox schema and its static type share a name; TypeScript itself refuses real redeclarations.
     rules: { '@typescript-eslint/no-redeclare': 'off' }
-  }
+  },
+  ...Object.entries(imports).map(([folder, allowed]) => ({
+    files: [`lib/${folder}/**/*.ts`],
+    rules: {
+      'no-restricted-imports': ['error', {
+        patterns: [{
+          regex: `^(?:\\.\\./)+(?!(?:${[folder, 'types', ...allowed].join('|')})/)[a-z-]+/`,
+          message: `lib/${folder} may import of ${allowed.length ? `${allowed.join(', ')} and ` : ''}lib itself only.`
+        }]
+      }]
+    }
+  }))
 ]

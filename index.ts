@@ -5,7 +5,7 @@ import { createTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
-import { observed } from './lib/observe/observed.js'
+import { observed } from './lib/uploads/observed.js'
 import { loadSpans } from './lib/observe/spans.js'
 import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
@@ -56,7 +56,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const gate = createGate({
     // 0: without limit.
     maxConcurrent: maxConcurrent ?? (client.options.maxPoolSize || 100),
-    patience: deadline / 4,
+    patience: deadline / 3,
     memory: memoryForUploads()
   })
   // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.

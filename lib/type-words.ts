@@ -1,4 +1,4 @@
-import { JsonNumber } from './wire/json.js'
+import { JsonNumber } from './json.js'
 
 /** The type of a value in words, for messages. */
 export function typeWords (value: unknown): string {

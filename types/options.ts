@@ -81,7 +81,7 @@ export interface UploadOptions {
    */
   deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
   /**
-   * Uploads that this server works on at once, those of clients that hung up included; a further one waits for a quarter
+   * Uploads that this server works on at once, those of clients that hung up included; a further one waits for a third
    * of `deadline`, then it is answered with 503. Default: the connections that MongoDB's pool may have (`maxPoolSize`).
    */
   maxConcurrent?: number | undefined

@@ -124,7 +124,7 @@ export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, ma
  */
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
-  const mostInOne = Math.floor(most / 4)
+  const mostInOne = Math.floor(most / 8)
   const expected = UploadBody.description as string
   return {
     body: {
@@ -134,7 +134,7 @@ function limitsOf (bodyLimit: number) {
     },
     parse: {
       expected,
-      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a sixteenth of option upload.bodyLimit, as far as its memory goes)` }
+      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)` }
     }
   }
 }

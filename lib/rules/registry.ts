@@ -236,9 +236,9 @@ export class CollectionRegistry {
   readonly #byTable: ReadonlyMap<string, RegisteredCollection>
 
   constructor (collections: Collections, readonly globalHooks: Hooks) {
-    checkTables(Object.keys(collections))
     this.#byTable = new Map(Object.entries(collections).map(([table, definition]) =>
       [table, new RegisteredCollection(table, definition, globalHooks)]))
+    checkTables(this.tables())
     for (const table of this.tables()) this.#checkParents(table)
   }
 

@@ -1,6 +1,6 @@
 import { BSON, type mongodb } from '../bson.js'
 import { typeWords } from '../type-words.js'
-import { JsonNumber, isShortest } from '../wire/json.js'
+import { JsonNumber, isShortest } from '../json.js'
 import type { Codec, Way } from './codec.js'
 import { DecodeFault, joinPath } from './faults.js'
 import { forbiddenKey, isForbiddenKey } from './names.js'
@@ -19,7 +19,7 @@ const DEEPEST_BSON = 100
  */
 export function anyCodec (depth: number): Codec {
   const flawOf = (value: unknown, way: Way) => findFlaw(value, Math.max(depth, 1), way)
-  const convert = (way: Way) => (value: unknown) => flawOf(value, way) ? undefined : holdsJsonNumber(value) ? withNumbers(value) : value
+  const convert = (way: Way) => (value: unknown) => flawOf(value, way) ? undefined : isWhole(value) ? value : asBson(value)
   return {
     decode: convert('decode'),
     encode: convert('encode'),
@@ -53,6 +53,7 @@ function findFlaw (value: unknown, depth: number, way: Way): Flaw | undefined {
 function findNestedFlaw (value: object, depth: number, way: Way): Flaw | undefined {
   if (value instanceof JsonNumber) return numberOf(value) === undefined ? flaw('a number of at most 34 digits', 'a longer one') : undefined
   if (way === 'encode' && isBsonObject(value)) return undefined
+  if (way === 'encode' && !isPlain(value)) return flaw('any BSON value', typeWords(value))
   const deepest = way === 'encode' ? DEEPEST_BSON : DEEPEST
   if (depth > deepest) return flaw(`JSON of at most ${deepest} levels`, 'a deeper one')
   if (Array.isArray(value)) {
@@ -63,7 +64,7 @@ function findNestedFlaw (value: object, depth: number, way: Way): Flaw | undefin
     return undefined
   }
   for (const [name, item] of Object.entries(value)) {
-    if (way === 'encode' && item === undefined) continue // the driver leaves it out
+    if (way === 'encode' && item === undefined) continue
     const flaw = isForbiddenKey(name) ? { steps: [], fault: forbiddenKey } : findFlaw(item, depth + 1, way)
     if (flaw) return within(name, flaw)
   }
@@ -82,23 +83,29 @@ function addStep (path: string, step: string | number): string {
   return typeof step === 'number' ? `${path}[${step}]` : joinPath(path, step)
 }
 
+/** The driver would write the properties of any other, which are seldom what it is. */
+function isPlain (value: object): boolean {
+  return Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value))
+}
+
 /** What the driver writes as a type of its own. */
 function isBsonObject (value: object): boolean {
   return value instanceof BSON.BSONValue || value instanceof RegExp || value instanceof Uint8Array ||
     (value instanceof Date && !Number.isNaN(value.getTime()))
 }
 
-function holdsJsonNumber (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return value instanceof JsonNumber || Object.values(value).some(holdsJsonNumber)
+/** Whether the driver would write the value as it is. */
+function isWhole (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value !== undefined
+  return !(value instanceof JsonNumber) && (isBsonObject(value) || Object.values(value).every(isWhole))
 }
 
-/** The same with numbers for BSON in the place of their digits. */
-function withNumbers (value: unknown): unknown {
+/** The same with numbers for BSON in the place of their digits, and without what is undefined, which the driver may write as null. */
+function asBson (value: unknown): unknown {
   if (value instanceof JsonNumber) return numberOf(value)
-  if (Array.isArray(value)) return value.map(withNumbers)
+  if (Array.isArray(value)) return value.map(asBson)
   if (typeof value !== 'object' || value === null || isBsonObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withNumbers(item)]))
+  return Object.fromEntries(Object.entries(value).flatMap(([name, item]) => item === undefined ? [] : [[name, asBson(item)]]))
 }
 
 /** Exactly the number of these digits, or undefined where MongoDB has none. */

@@ -83,7 +83,7 @@ function publicName (kind: string): string {
 
 /** As a column, it is JSON text. */
 function nested (codec: Row['codec']): Row['codec'] {
-  return (schema, place) => place.depth === 0 ? jsonColumn(schema, place) : codec(schema, place)
+  return (schema, place) => place.depth === 0 ? jsonColumn({ ...schema, default: undefined }, place) : codec(schema, place)
 }
 
 /** Whose copy of the driver an object has to be of. */

@@ -1,5 +1,5 @@
 import type { Collection } from '../../types/collections.js'
-import { JsonNumber } from '../wire/json.js'
+import { JsonNumber } from '../json.js'
 import { anyCodec } from './any.js'
 import { explain, missing, type UnknownFields } from './codec.js'
 import { DecodeFault, joinPath } from './faults.js'
@@ -149,9 +149,7 @@ function decoderOf (fields: Field[], { schema, unknownFields }: Collection): Com
       row[field.name] = decoded
     }
     // Counting the columns is quicker than looking each of them up, and finds whether there are others than the known ones.
-    let count = 0
-    for (const _ in data) count++
-    return count === known ? row : rest(data, row, id, rights)
+    return Object.keys(data).length === known ? row : rest(data, row, id, rights)
   }
 }
 

@@ -1,7 +1,7 @@
 import { Kind, OptionalKind, PatternStringExact, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../bson.js'
 import { typeWords } from '../type-words.js'
-import { JsonNumber, parseJson } from '../wire/json.js'
+import { JsonNumber, parseJson } from '../json.js'
 import { anyCodec } from './any.js'
 import { explain, mismatch, missing, type Codec, type Place, type Way } from './codec.js'
 import { numberKeyword, regularExpression } from './constraints.js'

@@ -1,5 +1,5 @@
 import { Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
-import { isShortest, JsonNumber } from '../wire/json.js'
+import { isShortest, JsonNumber } from '../json.js'
 
 /**
  * A number as clients send it: a JSON number, or its text. Kotlin and Swift send every value as text, and print a

@@ -1,5 +1,5 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
-import { JsonNumber } from '../wire/json.js'
+import { JsonNumber } from '../json.js'
 import type { Codec, Place } from './codec.js'
 import { toNumber } from './numbers.js'
 import { eitherOf, orNull } from './shapes.js'

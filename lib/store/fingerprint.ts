@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { parseJson } from '../wire/json.js'
+import { parseJson } from '../json.js'
 import type { CrudOperation } from '../../types/index.js'
 import { fingerprintBytes } from './page.js'
 

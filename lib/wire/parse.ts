@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BodyError, TooLargeError } from '../errors.js'
-import { parseJson } from './json.js'
+import { parseJson } from '../json.js'
 import { countUnits } from './units.js'
 
 /** Bytes of operations that are parsed at once. */
@@ -68,6 +68,7 @@ async function read (bytes: Buffer, { expected, units: { most, tooMany } }: Pars
     : await value('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
+  await breathe()
   return body
 
   function transaction (place: string): unknown {

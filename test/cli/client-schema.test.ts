@@ -25,12 +25,12 @@ export const AppSchema = new Schema({
     done: column.integer,
     estimate: column.real,
     photo: column.text,
-    "its-$5": column.text
+    "its$5": column.text
   })
 })
 `)
-  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('its-\\$5')\n  ])\n")
-  t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("its-\\$5")\n    )\n')
+  t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('its\\$5')\n  ])\n")
+  t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("its\\$5")\n    )\n')
   t.match(await print('client-schema', '--target', 'swift'), '    name: "todos",\n    columns: [\n      .text("list_id"),\n      .integer("done"),\n')
 })
 
@@ -83,7 +83,7 @@ streams:
   "todos":
     # Every user gets every row: add a WHERE, unless that is what you want.
     auto_subscribe: true
-    query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"its-$5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
+    query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"it's $5\\" AS \\"its$5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
 `)
 })
 
@@ -133,7 +133,7 @@ t.test('the service itself understands the streams, and gives the same client sc
     const column = (name, sqlite_type) => ({ name, sqlite_type })
     const tables = [
       { name: 'app_lists', columns: [column('_id', 'text'), column('owner_id', 'text'), column('name', 'text'), column('created_at', 'text')] },
-      { name: 'todos', columns: [column('_id', 'text'), column('list_id', 'text'), column('done', 'integer'), column('estimate', 'real'), column('photo', 'blob'), column("its-$5", 'text')] }
+      { name: 'todos', columns: [column('_id', 'text'), column('list_id', 'text'), column('done', 'integer'), column('estimate', 'real'), column('photo', 'blob'), column("it's $5", 'text')] }
     ]
     const schema = new rules.StaticSchema([{ tag: 'default', schemas: [{ name: 'test', tables }] }])
     const parse = yaml => rules.SqlSyncRules.fromYaml(yaml, { defaultSchema: 'test', schema, throwOnError: false })

@@ -12,8 +12,8 @@ const massAssignment: Row[] = [
   list('a field of the server\'s', { verified: 1 }, ignored),
   list('fields of the server\'s, cleared', { verified: null, created_at: null }, ignored),
   list('a date of the server\'s', { created_at: '1970-01-01' }, ignored),
-  ['a field of the server\'s that is rejected', 'notes', malloryUuid, { revoked_at: null }, invalid],
-  ['a field of the server\'s that is rejected, with a value', 'notes', malloryUuid, { revoked_at: '2030-01-01' }, invalid],
+  ['another field of the server\'s, cleared', 'notes', malloryUuid, { revoked_at: null }, ignored],
+  ['another field of the server\'s', 'notes', malloryUuid, { revoked_at: '2030-01-01' }, ignored],
   list('a field that the schema does not have', { is_admin: 1 }, mismatch),
   list('several fields that the schema does not have', { role: 'admin', plan: 'pro', balance: 1e9 }, mismatch),
   list('a field in other case', { Verified: 1 }, mismatch),
@@ -83,5 +83,5 @@ export const values: Attack[] = [
   ...table('PATCH', numbers),
   ...table('PATCH', expressions),
   { name: 'PUT of 10⁴⁰⁰', request: { body: '{"batch":[{"op":"PATCH","table":"counters","id":"2","data":{"double":1e400}}]}' }, refused: invalid },
-  { name: 'PATCH of 10⁴⁰⁰ where there is no schema', request: { body: '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"x":[1e400]}}]}' }, refused: invalid }
+  { name: 'PATCH of 10⁷⁰⁰⁰ where there is no schema', request: { body: '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"x":[1e7000]}}]}' }, refused: invalid }
 ]

@@ -53,12 +53,13 @@ export const collections = {
     schema: Type.Object({ owner_id: Type.String(), name: Type.String({ maxLength: 200 }), created_at: Type.Optional(bson.Date()) })
   }),
   todos: collection({
+    fields: { its$5: "it's $5" },
     schema: Type.Object({
       list_id: Type.String(),
       done: bson.Boolean(),
       estimate: Type.Optional(bson.Double()),
       photo: Type.Optional(bson.Binary()),
-      "its-$5": Type.Optional(Type.String())
+      "it's $5": Type.Optional(Type.String())
     })
   })
 }

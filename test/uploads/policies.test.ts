@@ -127,7 +127,7 @@ async function until (condition: () => boolean | Promise<boolean>): Promise<void
   while (!await condition()) await new Promise(resolve => setTimeout(resolve, 5))
 }
 
-t.test('an upload beyond maxConcurrent waits for a place, for a quarter of the deadline', async t => {
+t.test('an upload beyond maxConcurrent waits for a place, for a third of the deadline', async t => {
   const hook = gateOf()
   const { app, put, stored } = await server(t, { upload: { maxConcurrent: 1, deadline: 4000 }, authorize: hook.authorize })
   const first = upload(app, { batch: [put('r0')] })

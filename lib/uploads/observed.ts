@@ -1,8 +1,8 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
 import type { CrudTransaction, TransactionResult, UploadMessage, UploadSummary } from '../../types/index.js'
-import type { Uploader } from '../uploads/uploader.js'
-import type { SpanReport, Spans } from './spans.js'
+import type { Uploader } from './uploader.js'
+import type { SpanReport, Spans } from '../observe/spans.js'
 
 const channel = tracingChannel<unknown, UploadMessage>('fastify-powersync-mongo.upload')
 

@@ -112,7 +112,9 @@ export function isShortest (number: number, text: string): boolean {
 
 /** One spelling for each decimal number: its digits without zeros around them, and its exponent. */
 function decimalOf (text: string): string {
-  const [, sign, whole, fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/.exec(text)!
+  const parts = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/.exec(text)
+  if (!parts) return text // such as 1.2.3, in what is not JSON
+  const [, sign, whole, fraction = '', exponent = '0'] = parts
   const digits = `${whole}${fraction}`.replace(/^0+/, '')
   const significant = digits.replace(/0+$/, '')
   return significant === '' ? '0' : `${sign}${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`

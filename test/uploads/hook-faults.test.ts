@@ -1,0 +1,126 @@
+/** What hooks may do and give; whose fault an error is; that no hook can change what was uploaded. */
+import t, { type Test } from 'tap'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
+import type { FastifyServerOptions } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import { collection, type CollectionOptions, type PowerSyncMongoOptions } from '../../index.js'
+import { testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+
+const schema = Type.Object({ name: Type.String(), tags: Type.Optional(Type.Array(Type.String())), owner_id: Type.Optional(Type.String()) })
+
+async function fixture (t: Test, options: Partial<CollectionOptions<typeof schema>>, plugin: Partial<PowerSyncMongoOptions> = {}) {
+  const mongo = await testDatabase(t)
+  const lines: any[] = []
+  const logger: FastifyServerOptions['logger'] = { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
+  const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri, { monitorCommands: true }).connect()
+  t.teardown(() => client.close())
+  const commands: string[] = []
+  client.on('commandStarted', ({ commandName }) => { commands.push(commandName) })
+  const db = client.db()
+  const app = await testServer(t, {
+    collections: { lists: collection({ schema, ...options }), secret: collection({ schema, authorize: () => false }) }, ...plugin, mongo: { client, database: mongo.database }
+  }, { logger })
+  const put = (data: object = { name: 'n' }, opId = 1) =>
+    upload(app, { client_id: 'c', batch: [{ op_id: opId, tx_id: opId, op: 'PUT', type: 'lists', id: 'x', data }] })
+  const lists = db.collection<{ _id: string } & mongodb.Document>('lists')
+  return { app, db, lists, lines, commands, put }
+}
+
+t.test('a transform that gives nothing fails the upload and loses nothing; the log names it', async t => {
+  for (const transform of [() => {}, async () => {}]) {
+    const { put, lines, lists } = await fixture(t, { transform: transform as any })
+    t.equal((await put()).status, 503)
+    t.match(lines, [{ err: { hook: 'transform', table: 'lists', message: /gave nothing/ } }])
+    t.equal(await lists.countDocuments(), 0)
+  }
+})
+
+t.test('operations are frozen, all the way down', async t => {
+  const changes: Array<(operation: any) => void> = [
+    operation => { operation.id = 'other' },
+    operation => { operation.table = 'secret' },
+    operation => { operation.data.name = 'other' },
+    operation => { operation.data.tags.push('other') },
+    operation => { operation.previous.name = 'other' }
+  ]
+  for (const change of changes) {
+    for (const hook of ['authorize', 'transform'] as const) {
+      const { app, lists, lines } = await fixture(t, { [hook]: (operation: any) => { change(operation); return hook === 'authorize' ? true : operation } })
+      const { status } = await upload(app, { client_id: 'c', batch: [{ op_id: 1, op: 'PUT', type: 'lists', id: 'x', data: { name: 'n', tags: ['a'] }, old: { name: 'o' } }] })
+      t.equal(status, 503)
+      t.match(lines, [{ err: { hook, cause: { type: 'TypeError' } } }])
+      t.equal(await lists.countDocuments(), 0)
+    }
+  }
+})
+
+t.test('a transaction is frozen for updateBatch and for onResult', async t => {
+  const seen: string[] = []
+  const { put } = await fixture(t, {
+    updateBatch: async (transaction, _context, next) => {
+      try { (transaction as any).operations.push({}) } catch { seen.push('updateBatch') }
+      await next()
+    },
+    onResult: ({ transaction }) => { try { (transaction.operations[0] as any).data.name = 'other' } catch { seen.push('onResult') } }
+  })
+  t.equal((await put()).status, 200)
+  t.same(seen, ['updateBatch', 'onResult'])
+})
+
+t.test('what a transform moves to another table is authorised there', async t => {
+  const { put, db } = await fixture(t, { transform: operation => ({ ...operation, table: 'secret' }) })
+  t.match((await put()).body, { results: [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }] })
+  t.equal(await db.collection('secret').countDocuments(), 0)
+})
+
+t.test('an updateBatch may pass on copies of operations whose transfer was allowed, and no others', async t => {
+  for (const [to, allowed] of [['bob', true], ['eve', false]] as const) {
+    const { app, lists } = await fixture(t, {
+      owner: 'owner_id',
+      authorizeTransfer: operation => operation.data.owner_id === 'bob',
+      updateBatch: async (transaction, _context, next) => next({ ...transaction, operations: structuredClone(transaction.operations).map(operation => ({ ...operation, data: { owner_id: to } }) as typeof operation) })
+    }, { authenticate: () => ({ id: 'ann' }) })
+    await lists.insertOne({ _id: 'x', name: 'n', owner_id: 'ann' })
+    const { body } = await upload(app, { client_id: 'c', batch: [{ op_id: 1, op: 'PATCH', type: 'lists', id: 'x', data: { owner_id: 'bob' } }] })
+    t.equal(body['results'][0].status, allowed ? 'success' : 'fatal_error')
+    t.equal((await lists.findOne({ _id: 'x' }))?.['owner_id'], allowed ? 'bob' : 'ann')
+  }
+})
+
+t.test('an error of MongoDB that a hook\'s own query gives is retryable, whatever its code', async t => {
+  const failures: Record<string, (db: mongodb.Db, session: mongodb.ClientSession) => Promise<unknown>> = {
+    2: (db, session) => db.collection('other').find({ $and: 1 } as any, { session }).toArray(),
+    11000: (db, session) => db.collection<{ _id: string }>('other').insertOne({ _id: 'there' }, { session }),
+    121: (db, session) => db.collection('valid').insertOne({ a: 1 }, { session })
+  }
+  for (const [code, fail] of Object.entries(failures)) {
+    const { put, db, lines } = await fixture(t, { authorize: async (_operation, { db, session }) => { await fail(db, session); return true } })
+    await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
+    await db.createCollection('valid', { validator: { b: { $exists: true } } })
+    const { status, body } = await put()
+    t.equal(status, 503, `code ${code}`)
+    t.match(body, { results: [{ status: 'retryable_error' }] })
+    t.match(lines, [{ err: { hook: 'authorize', table: 'lists', cause: { code: Number(code) } } }])
+    t.equal(await db.collection('powersync_dead_letters').countDocuments(), 0)
+  }
+})
+
+t.test('a hook that catches an error of MongoDB gets one 503, and the log names it and why', async t => {
+  const swallow = async (db: mongodb.Db, session: mongodb.ClientSession) => {
+    try { await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' }, { session }) } catch {}
+  }
+  const hooks: Record<string, Partial<CollectionOptions<typeof schema>>> = {
+    authorize: { authorize: async (_operation, { db, session }) => { await swallow(db, session); return true } },
+    transform: { transform: async (operation, { db, session }) => { await swallow(db, session); return operation } },
+    updateBatch: { updateBatch: async (_transaction, { db, session }, next) => { await swallow(db, session); await next() } }
+  }
+  for (const [hook, options] of Object.entries(hooks)) {
+    const { put, db, lines, commands } = await fixture(t, options)
+    await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
+    commands.length = 0
+    t.equal((await put()).status, 503, hook)
+    t.match(lines, [{ err: { type: 'HookError', hook, message: /caught an error of MongoDB, which ended the transaction/ } }])
+    t.ok(commands.filter(command => command === 'insert').length <= 2, 'it is tried twice at most')
+  }
+})

@@ -1,0 +1,155 @@
+/** What a client changes after a rejection goes through; a letter that is run again goes under it. */
+import t, { type Test } from 'tap'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
+import { Type } from '@sinclair/typebox'
+import { additive, bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
+import { testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+
+const strict = collection({
+  schema: Type.Object({ name: Type.Optional(Type.String({ maxLength: 4 })), state: Type.Optional(Type.String()), stock: bson.Int32() }),
+  defaults: { stock: () => 0 },
+  resolveConflict: additive(['stock'])
+})
+
+async function fixture (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
+  const mongo = await testDatabase(t)
+  const app = await testServer(t, { collections: { items: strict }, ...options, mongo: { url: mongo.uri } })
+  const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
+  t.teardown(() => client.close())
+  const db = client.db()
+  const items = db.collection<{ _id: string } & mongodb.Document>('items')
+  let opId = 0
+  const send = async (op: string, data?: object, extra: object = {}) => {
+    opId++
+    const { body } = await upload(app, { client_id: 'c', batch: [{ op_id: opId, tx_id: opId, op, type: 'items', id: 'x', ...data && { data }, ...extra }] })
+    return body['results'][0].status
+  }
+  const letters = app.powersync.deadLetters
+  /** The oldest first. */
+  const ids = async () => (await letters.summaries()).map(({ _id }) => _id).reverse()
+  const retry = async (edit?: (transaction: CrudTransaction) => CrudTransaction) => await letters.retry((await ids())[0]!, { edit })
+  return { app, db, items, send, letters, ids, retry, uri: mongo.uri }
+}
+
+const shorter = (transaction: CrudTransaction): CrudTransaction =>
+  ({ ...transaction, operations: transaction.operations.map(operation => ({ ...operation, data: { ...operation.data, name: 'ok' } }) as typeof operation) })
+
+t.test('a rejected PUT that is corrected and run again keeps what came later', async t => {
+  const { items, send, retry } = await fixture(t)
+  t.equal(await send('PUT', { name: 'too long', state: 'open' }), 'fatal_error')
+  t.equal(await send('PATCH', { state: 'done' }), 'success')
+  t.equal((await retry(shorter))?.status, 'success')
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'done', stock: 0 })
+})
+
+t.test('a rejected PUT of a row that its client has deleted since stays without effect', async t => {
+  const { items, send, retry } = await fixture(t)
+  await send('PUT', { name: 'too long' })
+  t.equal(await send('DELETE'), 'success')
+  t.equal((await retry(shorter))?.status, 'success')
+  t.equal(await items.findOne({ _id: 'x' }), null)
+})
+
+t.test('a rejected PATCH does not undo a later one of the same field', async t => {
+  const { items, send, retry } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
+  await send('PATCH', { name: 'too long', state: 'open' })
+  await send('PATCH', { state: 'done' })
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'done', stock: 1 })
+})
+
+t.test('sums before and after a rejection add up, once', async t => {
+  const { items, send, retry } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 10 })
+  await send('PATCH', { name: 'too long', stock: 13 }, { old: { name: 'a', stock: 10 } })
+  await send('PATCH', { stock: 18 }, { old: { stock: 13 } })
+  t.equal((await items.findOne({ _id: 'x' }))?.['stock'], 15)
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'new', stock: 18 })
+})
+
+t.test('what others wrote in between stays, but for the fields of the letter', async t => {
+  const { items, send, retry } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
+  await send('PATCH', { name: 'too long' })
+  await items.updateOne({ _id: 'x' }, { $set: { state: 'theirs', name: 'them', also: 1 } })
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'theirs', stock: 1, also: 1 })
+})
+
+t.test('of letters that share a row the oldest is run first; the others wait for it', async t => {
+  const { app, items, send, letters, ids } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
+  for (const state of ['first', 'second', 'third']) t.equal(await send('PATCH', { name: 'too long', state }), 'fatal_error')
+  const [oldest, middle, youngest] = await ids() as [string, string, string]
+  t.same(await letters.retry(youngest, { edit: shorter }), { status: 'not_attempted', waits_for: [oldest, middle] })
+  t.same(await letters.retry(middle, { edit: shorter }), { status: 'not_attempted', waits_for: [oldest] })
+  t.equal((await letters.retry(oldest, { edit: shorter }))?.status, 'success')
+  t.equal(await letters.discard(middle), true)
+  t.equal((await app.powersync.deadLetters.retry(youngest, { edit: shorter }))?.status, 'success')
+  t.match(await items.findOne({ _id: 'x' }), { name: 'ok', state: 'third' })
+  t.same(await ids(), [])
+})
+
+t.test('a letter that is gone leaves its client\'s page with the next upload of its row', async t => {
+  const { db, send, letters, ids } = await fixture(t)
+  await send('PUT', { name: 'too long' })
+  const page = async () => (await db.collection('powersync_ledger').findOne({}))?.['letters'].length
+  t.equal(await page(), 1)
+  await letters.discard((await ids())[0]!)
+  t.equal(await page(), 1, 'a discard leaves the page alone')
+  t.equal(await send('PATCH', { state: 'done' }), 'success')
+  t.equal(await page(), 0)
+})
+
+t.test('a page that was forgotten begins with the open letters of its client', async t => {
+  const { db, items, send, retry, uri } = await fixture(t)
+  await send('PUT', { name: 'too long', state: 'open' })
+  await db.collection('powersync_ledger').deleteMany({})
+  const other = await testServer(t, { collections: { items: strict }, mongo: { url: uri } })
+  const later = { op_id: 9, tx_id: 9, op: 'PATCH', type: 'items', id: 'x', data: { state: 'done' } }
+  t.equal((await upload(other, { client_id: 'c', batch: [later] })).status, 200)
+  await retry(shorter)
+  t.match(await items.findOne({ _id: 'x' }), { name: 'ok', state: 'done' })
+})
+
+t.test('operations that a hook moves to another row are under what came later on that', async t => {
+  const { items, send, retry } = await fixture(t, {
+    transform: operation => ({ ...operation, id: `moved-${operation.id}` }) as typeof operation
+  })
+  await send('PUT', { name: 'too long', state: 'open' })
+  await send('PATCH', { state: 'done' })
+  await retry(shorter)
+  t.match(await items.findOne({ _id: 'moved-x' }), { name: 'ok', state: 'done' })
+})
+
+t.test('a mirror that is none is refused, and left as it is', async t => {
+  const mongo = await testDatabase(t)
+  const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
+  t.teardown(() => client.close())
+  const db = client.db()
+  await db.collection('events').insertOne({ created_at: new Date(0), text: 'of the app' })
+  await db.collection('events').createIndex({ created_at: 1 })
+  const start = (mirror: string) => testServer(t, { collections: { items: strict }, mongo: { url: mongo.uri }, upload: { deadLetters: { mirror, expireAfterDays: 1 } } })
+  await t.rejects(start('events'), /the collection events holds other documents than notes of dead letters/)
+  t.same((await db.collection('events').indexes()).map(({ name }) => name), ['_id_', 'created_at_1'])
+  await db.createCollection('strict', { validator: { $jsonSchema: { required: ['never'] } } })
+  await t.rejects(start('strict'), /the collection strict has a validator/)
+})
+
+t.test('an app\'s own index on a mirror stays beside the one by which notes expire', async t => {
+  const mongo = await testDatabase(t)
+  const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
+  t.teardown(() => client.close())
+  const indexes = async () => (await client.db().collection('notes').indexes()).map(({ key, expireAfterSeconds }) => [key, expireAfterSeconds])
+  await client.db().collection('notes').createIndex({ created_at: 1 })
+  const start = (expireAfterDays?: number) => testServer(t, { collections: { items: strict }, mongo: { url: mongo.uri }, upload: { deadLetters: { mirror: 'notes', expireAfterDays } } })
+  await start(2)
+  t.same((await indexes()).slice(1), [[{ created_at: 1 }, undefined], [{ created_at: -1 }, 172_800]])
+  await start(3)
+  t.same((await indexes()).slice(1), [[{ created_at: 1 }, undefined], [{ created_at: -1 }, 259_200]])
+  await start()
+  t.same((await indexes()).slice(1), [[{ created_at: 1 }, undefined]])
+})
