@@ -23,9 +23,13 @@ export interface FailPoint {
 /** The server's fail point, of which it has one: switched off when `t` ends. */
 export function failPoints (t: Pick<Test, 'teardown'>, uri: string) {
   const client = new fastifyMongodb.mongodb.MongoClient(uri)
-  const configure = async (mode: string | object, data = {}) => { await client.db('admin').command({ configureFailPoint: 'failCommand', mode, data }) }
+  let active = false
+  const configure = async (mode: string | object, data = {}) => {
+    await client.db('admin').command({ configureFailPoint: 'failCommand', mode, data })
+    active = mode !== 'off'
+  }
   t.teardown(async () => {
-    await configure('off')
+    if (active) await configure('off')
     await client.close()
   })
   return {
