@@ -162,7 +162,7 @@ t.test('a letter waits for older ones of its client on the same rows', async t =
   const file = await configFile(t, config.replace('operation.id === \'2-b\'', 'operation.data.title === \'first\''))
   const fields = { user_id: 'user1', client_id: 'phone', transaction_id: null, mirror: null, failed_operation: failed, attempts: 0, tables: ['todos'], operation_count: 1, rows: ['row'], since: [] }
   const operation = (title: string) => ({ index: 0, op: 'PUT', table: 'todos', id: '1-a', op_id: null, data: JSON.stringify({ title }), previous: null, metadata: null })
-  await db.collection<{ _id: string, created_at: Date }>(DeadLetters.collectionName).insertMany([
+  await db.collection<{ _id: string, [field: string]: unknown }>(DeadLetters.collectionName).insertMany([
     { _id: 'aa', ...fields, sequence: 1, created_at: new Date(1), operations: [operation('first')] },
     { _id: 'bb', ...fields, sequence: 2, created_at: new Date(2), operations: [operation('second')] }
   ])
