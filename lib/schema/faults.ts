@@ -25,8 +25,12 @@ export class DecodeFault {
   }
 }
 
+/** Letters of a way into the data from which on it is not told any further: the client may have named each step. */
+const longestPath = 512
+
 /** A way into the data. Names of unknown columns come from the client: they are cut and quoted where they look odd. */
 export function joinPath (path: string, key: string): string {
+  if (path.length > longestPath) return path.endsWith('…') ? path : `${path}…`
   const name = /^[\w$-]{1,64}$/.test(key) ? key : JSON.stringify(key.length > 64 ? `${key.slice(0, 64)}…` : key)
   return path === '' ? name : `${path}.${name}`
 }

@@ -4,6 +4,7 @@ import { ignored, invalid, MARKER, mismatch, unreadable, type Attack, type Attac
 
 const tooLarge: Refusal = { status: 413, code: 'FST_PSM_TOO_LARGE' }
 const otherType: Refusal = { status: 415 }
+const encoded: Refusal = { status: 415, code: 'FST_PSM_MEDIA_TYPE' }
 
 const attack = { batch: [{ op: 'PATCH', table: 'lists', id: 'mallory-list', data: { note: MARKER } }] }
 const json = JSON.stringify(attack)
@@ -25,14 +26,14 @@ const bodies: Array<[name: string, body: unknown, refused: Refusal]> = [
   ['25 levels where there is no schema', patch(`{"x":${nested(25, '[', ']')}}`, 'documents'), invalid],
   ['25 levels as the text of a JSON column', patch(JSON.stringify({ extra: nested(25, '{"a":', '}', '1') })), invalid],
   ['100 000 objects as the old values', `{"batch":[{"op":"PATCH","table":"lists","id":"alice-list","data":{},"old":{"a":${nested(100_000, '{"a":', '}', '1')}}}]}`, unreadable],
-  ['100 000 arrays in a field that nobody knows', `{"x":${nested(100_000, '[', ']')},"batch":[{"op":"DELETE","table":"lists","id":"alice-list","y":${nested(100_000, '[', ']')}}]}`, ignored],
+  ['100 000 arrays in a field that nobody knows', `{"x":${nested(100_000, '[', ']')},"batch":[{"op":"DELETE","table":"lists","id":"alice-list","y":${nested(100_000, '[', ']')}}]}`, unreadable],
   ['a column whose name has 1 MB', patch(`{"${'k'.repeat(1_000_000)}":1}`), mismatch],
   ['a column whose name has 1 MB of dollars', patch(`{"${'$'.repeat(1_000_000)}":1}`, 'documents'), invalid],
-  ['a nested name of 100 kB of dots', patch(JSON.stringify({ extra: `{"${'.'.repeat(100_000)}":1}` })), invalid],
+  ['a nested name of 100 kB of dots', patch(JSON.stringify({ extra: `{"${'.'.repeat(100_000)}":1}` })), ignored],
   ['20 nested names of 10 kB', patch(JSON.stringify({ extra: `${nested(20, `{"${'n'.repeat(10_000)}":`, '}', '{"$x":1}')}` })), invalid],
   ['10 000 columns that nobody knows', patch(JSON.stringify(Object.fromEntries(big(10_000, 0).map((_, index) => [`c${index}`, 1])))), mismatch],
-  ['10⁶ items in an array of texts', patch(JSON.stringify({ settings: JSON.stringify({ theme: 'dark', tags: big(1_000_000, 1) }) })), invalid],
-  ['10⁶ items, the last of them an operator', patch(JSON.stringify({ extra: JSON.stringify([...big(1_000_000, 1), { $ne: 1 }]) })), invalid],
+  ['400 000 items in an array of texts', patch(JSON.stringify({ settings: JSON.stringify({ theme: 'dark', tags: big(400_000, 1) }) })), invalid],
+  ['10⁶ items in a JSON column', patch(JSON.stringify({ extra: JSON.stringify(big(1_000_000, 1)) })), tooLarge],
   ['100 000 arrays as a text', patch(`{"name":[${big(100_000, '[]').join()}]}`), invalid],
   ['10⁶ entries that are no operations', `{"batch":[${big(1_000_000, '0').join()}]}`, unreadable],
   ['500 000 operations without table', `{"batch":[${big(500_000, '{"op":"PUT","id":"x"}').join()}]}`, unreadable],
@@ -45,7 +46,7 @@ const bodies: Array<[name: string, body: unknown, refused: Refusal]> = [
   ['a tx_id of 1 MB', { batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', tx_id: 'x'.repeat(1_000_000) }] }, unreadable],
   ['a client_id of 1 MB', { client_id: 'x'.repeat(1_000_000), batch: [] }, unreadable],
   ['an op_id that is not whole', { batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: 1.5 }] }, unreadable],
-  ['an op_id of 10⁴⁰⁰', '{"client_id":"mallory-phone","batch":[{"op":"DELETE","table":"lists","id":"alice-list","op_id":1e400}]}', unreadable],
+  ['an op_id of 10⁴⁰⁰', '{"client_id":"mallory-phone","batch":[{"op":"DELETE","table":"lists","id":"alice-list","op_id":1e400}]}', ignored],
   ['an op_id of 10³⁰⁸', '{"client_id":"mallory-phone","batch":[{"op":"DELETE","table":"lists","id":"alice-list","op_id":1e308}]}', ignored],
   ['nothing', '', unreadable],
   ['null', 'null', unreadable],
@@ -68,12 +69,12 @@ const bodies: Array<[name: string, body: unknown, refused: Refusal]> = [
   ['the batch twice, harmless first', '{"batch":[],"batch":[{"op":"DELETE","table":"payments","id":"payment"}]}', mismatch],
   ['the id twice, harmless first', '{"batch":[{"op":"DELETE","table":"lists","id":"mallory-x","id":"alice-list"}]}', ignored],
   ['the table twice, harmless first', '{"batch":[{"op":"DELETE","table":"lists","table":"payments","id":"payment"}]}', mismatch],
-  ['a batch and operations', { batch: [{ op: 'DELETE', table: 'payments', id: 'payment' }], operations: [] }, mismatch],
+  ['a batch and operations', { batch: [{ op: 'DELETE', table: 'payments', id: 'payment' }], operations: [] }, unreadable],
   ['op in lower case', { batch: [{ op: 'delete', table: 'lists', id: 'mallory-list' }] }, unreadable],
   ['op as a number, as .NET has it', { batch: [{ op: 2, table: 'lists', id: 'mallory-list' }] }, unreadable],
   ['op of MongoDB\'s', { batch: [{ op: 'drop', table: 'lists', id: 'mallory-list' }] }, unreadable],
   ['an id that is a number', { batch: [{ op: 'DELETE', table: 'lists', id: 1 }] }, unreadable],
-  ['an empty id', { batch: [{ op: 'DELETE', table: 'lists', id: '' }] }, unreadable],
+  ['an empty id', { batch: [{ op: 'DELETE', table: 'lists', id: '' }] }, invalid],
   ['data that are an array', { batch: [{ op: 'PUT', table: 'lists', id: 'x', data: [MARKER] }] }, unreadable],
   ['data that are text', { batch: [{ op: 'PUT', table: 'lists', id: 'x', data: MARKER }] }, unreadable]
 ]
@@ -90,10 +91,10 @@ const types: Attack[] = [
   { name: 'JSON as text with JSON for a parameter', request: as({ 'content-type': 'text/plain; x=application/json' }), refused: otherType },
   { name: 'BSON', request: as({ 'content-type': 'application/bson' }), refused: otherType },
   { name: 'XML', request: as({ 'content-type': 'application/xml' }, '<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]><x>&y;</x>'), refused: otherType },
-  { name: 'JSON under gzip', request: as({ 'content-encoding': 'gzip' }, gzipSync(json)), refused: unreadable },
-  { name: 'JSON under deflate', request: as({ 'content-encoding': 'deflate' }, deflateSync(json)), refused: unreadable },
-  { name: 'JSON under Brotli', request: as({ 'content-encoding': 'br' }, brotliCompressSync(json)), refused: unreadable },
-  { name: '20 MB that gzip makes small', request: as({ 'content-encoding': 'gzip' }, gzipSync(Buffer.alloc(20_000_000, 32))), refused: unreadable },
+  { name: 'JSON under gzip', request: as({ 'content-encoding': 'gzip' }, gzipSync(json)), refused: encoded },
+  { name: 'JSON under deflate', request: as({ 'content-encoding': 'deflate' }, deflateSync(json)), refused: encoded },
+  { name: 'JSON under Brotli', request: as({ 'content-encoding': 'br' }, brotliCompressSync(json)), refused: encoded },
+  { name: '20 MB that gzip makes small', request: as({ 'content-encoding': 'gzip' }, gzipSync(Buffer.alloc(20_000_000, 32))), refused: encoded },
   { name: 'UTF-16 that says so', request: as({ 'content-type': 'application/json; charset=utf-16' }, Buffer.from(json, 'utf16le')), refused: unreadable },
   { name: 'UTF-7', request: as({ 'content-type': 'application/json; charset=utf-7' }, '+AHsAIgBiAGEAdABjAGgAIgA6AFsAXQB9-'), refused: unreadable }
 ]

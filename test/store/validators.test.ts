@@ -93,12 +93,14 @@ t.test('numbers compare as numbers on a client that gives BSON types', async t =
 t.test('the option validators: apply, check or nothing, at start', async t => {
   const start = (uri: string, validators: PowerSyncMongoOptions['validators']) => testServer(t, { mongo: { url: uri }, collections: { lists: collections.lists }, validators })
   const missing = await scripted(t, {})
+  /** Beside the collections that are missing, which each start creates. */
+  const changes = () => missing.changes().filter(command => !('changeStreamPreAndPostImages' in command))
   await start(missing.mongo.uri, false)
-  t.same(missing.changes(), [])
+  t.same(changes(), [])
   await t.rejects(start(missing.mongo.uri, 'check'), { code: 'FST_PSM_MONGO', message: /validators of lists are not what the schemas say \(lists: \+ validator\.\$jsonSchema\.bsonType: "object".*apply-validators/ })
-  t.same(missing.changes(), [])
+  t.same(changes(), [])
   await start(missing.mongo.uri, 'apply')
-  t.equal(missing.changes().length, 1)
+  t.equal(changes().length, 1)
   const right = await scripted(t, { lists: { validator: lists } })
   await t.resolves(start(right.mongo.uri, 'check'))
   await t.rejects(start(right.mongo.uri, 'always' as never), { message: /option validators is "always": expected 'apply' or 'check'/ })
