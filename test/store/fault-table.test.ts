@@ -151,7 +151,7 @@ t.test('a MongoDB that does not answer, and connections that are all in use: 503
   await fail({ ...writes, blockTimeMS: 5000 })
   const [hanging, waiting] = await Promise.all([send(), new Promise(resolve => setTimeout(resolve, 300)).then(() => send([put('d', 9)]))])
   t.match(hanging, { status: 503, body: { results: [{ status: 'retryable_error' }] } })
-  t.match(waiting, { status: 503, body: { results: [{ status: 'retryable_error' }] } })
+  t.match(waiting, { status: 503, body: { code: 'FST_PSM_UNAVAILABLE' } }, 'no more uploads are worked on than there are connections')
   t.same(await rows(), [])
   t.same(await letters(), [])
   await mend()
@@ -171,7 +171,8 @@ const inTheData: Record<string, { prepare: (db: mongodb.Db) => Promise<unknown>,
   'a validator': {
     prepare: db => db.command({ collMod: 'lists', validator: tooLong }),
     bad: { name: 'a secret that is too long' },
-    expected: { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'maxLength' }] } }
+    // SecantusDB does not say which rule it was in the answer to bulkWrite; faults.test.ts has what MongoDB says.
+    expected: { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: Array } }
   }
 }
 
