@@ -9,8 +9,9 @@ import {
   additive, bson, collection, fieldLevel, keepServer, lastWriteWins, PowerSyncFatalError, versioned, type Collections
 } from '../../index.js'
 
-const owner_id = Type.String()
-const name = Type.Optional(Type.String())
+/** The fields that rows have. */
+const owned = { owner_id: Type.String() }
+const named = { ...owned, name: Type.Optional(Type.String()) }
 
 /** Every type that a schema may use, nested. */
 const nested = Type.Object({
@@ -30,13 +31,13 @@ const nested = Type.Object({
 
 enum Priority { Low = 'low', High = 'high' }
 
-const named = Type.Object({ owner_id, name })
+const simple = Type.Object(named)
 
 export const collections: Collections = {
   /** Every type that a schema may use. A row holds a value in one of them. */
   samples: collection({
     schema: Type.Object({
-      owner_id,
+      ...owned,
       date: Type.Optional(bson.Date()),
       boolean: Type.Optional(bson.Boolean()),
       plain_boolean: Type.Optional(Type.Boolean()),
@@ -70,20 +71,20 @@ export const collections: Collections = {
   }),
   anything: collection({ schema: 'any', owner: 'owner_id' }),
 
-  string_ids: collection({ schema: named, owner: 'owner_id' }),
-  uuid_ids: collection({ schema: named, owner: 'owner_id', id: 'uuid' }),
-  bson_uuid_ids: collection({ schema: named, owner: 'owner_id', id: { type: 'uuid', store: 'bson' } }),
-  object_ids: collection({ schema: named, owner: 'owner_id', id: 'objectId' }),
-  integer_ids: collection({ schema: named, owner: 'owner_id', id: 'integer' }),
+  string_ids: collection({ schema: simple, owner: 'owner_id' }),
+  uuid_ids: collection({ schema: simple, owner: 'owner_id', id: 'uuid' }),
+  bson_uuid_ids: collection({ schema: simple, owner: 'owner_id', id: { type: 'uuid', store: 'bson' } }),
+  object_ids: collection({ schema: simple, owner: 'owner_id', id: 'objectId' }),
+  integer_ids: collection({ schema: simple, owner: 'owner_id', id: 'integer' }),
 
-  accounts: collection({ schema: named, owner: 'owner_id' }),
-  transfers: collection({ schema: named, owner: 'owner_id', id: 'uuid' }),
-  entries: collection({ name: 'journal_entries', schema: named, owner: 'owner_id', id: 'objectId' }),
+  accounts: collection({ schema: simple, owner: 'owner_id' }),
+  transfers: collection({ schema: simple, owner: 'owner_id', id: 'uuid' }),
+  entries: collection({ name: 'journal_entries', schema: simple, owner: 'owner_id', id: 'objectId' }),
 
   /** Rejects in every way in which this package does. */
   ruled: collection({
     schema: Type.Object({
-      owner_id,
+      ...owned,
       name: Type.Optional(Type.String({ maxLength: 20 })),
       /** Unique, and at most 99 by MongoDB's own rules. */
       number: Type.Optional(bson.Int32({ minimum: 0 })),
@@ -96,12 +97,12 @@ export const collections: Collections = {
       return (data?.name !== 'forbidden' && !(op === 'DELETE' && id.endsWith('locked'))) || 'This is not for you'
     }
   }),
-  log: collection({ schema: named, owner: 'owner_id', operations: ['PUT'] }),
+  log: collection({ schema: simple, owner: 'owner_id', operations: ['PUT'] }),
 
-  by_default: collection({ schema: Type.Object({ owner_id, name, note: Type.Optional(Type.String()) }), owner: 'owner_id' }),
+  by_default: collection({ schema: Type.Object({ ...named, note: Type.Optional(Type.String()) }), owner: 'owner_id' }),
   sums: collection({
     schema: Type.Object({
-      owner_id,
+      ...owned,
       int32: bson.Int32({ minimum: 0 }),
       long: bson.Long(),
       double: bson.Double(),
@@ -111,19 +112,18 @@ export const collections: Collections = {
     resolveConflict: additive(['int32', 'long', 'double', 'decimal'])
   }),
   versions: collection({
-    schema: Type.Object({ owner_id, name, version: bson.Int32() }),
+    schema: Type.Object({ ...named, version: bson.Int32() }),
     owner: 'owner_id',
     resolveConflict: versioned({ field: 'version' })
   }),
   kept_versions: collection({
-    schema: Type.Object({ owner_id, name, version: bson.Int32() }),
+    schema: Type.Object({ ...named, version: bson.Int32() }),
     owner: 'owner_id',
     resolveConflict: versioned({ field: 'version', onStale: 'keep' })
   }),
   timed_fields: collection({
     schema: Type.Object({
-      owner_id,
-      name,
+      ...named,
       note: Type.Optional(Type.String()),
       modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
     }),
@@ -132,9 +132,9 @@ export const collections: Collections = {
     resolveConflict: fieldLevel({ metadata: 'modified' })
   }),
   timed_rows: collection({
-    schema: Type.Object({ owner_id, name, modified_at: bson.Date() }),
+    schema: Type.Object({ ...named, modified_at: bson.Date() }),
     owner: 'owner_id',
     resolveConflict: lastWriteWins({ field: 'modified_at' })
   }),
-  created_once: collection({ schema: named, owner: 'owner_id', resolveConflict: keepServer })
+  created_once: collection({ schema: simple, owner: 'owner_id', resolveConflict: keepServer })
 }

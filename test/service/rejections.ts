@@ -53,8 +53,8 @@ t.test('what the server rejects disappears at its author', async t => {
   const { user, a, b } = await twoDevices(t)
   const collection = app.mongo.db!.collection('ruled')
   await collection.createIndex({ owner_id: 1, number: 1 }, { unique: true, partialFilterExpression: { number: { $exists: true } } })
-  const { options } = await app.mongo.db!.listCollections({ name: 'ruled' }).next() as { options: { validator: object } }
-  await app.mongo.db!.command({ collMod: 'ruled', validator: { $and: [options.validator, { number: { $not: { $gt: 99 } } }] } })
+  const { validator } = await collection.options() as { validator: object }
+  await app.mongo.db!.command({ collMod: 'ruled', validator: { $and: [validator, { number: { $not: { $gt: 99 } } }] } })
 
   const stranger = randomUUID()
   await app.mongo.db!.collection<{ _id: string }>('ruled').insertOne({ _id: stranger, owner_id: stranger } as { _id: string })

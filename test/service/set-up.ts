@@ -143,11 +143,11 @@ export async function inSync (app: FastifyInstance, user: string, ...devices: De
   }))
 }
 
-/** Looks again and again until it is so; throws after 30 s. */
-export async function until (condition: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 30_000
+/** Looks again and again until it is so; throws when it takes too long. */
+export async function until (condition: string, isSo: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
+  const end = performance.now() + seconds * 1000
   while (!await isSo()) {
-    if (performance.now() > end) throw new Error(`Not within 30 s: ${condition}`)
+    if (performance.now() > end) throw new Error(`Not within ${seconds} s: ${condition}`)
     await sleep(100)
   }
 }

@@ -1,0 +1,59 @@
+/** This package's server, and the PowerSync Service, stop and start again while clients write. */
+import { exec } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { inSync, restartCommand, rows, startServer, twoDevices, until, type Device } from './set-up.js'
+
+const names = (device: Device) => rows(device, 'SELECT name FROM string_ids WHERE name IS NOT NULL ORDER BY name').then(all => all.map(({ name }) => name))
+
+async function write (device: Device, user: string, name: string): Promise<void> {
+  await device.database.execute('INSERT INTO string_ids (id, owner_id, name) VALUES (?, ?, ?)', [randomUUID(), user, name])
+}
+
+t.test('the server stops and starts again: devices write meanwhile', async t => {
+  const first = await startServer(t)
+  const { user, a, b } = await twoDevices(t)
+  await write(a, user, '1 before')
+  await a.drained()
+  await inSync(first, user, a, b)
+
+  await first.close()
+  await write(a, user, '2 A meanwhile')
+  await write(b, user, '3 B meanwhile')
+  await until('both devices know that their uploads fail', () => [a, b].every(({ database }) => database.currentStatus.uploadError !== undefined))
+  t.strictSame([await names(a), await names(b)], [['1 before', '2 A meanwhile'], ['1 before', '3 B meanwhile']], 'each has its own')
+
+  const second = await startServer(t)
+  await Promise.all([a.drained(), b.drained()])
+  await inSync(second, user, a, b)
+  const all = ['1 before', '2 A meanwhile', '3 B meanwhile']
+  t.strictSame([await names(a), await names(b)], [all, all], 'both have all')
+  t.strictSame([a.rejections, b.rejections], [[], []])
+})
+
+const skip = restartCommand === undefined && 'needs a command that restarts the PowerSync Service (POWERSYNC_RESTART)'
+
+t.test('the service stops and starts again: uploads go on, and all arrives afterwards', { skip }, async t => {
+  const app = await startServer(t)
+  const { user, a, b } = await twoDevices(t)
+  await write(a, user, '1 before')
+  await a.drained()
+  await inSync(app, user, a, b)
+
+  const [offline] = [a, b].map(({ database }) => {
+    let lost = false
+    database.registerListener({ statusChanged: ({ connected }) => { lost ||= !connected } })
+    return () => lost
+  })
+  const restart = promisify(exec)(restartCommand!)
+  await until('A has lost its connection', () => offline!())
+  await write(a, user, '2 A meanwhile')
+  await write(b, user, '3 B meanwhile')
+  await a.database.execute("UPDATE string_ids SET name = '1 changed meanwhile' WHERE name = '1 before'")
+  await Promise.all([restart, a.drained(), b.drained()])
+  await inSync(app, user, a, b)
+  const all = ['1 changed meanwhile', '2 A meanwhile', '3 B meanwhile']
+  t.strictSame([await names(a), await names(b)], [all, all], 'both have all')
+  t.strictSame([a.rejections, b.rejections], [[], []])
+})
