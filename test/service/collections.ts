@@ -93,8 +93,9 @@ export const collections: Collections = {
     owner: 'owner_id',
     readOnly: ['server'],
     authorize: ({ op, data, id }) => {
-      if (data?.name === 'full' || (op === 'DELETE' && id.endsWith('kept'))) throw new PowerSyncFatalError('FULL', 'There is no more room')
-      return (data?.name !== 'forbidden' && !(op === 'DELETE' && id.endsWith('locked'))) || 'This is not for you'
+      const deleted = op === 'DELETE' ? id : ''
+      if (data?.name === 'full' || deleted.endsWith('kept')) throw new PowerSyncFatalError('FULL', 'There is no room')
+      return (data?.name !== 'forbidden' && !deleted.endsWith('locked')) || 'This is not for you'
     }
   }),
   log: collection({ schema: simple, owner: 'owner_id', operations: ['PUT'] }),

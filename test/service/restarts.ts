@@ -3,12 +3,15 @@ import { exec } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { inSync, restartCommand, rows, startServer, twoDevices, until, type Device } from './set-up.js'
+import { inSync, insert, restartCommand, rows, startServer, twoDevices, until, type Device } from './set-up.js'
 
-const names = (device: Device) => rows(device, 'SELECT name FROM string_ids WHERE name IS NOT NULL ORDER BY name').then(all => all.map(({ name }) => name))
+async function names (device: Device): Promise<unknown[]> {
+  const named = await rows(device, 'SELECT name FROM string_ids WHERE name IS NOT NULL ORDER BY name')
+  return named.map(({ name }) => name)
+}
 
 async function write (device: Device, user: string, name: string): Promise<void> {
-  await device.database.execute('INSERT INTO string_ids (id, owner_id, name) VALUES (?, ?, ?)', [randomUUID(), user, name])
+  await insert(device, 'string_ids', { id: randomUUID(), owner_id: user, name })
 }
 
 t.test('the server stops and starts again: devices write meanwhile', async t => {
@@ -21,8 +24,10 @@ t.test('the server stops and starts again: devices write meanwhile', async t => 
   await first.close()
   await write(a, user, '2 A meanwhile')
   await write(b, user, '3 B meanwhile')
-  await until('both devices know that their uploads fail', () => [a, b].every(({ database }) => database.currentStatus.uploadError !== undefined))
-  t.strictSame([await names(a), await names(b)], [['1 before', '2 A meanwhile'], ['1 before', '3 B meanwhile']], 'each has its own')
+  const failing = ({ database }: Device) => database.currentStatus.uploadError !== undefined
+  await until('both devices know that their uploads fail', () => failing(a) && failing(b))
+  t.strictSame(await names(a), ['1 before', '2 A meanwhile'], 'A has its own')
+  t.strictSame(await names(b), ['1 before', '3 B meanwhile'], 'B has its own')
 
   const second = await startServer(t)
   await Promise.all([a.drained(), b.drained()])
@@ -41,13 +46,10 @@ t.test('the service stops and starts again: uploads go on, and all arrives after
   await a.drained()
   await inSync(app, user, a, b)
 
-  const [offline] = [a, b].map(({ database }) => {
-    let lost = false
-    database.registerListener({ statusChanged: ({ connected }) => { lost ||= !connected } })
-    return () => lost
-  })
+  let offline = false
+  a.database.registerListener({ statusChanged: ({ connected }) => { offline ||= !connected } })
   const restart = promisify(exec)(restartCommand!)
-  await until('A has lost its connection', () => offline!())
+  await until('A has lost its connection', () => offline)
   await write(a, user, '2 A meanwhile')
   await write(b, user, '3 B meanwhile')
   await a.database.execute("UPDATE string_ids SET name = '1 changed meanwhile' WHERE name = '1 before'")

@@ -1,4 +1,4 @@
-/** `npm run test:service`: the package between PowerSync's own service and client SDK. CONTRIBUTING.md says how to run it. */
+/** `npm run test:service`: this package between PowerSync's own service and client SDK. See CONTRIBUTING.md. */
 import t from 'tap'
 import { sdkMissing } from '../e2e/client.js'
 import { obstacle } from './set-up.js'

@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import fastifyMongodb from '@fastify/mongodb'
 import type { ColumnsType, Schema as ClientSchema, TableOptions } from '@powersync/node'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -15,25 +16,28 @@ import { openClient, type Client } from '../e2e/client.js'
 import { testServer } from '../support/server.js'
 import { collections } from './collections.js'
 
-const { MONGO_URI: mongoUri = '', POWERSYNC_URL: powersyncUrl = '', HOST: host = '127.0.0.1', PORT: port = '3000' } = process.env
+const { BSON } = fastifyMongodb.mongodb
+const { MONGO_URI, POWERSYNC_URL, HOST: host = '127.0.0.1', PORT: port = '3000' } = process.env
 
 /** Why these tests cannot run; undefined if they can. */
-export const obstacle = mongoUri && powersyncUrl
+export const obstacle = MONGO_URI && POWERSYNC_URL
   ? undefined
-  : 'needs the URLs of a MongoDB (MONGO_URI) and of a PowerSync Service that replicates from it (POWERSYNC_URL): see CONTRIBUTING.md'
+  : 'needs MONGO_URI, a MongoDB, and POWERSYNC_URL, a PowerSync Service that replicates from it: see CONTRIBUTING.md'
 
 /** A command that restarts the PowerSync Service. */
 export const restartCommand = process.env['POWERSYNC_RESTART']
 
-/** A server of this package where the PowerSync Service looks for its keys. The app's own session is a header. */
-export async function startServer (t: Pick<Test, 'teardown'>, options: Partial<PowerSyncMongoOptions> = {}): Promise<FastifyInstance> {
+type T = Pick<Test, 'teardown'>
+
+/** A server of this package, where the PowerSync Service looks for its keys. */
+export async function startServer (t: T, options: Partial<PowerSyncMongoOptions> = {}): Promise<FastifyInstance> {
   const app = await testServer(t, {
     prefix: '/powersync',
-    powersyncUrl,
-    mongo: { url: mongoUri },
+    powersyncUrl: POWERSYNC_URL,
+    mongo: { url: MONGO_URI },
     collections,
     validators: 'apply',
-    authenticate: ({ headers }): User | null => typeof headers['x-user'] === 'string' ? { id: headers['x-user'] } : null,
+    authenticate: ({ headers }): User | null => headers['x-user'] ? { id: String(headers['x-user']) } : null,
     ...options
   })
   await enablePostImages(app.mongo.db!)
@@ -43,10 +47,9 @@ export async function startServer (t: Pick<Test, 'teardown'>, options: Partial<P
 
 /** Before the first write: the service starts its replication again if it meets an update without a post-image. */
 async function enablePostImages (db: mongodb.Db): Promise<void> {
-  const existing = new Map((await db.listCollections().toArray() as mongodb.CollectionInfo[]).map(({ name, options }) => [name, options]))
   for (const [table, { name = table }] of Object.entries(collections)) {
-    if (!existing.has(name)) await db.createCollection(name)
-    if (existing.get(name)?.['changeStreamPreAndPostImages']?.enabled) continue
+    const collection = await db.collection(name).options().catch(() => undefined) ?? await db.createCollection(name)
+    if ('changeStreamPreAndPostImages' in collection) continue
     await db.command({ collMod: name, changeStreamPreAndPostImages: { enabled: true } })
   }
 }
@@ -59,8 +62,10 @@ export interface Device extends Client {
   credentials: number
 }
 
+interface OwnTable { columns?: Record<string, 'text' | 'integer' | 'real'>, options?: TableOptions }
+
 /** Columns that differ from those that `client-schema` prints, and options that it does not print. */
-const ownTables: Record<string, { columns?: Record<string, 'text' | 'integer' | 'real'>, options?: TableOptions }> = {
+const ownTables: Record<string, OwnTable> = {
   samples: { columns: { long_as_text: 'text' } },
   anything: { columns: { owner_id: 'text', text: 'text', whole: 'integer', real: 'real' } },
   ruled: { columns: { unknown_column: 'text' } },
@@ -99,12 +104,13 @@ export async function commandLine (...parameters: string[]): Promise<string> {
 }
 
 /** Two devices of one user, in sync with the service, with this package's own connector. */
-export async function twoDevices (t: Pick<Test, 'teardown'>, user: string = randomUUID()): Promise<{ user: string, a: Device, b: Device }> {
+export async function twoDevices (t: T): Promise<{ user: string, a: Device, b: Device }> {
+  const user = randomUUID()
   const [a, b] = await Promise.all([openDevice(t, user), openDevice(t, user)])
   return { user, a, b }
 }
 
-async function openDevice (t: Pick<Test, 'teardown'>, user: string): Promise<Device> {
+async function openDevice (t: T, user: string): Promise<Device> {
   const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}/powersync`
   const rejections: Device['rejections'] = []
   const connector = createConnector({
@@ -134,13 +140,11 @@ async function openDevice (t: Pick<Test, 'teardown'>, user: string): Promise<Dev
 
 /** Waits until devices with an empty queue have all that MongoDB has now. */
 export async function inSync (app: FastifyInstance, user: string, ...devices: Device[]): Promise<void> {
-  // Checkpoints come in order and whole: a device that has the last row has all before it, and its own writes are back.
+  // Checkpoints come in order and whole: a device with the last row has all before it, and its own writes are back.
   const last = randomUUID()
-  await app.mongo.db!.collection<{ _id: string }>('string_ids').insertOne({ _id: last, owner_id: user } as { _id: string })
-  await Promise.all(devices.map(async device => {
-    await until(`a device is in sync with the service: ${device.database.currentStatus.downloadError ?? 'no error'}`,
-      async () => (await rows(device, 'SELECT id FROM string_ids WHERE id = ?', [last])).length === 1)
-  }))
+  await store(app, 'string_ids', { _id: last, owner_id: user })
+  const hasLast = async (device: Device) => (await rows(device, 'SELECT id FROM string_ids WHERE id = ?', [last])).length > 0
+  await Promise.all(devices.map(device => until('a device is in sync', () => hasLast(device))))
 }
 
 /** Looks again and again until it is so; throws when it takes too long. */
@@ -152,7 +156,33 @@ export async function until (condition: string, isSo: () => boolean | Promise<bo
   }
 }
 
+type Row = Record<string, unknown>
+
 /** The rows of a query, as plain objects. */
-export async function rows (device: Client, sql: string, parameters: unknown[] = []): Promise<Array<Record<string, unknown>>> {
-  return (await device.database.getAll<Record<string, unknown>>(sql, parameters)).map(row => ({ ...row }))
+export async function rows ({ database }: Client, sql: string, parameters: unknown[] = []): Promise<Row[]> {
+  return (await database.getAll<Row>(sql, parameters)).map(row => ({ ...row }))
+}
+
+/** Writes a row to a device, in one client transaction. */
+export async function insert ({ database }: Client, table: string, row: Row, verb = 'INSERT'): Promise<void> {
+  const columns = Object.keys(row).map(column => `"${column}"`).join(', ')
+  const values = Object.keys(row).map(() => '?').join(', ')
+  await database.execute(`${verb} INTO ${table} (${columns}) VALUES (${values})`, Object.values(row))
+}
+
+/** Writes a document as the app's own server does. */
+export async function store (app: FastifyInstance, collection: string, document: mongodb.Document): Promise<void> {
+  await app.mongo.db!.collection(collection).insertOne(document)
+}
+
+/** The documents of a user, by `_id` as text. Values are the driver's own types. */
+export async function stored (app: FastifyInstance, name: string, user: string): Promise<Map<string, mongodb.Document>> {
+  const collection = app.mongo.db!.collection(name)
+  const documents = await collection.find({ owner_id: user }, { promoteValues: false }).toArray()
+  return new Map(documents.map(document => [String(document._id), document]))
+}
+
+/** Canonical Extended JSON, which tells BSON types and digits. */
+export function typed (value: unknown): string | undefined {
+  return value === undefined ? undefined : BSON.EJSON.stringify({ value }, { relaxed: false })
 }

@@ -2,23 +2,22 @@
 import t from 'tap'
 import { generateKeys, powersyncToken } from '../../index.js'
 import { keys } from '../support/server.js'
-import { inSync, rows, startServer, twoDevices, until, type Device } from './set-up.js'
+import { inSync, insert, rows, startServer, twoDevices, until, type Device } from './set-up.js'
 
 /** Only a token opens uploads, and not the app's session beside it. */
 const upload = { authenticate: powersyncToken() }
 
 /** A's write arrives at B. */
-async function roundTrip (a: Device, b: Device, user: string, id: string): Promise<void> {
-  await a.database.execute('INSERT INTO string_ids (id, owner_id, name) VALUES (?, ?, ?)', [`${user} ${id}`, user, id])
+async function roundTrip (a: Device, b: Device, user: string, name: string): Promise<void> {
+  await insert(a, 'string_ids', { id: `${user} ${name}`, owner_id: user, name })
   await a.drained()
-  await until(`B has ${id}`, async () => (await rows(b, 'SELECT id FROM string_ids WHERE id = ?', [`${user} ${id}`])).length === 1)
+  const arrived = () => rows(b, 'SELECT id FROM string_ids WHERE name = ?', [name])
+  await until(`B has ${name}`, async () => (await arrived()).length > 0)
 }
 
 t.test('tokens are renewed before they expire', async t => {
   const app = await startServer(t, { upload, token: { expiresIn: 60 } })
   const { user, a, b } = await twoDevices(t)
-  const connections: boolean[] = []
-  b.database.registerListener({ statusChanged: ({ connected }) => { connections.push(connected) } })
   const first = [a.credentials, b.credentials]
   const firstHasExpired = performance.now() + 61_000
   let trips = 0
@@ -28,7 +27,7 @@ t.test('tokens are renewed before they expire', async t => {
   }, 120)
   await inSync(app, user, a, b)
   t.strictSame([a.rejections, b.rejections], [[], []])
-  t.comment(`${trips} round trips; ${a.credentials} and ${b.credentials} requests for credentials; B was offline ${connections.filter(connected => !connected).length} times`)
+  t.comment(`${trips} round trips; ${a.credentials} and ${b.credentials} requests for credentials`)
 })
 
 t.test('a key is rotated as planned: the old one stays published', async t => {
