@@ -15,7 +15,7 @@ interface Compose { services: Record<string, { volumes?: string[] }> }
 const override: CollectionTag = { tag: '!override', collection: 'map' }
 
 t.test('the streams are those of the collections', async t => {
-  t.equal(await read('streams.yaml'), await commandLine('streams'), 'test/service/collections.ts says how to print them')
+  t.equal(await read('streams.yaml'), await commandLine('streams'), 'collections.ts says how to print them')
 })
 
 t.test('docker-compose.yml changes services of the examples, and names files that are there', async t => {

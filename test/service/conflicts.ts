@@ -27,7 +27,9 @@ const later = '2025-06-01T14:00:00.000Z'
 /** An UPDATE of the row. */
 const update = (table: string, values: string) => `UPDATE ${table} SET ${values} WHERE id = :id`
 
-const times = (name: string, note: string) => `json_object('name_modified_at', '${name}', 'note_modified_at', '${note}')`
+/** The metadata for `fieldLevel`. */
+const times = (name: string, note: string) =>
+  `json_object('name_modified_at', '${name}', 'note_modified_at', '${note}')`
 
 const conflicts: Conflict[] = [
   {

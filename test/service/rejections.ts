@@ -11,7 +11,7 @@ function rejected (user: string, stranger: string): Rejected {
   const update = (values: string, suffix: string) => `UPDATE ruled SET ${values} WHERE id = '${user}-${suffix}'`
   const put = (table: string, values: Record<string, string | number> = {}) => {
     const row = { id: fresh, owner_id: user, ...values }
-    const literals = Object.values(row).map(value => `'${value}'`)
+    const literals = Object.values(row).map(value => typeof value === 'number' ? value : `'${value}'`)
     return `INSERT INTO ${table} (${Object.keys(row).join(', ')}) VALUES (${literals.join(', ')})`
   }
   return {

@@ -134,7 +134,11 @@ const cases: Record<string, Case[]> = {
     { bson: nestedBson, as: jsonText(nestedJson) },
     { value: '\'{"long":9223372036854775807}\'', bson: { long: long('9223372036854775807') }, known: 'B2' },
     { bson: { long: long('9223372036854775807') }, as: '\'{"long":9223372036854775807}\'', known: 'B2' },
-    { bson: { inner: { list: [long('-9007199254740993')] } }, as: '\'{"inner":{"list":[-9007199254740993]}}\'', known: 'B2' },
+    {
+      bson: { inner: { list: [long('-9007199254740993')] } },
+      as: '\'{"inner":{"list":[-9007199254740993]}}\'',
+      known: 'B2'
+    },
     {
       value: '\'{"decimal":0.12345678901234567890}\'',
       bson: { decimal: decimal('0.12345678901234567890') },

@@ -143,7 +143,8 @@ export async function inSync (app: FastifyInstance, user: string, ...devices: De
   // Checkpoints come in order and whole: a device with the last row has all before it, and its own writes are back.
   const last = randomUUID()
   await store(app, 'string_ids', { _id: last, owner_id: user })
-  const hasLast = async (device: Device) => (await rows(device, 'SELECT id FROM string_ids WHERE id = ?', [last])).length > 0
+  const sql = 'SELECT id FROM string_ids WHERE id = ?'
+  const hasLast = async (device: Device) => (await rows(device, sql, [last])).length > 0
   await Promise.all(devices.map(device => until('a device is in sync', () => hasLast(device))))
 }
 
@@ -175,8 +176,10 @@ export async function store (app: FastifyInstance, collection: string, document:
   await app.mongo.db!.collection(collection).insertOne(document)
 }
 
+type Documents = Map<string, mongodb.Document>
+
 /** The documents of a user, by `_id` as text. Values are the driver's own types. */
-export async function stored (app: FastifyInstance, name: string, user: string): Promise<Map<string, mongodb.Document>> {
+export async function stored (app: FastifyInstance, name: string, user: string): Promise<Documents> {
   const collection = app.mongo.db!.collection(name)
   const documents = await collection.find({ owner_id: user }, { promoteValues: false }).toArray()
   return new Map(documents.map(document => [String(document._id), document]))
