@@ -133,9 +133,15 @@ async function openDevice (t: T, user: string): Promise<Device> {
       }
     }
   })
+  const { database } = client
   await client.connect()
-  await client.database.waitForFirstSync(AbortSignal.timeout(30_000))
-  return { ...client, rejections, get credentials () { return credentials } }
+  await until('a device has synced', () => database.currentStatus.hasSynced === true)
+  return {
+    ...client,
+    rejections,
+    get credentials () { return credentials },
+    drained: () => until('the upload queue is empty', async () => (await database.getUploadQueueStats()).count === 0)
+  }
 }
 
 /** Waits until devices with an empty queue have all that MongoDB has now. */
