@@ -19,6 +19,8 @@ export interface DevelopmentMongoDBOptions {
   port?: number
   /** Whether mongod may be downloaded when it is not there yet. Default: unless MONGOMS_RUNTIME_DOWNLOAD is false. */
   download?: boolean
+  /** More arguments for mongod. Default: none. */
+  args?: string[]
   /** Whether the emulator will do when there is no MongoDB. Default: true. */
   emulator?: boolean
 }
@@ -48,7 +50,7 @@ export async function developmentMongoDB (options: DevelopmentMongoDBOptions = {
   const download = process.env['MONGOMS_RUNTIME_DOWNLOAD'] !== 'false'
   const reasons: string[] = []
   for (const step of steps) {
-    const result = await step({ database: 'development', port: 0, download, emulator: true, ...options })
+    const result = await step({ database: 'development', port: 0, download, args: [], emulator: true, ...options })
     if (typeof result !== 'string') return result
     reasons.push(result)
   }
@@ -70,7 +72,7 @@ async function environment (): ReturnType<Step> {
   return { uri, kind: 'MONGO_URI', description: `MongoDB at ${hosts}, from MONGO_URI`, stop: async () => {} }
 }
 
-async function mongod ({ database, port, download }: Required<DevelopmentMongoDBOptions>): ReturnType<Step> {
+async function mongod ({ database, port, download, args }: Required<DevelopmentMongoDBOptions>): ReturnType<Step> {
   const binary = DryMongoBinary.getEnsuredOptions()
   let task = 'found'
   try {
@@ -82,7 +84,7 @@ async function mongod ({ database, port, download }: Required<DevelopmentMongoDB
     task = 'started'
     const replicaSet = await MongoMemoryReplSet.create({
       binary,
-      instanceOpts: [port ? { port } : {}],
+      instanceOpts: [{ args, ...port && { port } }],
       // Detached: Ctrl-C in a terminal goes to the server alone, which finishes its requests and then stops mongod.
       replSet: { count: 1, storageEngine: 'wiredTiger', spawn: { detached: true } }
     })

@@ -6,9 +6,10 @@ import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import powersyncMongo, { collection, developmentAuth, firstOf, generateKeys, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
-import { commandError, startWireServer } from './support/wire-server.js'
-import { testDatabase } from './support/database.js'
+import { needs, testDatabase } from './support/database.js'
+import { failPoints } from './support/fail-point.js'
 import { keys, testServer, upload } from './support/server.js'
+import { startWireServer } from './support/wire-server.js'
 
 const database = await testDatabase(t)
 const lists = collection({ schema: Type.Object({ name: Type.String() }) })
@@ -154,11 +155,10 @@ t.test('a MongoDB that cannot be used stops the start and says what to do, witho
   await t.rejects(start(t, { mongo: { url: `mongodb://user:secret@127.0.0.1:${unauthorised.port}/test` } }), { code: 'FST_PSM_MONGO', message: /refused the credentials/ })
 })
 
-t.test('a user that may not create the ledger\'s index stops the start with what to do', async t => {
-  const mongo = await startWireServer({ on: { createIndexes: () => commandError({ code: 13, codeName: 'Unauthorized' }) } })
-  t.teardown(() => mongo.stop())
-  await t.rejects(start(t, { mongo: { url: mongo.uri } }), { code: 'FST_PSM_MONGO', message: /refused the index of powersync_ledger.*readWrite/ })
-  await t.resolves(start(t, { mongo: { url: mongo.uri }, upload: { deduplicate: false } }))
+t.test('a user that may not create the ledger\'s index stops the start with what to do', { skip: needs(database, 'failPoints', 'a refused index') }, async t => {
+  await failPoints(t, database.uri).on({ failCommands: ['createIndexes'], errorCode: 13 })
+  await t.rejects(start(t, { mongo: { url: database.uri } }), { code: 'FST_PSM_MONGO', message: /refused the index of powersync_ledger.*readWrite/ })
+  await t.resolves(start(t, { mongo: { url: database.uri }, upload: { deduplicate: false } }))
 })
 
 t.test('the host\'s own connection is used, by its name too, and stays open', async t => {

@@ -2,12 +2,13 @@
 import { parseArgs } from 'node:util'
 import { startWireServer } from '../support/wire-server.js'
 
-const { version, port, replSet, storageEngine } = parseArgs({
+const { version, port, replSet, storageEngine, setParameter } = parseArgs({
   options: {
     version: { type: 'boolean' },
     port: { type: 'string' },
     replSet: { type: 'string' },
-    storageEngine: { type: 'string' }
+    storageEngine: { type: 'string' },
+    setParameter: { type: 'string' }
   },
   strict: false
 }).values
@@ -24,6 +25,7 @@ if (version) {
         console.log('transition to primary complete; database writes are now permitted')
         return { ok: 1 }
       },
+      getParameter: () => ({ ok: 1, given: setParameter }),
       shutdown: () => process.exit(0)
     }
   })

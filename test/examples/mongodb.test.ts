@@ -60,9 +60,12 @@ t.test('a mongod that is there runs as a replica set of one, on the port asked f
     delete process.env['MONGOMS_VERSION']
   })
 
-  const first = await developmentMongoDB({ database: 'todos', download: false, emulator: false })
+  const first = await developmentMongoDB({ database: 'todos', download: false, args: ['--setParameter', 'enableTestCommands=1'], emulator: false })
   t.equal(first.kind, 'mongod')
   t.match(first.description, 'a real mongod')
+  const client = new MongoClient(first.uri)
+  t.match(await client.db('admin').command({ getParameter: 1 }), { given: 'enableTestCommands=1' })
+  await client.close()
   await first.stop()
   t.notOk(await listens(first.uri), 'it stops')
 

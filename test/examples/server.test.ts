@@ -59,7 +59,7 @@ t.test('what it prints to try works as it stands', async (t) => {
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   t.test(`${signal} stops it, and the MongoDB that it started`, { skip: needsProc() }, async (t) => {
-    const { server, url } = await start(t)
+    const { server, url } = await start(t, { MONGO_URI: '' })
     await json(`${url}/lists`)
     const children = descendants(server.pid ?? 0)
 

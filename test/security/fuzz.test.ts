@@ -4,7 +4,7 @@
  *
  * The seed is in each test's name. What fails is printed with a path, and is tried again alone, and made smaller, by
  *
- *     FUZZ_SEED=… FUZZ_PATH=… npx tap test/security/fuzz.test.ts
+ *     FUZZ_SEED=… FUZZ_PATH=… npm test -- test/security/fuzz.test.ts
  */
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'

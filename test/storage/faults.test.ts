@@ -45,7 +45,13 @@ t.test('MongoDB\'s faults that are in the data are final, with their operation, 
     [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1', fields: ['name'] } }],
     [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
     [{ code: 2, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+    [{ code: 52, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+    [{ code: 56, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+    [{ code: 57, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+    [{ code: 17280, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
     [{ code: 10334, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
+    [{ code: 17419, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
+    [{ code: 17420, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
     [invalid, { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'bsonType' }] } }]
   ] as const) {
     const { mongo, log, uploadMany, uploadOne, letters } = await scripted(t)

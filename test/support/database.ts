@@ -10,9 +10,9 @@ type ServerOptions = Required<Pick<DevelopmentMongoDBOptions, 'database' | 'port
 
 /** The first of these that there is, or the one that TEST_DATABASE names. */
 const servers: Record<string, (options: ServerOptions) => Promise<Server>> = {
-  mongodb: (options) => developmentMongoDB({ ...options, emulator: false }),
+  mongodb: (options) => developmentMongoDB({ ...options, args: ['--setParameter', 'enableTestCommands=1'], emulator: false }),
   secantusdb: startSecantusDB,
-  emulator: developmentMongoDB
+  emulator: (options) => developmentMongoDB({ ...options, download: false })
 }
 
 /**
@@ -96,8 +96,8 @@ const kinds = {
   mongod: ['mongod', 'SecantusDB', 'MONGO_URI'],
   /** A server that the test may stop and start again. */
   ownServer: ['mongod', 'SecantusDB', 'emulator'],
-  /** A server on the loopback interface that takes any connection, for a proxy before it. */
-  emulator: ['emulator', 'SecantusDB']
+  /** A server that fails on demand: see fail-point.ts. */
+  failPoints: ['mongod', 'SecantusDB']
 } satisfies Record<string, Array<Server['kind']>>
 
 /**

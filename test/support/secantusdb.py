@@ -13,8 +13,8 @@ from secantus import SecantusDBServer, commands
 commands._BULK_WRITE_KNOWN_FIELDS |= {'readConcern'}
 
 folder, port = sys.argv[1], int(sys.argv[2])
-# MongoDB ends a transaction whose client is gone after 60 s; tests that kill a client wait less.
-server = SecantusDBServer(port=port, storage_path=folder, enable_test_commands=True, transaction_lifetime_seconds=10)
+# MongoDB ends a transaction whose client is gone after 60 s; tests that kill a client wait less long.
+server = SecantusDBServer(port=port, storage_path=folder, enable_test_commands=True, transaction_lifetime_seconds=20)
 server.start()
 print(server.port, flush=True)
 sys.stdin.read()

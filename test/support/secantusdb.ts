@@ -41,18 +41,18 @@ export async function startSecantusDB ({ database, port }: { database: string, p
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe']
   })
-  const exited = once(server, 'exit')
+  const closed = once(server, 'close')
   const errors: string[] = []
   createInterface(server.stderr).on('line', line => errors.push(line))
   const stop = async () => {
     server.kill('SIGKILL')
-    await exited
+    await closed
     await rm(folder, { recursive: true, force: true })
   }
 
-  const [listening] = await Promise.race([once(createInterface(server.stdout), 'line'), exited]) as [unknown]
+  const [listening] = await Promise.race([once(createInterface(server.stdout), 'line'), closed]) as [unknown]
   if (server.exitCode !== null) {
-    await stop()
+    await rm(folder, { recursive: true, force: true })
     throw new Error(`SecantusDB did not start: ${errors.at(-1)}`)
   }
   return {

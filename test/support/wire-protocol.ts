@@ -294,9 +294,6 @@ function encodeOpMsg (requestId: number, reply: Document): Buffer {
   return bytes
 }
 
-/** A command as a client sends it. Its request id is 0, and so is what its reply responds to. */
-export const encodeCommand = (command: Document): Buffer => encodeOpMsg(0, command)
-
 function encodeOpReply (requestId: number, reply: Document): Buffer {
   const document = serialize(reply)
   const bytes = Buffer.alloc(HEADER_BYTES + 20 + document.length)

@@ -109,7 +109,7 @@ for (const [order, ask] of Object.entries<(operation: CrudOperation, existing: O
   'both at once': async ({ data }, existing, lists) => (await Promise.all([existing(), existing(lists, String(data?.['list_id']))]))[1],
   'the parent, then the row': async ({ data }, existing, lists) => await existing(lists, String(data?.['list_id'])) && [await existing()]
 })) {
-  t.test(`authorising 1 000 operations with existing() on two collections takes two finds: ${order}`, async t => {
+  t.test(`authorising 300 operations with existing() on two collections takes two finds: ${order}`, async t => {
     const { todos, lists } = fresh()
     let asked = 0
     const app = await testServer(t, {
@@ -124,12 +124,12 @@ for (const [order, ask] of Object.entries<(operation: CrudOperation, existing: O
       }
     })
     const db = app.mongo.db!
-    const numbers = Array.from({ length: 1000 }, (_, number) => number)
+    const numbers = Array.from({ length: 300 }, (_, number) => number)
     await db.collection<{ _id: string }>(lists).insertMany(numbers.flatMap(number => [{ _id: `old ${number}` }, { _id: `new ${number}` }]))
     await db.collection<{ _id: string, list_id: string }>(todos).insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `old ${number}` })))
     const batch = numbers.map(number => ({ op: 'PATCH', table: todos, id: `t${number}`, data: { list_id: `new ${number}` } }))
     const finds = await countFinds(app, async () => t.same((await upload(app, { batch })).body.results, [{ status: 'success' }]))
-    t.equal(asked, 1000)
+    t.equal(asked, 300)
     t.same(finds, [lists, todos].sort())
   })
 }
