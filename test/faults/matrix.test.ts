@@ -1,0 +1,54 @@
+/**
+ * Every command that the package sends × every kind of fault, on a MongoDB with fail points: a short sample, or with
+ * TEST_SIZE=full all rows. Fail points are the server's: with MONGO_URI nothing else may use them at the same time.
+ */
+import t from 'tap'
+import { testDatabase } from '../support/database.js'
+import { known } from './known.js'
+import { failPointsMissing, Matrix, tableOf, type Ran } from './matrix.js'
+import { groupOf, sampleOf } from './rows.js'
+
+const { uri } = await testDatabase(t)
+const skip = await failPointsMissing(uri)
+const full = process.env['TEST_SIZE'] === 'full'
+t.setTimeout(full ? 1_800_000 : 180_000)
+
+/** Another one each time; a failing one is printed. */
+const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+
+t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, { skip }, async t => {
+  const matrix = await Matrix.create(uri)
+  t.teardown(() => matrix.close())
+  const rows = await matrix.rows(seed)
+  const ran: Ran[] = []
+  for (const row of full ? rows : sampleOf(rows, 1)) ran.push(await matrix.run(row))
+
+  const hit = ran.filter(({ hits }) => hits.length > 0)
+  t.comment(JSON.stringify({
+    runs: ran.length,
+    faults: ran.reduce((sum, { hits }) => sum + hits.length, 0),
+    uploads: ran.reduce((sum, { uploads }) => sum + uploads, 0),
+    known: Object.fromEntries(known.map(({ id, fails }) => [id, ran.filter(fails).length]))
+  }))
+  const unexpected = ran.filter(each => !known.some(({ fails }) => fails(each)))
+  const violations = tableOf(unexpected)
+  if (violations.length > 0) t.comment(violations.join('\n'))
+  t.same(violations.length, 0, 'no violations but the known ones')
+  for (const { id, concerns, fails } of known) {
+    const concerned = ran.filter(concerns)
+    if (concerned.length > 0) t.ok(concerned.some(fails), `${id} fails as known: where it does not any more, delete its entry in known.ts`)
+  }
+  // A row whose fault met nothing says nothing: a slow machine may reach the deadline before.
+  const groups = new Set(ran.filter(({ row }) => row.fault.cause.kind !== 'none').map(({ row }) => groupOf(row)))
+  for (const { row } of hit) groups.delete(groupOf(row))
+  t.same([...groups], [], 'each command has met each kind of fault')
+})
+
+t.test('a server that remembers nothing is found out', { skip }, async t => {
+  const matrix = await Matrix.create(uri, { upload: { deduplicate: false } })
+  t.teardown(() => matrix.close())
+  const rows = (await matrix.rows(seed)).filter(({ fault: { cause }, shape: { name } }) => cause.kind === 'none' && name === 'sums')
+  const ran: Ran[] = []
+  for (const row of rows) ran.push(await matrix.run(row))
+  t.ok(ran.length > 0 && ran.every(({ violations }) => violations.some(({ kind }) => kind === 'half or twice')))
+})
