@@ -29,6 +29,8 @@ export interface Fault {
   skip: number
 }
 
+export const noFault: Fault = { commands: [], cause: { kind: 'none' }, mode: 'once', skip: 0 }
+
 /** What only data can cause: it may be final where a write of the data meets it. 121 and 11000 come from the database itself. */
 export const dataCodes = [2, 52, 10334, 16755, 17419]
 

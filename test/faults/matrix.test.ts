@@ -4,12 +4,13 @@
  */
 import t from 'tap'
 import { testDatabase } from '../support/database.js'
+import { noFault } from './fault.js'
 import { known } from './known.js'
 import { failPointsMissing, Matrix, tableOf, type Ran } from './matrix.js'
 import { groupOf, sampleOf } from './rows.js'
+import { shapes } from './shapes.js'
 
-const { uri } = await testDatabase(t)
-const skip = await failPointsMissing(uri)
+const skip = await failPointsMissing((await testDatabase(t)).uri)
 const full = process.env['TEST_SIZE'] === 'full'
 t.setTimeout(full ? 1_800_000 : 180_000)
 
@@ -17,6 +18,7 @@ t.setTimeout(full ? 1_800_000 : 180_000)
 const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, { skip }, async t => {
+  const { uri } = await testDatabase(t)
   const matrix = await Matrix.create(uri)
   t.teardown(() => matrix.close())
   const rows = await matrix.rows(seed)
@@ -34,10 +36,8 @@ t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, 
   const violations = tableOf(unexpected)
   if (violations.length > 0) t.comment(violations.join('\n'))
   t.same(violations.length, 0, 'no violations but the known ones')
-  for (const { id, concerns, fails } of known) {
-    const concerned = ran.filter(concerns)
-    if (concerned.length > 0) t.ok(concerned.some(fails), `${id} fails as known: where it does not any more, delete its entry in known.ts`)
-  }
+  // In a sample, those few that meet a known fault may come out right by chance.
+  if (full) for (const { id, fails } of known) t.ok(ran.some(fails), `${id}: fails as known. When it does not any more, delete its entry in known.ts`)
   // A row whose fault met nothing says nothing: a slow machine may reach the deadline before.
   const groups = new Set(ran.filter(({ row }) => row.fault.cause.kind !== 'none').map(({ row }) => groupOf(row)))
   for (const { row } of hit) groups.delete(groupOf(row))
@@ -45,10 +45,10 @@ t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, 
 })
 
 t.test('a server that remembers nothing is found out', { skip }, async t => {
+  const { uri } = await testDatabase(t)
   const matrix = await Matrix.create(uri, { upload: { deduplicate: false } })
   t.teardown(() => matrix.close())
-  const rows = (await matrix.rows(seed)).filter(({ fault: { cause }, shape: { name } }) => cause.kind === 'none' && name === 'sums')
-  const ran: Ran[] = []
-  for (const row of rows) ran.push(await matrix.run(row))
-  t.ok(ran.length > 0 && ran.every(({ violations }) => violations.some(({ kind }) => kind === 'half or twice')))
+  const shape = shapes.find(({ name }) => name === 'sums')!
+  const { violations } = await matrix.run({ shape, set: 'bulkWrite', fault: noFault, atStart: false })
+  t.match(violations, [{ kind: 'half or twice' }])
 })

@@ -1,6 +1,6 @@
 /** The rows of the matrix: each command × each fault, on uploads that send the command. */
 import { createHash } from 'node:crypto'
-import { dataCodes, nameOf, otherCodes, passingCodes, type Cause, type Fault, type Label } from './fault.js'
+import { dataCodes, nameOf, noFault, otherCodes, passingCodes, type Cause, type Fault, type Label } from './fault.js'
 import type { Sent } from './server.js'
 import type { Shape } from './shapes.js'
 
@@ -49,7 +49,7 @@ export function rowsOf (profiles: readonly Profile[], seed: number): Row[] {
     add(targetsOf(profiles.filter(({ sent }) => sent.length === 1), command), [command], unmet)
   }
   for (const profile of profiles) {
-    add([{ ...profile, skip: 0 }], [], [{ kind: 'none' }], ['once'])
+    rows.push({ ...profile, fault: noFault, atStart: false })
     add([{ ...profile, skip: 0 }], [...uploadCommands, 'hello'], [{ kind: 'closed' }], ['on'])
     for (const collection of ['powersync_ledger', 'powersync_dead_letters', 'visits', 'outbox', 'lists']) {
       if (isInserting(profile, collection)) add([{ ...profile, skip: 0 }], ['validator'], [{ kind: 'validator', collection }], ['on'])

@@ -59,6 +59,9 @@ async function greet (server: Server, { user, clientId }: Upload): Promise<void>
   if (status !== 200) throw new Error(`The upload before the fault was answered with ${status}`)
 }
 
+const isToBeSentAgain = ({ status, body: { results } }: Answer): boolean =>
+  status === 503 || (results?.some(result => result.status === 'retryable_error') ?? false)
+
 class Client {
   readonly #server: Server
   readonly #observer: Observer
@@ -110,8 +113,14 @@ class Client {
     if (this.#violations.length > 0) return
     const { transactions, shape: { withClient } } = this.#upload
     const rejections = this.#rejected.size
-    const answer = await this.#send(transactions)
-    await this.#observe()
+    const copy = async () => {
+      const answer = await this.#send(transactions)
+      await this.#observe()
+      return answer
+    }
+    let answer = await copy()
+    // Nothing fails any more, but a slow machine may still reach the deadline.
+    for (let copies = 1; isToBeSentAgain(answer) && copies < mostUploads; copies++) answer = await copy()
     // Nothing says that it is the same upload, and the fault that rejected it is gone.
     if (!withClient && transactions.some(transaction => this.#rejected.has(transaction) && !transaction.rejected)) return
     const results = this.#expected()
