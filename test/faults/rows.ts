@@ -36,6 +36,7 @@ const unlabelled = refusals.filter(cause => 'label' in cause && cause.label === 
 /** All rows, in an order of the seed's: which upload meets which fault, and when, is the seed's as well. */
 export function rowsOf (profiles: readonly Profile[], seed: number): Row[] {
   const rows: Row[] = []
+  const anyOf = profiles.map(profile => ({ ...profile, skip: 0 }))
   for (const command of uploadCommands) {
     const targets = targetsOf(profiles, command)
     add(targets, [command], refusals)
@@ -48,26 +49,26 @@ export function rowsOf (profiles: readonly Profile[], seed: number): Row[] {
   for (const command of ['update', 'delete']) {
     add(targetsOf(profiles.filter(({ sent }) => sent.length === 1), command), [command], unmet)
   }
-  for (const profile of profiles) {
-    rows.push({ ...profile, fault: noFault, atStart: false })
-    add([{ ...profile, skip: 0 }], [...uploadCommands, 'hello'], [{ kind: 'closed' }], ['on'])
+  for (const target of anyOf) {
+    const { shape, set } = target
+    rows.push({ shape, set, fault: noFault, atStart: false })
+    add([target], [...uploadCommands, 'hello'], [{ kind: 'closed' }], ['on'])
     for (const collection of ['powersync_ledger', 'powersync_dead_letters', 'visits', 'outbox', 'lists']) {
-      if (isInserting(profile, collection)) add([{ ...profile, skip: 0 }], ['validator'], [{ kind: 'validator', collection }], ['on'])
+      if (isInserting(target, collection)) add([target], ['validator'], [{ kind: 'validator', collection }], ['on'])
     }
   }
-  const anyOf = profiles.map(profile => ({ ...profile, skip: 0 }))
   add(anyOf, [...uploadCommands, 'hello'], unlabelled, ['on'])
   add(anyOf, ['createIndexes'], [...unlabelled, ...unmet, { kind: 'closed' }], modes, true)
   add(anyOf, ['hello'], [...unlabelled, { kind: 'closed' }], modes, true)
   return shuffled(rows, seed, nameOfRow)
 
-  /** Each cause and mode on one of the targets, in turn. */
+  /** Each cause and mode on one of the targets, in turn: in another order each time, so that they meet in all ways. */
   function add (targets: Target[], commands: string[], causes: Cause[], as: ReadonlyArray<Fault['mode']> = modes, atStart = false): void {
-    const order = shuffled(targets, seed, target => `${commands[0]} ${nameOfTarget(target)}`)
-    let next = 0
+    let left: Target[] = []
     for (const cause of causes) {
       for (const mode of as) {
-        const { shape, set, skip } = order[next++ % order.length]!
+        if (left.length === 0) left = shuffled(targets, seed, target => `${rows.length} ${nameOfTarget(target)}`)
+        const { shape, set, skip } = left.pop()!
         rows.push({ shape, set, atStart, fault: { commands, cause, mode, skip } })
       }
     }
@@ -87,17 +88,6 @@ function targetsOf (profiles: readonly Profile[], command: string): Target[] {
 const isInserting = ({ sent, shape }: Profile, collection: string): boolean => collection === 'lists'
   ? shape.transactions.flat().some(({ op, table, fault }) => table === collection && op !== 'DELETE' && !fault)
   : sent.some(({ writes }) => writes.includes(collection))
-
-/** Some rows of every command and kind of fault: the first of each. */
-export function sampleOf (rows: readonly Row[], each: number): Row[] {
-  const taken = new Map<string, number>()
-  return rows.filter(row => {
-    const group = groupOf(row)
-    const count = taken.get(group) ?? 0
-    taken.set(group, count + 1)
-    return count < each
-  })
-}
 
 /** Its command and kind of fault. */
 export const groupOf = ({ fault: { commands, cause } }: Row): string => `${commands.length > 1 ? 'all' : commands[0]} ${cause.kind}`
