@@ -50,6 +50,7 @@ export async function switchOn (client: mongodb.MongoClient, { commands, cause, 
   if (cause.kind === 'validator') return await setValidator(client.db(), cause.collection, { never: { $exists: true } })
   await client.db('admin').command({
     configureFailPoint: 'failCommand',
+    // A server that does not know both at once takes the first: the fault comes earlier, and what it met is observed.
     mode: mode === 'once' ? { times: 1, skip } : { skip },
     data: { failCommands: commands, appName, ...dataOf(cause) }
   })
