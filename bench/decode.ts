@@ -1,6 +1,6 @@
 /** What reading, validating and converting an upload costs, beside what parsing its body and encoding its writes costs. */
 import fastifyMongodb from '@fastify/mongodb'
-import { CollectionRegistry, decode as decodeTransaction, MongoDBStorage, readUpload } from './package.js'
+import { CollectionRegistry, decodeAll, MongoDBStorage, parseUpload, readUpload } from './package.js'
 import { collectionsOf } from './schema.js'
 import { measure, print, type Figure, type Options } from './support.js'
 import { uploadBody } from './uploads.js'
@@ -8,21 +8,22 @@ import { uploadBody } from './uploads.js'
 const { BSON } = fastifyMongodb.mongodb
 
 export async function decode ({ quick }: Options): Promise<Figure[]> {
-  const registry = new CollectionRegistry(collectionsOf(1), {})
+  const collections = collectionsOf(1)
+  const registry = new CollectionRegistry(collections, {})
+  const limits = { expected: 'an upload', units: { most: Infinity, tooMany: () => '' } }
   const user = { id: 'user1' }
   const session = {}
   let command: object = {}
   // The storage encodes what it would send.
   const encoder = { client: {}, bsonOptions: {}, command: async (written: object) => { command = written; BSON.serialize(written); return {} } }
-  const storage = new MongoDBStorage(encoder as never, registry)
+  const storage = new MongoDBStorage(encoder as never, collections)
 
   const figures: Figure[] = []
   for (const operations of [1, 10, 100, 1000, 10_000]) {
     const body = JSON.stringify(uploadBody({ operations }))
     const upload = async () => {
-      const { transactions } = readUpload(JSON.parse(body), undefined)
-      const ofUser = registry.for(user)
-      for (const transaction of transactions) await storage.updateBatch(decodeTransaction(transaction, ofUser), { user, session: session as never })
+      const { transactions } = readUpload(await parseUpload(Buffer.from(body), limits), undefined)
+      for (const transaction of decodeAll(transactions, registry.for(user))) await storage.updateBatch(transaction, { user, session: session as never })
     }
     await upload()
     const writes = command

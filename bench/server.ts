@@ -11,7 +11,7 @@ import type { UploadedOperation } from './uploads.js'
 
 const [kind = '', mongo = '', collections = '1'] = process.argv.slice(2)
 
-const bodyLimit = 64 * 1024 * 1024
+const bodyLimit = 16 * 1024 * 1024
 const app = Fastify({ bodyLimit })
 
 const kinds: Record<string, () => Promise<unknown>> = {

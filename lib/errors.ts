@@ -90,15 +90,18 @@ export class HookError extends Error {
 /** MongoDB refused a write of the built-in storage. */
 export class WriteError extends Error {
   override readonly name = 'WriteError'
-  /** MongoDB's code, if it gave one. */
+  /** MongoDB's code and its name, if it gave them. */
   readonly code: number | undefined
+  readonly codeName: string | undefined
   constructor (
     cause: unknown, readonly place: ErrorPlace,
     /** Position of the failed statement among those that were written; undefined if the server does not tell. */
     readonly position: number | undefined
   ) {
     super(`MongoDB refused a write to ${place.collection ?? 'several collections'}`, { cause })
-    this.code = (cause as { code?: number }).code
+    const { code, codeName } = cause as { code?: number, codeName?: string }
+    this.code = code
+    this.codeName = codeName
   }
 
   /** As the driver's own errors have it. */

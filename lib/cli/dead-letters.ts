@@ -146,18 +146,18 @@ const outcomes = { success: 'applied', fatal_error: 'rejected', not_attempted: '
 async function retryOne (letters: DeadLetters, id: string): Promise<[Outcome | undefined, RetryReport]> {
   try {
     const result = await letters.retry(id)
-    return [result ? outcomes[result.status] : undefined, result ?? { status: 'gone' }]
+    return result ? [outcomes[result.status], result] : [undefined, { status: 'gone' }]
   } catch (error) {
     if (error instanceof ParameterError) throw error
     return ['failed', { status: 'retryable_error', error: reasonOf(error) }]
   }
 }
 
-function outcomeLine ({ paint, wrap }: Screen, id: string, outcome: Outcome, { failed_operation: failed, waits_for: waitsFor, error }: RetryReport): string {
+function outcomeLine ({ paint, wrap }: Screen, id: string, outcome: Outcome, { failed_operation: failed, waits_for: older = [], error }: RetryReport): string {
   const text = {
     applied: () => paint('green', 'applied'),
     rejected: () => `${paint('red', 'rejected again')}, and kept: ${clean(`${failed?.error_code}: ${failed?.message}`)}`,
-    waiting: () => `${paint('yellow', 'waits')}, and kept: older letters share a row with it, run them first: ${clean(String(waitsFor?.join(', ')))}`,
+    waiting: () => `${paint('yellow', 'waits')} for older letters of its client on the same rows: retry or discard ${clean(older.join(', '))} first`,
     failed: () => `${paint('yellow', 'failed')}, not by its data: ${clean(String(error))}. Run this again when that is over`
   }
   return `${wrap(`${clean(id)}: ${text[outcome]()}`, 2)}\n`

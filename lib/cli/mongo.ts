@@ -1,4 +1,6 @@
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
+import { HookError } from '../errors.js'
+import { rootOf } from '../store/faults.js'
 import { nameOf, remedyOf } from '../store/validators.js'
 import type { CommandIO } from './command.js'
 import { FailedError, UsageError } from './errors.js'
@@ -38,10 +40,12 @@ async function connected (uri: string, work: (client: mongodb.MongoClient) => Pr
   }
 }
 
-/** MongoDB's messages quote documents: its errors are known by their names. */
+/** MongoDB's messages quote documents: its errors are known by their names. Of a hook's error, which hook it was is said too. */
 export function reasonOf (error: unknown): string {
-  const { name, message } = error as Error
-  return isOfMongo(error) ? `MongoDB (${nameOf(error)})` : `${name}: ${message}`
+  const root = rootOf(error)
+  const { name, message } = root as Error
+  const reason = isOfMongo(root) ? `MongoDB (${nameOf(root)})` : `${name}: ${message}`
+  return error instanceof HookError && root !== error ? `${error.message}: ${reason}` : reason
 }
 
 /** Some are of the driver's own packages, and share no class. */

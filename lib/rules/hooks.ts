@@ -39,6 +39,10 @@ export class Rejected extends Error {
   ) {
     super('rejected', { cause })
   }
+
+  get code (): string {
+    return this.cause.code
+  }
 }
 
 /**

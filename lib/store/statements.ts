@@ -140,24 +140,27 @@ function grouped (statements: Numbered[]): Batch[] {
   for (const statement of statements) {
     const { collection, row, change } = statement
     let round = rounds.get(collection)
-    if (change && round?.deletes.has(row)) {
+    if (change && round?.deleted.has(row)) {
       batches.push(...batchesOf(round))
       round = undefined
     }
-    if (!round) rounds.set(collection, round = { updates: [], deletes: new Map() })
+    if (!round) rounds.set(collection, round = { updates: [], deletes: [], deleted: new Set() })
     if (change) round.updates.push(statement)
-    else round.deletes.set(row, statement)
+    else {
+      round.deletes.push(statement)
+      round.deleted.add(row)
+    }
   }
   for (const round of rounds.values()) batches.push(...batchesOf(round))
   return batches
 }
 
-interface Round { updates: Numbered[], deletes: Map<string, Numbered> }
+interface Round { updates: Numbered[], deletes: Numbered[], deleted: Set<string> }
 
 function batchesOf ({ updates, deletes }: Round): Batch[] {
   return [
-    { statements: updates, certain: deletes.size === 0 },
-    { statements: [...deletes.values()], certain: true }
+    { statements: updates, certain: deletes.length === 0 },
+    { statements: deletes, certain: true }
   ].filter(({ statements }) => statements.length > 0)
 }
 

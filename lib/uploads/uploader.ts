@@ -256,7 +256,8 @@ class Upload {
       if (verdict) this.#results.push(resultOf(verdict, entry))
       if (letter === undefined) return
       const { error_code: code, operation_index: operation } = failed
-      const table = transaction.operations.find(({ index }) => index === operation)?.table
+      // Any other name may be anything that a client has put there.
+      const table = transaction.operations.find(({ index, table }) => index === operation && this.#dependencies.collections.has(table))?.table
       this.#caller.log.warn({ code, operation, table, operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
     } catch (error) {
       this.#results.push(this.#retryable(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again'))
@@ -384,13 +385,14 @@ function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map
 
 const rejection = (reason: FailedOperation, failed: string | null): Rejection => ({ number: 0, failed, reason })
 
-/** The same answer whenever it is asked for: the operation that failed has the place that it has in this upload. */
+/** The same answer whenever it is asked for: the operation that failed has the place that it has in this upload, if any. */
 function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): TransactionResult {
   if (verdict === 'applied') return { status: 'success' }
   const { failed, reason } = verdict
-  const position = failed === null ? -1 : fingerprints.indexOf(failed)
-  if (position < 0) return fatalError(reason)
-  return fatalError({ ...reason, operation_index: transaction.operations[position]!.index })
+  if (failed === null) return fatalError(reason)
+  const { operation_index: _, ...rest } = reason
+  const operation = transaction.operations[fingerprints.indexOf(failed)]
+  return fatalError({ ...rest, ...operation && { operation_index: operation.index } })
 }
 
 const fatalError = (failed: FailedOperation): FatalErrorResult =>

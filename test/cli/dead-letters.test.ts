@@ -4,7 +4,8 @@ import type { CrudTransaction, FailedOperation } from '../../index.js'
 import { DeadLetters } from '../../lib/store/dead-letters.js'
 import { configFile, powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
 import { testDatabase, withDatabase } from '../support/database.js'
-import { commandError, startWireServer } from '../support/wire-server.js'
+import { keepLetter } from '../support/letters.js'
+import { commandError, cursor, startWireServer } from '../support/wire-server.js'
 
 const database = await testDatabase(t)
 let databases = 0
@@ -31,7 +32,7 @@ async function letters (t: Test, ...ids: string[]) {
     await client.close()
   })
   const deadLetters = new DeadLetters(client.db())
-  for (const id of ids) await deadLetters.add(transaction(id), failed, { id: `user${id}` }, 'req-1', {})
+  for (const id of ids) await keepLetter(client.db(), deadLetters, transaction(id), failed, { id: `user${id}` }, 'req-1')
   const stored = (await deadLetters.list()).reverse()
   return {
     db: client.db(),
@@ -86,8 +87,8 @@ t.test('list of nothing says so', async t => {
 })
 
 t.test('show prints what was uploaded, and marks the operation that failed', async t => {
-  const { ids, command, deadLetters } = await letters(t, '1')
-  await deadLetters.add({ operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' }, undefined, {})
+  const { ids, command, db, deadLetters } = await letters(t, '1')
+  await keepLetter(db, deadLetters, { operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' })
   const { code, stdout } = await command('show', ids[0]!.slice(0, 10))
   t.equal(code, 0)
   t.same(stdout.split('\n').slice(2), [
@@ -115,10 +116,10 @@ t.test('retry runs letters through the app\'s schemas and hooks, the oldest firs
   t.same(stdout.trimEnd().split('\n'), [
     `${ids[0]}: applied`,
     `${ids[1]}: rejected again, and kept: QUOTA: Too many todos`,
-    `${ids[2]}: failed, not by its data: Error: the session store is down. Run this again when that is over`,
+    `${ids[2]}: failed, not by its data: authorize of todos failed: Error: the session store is down. Run this again when that is over`,
     `${ids[3]}: applied`
   ])
-  t.equal(stderr, '2 applied, 1 rejected, 1 failed\n')
+  t.equal(stderr, '2 applied, 1 rejected, 0 waiting, 1 failed\n')
   t.same(await left(), ['2', '3'])
   t.same((await db.collection('todos').find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)), ['1-a', '4-a'])
   t.match((await command('list')).stdout, /by user user2, .*, rejected again 1 times, last 20\d\d-.*Z\n/)
@@ -127,7 +128,7 @@ t.test('retry runs letters through the app\'s schemas and hooks, the oldest firs
   t.same(await command('retry', ids[1]!, ids[2]!.slice(0, 12), '--json', '--config', fixed), {
     code: 0,
     stdout: `${JSON.stringify({ id: ids[1], status: 'success' })}\n${JSON.stringify({ id: ids[2]!.slice(0, 12), status: 'success' })}\n`,
-    stderr: '2 applied, 0 rejected, 0 failed\n'
+    stderr: '2 applied, 0 rejected, 0 waiting, 0 failed\n'
   })
   t.same(await left(), [])
 })
@@ -141,18 +142,38 @@ t.test('a hook in TypeScript rejects for good, too', async t => {
 })
 
 t.test('a fault of MongoDB in a retry is told by its name, since its message may quote the data', async t => {
-  const letter = { _id: 'f0', user_id: 'user1', mirror: null, client_id: null, transaction_id: null, failed_operation: failed, operations: [{ index: 0, op: 'DELETE', table: 'todos', id: '1', op_id: null, data: null, previous: null, metadata: null }] }
-  const mongo = await startWireServer({ on: { find: ({ document }) => ({ ok: 1, cursor: { id: fastifyMongodb.mongodb.Long.ZERO, ns: 'test.x', firstBatch: (document['filter'] as { _id?: unknown })._id ? [letter] : [] } }) } })
+  const letter = { _id: 'f0', user_id: 'user1', mirror: null, client_id: null, transaction_id: null, sequence: null, rows: [], since: [], failed_operation: failed, operations: [{ index: 0, op: 'DELETE', table: 'todos', id: '1', op_id: null, data: null, previous: null, metadata: null }] }
+  const found = [letter]
+  const mongo = await startWireServer({ on: { find: ({ document }) => cursor((document['filter'] as { _id?: unknown })._id ? found : []) } })
   t.teardown(() => mongo.stop())
   mongo.script('delete', commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }))
   const file = await configFile(t, config)
   t.same(await powersyncMongo('dead-letters', 'retry', 'f0', '--config', file, '--uri', mongo.uri), {
     code: 1,
     stdout: 'f0: failed, not by its data: MongoDB (Unauthorized). Run this again when that is over\n',
-    stderr: '0 applied, 0 rejected, 1 failed\n'
+    stderr: '0 applied, 0 rejected, 0 waiting, 1 failed\n'
   })
-  mongo.script('delete', { ok: 1, n: 0 })
+  found.length = 0
   t.match(await powersyncMongo('dead-letters', 'retry', 'f0', '--config', file, '--uri', mongo.uri), { code: 1, stderr: /f0: there is no such dead letter/ })
+})
+
+t.test('a letter waits for older ones of its client on the same rows', async t => {
+  const { db, command } = await letters(t)
+  const file = await configFile(t, config.replace('operation.id === \'2-b\'', 'operation.data.title === \'first\''))
+  const fields = { user_id: 'user1', client_id: 'phone', transaction_id: null, mirror: null, failed_operation: failed, attempts: 0, tables: ['todos'], operation_count: 1, rows: ['row'], since: [] }
+  const operation = (title: string) => ({ index: 0, op: 'PUT', table: 'todos', id: '1-a', op_id: null, data: JSON.stringify({ title }), previous: null, metadata: null })
+  await db.collection<{ _id: string, [field: string]: unknown }>(DeadLetters.collectionName).insertMany([
+    { _id: 'aa', ...fields, sequence: 1, created_at: new Date(1), operations: [operation('first')] },
+    { _id: 'bb', ...fields, sequence: 2, created_at: new Date(2), operations: [operation('second')] }
+  ])
+  t.same(await command('retry', '--all', '--config', file), {
+    code: 1,
+    stdout: 'aa: rejected again, and kept: QUOTA: Too many todos\nbb: waits for older letters of its client on the same rows: retry or discard aa first\n',
+    stderr: '0 applied, 1 rejected, 1 waiting, 0 failed\n'
+  })
+  t.same((await command('retry', 'bb', '--json', '--config', file)).stdout, `${JSON.stringify({ id: 'bb', status: 'not_attempted', waits_for: ['aa'] })}\n`)
+  await command('discard', 'aa')
+  t.match(await command('retry', 'bb', '--config', file), { code: 0, stdout: 'bb: applied\n' })
 })
 
 t.test('an onResult that fails is logged', async t => {
@@ -228,7 +249,7 @@ t.test('on a terminal it says how far it is, in lines that fit', async t => {
   const { ids, uri } = await letters(t, '1', '2', '3')
   const file = await configFile(t, config.replace('\'3-a\'', '\'none\''))
   const retried = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
-  t.equal(retried.stderr, 'retrying: 0 of 3\r\x1b[Kretrying: 1 of 3\r\x1b[Kretrying: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 failed\n')
+  t.equal(retried.stderr, 'retrying: 0 of 3\r\x1b[Kretrying: 1 of 3\r\x1b[Kretrying: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 waiting, 0 failed\n')
   t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected again\x1b[39m, and kept:\n  QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
 
   const shown = await powersyncMongoIn({ columns: 60, env: { NO_COLOR: '1' } }, 'dead-letters', 'show', '--all', '--uri', uri)

@@ -93,25 +93,11 @@ t.test('onFatal is told while the transaction is still in the queue; what it giv
   t.same(queue.left(), [])
 })
 
-t.test('an onFatal or onSkipped that is only told and fails does not block the queue, and does not go unseen', async t => {
+t.test('an onFatal that is only told and fails does not block the queue, and does not go unseen', async t => {
   const mine = new Error('mine')
-  const fail = () => { throw mine }
-  const skipped = { ...success, skipped_operations: [rejected] }
-  for (const results of [[success, fatal, success], [skipped, skipped, skipped]]) {
-    const { error, left } = await upload(t, { results }, { onFatal: fail, onSkipped: fail })
-    t.match(error, { code: 'PSM_HOOK', cause: mine })
-    t.same(left, [])
-  }
-})
-
-t.test('onSkipped is told which operations of a transaction are left out', async t => {
-  const told: object[] = []
-  const results = [success, { ...success, skipped_operations: [rejected] }, { ...success, skipped_operations: [] }]
-  const { left } = await upload(t, { results }, { onSkipped: event => { told.push(event) } })
-  t.match(told, [{ transaction: { transactionId: 2 }, skippedOperations: [rejected] }])
-  t.equal(told.length, 1)
+  const { error, left } = await upload(t, { results: [success, fatal, success] }, { onFatal: () => { throw mine } })
+  t.match(error, { code: 'PSM_HOOK', cause: mine })
   t.same(left, [])
-  t.equal((await upload(t, { results })).error, undefined, 'nobody has to listen')
 })
 
 const wrongBodies: Array<[name: string, answer: Answer]> = [
@@ -133,8 +119,6 @@ const wrongBodies: Array<[name: string, answer: Answer]> = [
   ['a failed operation without message', { results: [success, success, { ...fatal, failed_operation: { error_code: 'INVALID_DATA' } }] }],
   ['a retryable_error without message', { results: [success, success, { ...retryable, message: undefined }] }],
   ['a retryable_error without time', { results: [success, success, { ...retryable, retry_after_ms: 'soon' }] }],
-  ['skipped operations that are no array', { results: [success, success, { ...success, skipped_operations: {} }] }],
-  ['a skipped operation that is none', { results: [success, success, { ...success, skipped_operations: [1] }] }],
   ['half of an answer', reply => {
     reply.hijack()
     reply.raw.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 })

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import { collection, type PowerSyncMongoOptions } from '../../index.js'
-import { createConnector, type ConnectorOptions, type PartlyWrittenTransaction, type RejectedTransaction } from '../../lib/client/index.js'
+import { createConnector, type ConnectorOptions, type RejectedTransaction } from '../../lib/client/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer } from '../support/server.js'
 import { inserts, queueOf, type Queue } from './queue.js'
@@ -24,12 +24,10 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}, co
   app.addHook('onResponse', async ({ routeOptions }, reply) => { if (routeOptions.url?.endsWith('/upload')) uploads.push(reply.statusCode) })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const rejected: RejectedTransaction[] = []
-  const partly: PartlyWrittenTransaction[] = []
   const connector = createConnector({
     url: `${url}/powersync`,
     headers: () => ({ 'x-session': 'session' }),
     onFatal: event => { rejected.push(event) },
-    onSkipped: event => { partly.push(event) },
     ...connectorOptions
   })
   return {
@@ -37,7 +35,6 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}, co
     url,
     connector,
     rejected,
-    partly,
     /** Statuses of the answers to `/upload`. */
     uploads,
     rows: async () => (await app.mongo.db!.collection(name).find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)),
@@ -60,17 +57,15 @@ t.test('a token for the service', async t => {
   t.match(await connector.fetchCredentials(), { endpoint: 'https://test.powersync.example', token: /^ey/, expiresAt: Date })
 })
 
-for (const [onFatalError, requests] of [['stop', 2], ['skip', 1]] as const) {
-  t.test(`a rejected transaction leaves the queue for the dead letters; onFatalError: '${onFatalError}' takes ${requests} request(s)`, async t => {
-    const { app, drain, rows, rejected, uploads } = await server(t, { upload: { onFatalError } })
-    await drain(queueOf([{ id: 'a' }], [{ id: 'b' }, { id: 'c', ...tooLong }], [{ id: 'd' }]))
-    t.same(await rows(), ['a', 'd'])
-    t.match(rejected, [{ transaction: { transactionId: 2 }, failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 }, requiresClientHandling: false }])
-    t.equal(rejected.length, 1)
-    t.equal(uploads.length, requests)
-    t.match(await app.powersync.deadLetters.list(), [{ user_id: `user${servers}`, client_id: 'phone', transaction_id: '2' }])
-  })
-}
+t.test('a rejected transaction leaves the queue for the dead letters, and those behind it are sent in another request', async t => {
+  const { app, drain, rows, rejected, uploads } = await server(t)
+  await drain(queueOf([{ id: 'a' }], [{ id: 'b' }, { id: 'c', ...tooLong }], [{ id: 'd' }]))
+  t.same(await rows(), ['a', 'd'])
+  t.match(rejected, [{ transaction: { transactionId: 2 }, failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 }, requiresClientHandling: false }])
+  t.equal(rejected.length, 1)
+  t.equal(uploads.length, 2)
+  t.match(await app.powersync.deadLetters.list(), [{ user_id: `user${servers}`, client_id: 'phone', transaction_id: '2' }])
+})
 
 t.test('a rejected transaction that is left to the client stays, until onFatal discards it', async t => {
   let decision: 'retain' | 'discard' = 'retain'
@@ -84,14 +79,6 @@ t.test('a rejected transaction that is left to the client stays, until onFatal d
   t.same(queue.left(), [])
   t.same(await rows(), ['a', 'c'])
   t.same((await app.powersync.deadLetters.list()).filter(({ user_id: user }) => user === `user${servers}`), [])
-})
-
-t.test('with onFault: \'operation\', onSkipped is told what was left out', async t => {
-  const { drain, rows, rejected, partly } = await server(t, { upload: { onFault: 'operation' } })
-  await drain(queueOf([{ id: 'a' }, { id: 'b', ...tooLong }, { id: 'c' }, { id: 'd', ...tooLong }]))
-  t.same(await rows(), ['a', 'c'])
-  t.same(rejected, [])
-  t.match(partly, [{ skippedOperations: [{ error_code: 'INVALID_DATA', operation_index: 1 }, { error_code: 'INVALID_DATA', operation_index: 3 }] }])
 })
 
 t.test('a transaction that the server cannot store now stays, and what comes before it goes', async t => {

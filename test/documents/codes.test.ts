@@ -36,7 +36,7 @@ t.test('messages of the log', async t => {
   const documented = tableRows(await readDocument('docs/observability.md'), 'level').map(([level = '', message = '']) => ({ level, begin: message.replaceAll('`', '').replace(/ ?….*/, '') }))
   const logged = sources.filter(({ file }) => !file.startsWith('lib/cli')).flatMap(({ text }) => [
     ...[...text.matchAll(/\blog\.(info|warn|error|debug)\((?:.*, )?'((?:[^'\\]|\\.)*)'/g)].map(([, level, message]) => ({ level: level!, message: message!.replaceAll('\\', '') })),
-    ...[...text.matchAll(/\btryAgain\(error, '([^']*)'/g)].map(([, message]) => ({ level: 'error', message: message! }))
+    ...[...text.matchAll(/#retryable\([\w.]+, '([^']*)'/g)].map(([, message]) => ({ level: 'error', message: message! }))
   ])
   t.ok(logged.length > 10)
   for (const { level, message } of logged) t.ok(documented.some(line => line.level === level && message.startsWith(line.begin)), `${level}: ${message}`)

@@ -37,7 +37,7 @@ t.test('defaults and limits of numbers are those of the code', async t => {
   const { deduplicate, deadLetters, ...settings } = read({})
   const defaults: Record<string, unknown> = { ...settings, ...deduplicate, ...deadLetters, maxConcurrent: '`mongo.maxPoolSize`' }
   const numbers = tableRows(ofPlugin, 'option').filter(([, type]) => type === 'number')
-  t.equal(numbers.length, 8)
+  t.equal(numbers.length, 7)
   for (const [cell = '', , byDefault = '', meaning = ''] of numbers) {
     const path = cell.replaceAll('`', '').split('.')
     const wrong = path.reduceRight<unknown>((value, name) => ({ [name]: value }), NaN) as object

@@ -48,7 +48,7 @@ t.test('an upload of the app\'s own has no request', async t => {
 t.test('a fault of the plugin itself is an error event', async t => {
   const heard = listen(t)
   const bug = new Error('a bug')
-  await t.rejects(observed(() => Promise.reject(bug), noSpans)([], { user: { id: 'user1' }, request: undefined, log: {} as never }, { onFatalError: 'skip' }))
+  await t.rejects(observed(() => Promise.reject(bug), noSpans)([], { user: { id: 'user1' }, request: undefined, log: {} as never }, { onRejection: 'skip' }))
   t.same(heard.map(([event, { error }]) => [event, error]), [['start', undefined], ['end', undefined], ['error', bug], ['asyncStart', bug], ['asyncEnd', bug]])
 })
 

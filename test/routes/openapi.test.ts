@@ -51,7 +51,7 @@ async function server (t: Test, openapi: object, options: Partial<PowerSyncMongo
     upload: { bodyLimit: 2048, ...options.upload }
   }
   await app.register(powersyncMongo, { ...plugin, name: 'one', prefix: '/one' })
-  await app.register(powersyncMongo, { ...plugin, name: 'two', prefix: '/two', upload: { ...plugin.upload, onFault: 'operation' } })
+  await app.register(powersyncMongo, { ...plugin, name: 'two', prefix: '/two' })
   await app.ready()
   return { app, document: app.swagger() as unknown as Document }
 }

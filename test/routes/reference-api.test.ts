@@ -57,17 +57,23 @@ t.test('1 to 50 transactions: none, 51 and other shapes are 400, and nothing is 
   t.equal((await rows()).length, 50)
 })
 
-t.test('stop, the default: those behind a failure are not attempted', async t => {
+t.test('those behind a failure are not attempted', async t => {
   const { send, rows } = await setUp(t)
   const { body } = await send([transaction('a'), bad, transaction('b'), transaction('c')])
   t.match(body.results, [succeeded, failed({ error_code: 'INVALID_DATA', operation_index: 1, details: { path: 'text' } }), { status: 'not_attempted' }, { status: 'not_attempted' }])
   t.same(await rows(), ['a'])
 })
 
-t.test('skip: those behind a failure are applied', async t => {
-  const { send, rows } = await setUp(t, { upload: { onFatalError: 'skip' } })
-  t.match((await send([transaction('a'), bad, transaction('b')])).body.results, [succeeded, failed(), succeeded])
-  t.same(await rows(), ['a', 'b'])
+t.test('in the containers of clients that read the status alone, those behind a failure are applied', async t => {
+  for (const container of ['batch', 'operations']) {
+    const { app, rows, letters } = await setUp(t)
+    const queue = [transaction('a'), bad, transaction('b')].flatMap(({ crud }, index) => crud.map(operation => ({ ...operation, transaction_id: index })))
+    const { status, body } = await upload(app, { [container]: queue }, { headers: { authorization: 'Bearer session' } })
+    t.equal(status, 200)
+    t.match(body.results, [succeeded, failed({ operation_index: 1 }), succeeded])
+    t.same(await rows(), ['a', 'b'])
+    t.equal((await letters()).length, 1)
+  }
 })
 
 t.test('a policy that the client sends is ignored', async t => {
@@ -112,7 +118,7 @@ t.test('a handler of outcomes that throws, rejects or hangs changes nothing', as
 t.test('what is left to the client always stops, is kept nowhere, and tells the handler whose it is', async t => {
   const asked: Array<{ failed: FailedOperation, transaction: CrudTransaction, user: User }> = []
   const { send, rows, letters } = await setUp(t, {
-    upload: { onFatalError: 'skip', requiresClientHandling: (failed, transaction, user) => asked.push({ failed, transaction, user }) > 0 }
+    upload: { requiresClientHandling: (failed, transaction, user) => asked.push({ failed, transaction, user }) > 0 }
   })
   t.match((await send([bad, transaction('b')])).body.results, [failed({ operation_index: 1 }, { byClient: true }), { status: 'not_attempted' }])
   t.same(await rows(), [])
@@ -121,7 +127,7 @@ t.test('what is left to the client always stops, is kept nowhere, and tells the 
 })
 
 t.test('a classifier that fails makes the transaction one to send again, and stops', async t => {
-  const { send, letters } = await setUp(t, { upload: { onFatalError: 'skip', requiresClientHandling: () => { throw new Error('in a classifier') } } })
+  const { send, letters } = await setUp(t, { upload: { requiresClientHandling: () => { throw new Error('in a classifier') } } })
   t.match((await send([bad, transaction('b')])).body.results, [{ status: 'retryable_error', retry_after_ms: 5000 }, { status: 'not_attempted' }])
   t.same(await letters(), [])
 })
@@ -166,7 +172,7 @@ t.test('a database that refuses the credentials, is lost at commit, or cannot be
   t.match(await send(batch), retryable, 'credentials')
   await faults.on({ failCommands: ['commitTransaction'], closeConnection: true })
   const { body } = await send(batch)
-  t.match(body, retryable.body, 'lost at commit')
+  t.match(body, { results: [{ status: 'retryable_error' }, { status: 'retryable_error' }] }, 'lost at commit: nobody knows what became of the two that shared it')
   t.notOk(body.results[0].failed_operation, 'which is no operation\'s fault')
   t.same(await rows(), [])
   t.same(await letters(), [])

@@ -48,15 +48,15 @@ onBoth('a PATCH after the row moved to the other table is applied', two, async (
   t.match(await items.findOne({ _id: 'x' }), { text: 'edited' })
 })
 
-const summing = { ...item, resolveConflict: additive(['quantity']) }
-onBoth('sums through both tables add up', { active: collection(summing), archived: collection(summing) }, async (t, items, send) => {
+const summing = () => collection({ ...item, resolveConflict: additive(['quantity']) })
+onBoth('sums through both tables add up', { active: summing(), archived: summing() }, async (t, items, send) => {
   await items.insertOne({ _id: 'x', quantity: 10 })
   t.equal(await send(patch('active', 'x', { quantity: 7 }, { quantity: 10 }), patch('archived', 'x', { quantity: 5 }, { quantity: 7 })), 'success')
   t.equal((await items.findOne({ _id: 'x' }))?.['quantity'], 5)
 })
 
-const counted = { ...item, resolveConflict: versioned({ field: 'version' }) }
-onBoth('versions count through both tables', { active: collection(counted), archived: collection(counted) }, async (t, items, send) => {
+const counted = () => collection({ ...item, resolveConflict: versioned({ field: 'version' }) })
+onBoth('versions count through both tables', { active: counted(), archived: counted() }, async (t, items, send) => {
   await items.insertOne({ _id: 'x', text: 'a', version: 1 })
   t.equal(await send(patch('active', 'x', { text: 'b', version: 2 }), patch('archived', 'x', { text: 'c', version: 3 })), 'success')
   t.match(await items.findOne({ _id: 'x' }), { text: 'c', version: 3 })

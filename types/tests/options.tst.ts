@@ -52,7 +52,7 @@ test('who may sign in is one function or several, of the plugin or of the app', 
 test('an option of another kind, or one that there is not, is an error', () => {
   expect(app.register).type.toBeCallableWith(powersyncMongo, required)
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { authenticate: () => null })
-  expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, upload: { onFault: 'ignore' } })
+  expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, upload: { faults: { 13: 'ignore' } } })
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, token: { expiresIn: '5m' } })
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, validators: 'drop' })
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, routes: { sync: false } })

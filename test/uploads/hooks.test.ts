@@ -155,8 +155,8 @@ t.test('existing() finds what later operations will ask for in fields of every i
   })
   const db = app.mongo.db!
   const ids = Array.from({ length: 3 }, () => new ObjectId())
-  await db.collection<{ _id: number, name: string }>(lists).insertMany(ids.map((_, index) => ({ _id: index, name: `list ${index}` })))
-  await db.collection(todos).insertMany(ids.map((_id, index) => ({ _id, list: index })))
+  await db.collection<{ _id: number, name: string }>(lists).insertMany(ids.map((_, index) => ({ _id: index + 1, name: `list ${index}` })))
+  await db.collection(todos).insertMany(ids.map((_id, index) => ({ _id, list: index + 1 })))
   const note = { toString: 1 }
   const batch = ids.map((id, index) => put(`${todos}_comments`, `c${index}`, { parent: String(id), note }))
   t.same(await countFinds(app, async () => t.match((await upload(app, { batch })).body.results, [{ status: 'success' }])), [lists, todos].sort())

@@ -4,10 +4,8 @@ import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
 import { tableName, uploadBody, type UploadShape } from '../../bench/uploads.js'
 import { collection, MongoDBStorage, type Collections, type CrudOperation, type PowerSyncMongoOptions } from '../../index.js'
-import { CollectionRegistry } from '../../lib/rules/registry.js'
 import { bytesOf, mostBytesOf } from '../../lib/store/bson-size.js'
-import { limitsOf, type Statement } from '../../lib/store/statements.js'
-import { writeFailure } from '../../lib/store/mongodb-storage.js'
+import { Statements, type Statement } from '../../lib/store/statements.js'
 import { testServer, upload } from '../support/server.js'
 import { bulkWriteErrors, commandError, startWireServer, writeErrors } from '../support/wire-server.js'
 
@@ -38,18 +36,23 @@ for (const [version, maxWireVersion] of Object.entries(versions)) {
     }
     const times = (count: number, name: string): string[] => Array<string>(count).fill(name)
 
+    const bulkWrite = maxWireVersion >= 25
     t.same(await send({ operations: 1 }), ['update'], 'a lone operation, no ledger')
     t.same(await send({ operations: 1, withDeletes: 1 }), ['delete'], 'a lone delete, no ledger')
-    t.same(await send({ operations: 1, clientId: 'phone' }), ['find', 'update', 'update', 'commitTransaction'], 'a lone operation and the ledger')
+    const first = { operations: 1, clientId: 'phone', run: 'first' }
+    t.same(await send(first), ['find', 'find', ...bulkWrite ? ['bulkWrite'] : ['update', 'update'], 'commitTransaction'], 'of a client that is new to the process, its page and its letters are read')
+    t.same(await send(first), [], 'what is settled already needs no command')
+    t.same(await send({ operations: 1, clientId: 'phone', run: 'second' }), [...bulkWrite ? ['bulkWrite'] : ['update', 'update'], 'commitTransaction'], 'a lone operation and the ledger')
     for (const operations of [40, 1000]) {
       for (const transactions of [1, 40]) {
         for (const [collections, withDeletes] of [[1, 0], [1, 1], [3, 0], [4, 2], [4, 4]] as const) {
           const shape = { operations, transactions, collections, withDeletes }
-          const writes = maxWireVersion >= 25 && collections + withDeletes > 1
-            ? ['bulkWrite']
-            : [...times(collections, 'update'), ...times(withDeletes, 'delete')]
+          const each = [...times(collections, 'update'), ...times(withDeletes, 'delete')]
+          const writes = bulkWrite && each.length > 1 ? ['bulkWrite'] : each
           t.same((await send(shape)).sort(), [...writes, 'commitTransaction'].sort(), JSON.stringify(shape))
-          t.same((await send({ ...shape, clientId: 'phone' })).sort(), [...writes, 'find', 'update', 'commitTransaction'].sort(), `${JSON.stringify(shape)} and the ledger`)
+          const run = JSON.stringify(shape)
+          const withLedger = bulkWrite ? ['bulkWrite'] : [...each, 'update']
+          t.same((await send({ ...shape, run, clientId: 'phone' })).sort(), [...withLedger, 'commitTransaction'].sort(), `${run} and the ledger`)
         }
       }
     }
@@ -88,7 +91,7 @@ t.test('a failure of bulkWrite names its operation, and nothing is written a sec
 
   mongo.script('bulkWrite', bulkWriteErrors([{ index: 2, ...duplicate('text_1_other_-1') }]))
   t.match((await send()).body['results'], [{ failed_operation: { error_code: 'DUPLICATE_KEY', operation_index: 2, details: { index: 'text_1_other_-1', fields: ['text', 'other'] } } }])
-  t.same(names(), ['bulkWrite', 'abortTransaction', 'update'])
+  t.same(names(), ['bulkWrite', 'abortTransaction', 'find', 'update', 'commitTransaction'], 'the dead letter is looked for and written')
 
   mongo.script('bulkWrite', bulkWriteErrors([{ index: 2, ...duplicate('_id_') }]))
   t.match((await send()).body['results'], [{ failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 2 } }], 'a row of another owner')
@@ -112,21 +115,24 @@ t.test('a MongoDB that turns out not to have bulkWrite gets the commands of old,
 })
 
 t.test('what is larger than a command may be is sent in parts, of which each failure names its operation', async t => {
-  const { mongo, app } = await setUp(t, 21, { a: collection({ schema: Row }) }, { upload: { bodyLimit: 64 * 1024 * 1024, requiresClientHandling: () => true } })
+  const { mongo, app } = await setUp(t, 21, { a: collection({ schema: Row }) })
   const megabytes = 'x'.repeat(7 * 1024 * 1024)
-  const send = () => upload(app, { transactions: [{ crud: ['1', '2', '3'].map(id => put('a', id, megabytes)) }] })
-  t.match((await send()).body['results'], [{ status: 'success' }])
+  const operations = ['1', '2', '3'].map((id, index) => ({ ...put('a', id, megabytes), index }) as CrudOperation)
+  const send = () => app.powersync.upload([{ operations }], { id: 'user1' })
+  t.match(await send(), [{ status: 'success' }])
   t.same(mongo.commands.map(({ name, statements }) => [name, statements]), [['update', 2], ['update', 1], ['commitTransaction', 0]])
   mongo.script('update', { ok: 1, n: 2 }, writeErrors([{ index: 0, ...duplicate('text_1') }]))
-  t.match((await send()).body['results'], [{ failed_operation: { error_code: 'DUPLICATE_KEY', operation_index: 2 } }])
+  t.match(await send(), [{ failed_operation: { error_code: 'DUPLICATE_KEY', operation_index: 2 } }])
 
-  const statement: Statement = { collection: 'a', filter: { _id: 'x' }, change: undefined, upsert: false }
-  t.same(limitsOf(Array<Statement>(200_001).fill(statement)), { ends: [100_000, 200_000, 200_001] })
+  mongo.reset()
+  const statement: Statement = { collection: 'a', row: 'x', filter: { _id: 'x' }, change: undefined, upsert: false }
+  await new Statements(app.mongo.db!, { bulkWrite: false }).send([Array<Statement>(200_001).fill(statement)], 'fewest', { session: app.mongo.client.startSession() })
+  t.same(mongo.commands.map(({ name, statements }) => [name, statements]), [['delete', 100_000], ['delete', 100_000], ['delete', 1]])
 })
 
 t.test('without a session', async t => {
   const { mongo, app, names } = await setUp(t, 25, { a: collection({ schema: Row }) })
-  const storage = new MongoDBStorage(app.mongo.db!, new CollectionRegistry({ a: collection({ schema: Row, put: 'replace', nulls: 'unset' }) }, {}))
+  const storage = new MongoDBStorage(app.mongo.db!, { a: collection({ schema: Row, put: 'replace', nulls: 'unset' }) })
   const write = (...operations: object[]) => storage.updateBatch({ operations: operations.map((operation, index) => ({ ...operation, index }) as CrudOperation) }, { user: { id: 'user1' } })
 
   await write({ ...put('a', '1'), data: {} })
@@ -140,8 +146,7 @@ t.test('without a session', async t => {
   t.match(mongo.commands.map(({ document }) => document), [{ update: 'a', ordered: true, writeConcern: { w: 'majority' }, startTransaction: undefined }])
   mongo.script('update', writeErrors([{ index: 1, ...duplicate('text_1') }]))
   const error = await write(put('a', '1'), put('a', '2')).then(() => undefined, (error: unknown) => error)
-  t.match(error, { code: 11000, keyPattern: { text: 1 } })
-  t.match(writeFailure(error), { operation: { id: '2' } })
+  t.match(error, { name: 'WriteError', position: 1, place: { collection: 'a' }, cause: { code: 11000, keyPattern: { text: 1 } } })
 })
 
 t.test('the bound on the size of a value holds for every value', async t => {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Decimal128, Double, Long } from '../../lib/bson.js'
-import { sum } from '../../lib/rules/conflicts/sum.js'
+import { Decimal128, Double, Long } from '../../../lib/bson.js'
+import { sum } from '../../../lib/rules/conflicts/sum.js'
 
 const decimal = (text: string) => Decimal128.fromString(text)
 
@@ -16,7 +16,8 @@ for (const [name, plus, minus, expected] of [
   ['a decimal of 34 digits', [decimal('1234567890123456789012345678901234'), decimal('1')], [], '1234567890123456789012345678901235'],
   ['decimals with an exponent', [decimal('1E+6000'), decimal('2E+6000')], [], '3E6000'],
   ['a negative decimal', [decimal('-0.5')], [decimal('-0.25')], '-25E-2'],
-  ['text', [1, '2'], [], NaN],
+  ['numbers and decimal text', [1, '2.5'], ['0.25'], 3.25],
+  ['text that is no number', [1, 'two'], [], NaN],
   ['null', [1], [null], NaN],
   ['what is not finite', [1, Infinity], [], NaN],
   ['a decimal that is no number', [decimal('NaN'), decimal('1')], [], NaN],

@@ -1,14 +1,15 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { additive, bson, collection } from '../../index.js'
-import { Decimal128, Double, Int32, Long } from '../../lib/bson.js'
+import { additive, bson, collection } from '../../../index.js'
+import { Decimal128, Double, Int32, Long } from '../../../lib/bson.js'
+import { upload } from '../../support/server.js'
 import { serverWith } from './server.js'
 
 const decimal = (text: string) => Decimal128.fromString(text)
 const invalid = (path: string) => ({ status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', details: { path } } })
 
 t.test('additive: the difference is added to what the server has, exactly, in the type of the field', async t => {
-  const { after } = await serverWith(t, collection({
+  const { app, after } = await serverWith(t, collection({
     schema: Type.Object({
       int: Type.Optional(bson.Int32({ minimum: 0 })),
       long: Type.Optional(bson.Long()),
@@ -44,6 +45,7 @@ t.test('additive: the difference is added to what the server has, exactly, in th
   t.match(await after({ int: 'many' }, ['PATCH', { int: 2 }, { old: { int: 1 } }]), { result: invalid('int') })
   t.match(await after(server, ['PATCH', { int: 5 }]), { row: { int: new Int32(3) }, result: invalid('int') }, 'so does what it was before')
   t.match(await after(server, ['PATCH', { int: 5 }, { old: { name: 'x' } }]), { result: invalid('int') })
+  t.match((await upload(app, { batch: [{ op: 'PATCH', table: 'rows', id: 'a', data: { int: 5 }, old: { int: 1 } }] })).body.results, [invalid('int')], 'and an op_id, by which a retry is recognised')
   t.match(await after(server, ['PATCH', { int: null }, { old: { int: 1 } }]), { row: { int: null } }, 'null clears')
   t.match(await after(server, ['PATCH', { name: 'client' }]), { row: { int: new Int32(3), name: 'client' } })
   t.match(await after(server, ['PUT', { int: 8, name: 'client' }]), { row: { int: new Int32(3), name: 'client' } }, 'a PUT has no difference')

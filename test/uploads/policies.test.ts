@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import fastifyMongodb from '@fastify/mongodb'
 import Fastify, { type FastifyServerOptions } from 'fastify'
 import { Type } from '@sinclair/typebox'
-import { collection, PowerSyncFatalError, type PowerSyncMongoOptions } from '../../index.js'
+import { collection, PowerSyncFatalError, type CrudOperation, type PowerSyncMongoOptions } from '../../index.js'
 import { limitTime, passBodies, readBody } from '../../lib/wire/body.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -23,43 +23,52 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions>, serverO
   return { app, put, stored, letters }
 }
 
-t.test('onFault: operation leaves out the bad operations only, each in a dead letter of its own', async t => {
+t.test('a rejected operation rejects its whole client transaction, which is one dead letter', async t => {
   for (const client of [undefined, 'phone']) {
-    const { app, put, stored, letters } = await server(t, { upload: { onFault: 'operation' } })
-    const body = { client_id: client, batch: [put('r0'), put('r1', undefined, 5), put('r2'), put('r3', undefined, 6), put('r4')] }
-    const response = await upload(app, body)
-    t.equal(response.status, 200)
-    t.match(response.body.results, [{ status: 'success', skipped_operations: [{ operation_index: 1, error_code: 'INVALID_DATA' }, { operation_index: 3 }] }])
-    t.same(await stored(), ['r0', 'r2', 'r4'])
-    t.same((await letters()).map(({ operations }) => operations.map(({ id }) => id)).sort(), [['r1'], ['r3']])
-    await upload(app, body)
-    t.equal((await letters()).length, 2, 'sent again, there are no more')
+    const { app, put, stored, letters } = await server(t, {})
+    const body = { client_id: client, batch: [put('r0', 0), put('r1', 1), put('r2', 1, 5), put('r3', 1, 6), put('r4', 2)] }
+    const first = await upload(app, body)
+    t.equal(first.status, 200)
+    t.match(first.body.results, [{ status: 'success' }, { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', operation_index: 1 } }, { status: 'success' }])
+    t.same(await stored(), ['r0', 'r4'])
+    t.same((await letters()).map(({ operations }) => operations.map(({ id }) => id)), [['r1', 'r2', 'r3']])
+    t.same((await upload(app, body)).body, first.body)
+    t.equal((await letters()).length, 1, 'sent again, there are no more')
   }
 })
 
-t.test('onFault: operation cannot leave out what no operation is to blame for', async t => {
-  const { app, put, letters } = await server(t, { upload: { onFault: 'operation' }, updateBatch: () => { throw new PowerSyncFatalError('QUOTA', 'Too many') } })
-  t.match((await upload(app, { batch: [put('r0'), put('r1')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA' } }])
-  t.equal((await letters())[0]?.operations.length, 2)
+t.test('what no operation is to blame for rejects the transaction as well', async t => {
+  const { app, put, letters } = await server(t, { updateBatch: () => { throw new PowerSyncFatalError('QUOTA', 'Too many') } })
+  for (const client of [undefined, 'phone']) {
+    const { body } = await upload(app, { client_id: client, batch: [put('r0'), put('r1')] })
+    t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA', operation_index: undefined } }])
+    t.equal((await letters())[0]?.operations.length, 2)
+  }
 })
 
-t.test('onFatalError says what a rejected transaction does to those after it, whatever the container', async t => {
-  const stop = await server(t, { upload: { onFatalError: 'stop' } })
-  t.match((await upload(stop.app, { batch: [stop.put('r0', 0, 5), stop.put('r1', 1)] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }])
-  const skip = await server(t, { upload: { onFatalError: 'skip' } })
-  t.match((await upload(skip.app, { transactions: [{ crud: [skip.put('r0', 0, 5)] }, { crud: [skip.put('r1', 1)] }] })).body.results, [{ status: 'fatal_error' }, { status: 'success' }])
+t.test('the container says what a rejected transaction does to those after it', async t => {
+  for (const container of ['batch', 'operations']) {
+    const { app, put, stored } = await server(t, {})
+    t.match((await upload(app, { [container]: [put('r0', 0, 5), put('r1', 1)] })).body.results, [{ status: 'fatal_error' }, { status: 'success' }])
+    t.same(await stored(), ['r1'])
+  }
+  const { app, put, stored } = await server(t, {})
+  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }, { crud: [put('r1', 1)] }] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }])
+  t.same(await stored(), [], 'what is reported as not attempted was not applied')
 })
 
 t.test('a stop in one group of transactions stops the groups after it', async t => {
-  const { app, put } = await server(t, { upload: { onFatalError: 'stop' } })
-  const many = Array.from({ length: 1001 }, (_, index) => ({ ...put(`r${index}`, 1), op: 'DELETE' }))
-  t.match((await upload(app, { batch: [put('bad', 0, 5), ...many, put('r2000', 2)] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }, { status: 'not_attempted' }])
+  const { app, put, stored } = await server(t, {})
+  const many = Array.from({ length: 1001 }, (_, index) => put(`r${index}`, 1))
+  const { body } = await upload(app, { transactions: [{ crud: [put('bad', 0, 5)] }, { crud: many }, { crud: [put('r2000', 2)] }] })
+  t.match(body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }, { status: 'not_attempted' }])
+  t.same(await stored(), [])
 })
 
 t.test('requiresClientHandling leaves a failed transaction to a client that reads the results', async t => {
   const asked: unknown[] = []
   const { app, put, letters } = await server(t, {
-    upload: { onFatalError: 'skip', requiresClientHandling: (failed, transaction, user) => { asked.push([failed.error_code, transaction.operations.length, user.id]); return true } }
+    upload: { requiresClientHandling: (failed, transaction, user) => { asked.push([failed.error_code, transaction.operations.length, user.id]); return true } }
   })
   const transactions = [{ crud: [put('r0')] }, { crud: [put('r1', 1, 5)] }, { crud: [put('r2')] }]
   t.match((await upload(app, { transactions })).body.results, [{ status: 'success' }, { status: 'fatal_error', requires_client_handling: true }, { status: 'not_attempted' }])
@@ -89,10 +98,11 @@ t.test('a document that MongoDB can never take is final', async t => {
   const mongo = await startWireServer()
   t.teardown(() => mongo.stop())
   for (const [uri, size] of [[database.uri, 17 * 1024 * 1024], [mongo.uri, 16 * 1024 * 1024 + 100]] as const) {
-    const storage = await server(t, { mongo: { url: uri }, upload: { bodyLimit: 40 * 1024 * 1024, requiresClientHandling: () => true } })
-    for (const others of [[], [storage.put('r1')]]) {
-      const { body } = await upload(storage.app, { transactions: [{ crud: [...others, storage.put('r0', undefined, 'n'.repeat(size))] }] })
-      t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', message: /16 MiB/, operation_index: others.length } }])
+    const storage = await server(t, { mongo: { url: uri } })
+    const put = (id: string, text: string, index: number): CrudOperation => ({ op: 'PUT', table: storage.put('').type, id, data: { text }, index })
+    for (const others of [[], [put('r1', 'x', 0)]]) {
+      const operations = [...others, put('r0', 'n'.repeat(size), others.length)]
+      t.match(await storage.app.powersync.upload([{ operations }], { id: 'user1' }), [{ status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', message: /16 MiB/, operation_index: others.length } }])
     }
   }
 })

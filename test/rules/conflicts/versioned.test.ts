@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, versioned } from '../../index.js'
-import { Double, Int32, Long } from '../../lib/bson.js'
+import { bson, collection, versioned } from '../../../index.js'
+import { Double, Int32, Long } from '../../../lib/bson.js'
 import { serverWith } from './server.js'
 
 const Row = Type.Object({ text: Type.Optional(Type.String()), version: Type.Optional(bson.Int32()) })

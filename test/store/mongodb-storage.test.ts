@@ -1,9 +1,8 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
-import fastifyMongodb from '@fastify/mongodb'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { collection, MongoDBStorage, type CrudOperation } from '../../index.js'
-import { CollectionRegistry } from '../../lib/rules/registry.js'
 import { needs, testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -41,49 +40,66 @@ t.test('commands do not grow with the number of operations', async t => {
     commands('update', 'delete', 'update', 'delete'))
 })
 
-t.test('a grouped write has the outcome of one operation at a time', async t => {
+t.test('an upload has the outcome of one operation at a time, however the server takes its commands', async t => {
   await db.collection('unique').createIndex({ unique: 1 }, { unique: true, sparse: true })
-  const collections = new CollectionRegistry({
+  const collections = {
     plain: collection({ schema: Row }),
     unique: collection({ schema: Row, nulls: 'unset' }),
-    replaced: collection({ schema: Row, put: 'replace' })
-  }, {})
-  const storage = new MongoDBStorage(db, collections)
+    replaced: collection({ schema: Row, put: 'replace' }),
+    // Two tables over one collection are one collection.
+    again: collection({ schema: Row, name: 'unique', nulls: 'unset' })
+  }
+  const names = ['plain', 'unique', 'replaced']
+  const { maxWireVersion } = await db.command({ hello: 1 })
+  const servers = {
+    grouped: new MongoDBStorage(db, collections),
+    ...maxWireVersion >= 25 && { bulkWrite: new MongoDBStorage(db, collections, { bulkWrite: true }) }
+  }
   const user = { id: 'user1' }
-  const tables = collections.tables()
-
-  const clear = async () => { for (const table of tables) await db.collection(table).deleteMany({}) }
-  const contents = async () => {
-    const all = []
-    for (const table of tables) all.push(await db.collection(table).find().sort({ _id: 1 }).toArray())
-    return all
-  }
+  const start = names.map((table, index): CrudOperation => ({ op: 'PUT', table, id: 'a', data: { text: 'start', unique: 'u0' }, index }))
+  const inTransaction = (work: (session: mongodb.ClientSession) => Promise<unknown>) => client.withSession(session => session.withTransaction(() => work(session)))
   /** What is stored afterwards, or that it failed. */
-  const run = async (operations: CrudOperation[], oneByOne: boolean) => {
-    await clear()
-    await storage.updateBatch({ operations: start }, { user, oneByOne: true })
-    let failed = false
-    await client.withSession(session => session.withTransaction(() => storage.updateBatch({ operations }, { user, session, oneByOne }))).catch(() => { failed = true })
-    return { failed, contents: await contents() }
+  const run = async (work: (session: mongodb.ClientSession) => Promise<unknown>) => {
+    for (const name of names) await db.collection(name).deleteMany({})
+    await servers.grouped.updateBatch({ operations: start }, { user })
+    const failed = await inTransaction(work).then(() => false, () => true)
+    const contents = []
+    for (const name of names) contents.push(await db.collection(name).find().sort({ _id: 1 }).toArray())
+    return { failed, contents }
   }
-  const start: CrudOperation[] = tables.map((table, index) => ({ op: 'PUT', table, id: 'a', data: { text: 'start', unique: 'u0' }, index }))
   const value = fc.option(fc.constantFrom('u0', 'u1', 'u2'))
   const operation = fc.record({
     op: fc.constantFrom('PUT', 'PATCH', 'DELETE'),
-    table: fc.constantFrom(...tables),
+    table: fc.constantFrom(...Object.keys(collections)),
     id: fc.constantFrom('a', 'b', 'c'),
     data: fc.record({ text: fc.option(fc.string()), unique: value }, { requiredKeys: [] })
   })
   let failures = 0
   await fc.assert(fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 12 }), async generated => {
     const operations = generated.map((each, index) => ({ ...each, data: each.op === 'DELETE' ? undefined : each.data, index }) as CrudOperation)
-    const oneByOne = await run(operations, true)
-    const grouped = await run(operations, false)
+    const oneByOne = await run(async session => { for (const each of operations) await servers.grouped.updateBatch({ operations: [each] }, { user, session }) })
     if (oneByOne.failed) failures++
-    // What only failed for being grouped is written one by one by the caller.
-    if (!grouped.failed || oneByOne.failed) t.same(grouped, oneByOne)
-  }), { numRuns: 60, examples: [[[{ op: 'PUT', table: 'unique', id: 'b', data: { unique: 'u0' } }]]] })
+    for (const storage of Object.values(servers)) {
+      const together = await run(session => storage.updateBatch({ operations }, { user, session }))
+      // What only failed for being grouped is written in order by the caller.
+      if (!together.failed || oneByOne.failed || storage !== servers.grouped) t.same(together, oneByOne)
+    }
+  }), { numRuns: 40, examples: [
+    [[{ op: 'PUT', table: 'unique', id: 'b', data: { unique: 'u0' } }]],
+    [[{ op: 'PUT', table: 'again', id: 'b', data: { unique: 'u1' } }, { op: 'DELETE', table: 'unique', id: 'b', data: {} }, { op: 'PUT', table: 'again', id: 'b', data: { unique: 'u2' } }]]
+  ] })
   t.ok(failures > 0, 'some of them failed')
+})
+
+t.test('deletes of one row through two tables with different owners are both tried', async t => {
+  const Owned = Type.Object({ text: Type.Optional(Type.String()), by: Type.Optional(Type.String()) })
+  const storage = new MongoDBStorage(db, { everybody: collection({ schema: Owned, name: 'shared_rows' }), mine: collection({ schema: Owned, name: 'shared_rows', owner: 'by' }) })
+  for (const tables of [['everybody', 'mine'], ['mine', 'everybody']]) {
+    await db.collection<{ _id: string, by: string }>('shared_rows').insertOne({ _id: 'a', by: 'bob' })
+    const operations = [...tables.map(table => ({ op: 'DELETE', table, id: 'a' })), { op: 'PUT', table: 'everybody', id: 'b', data: {} }].map((each, index) => ({ ...each, index }) as CrudOperation)
+    await storage.updateBatch({ operations }, { user: { id: 'ann' } })
+    t.same(await db.collection('shared_rows').distinct('_id'), ['b'], tables.join())
+  }
 })
 
 t.test('what fails only because it is grouped is written in the client\'s order', async t => {
@@ -101,6 +117,7 @@ t.test('a duplicate key is final, names the operation and the index, and stores 
   await db.collection('emails').createIndex({ unique: 1 }, { unique: true, name: 'one_account_per_email' })
   const app = await testServer(t, { mongo: { client }, collections: { emails: collection({ schema: Row }) } })
   const put = (id: string, unique: string) => ({ op: 'PUT', table: 'emails', id, data: { unique } })
+  const message = 'Another document has the same value in the unique index one_account_per_email'
   // The emulator does not say which fields the index has.
   const details = { index: 'one_account_per_email', ...database.kind !== 'emulator' && { fields: ['unique'] } }
   await upload(app, { batch: [put('a', 'secret@example.com')] })
@@ -113,7 +130,8 @@ t.test('a duplicate key is final, names the operation and the index, and stores 
     t.same(body.results, [{
       status: 'fatal_error',
       requires_client_handling: false,
-      failed_operation: { error_code: 'DUPLICATE_KEY', message: 'Another document has the same value in the unique index one_account_per_email', details, operation_index: 1 }
+      message,
+      failed_operation: { error_code: 'DUPLICATE_KEY', message, details, operation_index: 1 }
     }])
   }
   const { body } = await upload(app, { batch: [put('e', 'secret@example.com')] })
