@@ -59,8 +59,18 @@ export interface Load {
 export async function load (url: string, { body, connections = 8, ...until }: Load): Promise<{ rate: number, p50: number, p99: number }> {
   const post = body === undefined ? {} : { method: 'POST' as const, body, headers: { 'content-type': 'application/json' } }
   const start = performance.now()
-  const result = await autocannon({ url, connections: Math.min(connections, until.amount ?? Infinity), timeout: 60, ...post, ...until })
-  const seconds = (performance.now() - start) / 1000
+  let last = start
+  const result = await autocannon({
+    url,
+    connections: Math.min(connections, until.amount ?? Infinity),
+    timeout: 60,
+    // The time is that until the last answer: autocannon itself ends with a full second.
+    setupClient: client => { client.on('response', () => { last = performance.now() }) },
+    ...post,
+    ...until
+  })
+  const seconds = (last - start) / 1000
+  if (seconds === 0) throw new Error(`${url}: no answer within ${until.duration} s`)
   if (result.non2xx || result.errors) throw new Error(`${url}: ${result.non2xx} answers other than 2xx, ${result.errors} errors`)
   return { rate: result['2xx'] / seconds, p50: result.latency.p50, p99: result.latency.p99 }
 }

@@ -10,6 +10,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DryMongoBinary, MongoBinary, MongoMemoryReplSet } from 'mongodb-memory-server-core'
+import { MongoBinaryDownload } from 'mongodb-memory-server-core/lib/util/MongoBinaryDownload.js'
 
 export interface DevelopmentMongoDBOptions {
   /** Name of the database in `uri`; `MONGO_URI` keeps the one that it names itself. Default: `development`. */
@@ -95,7 +96,7 @@ async function mongod ({ database, port, download, args }: Required<DevelopmentM
     }
   } catch (error) {
     const reason = `mongod ${binary.version} could not be ${task}: ${firstLine(error)}`
-    console.log(reason)
+    console.log(`  ${reason}`)
     return reason
   }
 }
@@ -108,8 +109,19 @@ async function downloadMongod (version: string): Promise<void> {
   if (!Object.entries(process.env).some(([name, value]) => value && detour.test(name))) {
     await fetch('https://fastdl.mongodb.org', { method: 'HEAD', signal: AbortSignal.timeout(3000) })
   }
-  console.log(`Downloading MongoDB ${version}, this once.`)
+  console.log(`  Downloading MongoDB ${version}, this once`)
   await MongoBinary.getPath({ version })
+}
+
+/** Progress once a second, in place of mongodb-memory-server's own: in a terminal on one line, else on a line each. */
+MongoBinaryDownload.prototype.printDownloadProgress = function (chunk, isLast = false) {
+  const { dlProgress: progress } = this
+  progress.current += chunk.length
+  if (progress.totalMb === 0) return // the checksum
+  if (Date.now() - progress.lastPrintedAt < 1000 && !isLast) return
+  progress.lastPrintedAt = Date.now()
+  const line = `  ${Math.floor(100 * progress.current / progress.length)} % of ${progress.totalMb} MB`
+  process.stdout.write(process.stdout.isTTY ? `\r${line}${isLast ? '\n' : ''}` : `${line}\n`)
 }
 
 /**

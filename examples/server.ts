@@ -19,7 +19,14 @@ const {
   POWERSYNC_PRIVATE_KEY: privateKey
 } = process.env
 
-const app = Fastify({ logger: { level: 'warn' } })
+// Warnings and errors, as lines like the others.
+const stream = {
+  write (entry: string) {
+    const { msg, err } = JSON.parse(entry) as { msg: string, err?: Error }
+    console.error(`  ${err ? `${msg}: ${err.message}` : msg}`)
+  }
+}
+const app = Fastify({ logger: { level: 'warn', stream } })
 
 const mongo = await developmentMongoDB({ database: 'todos' }).catch(stop)
 app.addHook('onClose', () => mongo.stop())
@@ -91,9 +98,10 @@ curl ${address}/lists
 
 /** A start that fails for a reason outside this program: says which, stops what is running. */
 async function stop (error: NodeJS.ErrnoException): Promise<never> {
-  console.error(error.code === 'EADDRINUSE'
+  const reason = error.code === 'EADDRINUSE'
     ? `Port ${port} on ${host} is in use: stop what runs there, or take another, as in PORT=3001 npm start`
-    : error.message)
+    : error.message
+  console.error(reason.replaceAll(/^/gm, '  '))
   await app.close()
   process.exit(1)
 }

@@ -4,7 +4,7 @@ import { clean, type Screen } from './screen.js'
 /** Two paragraphs: which letter and why, of whom and on what. */
 export function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
   const { failed_operation: failed, operation_count: count } = letter
-  const retried = letter.retried_at && `, rejected again ${letter.attempts} times, last ${letter.retried_at.toISOString()}`
+  const retried = letter.retried_at && `, rejected again ${letter.attempts === 1 ? 'once' : `${letter.attempts} times`}, last ${letter.retried_at.toISOString()}`
   const origin = `  ${count} ${count === 1 ? 'operation' : 'operations'} on ${letter.tables.join(', ')} by user ${letter.user_id}, client ${letter.client_id ?? 'unknown'}, ` +
     `transaction ${letter.transaction_id ?? 'unknown'}, request ${letter.request_id ?? 'unknown'}${retried ?? ''}`
   return [
@@ -22,4 +22,15 @@ export function describeOperation ({ failed_operation: failed }: DeadLetter, ope
     wrap(` ${mark} ${clean(`${index} ${op} ${table} ${id}${opId === null ? '' : ` (op_id ${opId})`}`)}`, 5),
     ...uploaded.map(([name, value]) => wrap(clean(`     ${name.padEnd(8)} ${value}`), 14))
   ].map(text => `${text}\n`).join('')
+}
+
+/** What is behind a letter and before it: later changes of its rows, and older letters. */
+export function describeChain ({ since }: DeadLetter, waitsFor: readonly string[], { wrap }: Screen): string {
+  const later = since.map(({ row, replaced, set, unset, sums }) => {
+    const [collection, id = ''] = row.split('\0')
+    const changes = replaced ? 'replaced or deleted: left alone' : JSON.stringify({ ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums })
+    return `     since    ${collection} ${id.slice(1)} ${changes}`
+  })
+  const waiting = waitsFor.length ? [`     waits    for ${waitsFor.join(', ')}`] : []
+  return [...later, ...waiting].map(text => `${wrap(clean(text), 14)}\n`).join('')
 }

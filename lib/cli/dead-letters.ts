@@ -9,7 +9,7 @@ import { createCommit } from '../uploads/commit.js'
 import { createReplay } from '../uploads/replay.js'
 import { command, type CommandGroup, type CommandIO } from './command.js'
 import { configOptions, loadApp, type App } from './config.js'
-import { describe, describeOperation } from './dead-letter-text.js'
+import { describe, describeChain, describeOperation } from './dead-letter-text.js'
 import { environmentOptions } from './environment.js'
 import { UsageError } from './errors.js'
 import { mongoOptions, mongoUri, reasonOf, withMongo } from './mongo.js'
@@ -55,7 +55,8 @@ const list = command({
 
 const show = command({
   summary: 'print some with what was uploaded, values included',
-  about: 'Prints rejected transactions with what was uploaded, values included, and marks the operation that failed. An id may be shortened to its beginning.',
+  about: 'Prints rejected transactions with what was uploaded, values included, and marks the operation that failed; then what the client changed on their rows since, ' +
+    'which a retry goes under, and the older letters that have to be run before. An id may be shortened to its beginning.',
   takes,
   options: { ...chosenOptions, ...shared, json: { type: 'boolean', help: 'print one letter per line' } },
   example: 'dead-letters show 3f2a',
@@ -64,9 +65,15 @@ const show = command({
     const screen = screenOf(io.stdout, io.env)
     return await each(ids, options, io, client => new DeadLetters(client.db()), 'showing', async (letters, id) => {
       const letter = await letters.get(id)
-      return letter && {
+      if (!letter) return null
+      const waitsFor = await letters.waitsFor(letter)
+      return {
         well: true,
-        text: json ? jsonLine(letter) : describe(letter, screen) + letter.operations.map(operation => describeOperation(letter, operation, screen)).join('')
+        text: json ? jsonLine({ ...letter, waits_for: waitsFor }) : [
+          describe(letter, screen),
+          ...letter.operations.map(operation => describeOperation(letter, operation, screen)),
+          describeChain(letter, waitsFor, screen)
+        ].join('')
       }
     })
   }
@@ -74,7 +81,8 @@ const show = command({
 
 const retry = command({
   summary: 'run some through your schemas and hooks again',
-  about: 'Runs rejected transactions through your schemas and hooks again, as their users. Applied, a letter is deleted; rejected again, it stays. ' +
+  about: 'Runs rejected transactions through your schemas and hooks again, as their users, under what their clients changed since. Applied, a letter is deleted; rejected again, it stays. ' +
+    'Of letters that share a row the oldest is run first. ' +
     'Your hooks for all collections are exported by the same file under their names, as authorize. An id may be shortened to its beginning.',
   takes,
   options: { ...chosenOptions, ...configOptions, ...shared, ...outcomeOption },

@@ -77,10 +77,13 @@ export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | 
   if (error instanceof PowerSyncFatalError) return error
   const failure = firstWriteError(rootOf(error))
   const { code = 0 } = failure
-  if (rules[code] === 'retry' || hasLabel(error, 'TransientTransactionError')) return undefined
+  if (rules[code] === 'retry' || isOfWriteConcern(error) || hasLabel(error, 'TransientTransactionError')) return undefined
   const known = dataFaults[code]?.(failure)
   return known ?? (rules[code] === 'reject' ? { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } } : undefined)
 }
+
+/** The write was done, and too few members are known to have it: whatever the code, it says nothing of the data. */
+export const isOfWriteConcern = (error: unknown): boolean => Object(rootOf(error)).name === 'MongoWriteConcernError'
 
 /** Whether the server does not know a command, or not yet: CommandNotFound, CommandNotSupported. */
 export const hasNoSuchCommand = (error: unknown): boolean => [59, 115].includes(codeOf(error) as number)

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { mongodb } from '../bson.js'
 import { noSpans, type Spans } from '../observe/spans.js'
-import { codeOf, hasLabel, rootOf } from './faults.js'
+import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './faults.js'
 
 /** The MongoDB transaction that a command belongs to, and the signal that ends it while it waits. Passed on to the driver. */
 export interface CommandScope {
@@ -93,8 +93,8 @@ async function commit (session: mongodb.ClientSession, signal: AbortSignal): Pro
 
 const WriteConflict = 112
 
-export const isTransient = (error: unknown): boolean =>
-  error instanceof ConflictError || hasLabel(error, 'TransientTransactionError') || codeOf(rootOf(error)) === WriteConflict
+const isTransient = (error: unknown): boolean => !isOfWriteConcern(error) &&
+  (error instanceof ConflictError || hasLabel(error, 'TransientTransactionError') || codeOf(rootOf(error)) === WriteConflict)
 
 /** Milliseconds: 5, growing by half each time up to 500, of which a random part, so that rivals do not meet again. */
 const backoff = (attempt: number): number => Math.random() * Math.min(5 * 1.5 ** attempt, 500)

@@ -1,7 +1,7 @@
 /** A client as apps have it: PowerSync's SDK on a local SQLite file, and a connector for this package's routes. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase, Schema as ClientSchema, TableOptions } from '@powersync/node'
@@ -56,6 +56,8 @@ export interface ClientOptions {
   track?: Pick<TableOptions, 'trackPrevious' | 'trackMetadata'>
   /** In place of the tables of the todo app. */
   appSchema?: ClientSchema
+  /** In place of one that uploads one client transaction at a time; `uploads` and `results` then stay empty. */
+  connector?: PowerSyncBackendConnector
 }
 
 export interface Client {
@@ -70,7 +72,7 @@ export interface Client {
   drained (): Promise<void>
 }
 
-export async function openClient (t: Pick<Test, 'teardown'>, { backend, session, track, appSchema }: ClientOptions): Promise<Client> {
+export async function openClient (t: Pick<Test, 'teardown'>, { backend, session, track, appSchema, connector: own }: ClientOptions): Promise<Client> {
   const { PowerSyncDatabase, Schema, Table, column } = await import('@powersync/node')
   const columnTypes = { text: column.text, uuid: column.text, date: column.text, boolean: column.integer, double: column.real }
   const schema = appSchema ?? new Schema(Object.fromEntries(Object.entries(tables).map(([table, columns]) =>
@@ -80,7 +82,8 @@ export async function openClient (t: Pick<Test, 'teardown'>, { backend, session,
   t.teardown(() => rm(dbLocation, { recursive: true }))
   const database = new PowerSyncDatabase({
     schema,
-    database: { dbFilename: 'client.db', dbLocation, readWorkerCount: 1, openWorker },
+    // Of databases with the same file name, in whatever folders, the SDK syncs one at a time.
+    database: { dbFilename: `${basename(dbLocation)}.db`, dbLocation, readWorkerCount: 1, openWorker },
     logger: { log () {} } // It prints each failed attempt; the status has the last one.
   })
   t.teardown(() => database.close())
@@ -91,7 +94,7 @@ export async function openClient (t: Pick<Test, 'teardown'>, { backend, session,
     database,
     uploads: connector.uploads,
     results: () => connector.uploads.flatMap(({ results }) => results),
-    connect: () => database.connect(connector, { retryDelayMs: 100, crudUploadThrottleMs: 10 }),
+    connect: () => database.connect(own ?? connector, { retryDelayMs: 100, crudUploadThrottleMs: 10 }),
     drained: () => drained(database)
   }
 }

@@ -1,10 +1,14 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import fastifyMongodb from '@fastify/mongodb'
 import t from 'tap'
 import { developmentMongoDB } from '../../examples/mongodb.js'
@@ -12,6 +16,7 @@ import { needs, testDatabase, withDatabase } from '../support/database.js'
 
 const { MongoClient } = fastifyMongodb.mongodb
 const mongoUri = process.env['MONGO_URI']
+const module = new URL('../../examples/mongodb.ts', import.meta.url).href
 
 t.beforeEach(() => { delete process.env['MONGO_URI'] })
 t.afterEach(() => {
@@ -71,6 +76,35 @@ t.test('a mongod that is there runs as a replica set of one, on the port asked f
   await second.stop()
 })
 
+t.test('a download shows how far it is', { skip: process.platform === 'win32' && 'needs a shell' }, async (t) => {
+  const folder = t.testdir({ archive: { bin: {} }, home: {} })
+  await writeFile(join(folder, 'archive', 'bin', 'mongod'), randomBytes(3_000_000), { mode: 0o755 })
+  await promisify(execFile)('tar', ['-czf', join(folder, 'mongod.tgz'), '-C', join(folder, 'archive'), 'bin'])
+  const archive = await readFile(join(folder, 'mongod.tgz'))
+  const mirror = createServer((request, response) => {
+    const body = request.url?.endsWith('.md5') ? createHash('md5').update(archive).digest('hex') : archive
+    response.writeHead(200, { 'content-length': body.length }).end(body)
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => mirror.close())
+  await once(mirror, 'listening')
+
+  const script = `
+    import { developmentMongoDB } from '${module}'
+    await developmentMongoDB({ emulator: false }).catch(() => {})`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
+    env: {
+      ...process.env,
+      _TAPJS_PROCESSINFO_COVERAGE_: '0',
+      MONGOMS_RUNTIME_DOWNLOAD: 'true',
+      MONGOMS_VERSION: '8.0.999',
+      MONGOMS_DOWNLOAD_DIR: join(folder, 'home'),
+      MONGOMS_DOWNLOAD_MIRROR: `http://127.0.0.1:${(mirror.address() as AddressInfo).port}`,
+      MONGOMS_USE_HTTP: 'true'
+    }
+  })
+  t.match(stdout, /^ {2}Downloading MongoDB 8\.0\.999, this once\n( {2}\d+ % of 2\.9 MB\n)* {2}100 % of 2\.9 MB\n {2}mongod 8\.0\.999 could not be started: /)
+})
+
 t.test('where there is none at all, one error says why and what to do', async (t) => {
   // A version that is nowhere stands in for a mongod that was never downloaded.
   process.env['MONGOMS_VERSION'] = '8.0.999'
@@ -82,7 +116,6 @@ t.test('where there is none at all, one error says why and what to do', async (t
 })
 
 t.test('the server ends with the process that started it', async (t) => {
-  const module = new URL('../../examples/mongodb.ts', import.meta.url).href
   const script = `
     import { developmentMongoDB } from '${module}'
     console.log((await developmentMongoDB({ download: false })).uri)

@@ -1,24 +1,25 @@
 /** The page that `npm start` serves, in a real browser, with the real SDK in it. */
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { browserMissing, openBrowser } from './browser.js'
-import { startServer } from './run.js'
-
-const run = promisify(execFile)
-const project = fileURLToPath(new URL('../../', import.meta.url))
+import { startExample } from './run.js'
 
 // A build, a browser and four times SQLite from nothing: slow where the processor is shared.
 t.setTimeout(450_000)
 
+const { url, output } = await startExample(t, 'start.ts', { last: 'Ctrl-C' })
+
+t.test('npm start says at once what it does, builds the page, and prints all in one style', async t => {
+  t.match(output, /^\n {2}Building the page\n {2}Starting the server\n/)
+  t.match(output, `See it work in a browser: ${url}/`)
+  t.strictSame(output.split('\n').filter(line => !/^( {2}|curl |$)/.test(line)), [])
+  t.match(await (await fetch(url)).text(), '<title>Todos, offline first')
+})
+
 t.test('the page', { skip: browserMissing }, async t => {
-  await run('npm', ['run', 'build', '--workspace', 'examples/web'], { cwd: project })
-  const { url } = await startServer(t)
   const context = await openBrowser(t)
   const page = context.pages()[0] as Page
   const errors: string[] = []

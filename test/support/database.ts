@@ -12,7 +12,7 @@ type ServerOptions = Required<Pick<DevelopmentMongoDBOptions, 'database' | 'port
 const servers: Record<string, (options: ServerOptions) => Promise<Server>> = {
   mongodb: (options) => developmentMongoDB({ ...options, args: ['--setParameter', 'enableTestCommands=1'], emulator: false }),
   secantusdb: startSecantusDB,
-  emulator: developmentMongoDB
+  emulator: (options) => developmentMongoDB({ ...options, download: false })
 }
 
 /**

@@ -18,7 +18,14 @@ const schema = new Schema({
   answers: new Table({ at: column.text, position: column.integer, http_status: column.integer, status: column.text, code: column.text, message: column.text, operations: column.text }, { localOnly: true })
 })
 
-export const database = new PowerSyncDatabase({ schema, database: { dbFilename: 'todos.db' } })
+/** Where build.ts puts the SDK's worker. */
+declare const workerUrl: string
+
+export const database = new PowerSyncDatabase({
+  schema,
+  database: { dbFilename: 'todos.db', worker: workerUrl },
+  sync: { worker: workerUrl }
+})
 
 export const user = 'demo'
 export const list = { id: 'inbox', name: 'Inbox' }
