@@ -12,7 +12,7 @@ const schema = Type.Object({ name: Type.String(), tags: Type.Optional(Type.Array
 async function fixture (t: Test, options: Partial<CollectionOptions<typeof schema>>, plugin: Partial<PowerSyncMongoOptions> = {}) {
   const mongo = await testDatabase(t)
   const lines: any[] = []
-  const logger: FastifyServerOptions['logger'] = { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
+  const logger: FastifyServerOptions['logger'] = { level: 'error', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
   const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri, { monitorCommands: true }).connect()
   t.teardown(() => client.close())
   const commands: string[] = []
