@@ -24,7 +24,7 @@ async function setUp (t: Test, { authorize, deadline = 20_000, clientOptions = {
   await forget('lists', 'owned')
   const log: string[] = []
   const app = await testServer(t, {
-    mongo: { url: database.uri, appName, serverSelectionTimeoutMS: 400, heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, ...clientOptions },
+    mongo: { url: database.uri, appName, serverSelectionTimeoutMS: 5000, heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, ...clientOptions },
     upload: { deadline },
     ...authorize && { authorize },
     collections: {
