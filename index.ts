@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens } from './lib/auth/tokens.js'
-import { CollectionRegistry } from './lib/collections/registry.js'
+import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { loadKeys } from './lib/keys/load.js'
 import { observed } from './lib/observe/observed.js'
@@ -10,19 +10,21 @@ import { loadSpans } from './lib/observe/spans.js'
 import { readKeys, readOptions, refuseMadeUpKey } from './lib/options.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
-import { openapi } from './lib/routes/schema.js'
 import { tokenRoute } from './lib/routes/token.js'
-import { addBodyParser, uploadRoute } from './lib/routes/upload.js'
-import { WriteCheckpoints } from './lib/storage/checkpoints.js'
-import { connect } from './lib/storage/connect.js'
-import { DeadLetters } from './lib/storage/dead-letters.js'
-import { Ledger } from './lib/storage/ledger.js'
-import { MongoDBStorage } from './lib/storage/mongodb-storage.js'
-import { ensureValidators, nameOf } from './lib/storage/validators.js'
-import { createGate } from './lib/upload/gate.js'
-import { createReplay } from './lib/upload/replay.js'
-import { createUploader } from './lib/upload/upload.js'
-import type { OwnRouteOptions, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
+import { addRoute, isolate } from './lib/routes/scope.js'
+import { uploadRoute } from './lib/routes/upload.js'
+import { WriteCheckpoints } from './lib/store/checkpoints.js'
+import { prepareCollections } from './lib/store/collections.js'
+import { connect } from './lib/store/connect.js'
+import { DeadLetters } from './lib/store/dead-letters.js'
+import { Ledger } from './lib/store/ledger.js'
+import { Statements } from './lib/store/statements.js'
+import { ensureValidators, nameOf } from './lib/store/validators.js'
+import { createGate, memoryForUploads } from './lib/uploads/gate.js'
+import { createCommit } from './lib/uploads/commit.js'
+import { createReplay } from './lib/uploads/replay.js'
+import { createUploader } from './lib/uploads/uploader.js'
+import type { PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,55 +43,55 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, bodyTimeout, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const keys = loadKeys(...readKeys(options.keys, process.env))
   refuseMadeUpKey(keys, process.env)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators)
+  await prepareCollections(db, options.collections)
 
-  const storage = new MongoDBStorage(db, collections, features)
   const spans = await loadSpans()
-  const gate = createGate(maxConcurrent)
-  // Before Fastify waits for what is running and closes the connection to MongoDB.
-  fastify.addHook('preClose', async () => { gate.close() })
+  const gate = createGate({
+    // 0: without limit.
+    maxConcurrent: maxConcurrent ?? (client.options.maxPoolSize || 100),
+    patience: deadline / 4,
+    memory: memoryForUploads()
+  })
+  // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.
+  fastify.addHook('preClose', () => gate.close())
   const ledger = deduplicate && new Ledger(db, deduplicate)
-  await ledger?.createIndexes().catch(() => {
-    throw new MongoError(`MongoDB refused the index of ${Ledger.collectionName}: give this server's user the role readWrite on its database, or set upload.deduplicate to false`)
-  })
-  const transactionOptions = { readConcern: 'snapshot', readPreference: 'primary', ...options.upload?.transactionOptions, writeConcern: { w: 'majority' } } as const
-  const { onFault = 'transaction', faults = {}, onFatalError, requiresClientHandling } = options.upload ?? {}
-  const replay = createReplay({ spans, client, db, collections, storage, transactionOptions, deadline, faults, log: fastify.log })
-  const deadLetters = new DeadLetters(db, deadLetterSettings, replay)
-  await deadLetters.createIndexes().catch((error: unknown) => {
-    throw new MongoError(`MongoDB did not let the indexes of ${DeadLetters.collectionName} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
-  })
-  const upload = observed(createUploader({ spans, client, db, collections, storage, ledger, deadLetters, transactionOptions, deadline, onFault, faults }), spans)
+  const { faults = {}, requiresClientHandling } = options.upload ?? {}
+  const shared = { client, db, collections, statements: new Statements(db, features), faults, spans, deadline }
+  const commit = createCommit(shared)
+  const deadLetters = new DeadLetters(db, deadLetterSettings, createReplay({ ...shared, commit, log: fastify.log }))
+  await createIndexes({ ledger, deadLetters })
+  const upload = observed(createUploader({ ...shared, commit, ledger, deadLetters }), spans)
   const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploaders.development) {
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
   }
 
-  // In a scope of its own, so that the host's JSON parser and its use of @fastify/jwt stay as they are.
+  // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and ours.
   await fastify.register(async scope => {
     const namespace = name ? `powersync_${name}` : 'powersync'
     const tokens = await createTokens(scope, { keys, audience: powersyncUrl, expiresIn, claims: options.token?.claims, namespace })
-    addBodyParser(scope)
+    isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
       jwks: jwksRoute(keys.published),
       token: tokenRoute({ authenticate, tokens, powersyncUrl }),
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, onFatalError, requiresClientHandling, gate, bodyTimeout }),
+      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
       ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]
-      if (own !== false) scope.route(merge(definition, own))
+      if (own !== false) addRoute(scope, definition, own)
     }
     decorate({
       signToken: user => tokens.sign(user),
       jwks: { keys: keys.published },
-      upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onFatalError: 'skip' }),
+      upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onRejection: 'skip' }),
       deadLetters,
       collections: collections.tables(),
       health: () => gate.health()
@@ -97,11 +99,14 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   }, options.prefix === undefined ? {} : { prefix: options.prefix })
 }
 
-/** The host's route options beside the route's own: its path takes the place of the route's, its schema adds to the route's, its hooks run before. */
-function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
-  const preParsing = [own.preParsing ?? [], route.preParsing ?? []].flat()
-  const onSend = [own.onSend ?? [], route.onSend ?? []].flat()
-  return { ...own, ...route, url: own.url ?? route.url, preParsing, onSend, schema: { ...route.schema, ...own.schema }, config: { ...openapi, ...own.config } }
+async function createIndexes ({ ledger, deadLetters }: { ledger: Ledger | undefined, deadLetters: DeadLetters }): Promise<void> {
+  const indexes = { [Ledger.collectionName]: ledger, [DeadLetters.collectionName]: deadLetters }
+  for (const [collection, owner] of Object.entries(indexes)) {
+    await owner?.createIndexes().catch((error: unknown) => {
+      if (error instanceof MongoError) throw error
+      throw new MongoError(`MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
+    })
+  }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */
@@ -122,36 +127,36 @@ const plugin = fp(powersyncMongo, { fastify: '5.x', name: 'fastify-powersync-mon
 
 export default plugin
 export { plugin as powersyncMongo }
-export { bson } from './lib/collections/fields.js'
-export { collection } from './lib/collections/collection.js'
+export { bson } from './lib/schema/fields.js'
+export { collection } from './lib/schema/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
 export { jwtIssuers } from './lib/auth/jwt-issuers.js'
-export { additive } from './lib/hooks/additive.js'
-export { fieldLevel } from './lib/hooks/field-level.js'
-export { keepServer } from './lib/hooks/keep-server.js'
-export { lastWriteWins } from './lib/hooks/last-write-wins.js'
-export { throughParent } from './lib/hooks/through-parent.js'
-export { versioned } from './lib/hooks/versioned.js'
-export { jsonSchemaOf } from './lib/collections/json-schema.js'
+export { additive } from './lib/rules/conflicts/additive.js'
+export { fieldLevel } from './lib/rules/conflicts/field-level.js'
+export { keepServer } from './lib/rules/conflicts/keep-server.js'
+export { lastWriteWins } from './lib/rules/conflicts/last-write-wins.js'
+export { throughParent } from './lib/rules/through-parent.js'
+export { versioned } from './lib/rules/conflicts/versioned.js'
+export { jsonSchemaOf } from './lib/schema/json-schema.js'
 export { generateKeys } from './lib/keys/generate.js'
-export { MongoDBStorage } from './lib/storage/mongodb-storage.js'
+export { MongoDBStorage } from './lib/store/mongodb-storage.js'
 export { powersyncOptions } from './lib/typed-options.js'
 export { PowerSyncFatalError } from './lib/errors.js'
 export type * from './types/index.js'
-export type { FieldLevelOptions } from './lib/hooks/field-level.js'
-export type { Summand } from './lib/hooks/sum.js'
+export type { FieldLevelOptions } from './lib/rules/conflicts/field-level.js'
+export type { Summand } from './lib/rules/conflicts/sum.js'
 export type {
   BinaryOptions, DateOptions, RangeOptions, TBsonBinary, TBsonBoolean, TBsonDate, TBsonDecimal128, TBsonDouble, TBsonInt32, TBsonJson, TBsonLong, TBsonObjectId, TBsonUUID
-} from './lib/collections/fields.js'
+} from './lib/schema/fields.js'
 export type { FatalErrorOptions } from './lib/errors.js'
-export type { LastWriteWinsOptions } from './lib/hooks/last-write-wins.js'
-export type { ParentId, ThroughParentOptions } from './lib/hooks/through-parent.js'
-export type { VersionedOptions } from './lib/hooks/versioned.js'
-export type { Ordered } from './lib/hooks/order.js'
+export type { LastWriteWinsOptions } from './lib/rules/conflicts/last-write-wins.js'
+export type { ParentId, ThroughParentOptions } from './lib/rules/through-parent.js'
+export type { VersionedOptions } from './lib/rules/conflicts/versioned.js'
+export type { Ordered } from './lib/rules/conflicts/order.js'
 export type { GeneratedAlgorithm } from './lib/keys/algorithms.js'
 export type { GeneratedKeys, GenerateKeysOptions } from './lib/keys/generate.js'
-export type { JsonSchema } from './lib/collections/json-schema.js'
+export type { JsonSchema } from './lib/schema/json-schema.js'
 export type { PrivateJwk, PublicJwk } from './lib/keys/jwk.js'
 export type { KeySource } from './lib/keys/load.js'
-export type { DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage, DeadLetters, DeadLetterSummary, RetryOptions } from './lib/storage/dead-letters.js'
-export type { UpdateBatchContext } from './lib/storage/mongodb-storage.js'
+export type { DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage, DeadLetters, DeadLetterSummary, RetryOptions } from './lib/store/dead-letters.js'
+export type { UpdateBatchContext } from './lib/store/mongodb-storage.js'

@@ -2,6 +2,6 @@
 const built = (file: string): Promise<unknown> => import(new URL(`../dist/${file}`, import.meta.url).href)
 
 export const { default: powersyncMongo, bson, collection, generateKeys, MongoDBStorage } = await built('index.js') as typeof import('../index.js')
-export const { CollectionRegistry } = await built('lib/collections/registry.js') as typeof import('../lib/collections/registry.js')
-export const { decode } = await built('lib/upload/pipeline.js') as typeof import('../lib/upload/pipeline.js')
+export const { CollectionRegistry } = await built('lib/collections/registry.js') as typeof import('../lib/rules/registry.js')
+export const { decode } = await built('lib/upload/pipeline.js') as typeof import('../lib/rules/hooks.js')
 export const { readUpload } = await built('lib/wire/read.js') as typeof import('../lib/wire/read.js')

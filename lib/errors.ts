@@ -27,6 +27,9 @@ export const BodyError = createError<[problem: string]>('FST_PSM_BODY', '%s', 40
 /** The upload is larger than this server takes. */
 export const TooLargeError = createError<[problem: string]>('FST_PSM_TOO_LARGE', '%s', 413)
 
+/** A body that is no plain JSON. */
+export const MediaTypeError = createError<[problem: string]>('FST_PSM_MEDIA_TYPE', '%s', 415)
+
 /** The server takes no upload at the moment. */
 export const UnavailableError = createError<[reason: string]>('FST_PSM_UNAVAILABLE', '%s', 503)
 
@@ -66,5 +69,40 @@ export class PowerSyncFatalError extends Error {
   /** One of another copy of this package is one as well: a configuration in TypeScript, for example, is loaded with its own. */
   static override [Symbol.hasInstance] (value: unknown): boolean {
     return this === PowerSyncFatalError ? fatal in Object(value) : super[Symbol.hasInstance](value)
+  }
+}
+
+/** Where an error comes from, for the log: names of the app's own, never a value. */
+export interface ErrorPlace {
+  hook?: string | undefined
+  table?: string | undefined
+  collection?: string | undefined
+}
+
+/** A hook threw something else than a `PowerSyncFatalError`, or gave what cannot be written: the upload is retryable. */
+export class HookError extends Error {
+  override readonly name = 'HookError'
+  constructor (readonly place: ErrorPlace & { hook: string }, problem: string, cause?: unknown) {
+    super(`${place.hook}${place.table === undefined ? '' : ` of ${place.table}`} ${problem}`, { cause })
+  }
+}
+
+/** MongoDB refused a write of the built-in storage. */
+export class WriteError extends Error {
+  override readonly name = 'WriteError'
+  /** MongoDB's code, if it gave one. */
+  readonly code: number | undefined
+  constructor (
+    cause: unknown, readonly place: ErrorPlace,
+    /** Position of the failed statement among those that were written; undefined if the server does not tell. */
+    readonly position: number | undefined
+  ) {
+    super(`MongoDB refused a write to ${place.collection ?? 'several collections'}`, { cause })
+    this.code = (cause as { code?: number }).code
+  }
+
+  /** As the driver's own errors have it. */
+  hasErrorLabel (label: string): boolean {
+    return (this.cause as { hasErrorLabel? (label: string): boolean }).hasErrorLabel?.(label) ?? false
   }
 }

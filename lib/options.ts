@@ -2,8 +2,8 @@ import { wasMadeHere } from './keys/generate.js'
 import type { KeyInputs, KeyNames, KeySet } from './keys/load.js'
 import type { KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../types/index.js'
 import { OptionError } from './errors.js'
-import type { DeadLetterSettings } from './storage/dead-letters.js'
-import type { LedgerOptions } from './storage/ledger.js'
+import type { DeadLetterSettings } from './store/dead-letters.js'
+import type { LedgerOptions } from './store/ledger.js'
 import { typeWords } from './type-words.js'
 import { isProtected } from './urls.js'
 
@@ -16,8 +16,8 @@ export interface Settings {
   bodyLimit: number
   maxOperations: number
   deadline: number
-  maxConcurrent: number
-  bodyTimeout: number
+  /** Undefined: as many as MongoDB's pool has connections. */
+  maxConcurrent: number | undefined
   /** Undefined: uploads are not deduplicated. */
   deduplicate: LedgerOptions | undefined
   deadLetters: DeadLetterSettings
@@ -49,8 +49,6 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   if (options.checkpoints !== undefined && typeof options.checkpoints !== 'boolean') {
     throw new OptionError('checkpoints', `is ${typeWords(options.checkpoints)}: expected true or false`)
   }
-  checkChoice('upload.onFault', upload?.onFault, ['transaction', 'operation'])
-  checkChoice('upload.onFatalError', upload?.onFatalError, ['stop', 'skip'])
   for (const [code, rule] of Object.entries(upload?.faults ?? {})) checkChoice(`upload.faults[${code}]`, rule, ['retry', 'reject'])
   if (production && (authenticate.development || upload?.authenticate?.development)) {
     throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
@@ -66,11 +64,10 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   return {
     powersyncUrl: readUrl(options.powersyncUrl, environment, production),
     expiresIn: readInteger('token.expiresIn', token?.expiresIn, { byDefault: 300, minimum: 60, maximum: 86_400, unit: 'seconds' }),
-    bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 1024 ** 3, unit: 'bytes' }),
+    bodyLimit: readInteger('upload.bodyLimit', upload?.bodyLimit, { byDefault: 16 * 1024 * 1024, minimum: 1024, maximum: 16 * 1024 * 1024, unit: 'bytes' }),
     maxOperations: readInteger('upload.maxOperations', upload?.maxOperations, { byDefault: 100_000, minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: 'operations' }),
     deadline: readInteger('upload.deadline', upload?.deadline, { byDefault: 20_000, minimum: 100, maximum: 600_000, unit: 'milliseconds' }),
-    maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: 1000, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
-    bodyTimeout: readInteger('upload.bodyTimeout', upload?.bodyTimeout, { byDefault: 60_000, minimum: 100, maximum: 3_600_000, unit: 'milliseconds' }),
+    maxConcurrent: readInteger('upload.maxConcurrent', upload?.maxConcurrent, { byDefault: undefined, minimum: 1, maximum: 1_000_000, unit: 'uploads' }),
     deduplicate: readDeduplicate(upload?.deduplicate),
     deadLetters: readDeadLetters(upload?.deadLetters)
   }
@@ -124,9 +121,8 @@ export function readUrl (option: string | undefined, environment: Environment, p
 
 function readDeduplicate (option: UploadOptions['deduplicate'] = true): LedgerOptions | undefined {
   if (option === false) return undefined
-  const { operations, days } = option === true ? {} : option
+  const { days } = option === true ? {} : option
   return {
-    operations: readInteger('upload.deduplicate.operations', operations, { byDefault: 1000, minimum: 1, maximum: 100_000, unit: 'operations' }),
     days: readInteger('upload.deduplicate.days', days, { byDefault: 60, minimum: 1, maximum: 3650, unit: 'days' })
   }
 }

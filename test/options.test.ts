@@ -64,7 +64,6 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
     [{ upload: { deduplicate: { operations: 0 } } }, /option upload\.deduplicate\.operations is 0/],
     [{ upload: { deduplicate: { days: 0.5 } } }, /option upload\.deduplicate\.days is 0\.5/],
     [{ upload: { maxConcurrent: 0 } }, /option upload\.maxConcurrent is 0/],
-    [{ upload: { bodyTimeout: 1 } }, /option upload\.bodyTimeout is 1: expected an integer from 100 to 3600000 milliseconds/],
     [{ upload: { onFault: 'skip' } }, /option upload\.onFault is "skip": expected 'transaction' or 'operation'/],
     [{ upload: { onFatalError: true } }, /option upload\.onFatalError is true: expected 'stop' or 'skip'/],
     [{ upload: { faults: { 13: 'ignore' } } }, /option upload\.faults\[13\] is "ignore"/],

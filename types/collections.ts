@@ -19,7 +19,7 @@ export type FieldName<Schema extends CollectionSchema> = Schema extends TObject<
  * | `'string'` | 1 to 1 024 bytes without NUL, that match `pattern` | string |
  * | `'uuid'` | lower case with hyphens | string, or with `store: 'bson'` a BSON UUID |
  * | `'objectId'` | 24 lower-case hexadecimal digits | ObjectId |
- * | `'integer'` | a whole number of 64 bits | int or long |
+ * | `'integer'` | a whole number of 64 bits but 0, which PowerSync's service does not sync | int or long |
  */
 export type IdType =
   | 'string' | 'uuid' | 'objectId' | 'integer'
@@ -92,12 +92,13 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
   put?: 'merge' | 'replace' | undefined
   /** How null is stored: as null (`store`, the default) or by removing the field (`unset`). */
   nulls?: 'store' | 'unset' | undefined
-  /** What to do with columns that the schema does not have, and with names in JSON columns. Default `reject`. */
+  /**
+   * What to do with columns that the schema does not have. Names that it does not have within JSON are rejected with
+   * `reject`, the default, and else stored as they came.
+   */
   unknownFields?: 'reject' | 'drop' | 'store' | undefined
-  /** Fields that clients cannot change: the server's own. */
+  /** Fields that clients cannot change: the server's own. An uploaded value is left out, since clients send back whole rows. */
   readOnly?: ReadonlyArray<NoInfer<FieldName<Schema>>> | undefined
-  /** What to do with an uploaded value of one: leave it out (`ignore`, the default), since clients send back whole rows, or `reject` the operation. */
-  readOnlyFields?: 'ignore' | 'reject' | undefined
   /** Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a read-only field: when the document is created. */
   defaults?: NoInfer<Defaults<Schema>> | undefined
 }
@@ -119,7 +120,6 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly nulls: 'store' | 'unset'
   readonly unknownFields: 'reject' | 'drop' | 'store'
   readonly readOnly: readonly string[]
-  readonly readOnlyFields: 'ignore' | 'reject'
   /** Field → a function that gives its value where a PUT has none. */
   readonly defaults: Readonly<Record<string, () => unknown>>
 }

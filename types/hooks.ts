@@ -65,7 +65,10 @@ export interface AuthorizeHook<Row = AnyRow> {
 export type AuthorizeTransferHook<Row = AnyRow> =
   (operation: PatchOperation<Row>, context: OperationContext) => Awaitable<boolean | string>
 
-/** Gives the operation to write: the same, another, several (in order), or null for none. */
+/**
+ * Gives the operation to write: the same, another, several (in order), or null for none. Operations are frozen: give a
+ * new one, `{ ...operation, data: { … } }`, whose values are converted by the schema. One on another row is authorised anew.
+ */
 export type TransformHook<Row = AnyRow> =
   (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<OperationToWrite<Row> | OperationToWrite[] | null>
 
@@ -101,6 +104,8 @@ export interface ResolveConflictHook<Row = AnyRow> {
   (conflict: Conflict<Row>, context: OperationContext): Awaitable<OperationToWrite<Row> | null>
   /** Fields that the schema must have for it; the helpers set them, so that a wrong name stops the start. */
   readonly fields?: readonly string[]
+  /** What an operation would add to fields, of a hook that sums; asked for one on a row that is not there. */
+  readonly sumsOf?: (operation: CrudOperation, previous: AnyRow | undefined) => Readonly<Record<string, string>>
 }
 
 /**

@@ -14,7 +14,7 @@ export interface UploadSummary {
   notAttempted: number
   /** Operations of all transactions. */
   operations: number
-  /** Rejected transactions, and operations that `onFault: 'operation'` left out, by `error_code`. */
+  /** Rejected transactions, by `error_code`. */
   errorCodes: Record<string, number>
   /** From the parsed upload to its results. */
   milliseconds: number

@@ -31,6 +31,11 @@ interface OperationBase {
   opId?: string | undefined
   /** Position in the client transaction, from 0. */
   index: number
+  /**
+   * Amounts that the operation adds to fields, as decimal text, where `data` has the sums: `additive` sets it. A dead
+   * letter of an earlier operation can then be run below it.
+   */
+  sums?: Readonly<Record<string, string>> | undefined
 }
 
 /** INSERT or REPLACE: `data` is the whole row; a column that the client holds as null may be absent. */

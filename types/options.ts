@@ -55,28 +55,18 @@ export interface TokenOptions {
 export interface UploadOptions {
   /** Who may upload. Default: the bearer of a token of this registration, or whoever `authenticate` knows. */
   authenticate?: Authenticate | undefined
-  /** Largest body in bytes. Default 16 MiB. A client cannot split a transaction: a larger one blocks its queue. */
+  /** Largest body in bytes, at most 16 MiB, which is also the default: a rejected upload has to fit into a dead letter. A client cannot split a transaction: a larger one blocks its queue. */
   bodyLimit?: number | undefined
   /** Most operations in one upload. Default 100 000. */
   maxOperations?: number | undefined
   /** Milliseconds after which an upload that still waits is answered with 503. Default 20 000, below the clients' usual time-out of 30 s. */
   deadline?: number | undefined
   /**
-   * Whether an operation that is sent again has no second effect (default), for clients that send `client_id` and
-   * `op_id`. `operations`: how many of a client database are remembered at least, default 1 000, and always those of
-   * its last upload. `days` after its last upload it is forgotten, default 60.
+   * Whether retries are idempotent, for clients that send `client_id` and `op_id`: an operation that is sent again has no
+   * second effect and gets the same answer. A client database is forgotten `days` after its last upload, default 60.
+   * Default: true.
    */
-  deduplicate?: boolean | { operations?: number | undefined, days?: number | undefined } | undefined
-  /**
-   * What one bad operation does: fails its client transaction (`transaction`, the default), or is left out and kept in
-   * a dead letter of its own while the rest is applied (`operation`).
-   */
-  onFault?: 'transaction' | 'operation' | undefined
-  /**
-   * What a transaction that failed for good does to those after it. Default: `skip` for `batch` and `operations`, whose
-   * clients look at the HTTP status alone; `stop` for `transactions`, as in PowerSync's reference write API.
-   */
-  onFatalError?: 'stop' | 'skip' | undefined
+  deduplicate?: boolean | { days?: number | undefined } | undefined
   /**
    * For clients that send `transactions`: true leaves a failed transaction to the client, without a dead letter, and
    * stops the upload. Default: never. An error in it is a passing fault.
@@ -90,12 +80,11 @@ export interface UploadOptions {
    * to be synced to the user whose change was rejected; the note goes with the letter.
    */
   deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
-  /** Uploads that this server works on at once; a further one is answered with 503. Default 1 000. */
+  /**
+   * Uploads that this server works on at once, those of clients that hung up included; a further one waits for a quarter
+   * of `deadline`, then it is answered with 503. Default: the connections that MongoDB's pool may have (`maxPoolSize`).
+   */
   maxConcurrent?: number | undefined
-  /** Milliseconds in which the body of an upload has to arrive; then its connection is closed. Default 60 000. */
-  bodyTimeout?: number | undefined
-  /** Options of the MongoDB transactions; the write concern stays `majority`. */
-  transactionOptions?: Omit<mongodb.TransactionOptions, 'writeConcern'> | undefined
 }
 
 /** The plugin's routes, by the names that the option `routes` has for them. */

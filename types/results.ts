@@ -19,11 +19,7 @@ export interface FailedOperation {
 }
 
 /** Every operation is committed with `w: "majority"`. */
-export interface SuccessResult {
-  status: 'success'
-  /** With `onFault: 'operation'`: operations that were left out, each in a dead letter. */
-  skipped_operations?: FailedOperation[] | undefined
-}
+export interface SuccessResult { status: 'success' }
 
 /** None of the operations is stored, and they never will be: they stand in a dead letter. */
 export interface FatalErrorResult {

@@ -1,4 +1,4 @@
-import { applyDifference, compareValidators, type ValidatorDifference } from '../storage/validators.js'
+import { applyDifference, compareValidators, type ValidatorDifference } from '../store/validators.js'
 import { command } from './command.js'
 import { configOptions, loadConfig } from './config.js'
 import { environmentOptions } from './environment.js'

@@ -1,4 +1,4 @@
-import { clientSchemaOf, clientTablesOf, clientTargets } from '../collections/client-schema.js'
+import { clientSchemaOf, clientTablesOf, clientTargets } from '../schema/client-schema.js'
 import { command } from './command.js'
 import { configOptions, loadConfig } from './config.js'
 import { environmentOptions } from './environment.js'

@@ -1,4 +1,4 @@
-import type { DeadLetter, DeadLetterOperation, DeadLetterSummary } from '../storage/dead-letters.js'
+import type { DeadLetter, DeadLetterOperation, DeadLetterSummary } from '../store/dead-letters.js'
 import { clean, type Screen } from './screen.js'
 
 /** Two paragraphs: which letter and why, of whom and on what. */

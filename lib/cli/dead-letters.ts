@@ -1,11 +1,12 @@
 import Fastify from 'fastify'
 import type { mongodb } from '../bson.js'
-import { CollectionRegistry } from '../collections/registry.js'
+import { CollectionRegistry } from '../rules/registry.js'
 import { ParameterError } from '../errors.js'
 import { noSpans } from '../observe/spans.js'
-import { DeadLetters, type DeadLetterSummary } from '../storage/dead-letters.js'
-import { MongoDBStorage } from '../storage/mongodb-storage.js'
-import { createReplay } from '../upload/replay.js'
+import { DeadLetters, type DeadLetterSummary } from '../store/dead-letters.js'
+import { Statements } from '../store/statements.js'
+import { createCommit } from '../uploads/commit.js'
+import { createReplay } from '../uploads/replay.js'
 import { command, type CommandGroup, type CommandIO } from './command.js'
 import { configOptions, loadApp, type App } from './config.js'
 import { describe, describeOperation } from './dead-letter-text.js'
@@ -119,17 +120,8 @@ function lettersOf (client: mongodb.MongoClient, app: App, io: CommandIO, progre
     io.stderr.write(line)
   }
   const { log } = Fastify({ logger: { level: 'warn', stream: { write } } })
-  return new DeadLetters(db, {}, createReplay({
-    client,
-    db,
-    collections,
-    storage: new MongoDBStorage(db, collections),
-    spans: noSpans,
-    transactionOptions: { readConcern: 'snapshot', readPreference: 'primary', writeConcern: { w: 'majority' } },
-    deadline: 20_000,
-    faults: {},
-    log
-  }))
+  const shared = { client, db, collections, statements: new Statements(db, { bulkWrite: false }), faults: {}, spans: noSpans, deadline: 20_000 }
+  return new DeadLetters(db, {}, createReplay({ ...shared, commit: createCommit(shared), log }))
 }
 
 interface RetryReport {

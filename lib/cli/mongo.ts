@@ -1,5 +1,5 @@
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
-import { nameOf, remedyOf } from '../storage/validators.js'
+import { nameOf, remedyOf } from '../store/validators.js'
 import type { CommandIO } from './command.js'
 import { FailedError, UsageError } from './errors.js'
 

@@ -1,4 +1,4 @@
-import { streamListOf, streamsOf } from '../collections/streams.js'
+import { streamListOf, streamsOf } from '../schema/streams.js'
 import { command } from './command.js'
 import { configOptions, loadConfig } from './config.js'
 import { environmentOptions } from './environment.js'

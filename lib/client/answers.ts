@@ -35,13 +35,10 @@ export function readCredentials (body: unknown): Credentials | undefined {
 function isResult (value: unknown): value is TransactionResult {
   if (!isObject(value)) return false
   switch (value['status']) {
-    case 'success': {
-      const { skipped_operations: skipped = [] } = value
-      return Array.isArray(skipped) && skipped.every(isFailedOperation)
-    }
+    case 'success':
+    case 'not_attempted': return true
     case 'fatal_error': return typeof value['requires_client_handling'] === 'boolean' && isFailedOperation(value['failed_operation'])
     case 'retryable_error': return typeof value['message'] === 'string' && typeof value['retry_after_ms'] === 'number'
-    case 'not_attempted': return true
     default: return false
   }
 }

@@ -4,6 +4,6 @@ export { ConnectorError } from './errors.js'
 export type { ConnectorErrorCode, ConnectorErrorDetails } from './errors.js'
 export type {
   ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch, FetchedAnswer,
-  PartlyWrittenTransaction, RejectedTransaction, RequestHeaders
+  RejectedTransaction, RequestHeaders
 } from './types.js'
 export type { FailedOperation, OperationErrorCode } from '../../types/results.js'

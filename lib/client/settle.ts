@@ -3,7 +3,7 @@ import type { Outcome } from './answers.js'
 import { callHook, ConnectorError } from './errors.js'
 import type { ClientTransaction, ConnectorOptions } from './types.js'
 
-export type SettleHooks = Pick<ConnectorOptions, 'onFatal' | 'onSkipped'>
+export type SettleHooks = Pick<ConnectorOptions, 'onFatal'>
 
 /**
  * Takes out of the upload queue what the server has settled, from its head up to the first transaction that has to stay:
@@ -12,7 +12,7 @@ export type SettleHooks = Pick<ConnectorOptions, 'onFatal' | 'onSkipped'>
  * @throws {ConnectorError} when something has to stay (`PSM_RETRY`, `PSM_REJECTED`), and `PSM_HOOK` when a hook that is
  *   only told failed, which changes nothing else. The SDK then waits before it calls again.
  */
-export async function settle (outcomes: Outcome[], { onFatal, onSkipped }: SettleHooks): Promise<void> {
+export async function settle (outcomes: Outcome[], { onFatal }: SettleHooks): Promise<void> {
   /** The last settled transaction that is still in the queue. */
   let settled: ClientTransaction | undefined
   let hookError: unknown
@@ -38,9 +38,6 @@ export async function settle (outcomes: Outcome[], { onFatal, onSkipped }: Settl
       await decide(transaction, result, onFatal)
     } else if (result.status === 'fatal_error') {
       await tell('onFatal', () => onFatal?.({ transaction, failedOperation: result.failed_operation, requiresClientHandling: false }))
-    } else if (result.skipped_operations?.length) {
-      const { skipped_operations: skippedOperations } = result
-      await tell('onSkipped', () => onSkipped?.({ transaction, skippedOperations }))
     }
     settled = transaction
     afterRejected = result.status === 'fatal_error'

@@ -72,12 +72,6 @@ export interface RejectedTransaction {
   requiresClientHandling: boolean
 }
 
-/** A transaction that was written without some of its operations, which stand in the server's dead letters. */
-export interface PartlyWrittenTransaction {
-  transaction: ClientTransaction
-  skippedOperations: FailedOperation[]
-}
-
 /** `discard` takes the transaction out of the queue, and its changes are lost; `retain` keeps it, to be sent again. */
 export type FatalDecision = 'discard' | 'retain'
 
@@ -111,8 +105,6 @@ export interface ConnectorOptions {
    * decision, or when it fails, the transaction is retained.
    */
   onFatal?: ((rejected: RejectedTransaction) => MaybePromise<FatalDecision | undefined | void>) | undefined
-  /** Told about each transaction that was written without some of its operations (`onFault: 'operation'`). */
-  onSkipped?: ((transaction: PartlyWrittenTransaction) => MaybePromise<void>) | undefined
 }
 
 /** A `PowerSyncBackendConnector`, for `database.connect(connector)`. */

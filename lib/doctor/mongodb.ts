@@ -1,8 +1,8 @@
 import fastifyMongodb from '@fastify/mongodb'
 import type { mongodb } from '../bson.js'
-import { DeadLetters } from '../storage/dead-letters.js'
-import { Ledger } from '../storage/ledger.js'
-import { nameOf } from '../storage/validators.js'
+import { DeadLetters } from '../store/dead-letters.js'
+import { Ledger } from '../store/ledger.js'
+import { nameOf } from '../store/validators.js'
 import { clockFinding, ok, problem, skipped, warning, type Finding } from './finding.js'
 
 const minimumVersion = 6

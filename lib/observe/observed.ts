@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
 import type { CrudTransaction, TransactionResult, UploadMessage, UploadSummary } from '../../types/index.js'
-import type { Uploader } from '../upload/upload.js'
+import type { Uploader } from '../uploads/uploader.js'
 import type { SpanReport, Spans } from './spans.js'
 
 const channel = tracingChannel<unknown, UploadMessage>('fastify-powersync-mongo.upload')
@@ -38,17 +38,11 @@ function summaryOf (results: TransactionResult[], operations: number, millisecon
   const { errorCodes } = summary
   for (const result of results) {
     summary[counters[result.status]]++
-    for (const { error_code: code } of failuresOf(result)) errorCodes[code] = (errorCodes[code] ?? 0) + 1
+    if (result.status !== 'fatal_error') continue
+    const { error_code: code } = result.failed_operation
+    errorCodes[code] = (errorCodes[code] ?? 0) + 1
   }
   return summary
-}
-
-function failuresOf (result: TransactionResult) {
-  switch (result.status) {
-    case 'fatal_error': return [result.failed_operation]
-    case 'success': return result.skipped_operations ?? []
-    default: return []
-  }
 }
 
 /** Rejected data is the client's fault: only what has to be sent again fails the span. */

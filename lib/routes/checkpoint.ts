@@ -5,9 +5,11 @@ import type { Authenticate } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, UnavailableError } from '../errors.js'
-import type { WriteCheckpoints } from '../storage/checkpoints.js'
-import { loggable } from '../storage/faults.js'
+import type { WriteCheckpoints } from '../store/checkpoints.js'
+import { loggable } from '../observe/loggable.js'
 import { typeWords } from '../type-words.js'
+import { limitTime, readBody } from '../wire/body.js'
+import { parseBody } from '../wire/parse.js'
 import { ClientId } from '../wire/schemas.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
 
@@ -22,6 +24,8 @@ const CheckpointBody = Type.Object({
   client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' })
 }, { description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }] })
 
+const limits = { bytes: 4096, tooLarge: 'The body is larger than 4096 bytes' }
+
 const schema: RouteSchema = {
   summary: 'A custom write checkpoint for a client',
   description: 'The next number of this user and client, to be handed to complete() after an upload. Only for PowerSync instances that use custom write checkpoints.',
@@ -34,8 +38,8 @@ const schema: RouteSchema = {
     ...errorAnswers({
       400: ['The body cannot be read', 'FST_PSM_BODY', `client_id: expected ${ClientId.description} and not empty, found a number`],
       401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
-      413: ['The body is too large', 'FST_ERR_CTP_BODY_TOO_LARGE', 'Request body is too large'],
-      415: ['The body is not JSON', 'FST_ERR_CTP_INVALID_MEDIA_TYPE', 'Unsupported Media Type'],
+      413: ['The body is too large', 'FST_PSM_TOO_LARGE', limits.tooLarge],
+      415: ['The body is not JSON, or is encoded', 'FST_PSM_MEDIA_TYPE', 'The content type: expected application/json, found text/plain'],
       503: ['MongoDB does not give one: send it again', 'FST_PSM_UNAVAILABLE', 'The write checkpoint could not be taken: send the request again']
     })
   }
@@ -46,13 +50,12 @@ export function checkpointRoute ({ authenticate, tokens, checkpoints }: Checkpoi
   return {
     method: 'PUT',
     url: '/checkpoint',
-    bodyLimit: 4096,
     schema,
-    // Fastify's own validator converts values.
-    validatorCompiler: () => () => true,
     async handler (request) {
+      limitTime(request)
       const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
-      const { body } = request
+      const { bytes } = await readBody(request, limits)
+      const body = parseBody(bytes, CheckpointBody.description as string)
       if (!Value.Check(CheckpointBody, body)) {
         const { client_id: found } = Object(body) as { client_id?: unknown }
         throw new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found === '' ? 'empty text' : typeWords(found)}`)

@@ -1,13 +1,16 @@
-import { isUtf8 } from 'node:buffer'
-import { Type, type TSchema } from '@sinclair/typebox'
-import type { FastifyError, FastifyInstance, FastifyRequest, RequestPayload, RouteOptions } from 'fastify'
-import type { Authenticate, TransactionResult, UploadOptions, User } from '../../types/index.js'
+import { getHeapStatistics } from 'node:v8'
+import { Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { Authenticate, UploadOptions } from '../../types/index.js'
 import { identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
-import type { Gate } from '../upload/gate.js'
-import type { Uploader } from '../upload/upload.js'
-import { readUpload, type Container } from '../wire/read.js'
+import type { Gate } from '../uploads/gate.js'
+import type { Uploader } from '../uploads/uploader.js'
+import { answerOf } from '../wire/answer.js'
+import { limitTime, readBody, type Body } from '../wire/body.js'
+import { parseUpload } from '../wire/parse.js'
+import { readUpload } from '../wire/read.js'
 import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
 
@@ -18,11 +21,8 @@ export interface UploadRouteDependencies {
   /** Bytes. */
   bodyLimit: number
   maxOperations: number
-  onFatalError: UploadOptions['onFatalError']
   requiresClientHandling: UploadOptions['requiresClientHandling']
   gate: Gate
-  /** Milliseconds. */
-  bodyTimeout: number
 }
 
 const list = '61d19021-0565-4686-acc4-3ea4f8c48839'
@@ -50,8 +50,7 @@ const failed = { error_code: 'INVALID_DATA', message: 'The value is not text', d
 
 const answers = {
   'All is committed': { results: [{ status: 'success' }, { status: 'success' }] },
-  'One can never be stored, and is kept as a dead letter': { results: [{ status: 'fatal_error', requires_client_handling: false, failed_operation: failed }, { status: 'success' }] },
-  'A bad operation is left out (onFault: operation)': { results: [{ status: 'success', skipped_operations: [failed] }] },
+  'One can never be stored, and is kept as a dead letter': { results: [{ status: 'fatal_error', requires_client_handling: false, failed_operation: failed, message: failed.message }, { status: 'success' }] },
   'Transactions stop at the first that has to be sent again': { results: [{ status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000 }, { status: 'not_attempted' }] }
 }
 
@@ -71,7 +70,7 @@ const schema: RouteSchema = {
       400: ['The body cannot be read: a mistake in the connector, which blocks its queue', 'FST_PSM_BODY', 'batch[0].op: expected "PUT", "PATCH" or "DELETE", found text'],
       401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
       413: ['The upload is larger than this server takes', 'FST_PSM_TOO_LARGE', 'The upload is larger than 16777216 bytes, this server\'s limit (option upload.bodyLimit)'],
-      415: ['The body is not JSON', 'FST_ERR_CTP_INVALID_MEDIA_TYPE', 'Unsupported Media Type']
+      415: ['The body is not JSON, or is encoded', 'FST_PSM_MEDIA_TYPE', 'The content type: expected application/json, found text/plain']
     }),
     200: { ...UploadAnswer, description: 'Each transaction is committed, or kept because it can never be; those of "transactions" may have to be sent again as well', ...examples(answers) },
     503: { ...UnavailableAnswer, description: 'Send it again: of "batch" and "operations" what had to be, too', ...examples(unavailable) }
@@ -79,82 +78,76 @@ const schema: RouteSchema = {
 }
 
 /** `POST /upload`: applies what a client's upload queue holds. */
-export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
-  const { authenticate, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate, bodyTimeout } = dependencies
-  const callers = new WeakMap<FastifyRequest, User>()
+export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
+  const limits = limitsOf(bodyLimit)
   return {
     method: 'POST',
     url: '/upload',
-    bodyLimit,
     schema,
-    // The body is checked by readUpload: Fastify's own validator converts values, which corrupts data.
-    validatorCompiler: () => () => true,
-    errorHandler (error, request) {
-      if ((error as FastifyError).code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-        throw new TooLargeError(`The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`)
-      }
-      if (error instanceof BodyError) request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
-      throw error
-    },
-    // Before the body is read: who is nobody gets nothing parsed.
-    async preParsing (request, reply, payload) {
-      const leave = gate.enter()
-      // Whether it is answered or the client goes away.
-      reply.raw.once('close', leave)
-      callers.set(request, await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify }))
-      limitTime(request, payload, bodyTimeout)
-    },
     // Or the client would keep its connection, and the server that closes would wait for it: Fastify for 72 s by default.
     onSend (_request, reply, payload, done) {
       if (!gate.health().accepting) reply.header('connection', 'close')
       done(null, payload)
     },
     async handler (request, reply) {
-      const user = callers.get(request) as User
-      // Node joins a repeated header of this kind into one text.
-      const header = request.headers['x-client-id'] as string | undefined
-      const { container, transactions } = readUpload(request.body, header)
-      const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
-      if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
-      const byTransaction = container === 'transactions'
-      const results = await upload(transactions, { user, request, log: request.log }, {
-        onFatalError: dependencies.onFatalError ?? (byTransaction ? 'stop' : 'skip'),
-        requiresClientHandling: byTransaction ? requiresClientHandling : undefined
-      })
-      const status = statusOf(results, container)
-      if (status === 503) reply.header('retry-after', '5')
-      return reply.code(status).send({ results })
+      limitTime(request)
+      gate.check()
+      // Who is nobody takes no place and gets nothing read.
+      const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
+      const gone = goneSignal(reply)
+      const body = await readBody(request, { ...limits.body, room: bytes => gate.receive(bytes, gone) })
+      const leave = await gate.enter(weightOf(body), gone).finally(body.release)
+      try {
+        const { container, transactions } = readUpload(await parseUpload(body.bytes, limits.parse), clientHeader(request))
+        const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
+        if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
+        const byTransaction = container === 'transactions'
+        const results = await upload(transactions, { user, request, log: request.log }, {
+          onRejection: byTransaction ? 'stop' : 'skip',
+          requiresClientHandling: byTransaction ? requiresClientHandling : undefined
+        })
+        const answer = answerOf(results, container)
+        return reply.code(answer.status).headers(answer.headers).send(answer.body)
+      } catch (error) {
+        if (error instanceof BodyError) request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
+        throw error
+      } finally {
+        leave()
+      }
     }
   }
 }
 
-/** A body that does not come to its end would hold its place for ever. Fastify's own limit, `requestTimeout`, is off by default. */
-function limitTime (request: FastifyRequest, payload: RequestPayload, bodyTimeout: number): void {
-  const timer = setTimeout(() => {
-    request.log.warn({ bodyTimeout }, 'the body of an upload did not arrive in time (option upload.bodyTimeout): its connection is closed')
-    request.raw.destroy()
-  }, bodyTimeout)
-  for (const event of ['end', 'close']) payload.once(event, () => clearTimeout(timer))
-}
-
-/** Clients that send `batch` or `operations` look at the status alone: 2xx must mean that nothing is left to send. */
-function statusOf (results: TransactionResult[], container: Container): 200 | 503 {
-  return container !== 'transactions' && results.some(({ status }) => status === 'retryable_error') ? 503 : 200
-}
-
-/** Parses the bodies of uploads and checkpoints, so that neither a host's own parser nor Fastify's error texts, which quote the body, come in between. */
-export function addBodyParser (scope: FastifyInstance): void {
-  scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    const bytes = body as Buffer
-    const { description } = request.routeOptions.schema?.body as TSchema
-    if (bytes.length === 0) return done(new BodyError(`The body: expected ${description}, found nothing`))
-    // Decoding would put U+FFFD in the place of other bytes: other ids and values than were sent.
-    if (!isUtf8(bytes)) return done(new BodyError(`The body: expected ${description}, found bytes that are not UTF-8`))
-    try {
-      done(null, JSON.parse(bytes.toString()))
-    } catch {
-      done(new BodyError(`The body: expected ${description}, found something that is not JSON`))
+/**
+ * Parsed, JSON takes up to thirty times its bytes, by what it holds: so units of it are bounded too. Usual operations
+ * have about ten bytes for each.
+ */
+function limitsOf (bodyLimit: number) {
+  const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
+  const mostInOne = Math.floor(most / 4)
+  const expected = UploadBody.description as string
+  return {
+    body: {
+      bytes: bodyLimit,
+      tooLarge: `The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`,
+      units: { most, tooMany: (units: number) => `The upload has more than ${units - 1} names and values of JSON: this server takes ${most} at once (a quarter of option upload.bodyLimit, as far as its memory goes)` }
+    },
+    parse: {
+      expected,
+      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a sixteenth of option upload.bodyLimit, as far as its memory goes)` }
     }
-  })
+  }
+}
+
+/** Bytes of memory that an upload takes while it is worked on: text and BSON, and what is parsed. */
+const weightOf = ({ bytes, units }: Body) => 3 * bytes.length + 64 * units
+
+/** Node joins a repeated header of this kind into one text. */
+const clientHeader = ({ headers }: FastifyRequest) => headers['x-client-id'] as string | undefined
+
+/** Aborts when the client has hung up, and when it has its answer. */
+function goneSignal ({ raw }: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  raw.once('close', () => controller.abort())
+  return controller.signal
 }

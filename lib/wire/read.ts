@@ -3,10 +3,13 @@ import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { ClientId, UploadBody, type UploadedOperation } from './schemas.js'
+import type { JsonNumber } from './json.js'
+import { ClientId, longestName, UploadBody, type UploadedOperation } from './schemas.js'
+
+const containers = ['batch', 'operations', 'transactions'] as const
 
 /** The containers that an upload comes in; the answer's status depends on it. */
-export type Container = 'batch' | 'operations' | 'transactions'
+export type Container = typeof containers[number]
 
 export interface Upload {
   container: Container
@@ -15,9 +18,6 @@ export interface Upload {
 
 const body = TypeCompiler.Compile(UploadBody)
 const clientId = TypeCompiler.Compile(ClientId)
-
-/** Levels of a value that a connector sends parsed. Far more than what is synced, and far fewer than what JSON.stringify has stack for. */
-const deepest = 100
 
 /**
  * Turns any accepted shape of an upload into client transactions, in the client's order.
@@ -32,20 +32,28 @@ const deepest = 100
 export function readUpload (value: unknown, header: string | undefined): Upload {
   if (!body.Check(value)) throw new BodyError(describe(body.Errors(value).First()))
   const clientId = value.client_id || checkHeader(header) || undefined
-  if (value.transactions) {
+  const container = containerOf(value)
+  if (container === 'transactions') {
     return {
-      container: 'transactions',
-      transactions: value.transactions.map(({ crud, transaction_id: id }, position) => ({
+      container,
+      transactions: value.transactions!.map(({ crud, transaction_id: id }, position) => ({
         id: text(id ?? (crud[0] && transactionId(crud[0]))),
         clientId,
         operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud`, index))
       }))
     }
   }
-  const container = value.batch ? 'batch' : 'operations'
-  const operations = value[container]
-  if (!operations) throw new BodyError(`The body: expected ${UploadBody.description}, found none of them`)
-  return { container, transactions: groupByTransaction(operations, container, clientId) }
+  return { container, transactions: groupByTransaction(value[container]!, container, clientId) }
+}
+
+/** Of two, one would be dropped in silence. */
+function containerOf (body: UploadBody): Container {
+  const [container, ...others] = containers.filter(name => body[name])
+  if (!container || others.length > 0) {
+    const found = container ? [container, ...others].map(name => `"${name}"`).join(' and ') : 'none of them'
+    throw new BodyError(`The body: expected ${UploadBody.description}, found ${found}`)
+  }
+  return container
 }
 
 function checkHeader (header: string | undefined): string | undefined {
@@ -74,7 +82,6 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
   if (table === undefined || table === null) throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
-  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
   const operation = {
     op: uploaded.op,
     table,
@@ -90,30 +97,26 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
 
 const transactionId = (uploaded: UploadedOperation) => uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id
 
-/** Whether a value has more levels of arrays and objects than that. */
-function isDeeper (value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], levels - 1)) return true
-  return false
-}
-
-const text = (value: number | string | null | undefined) => value === undefined || value === null ? undefined : String(value)
+const text = (value: number | string | JsonNumber | null | undefined) => value === undefined || value === null ? undefined : String(value)
 
 /** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
 function describe (error: ValueError | undefined): string {
-  const { path, schema, value } = innermost(error as ValueError)
+  const { path, schema: nullable, value } = innermost(error as ValueError)
+  // A union with null is described by its other part.
+  const schema: TSchema = nullable.description ? nullable : nullable['anyOf'][0]
   const place = path.slice(1).replace(/\/(\d+)/g, '[$1]').replaceAll('/', '.') || 'The body'
-  return `${place}: expected ${expectation(schema)}, found ${typeWords(value)}`
+  return `${place}: expected ${schema.description}, found ${finding(schema, value)}`
+}
+
+/** How many or how long, where that is wrong and not the type. */
+function finding (schema: TSchema, value: unknown): string {
+  if (Array.isArray(value) && schema['maxItems'] !== undefined) return `${value.length}`
+  if (typeof value === 'string' && value.length > longestName) return `text of ${value.length} characters`
+  return typeWords(value)
 }
 
 /** A value that may be null and is wrong further in: the error there, not that the whole is neither. */
 function innermost (error: ValueError): ValueError {
   const inner = error.errors[0]?.First()
   return inner && inner.path !== error.path ? innermost(inner) : error
-}
-
-/** A union with null is described by its other part. */
-function expectation (schema: TSchema): string {
-  return schema.description ?? schema['anyOf'][0].description
 }

@@ -1,4 +1,5 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry, type Static, type TSchema } from '@sinclair/typebox'
+import { JsonNumber } from './json.js'
 
 /**
  * What clients send to `/upload`: the shapes of PowerSync's demos, SDKs and reference write API.
@@ -6,18 +7,23 @@ import { Type, type Static, type TSchema } from '@sinclair/typebox'
  */
 const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]))
 
-const Columns = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { description: 'an object of columns' }))
+const Columns = Type.Unsafe<Record<string, unknown>>({ ...Type.Object({}, { description: 'an object of columns' }), [Kind]: 'PowerSyncColumns' })
+TypeRegistry.Set('PowerSyncColumns', (_, value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber))
+
 const Text = Type.String({ description: 'text' })
 /** What the server keeps or compares beside the rows is short: the longest name of a collection has 255 bytes. */
-const Name = Type.String({ maxLength: 1024, description: 'text of at most 1024 characters' })
-const Sequence = Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' })
+export const longestName = 1024
+const Name = Type.String({ maxLength: longestName, description: 'text of at most 1024 characters' })
+const Sequence = Type.Unsafe<number | string | JsonNumber>({ ...Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' }), [Kind]: 'PowerSyncSequence' })
+TypeRegistry.Set('PowerSyncSequence', (_, value) => Number.isInteger(value) || value instanceof JsonNumber || (typeof value === 'string' && value.length <= longestName))
 
 /** It is in the server's log: without what starts a new line there, or steers a terminal. */
 export const ClientId = Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$', description: 'the client database\'s id as text of at most 1024 characters, none of them a control character' })
 
 export const UploadedOperation = Type.Object({
   op: Type.Union([Type.Literal('PUT'), Type.Literal('PATCH'), Type.Literal('DELETE')], { description: '"PUT", "PATCH" or "DELETE"' }),
-  id: Type.String({ minLength: 1, description: 'the row\'s id as text that is not empty' }),
+  // Empty too: a row can have such an id, and what a row can have is not a mistake of the connector.
+  id: Type.String({ description: 'the row\'s id as text' }),
   table: optional(Name),
   type: optional(Name),
   data: optional(Columns),
@@ -43,7 +49,7 @@ export const UploadBody = Type.Object({
   client_id: optional(ClientId),
   batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
-  transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: 'an array of 1 to 50 transactions' }))
+  transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: '1 to 50 transactions' }))
 }, { description: 'an object with one of "batch", "operations" and "transactions"' })
 
 export type UploadedOperation = Static<typeof UploadedOperation>
@@ -61,10 +67,9 @@ const TransactionResult = Type.Object({
   status: Type.Union([
     Type.Literal('success'), Type.Literal('fatal_error'), Type.Literal('retryable_error'), Type.Literal('not_attempted')
   ]),
-  skipped_operations: Type.Optional(Type.Array(FailedOperation, { description: 'success, with onFault: operation' })),
   requires_client_handling: Type.Optional(Type.Boolean({ description: 'fatal_error' })),
   failed_operation: Type.Optional(FailedOperation),
-  message: Type.Optional(Type.String({ description: 'retryable_error' })),
+  message: Type.Optional(Type.String({ description: 'retryable_error; fatal_error: that of failed_operation' })),
   retry_after_ms: Type.Optional(Type.Integer({ description: 'retryable_error: milliseconds' }))
 })
 

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { collection, type Owner } from '../../index.js'
-import { streamsOf } from '../../lib/collections/streams.js'
+import { streamsOf } from '../../lib/schema/streams.js'
 import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
 
 const config = await configFile(t, todoConfig)

@@ -1,7 +1,7 @@
 import fastifyMongodb from '@fastify/mongodb'
 import t, { type Test } from 'tap'
 import type { CrudTransaction, FailedOperation } from '../../index.js'
-import { DeadLetters } from '../../lib/storage/dead-letters.js'
+import { DeadLetters } from '../../lib/store/dead-letters.js'
 import { configFile, powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
 import { testDatabase, withDatabase } from '../support/database.js'
 import { commandError, startWireServer } from '../support/wire-server.js'

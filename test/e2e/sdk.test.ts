@@ -385,7 +385,7 @@ t.test('a transaction whose answer got lost is sent again and leaves the same', 
   await sameAsClient(t, db, client)
 })
 
-const database = await testDatabase(t)
+const database = await testDatabase(t, { ownServer: true })
 
 t.test('MongoDB stops and starts again: 503, no dead letter, then the queue drains', { skip: skip || needs(database, 'ownServer', 'stopping it') }, async t => {
   const service = await testService(t)

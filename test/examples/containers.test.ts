@@ -10,7 +10,7 @@ import { createRequire } from 'node:module'
 import t from 'tap'
 import { parse, parseDocument } from 'yaml'
 import { collections } from '../../examples/collections.js'
-import { streamsOf } from '../../lib/collections/streams.js'
+import { streamsOf } from '../../lib/schema/streams.js'
 
 const examples = new URL('../../examples/', import.meta.url)
 const read = (file: string) => readFile(new URL(file, examples), 'utf8')

@@ -98,22 +98,29 @@ t.test('the server ends with the process that started it', async (t) => {
   }
 })
 
-t.test('a test database has a name of its own and comes back, empty, where it was', async (t) => {
+t.test('test databases share a server, and each has a name of its own', async (t) => {
   const [one, two] = [await testDatabase(t), await testDatabase(t)]
   t.not(one.database, two.database)
+  t.equal(withDatabase(one.uri, two.database), two.uri)
+  t.throws(() => one.stop(), /Other tests use this server/)
+})
 
-  const client = new MongoClient(one.uri)
+t.test('a test database with a server of its own comes back, empty, where it was', async (t) => {
+  const own = await testDatabase(t, { ownServer: true })
+  const client = new MongoClient(own.uri)
   t.teardown(() => client.close())
-  await client.db(one.database).collection('lists').insertOne({})
-  await one.stop()
-  await one.restart()
+  await client.db().collection('lists').insertOne({})
+  await own.stop()
+  t.notOk(await listens(own.uri))
+  await own.restart()
   t.equal(await client.db().collection('lists').countDocuments(), 0)
 })
 
 t.test('what a test needs decides whether it is skipped', async (t) => {
   t.equal(needs({ kind: 'mongod' }, 'mongod', 'change streams'), false)
-  t.equal(needs({ kind: 'emulator' }, 'mongod', 'change streams'), 'needs mongod or MONGO_URI for change streams, runs on emulator')
-  t.equal(needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'), 'needs mongod or emulator for an outage, runs on MONGO_URI')
+  t.equal(needs({ kind: 'SecantusDB' }, 'mongod', 'change streams'), false)
+  t.equal(needs({ kind: 'emulator' }, 'mongod', 'change streams'), 'needs mongod or SecantusDB or MONGO_URI for change streams, runs on emulator')
+  t.equal(needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'), 'needs mongod or SecantusDB or emulator for an outage, runs on MONGO_URI')
 })
 
 t.test('a database is put into any connection string', async (t) => {

@@ -7,11 +7,12 @@ import { testDatabase } from '../support/database.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 
-/** The example on a free port, and with MONGO_URI on a database of its own there. */
+/** The example on a free port, on a MongoDB of its own chain; on a database of the tests where that chain does not lead. */
 export async function spawnExample (t: Pick<Test, 'teardown'>, file: string, env: Record<string, string> = {}) {
   if (!existsSync(new URL('../../dist/index.js', import.meta.url))) throw new Error('The examples run on the built package: npm run build')
   const { MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, POWERSYNC_PUBLIC_KEY, NODE_ENV, HOST, ...rest } = process.env
-  const mongo = MONGO_URI && { MONGO_URI: (await testDatabase(t)).uri }
+  const { uri, kind } = await testDatabase(t)
+  const mongo = (kind === 'MONGO_URI' || kind === 'SecantusDB') && { MONGO_URI: uri }
   const server = spawn(process.execPath, ['--import', 'tsx', file], {
     cwd: examples,
     // Without tap's coverage, which would count the built package.

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Decimal128, Double, Long } from '../../lib/bson.js'
-import { sum } from '../../lib/hooks/sum.js'
+import { sum } from '../../lib/rules/conflicts/sum.js'
 
 const decimal = (text: string) => Decimal128.fromString(text)
 

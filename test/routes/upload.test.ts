@@ -71,8 +71,8 @@ t.test('a body that cannot be read is answered with 400 and what was expected, a
     'an empty body': ['', /^The body: expected an object/],
     'batch that is not an array': [{ batch: put('bad') }, /^batch: expected an array of operations, found an object$/],
     'op in lower case': [{ batch: [{ ...put('bad'), op: 'put' }] }, /^batch\[0\]\.op: expected "PUT", "PATCH" or "DELETE", found text$/],
-    'a numeric id': [{ batch: [{ ...put('bad'), id: 5 }] }, /^batch\[0\]\.id: expected the row's id as text that is not empty, found a number$/],
-    'no id': [{ batch: [{ op: 'PUT', table: 'lists', data: {} }] }, /^batch\[0\]\.id: expected the row's id as text that is not empty, found nothing$/],
+    'a numeric id': [{ batch: [{ ...put('bad'), id: 5 }] }, /^batch\[0\]\.id: expected the row's id as text, found a number$/],
+    'no id': [{ batch: [{ op: 'PUT', table: 'lists', data: {} }] }, /^batch\[0\]\.id: expected the row's id as text, found nothing$/],
     'data that is an array': [{ batch: [{ ...put('bad'), data: [] }] }, /^batch\[0\]\.data: expected an object of columns, found an array$/]
   }
   for (const [name, [body, message]] of Object.entries(cases)) {
@@ -105,6 +105,7 @@ t.test('an operation that can never be stored is rejected for good, with its pla
     'text that is too long': [put('bad', { name: 'n'.repeat(21) }), { error_code: 'INVALID_DATA', message: /name/, details: { path: 'name' } }],
     'a required column that is missing': [put('bad', { done: 1 }), { error_code: 'INVALID_DATA', message: /name/, details: { path: 'name' } }],
     'a required column that is cleared': [{ op: 'PATCH', table: 'lists', id: 'bad', data: { name: null } }, { error_code: 'INVALID_DATA', message: /name/, details: { path: 'name' } }],
+    'an empty id, which a row can have': [put(''), { error_code: 'INVALID_DATA', message: /id/ }],
     'an id in upper case where it is a uuid': [put(uuid.toUpperCase(), {}, 'tags'), { error_code: 'INVALID_DATA', message: /id/ }]
   }
   for (const [name, [operation, failure]] of Object.entries(cases)) {
@@ -229,6 +230,7 @@ t.test('a hook that refuses for good gives its own code', async t => {
   t.same(body.results, [{
     status: 'fatal_error',
     requires_client_handling: false,
-    failed_operation: { error_code: 'QUOTA_EXCEEDED', message: 'A list holds at most 100 todos', details: { limit: 100 }, operation_index: 0 }
+    failed_operation: { error_code: 'QUOTA_EXCEEDED', message: 'A list holds at most 100 todos', details: { limit: 100 }, operation_index: 0 },
+    message: 'A list holds at most 100 todos'
   }])
 })

@@ -39,8 +39,7 @@ export const collections: Collections = {
     schema: Type.Object({ owner: Type.String(), text: Type.String(), revoked_at: Type.Optional(bson.Date()) }),
     fields: { ownerId: 'owner' },
     owner: 'owner',
-    readOnly: ['revoked_at'],
-    readOnlyFields: 'reject'
+    readOnly: ['revoked_at']
   }),
   photos: collection({ id: 'objectId', put: 'replace', schema: Type.Object({ ...Owner, title: Type.String(), data: Type.Optional(bson.Binary({ maxByteLength: 1024 })) }), owner: 'owner_id' }),
   counters: collection({

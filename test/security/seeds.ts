@@ -40,7 +40,7 @@ export const seeds: Record<string, mongodb.Document[]> = {
   notices: [{ _id: 'alice-notice', owner_id: 'alice', text: ALICE_SECRET }, { _id: 'mallory-notice', owner_id: 'mallory', text: 'mine' }],
   payments: [{ _id: 'payment', amount: 100, card: ALICE_SECRET }],
   _powersync_checkpoints: [{ _id: '_standalone_checkpoint', i: 1 }],
-  powersync_ledger: [{ _id: 'alice-page', user_id: 'alice', client_id: 'alice-phone', updated_at: at, operations: { 1: 'hash' } }],
+  powersync_ledger: [{ _id: 'alice-page', user_id: 'alice', client_id: 'alice-phone', updated_at: new Date(), operations: { 1: 'hash' } }],
   powersync_dead_letters: [{ _id: 'alice-letter', user_id: 'alice', created_at: at, operations: [] }],
   powersync_write_checkpoints: [{ _id: 'alice-checkpoint', user_id: 'alice', client_id: 'alice-phone', checkpoint: Long.ONE }],
   [mirror]: [{ _id: 'alice-letter', user_id: 'alice', created_at: at, message: ALICE_SECRET }]

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import { collection, PowerSyncFatalError, type Hooks, type UploadOptions } from '../../index.js'
-import { loggable } from '../../lib/storage/faults.js'
+import { loggable } from '../../lib/store/faults.js'
 import { testServer, upload } from '../support/server.js'
 import { commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome } from '../support/wire-server.js'
 

@@ -1,64 +1,112 @@
-/** The MongoDB that a test file runs on, by the chain in examples/mongodb.ts. */
+/** The MongoDB that a test file runs on. */
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import fastifyMongodb from '@fastify/mongodb'
-import { developmentMongoDB, type DevelopmentMongoDB } from '../../examples/mongodb.js'
+import { developmentMongoDB, type DevelopmentMongoDB, type DevelopmentMongoDBOptions } from '../../examples/mongodb.js'
+import { startSecantusDB, type SecantusDB } from './secantusdb.js'
+
+type Server = DevelopmentMongoDB | SecantusDB
+type ServerOptions = Required<Pick<DevelopmentMongoDBOptions, 'database' | 'port' | 'download'>>
+
+/** The first of these that there is, or the one that TEST_DATABASE names. */
+const servers: Record<string, (options: ServerOptions) => Promise<Server>> = {
+  mongodb: (options) => developmentMongoDB({ ...options, emulator: false }),
+  secantusdb: startSecantusDB,
+  emulator: developmentMongoDB
+}
+
+/**
+ * Starts a server for tests.
+ *
+ * @throws when there is none, with the reasons.
+ */
+export async function startServer (options: ServerOptions): Promise<Server> {
+  const { TEST_DATABASE: wanted } = process.env
+  const errors: unknown[] = []
+  for (const [name, start] of Object.entries(servers)) {
+    if (wanted && wanted !== name) continue
+    try {
+      return await start(options)
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  throw new Error(errors.map(String).join('\n') || `TEST_DATABASE is ${wanted}: expected one of ${Object.keys(servers).join(', ')}`)
+}
 
 export interface TestDatabaseOptions {
-  /** Port to listen on; of no effect with MONGO_URI. Default: any free one. */
-  port?: number
+  /** A server that no other test uses, for a test that stops it; of no effect with MONGO_URI. Default: false. */
+  ownServer?: boolean
 }
 
 export interface TestDatabase {
   /** Connection string, with the database in its path. */
   uri: string
-  kind: DevelopmentMongoDB['kind']
-  /** Name of the database: random, so that test files do not meet on one server. */
+  kind: Server['kind']
+  /** Name of the database: random, so that tests do not meet on one server. */
   database: string
-  /** Stops the server, as in an outage. Its data goes. Not with MONGO_URI: see `needs`. */
+  /** Stops the server, as in an outage. Its data goes. For a server of its own only: see `needs`. */
   stop: () => Promise<void>
   /** Starts it again, empty, at the same `uri`. */
   restart: () => Promise<void>
 }
 
-/**
- * A database of its own for one test file or one test, gone when `t` ends: a server of its own, or with MONGO_URI a
- * database on that server. It never downloads mongod: `npm test` does that once, before the first test.
- */
-export async function testDatabase (t: Pick<Test, 'teardown'>, { port = 0 }: TestDatabaseOptions = {}): Promise<TestDatabase> {
-  const database = `test_${randomBytes(6).toString('hex')}`
-  let server = await developmentMongoDB({ database, port, download: false })
-  const uri = server.kind === 'MONGO_URI' ? withDatabase(server.uri, database) : server.uri
-  t.teardown(() => server.kind === 'MONGO_URI' ? dropDatabase(uri) : server.stop())
+/** What all tests of this file share while one of them needs it. */
+let shared: { server: Promise<Server>, users: number } | undefined
 
+/**
+ * A database of its own for one test file or one test, gone when `t` ends. One server per file holds them.
+ * It never downloads mongod: `npm test` does that once, before the first test.
+ */
+export async function testDatabase (t: Pick<Test, 'teardown'>, { ownServer = false }: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  const database = `test_${randomBytes(6).toString('hex')}`
+  if (ownServer) return await databaseOfItsOwn(t, database)
+
+  shared ??= { server: startServer({ database, port: 0, download: false }), users: 0 }
+  const used = shared
+  used.users++
+  const server = await used.server
+  const uri = withDatabase(server.uri, database)
+  t.teardown(async () => {
+    if (server.kind === 'MONGO_URI') await dropDatabase(uri)
+    if (--used.users > 0) return
+    shared = undefined
+    await server.stop()
+  })
+  const stop = () => { throw new Error('Other tests use this server: ask for one with ownServer') }
+  return { uri, kind: server.kind, database, stop, restart: stop }
+}
+
+async function databaseOfItsOwn (t: Pick<Test, 'teardown'>, database: string): Promise<TestDatabase> {
+  let server = await startServer({ database, port: 0, download: false })
+  const { uri, kind } = server
+  t.teardown(() => server.stop())
   return {
     uri,
-    kind: server.kind,
+    kind,
     database,
     stop: () => server.stop(),
-    restart: async () => {
-      server = await developmentMongoDB({ database, port: portOf(uri), download: false })
-    }
+    restart: async () => { server = await startServer({ database, port: Number(new URL(uri).port), download: false }) }
   }
 }
 
 /** What a test may ask for, and the servers that have it. */
-const servers = {
+const kinds = {
   /** More than the emulator does: `$jsonSchema`, `listCollections`, change streams, … */
-  mongod: ['mongod', 'MONGO_URI'],
+  mongod: ['mongod', 'SecantusDB', 'MONGO_URI'],
   /** A server that the test may stop and start again. */
-  ownServer: ['mongod', 'emulator'],
+  ownServer: ['mongod', 'SecantusDB', 'emulator'],
   /** A server on the loopback interface that takes any connection, for a proxy before it. */
-  emulator: ['emulator']
-} satisfies Record<string, Array<DevelopmentMongoDB['kind']>>
+  emulator: ['emulator', 'SecantusDB']
+} satisfies Record<string, Array<Server['kind']>>
 
 /**
  * For a test's options, `{ skip: needs(mongo, 'mongod', 'change streams') }`: false where the test can run, else the
  * reason why it is skipped.
  */
-export function needs ({ kind }: Pick<TestDatabase, 'kind'>, what: keyof typeof servers, why: string): string | false {
-  const kinds: string[] = servers[what]
-  return kinds.includes(kind) ? false : `needs ${kinds.join(' or ')} for ${why}, runs on ${kind}`
+export function needs ({ kind }: Pick<TestDatabase, 'kind'>, what: keyof typeof kinds, why: string): string | false {
+  const having: string[] = kinds[what]
+  return having.includes(kind) ? false : `needs ${having.join(' or ')} for ${why}, runs on ${kind}`
 }
 
 /** Puts another database into a connection string; who could log in with the old one still can. */
@@ -76,8 +124,4 @@ async function dropDatabase (uri: string): Promise<void> {
   } finally {
     await client.close()
   }
-}
-
-function portOf (uri: string): number {
-  return Number(/:(\d+)\//.exec(uri)?.[1])
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { CrudTransaction } from '../../index.js'
-import { createBlockedQueues } from '../../lib/upload/blocked-queues.js'
+import { createBlockedQueues } from '../../lib/uploads/blocked-queues.js'
 
 const user = { id: 'user1' }
 const transaction = (opId: string | undefined, { clientId = 'phone', more = [] as string[] } = {}): CrudTransaction => ({

@@ -65,23 +65,23 @@ t.test('a body that cannot be read is refused by place, finding and expectation,
     [{ batch: [operation, { ...operation, op: 'put' }] }, /^batch\[1\]\.op: expected "PUT", "PATCH" or "DELETE", found text$/],
     [{ batch: [{ ...operation, op: 1 }] }, /^batch\[0\]\.op: expected "PUT"/],
     [{ batch: [{ Op: 'PUT', Table: 'lists', Id: 'secret' }] }, /^batch\[0\]\.op: expected "PUT"/],
-    [{ batch: [{ ...operation, id: 1 }] }, /^batch\[0\]\.id: expected the row's id as text that is not empty, found a number$/],
-    [{ batch: [{ ...operation, id: '' }] }, /^batch\[0\]\.id: expected the row's id as text that is not empty, found text$/],
-    [{ batch: [{ op: 'PUT', table: 'lists' }] }, /^batch\[0\]\.id: expected the row's id as text that is not empty, found nothing$/],
+    [{ batch: [{ ...operation, id: 1 }] }, /^batch\[0\]\.id: expected the row's id as text, found a number$/],
+    [{ batch: [{ op: 'PUT', table: 'lists' }] }, /^batch\[0\]\.id: expected the row's id as text, found nothing$/],
     [{ batch: [{ ...operation, table: undefined }] }, /^batch\[0\]: expected the table's name in "table" or "type", found neither$/],
     [{ batch: [{ ...operation, table: 5 }] }, /^batch\[0\]\.table: expected text of at most 1024 characters, found a number$/],
     [{ batch: [{ ...operation, data: [] }] }, /^batch\[0\]\.data: expected an object of columns, found an array$/],
     [{ batch: [{ ...operation, data: 'secret' }] }, /^batch\[0\]\.data: expected an object of columns, found text$/],
-    [{ batch: [{ ...operation, table: 't'.repeat(1025) }] }, /^batch\[0\]\.table: expected text of at most 1024 characters, found text$/],
+    [{ batch: [{ ...operation, table: 't'.repeat(1025) }] }, /^batch\[0\]\.table: expected text of at most 1024 characters, found text of 1025 characters$/],
     [{ batch: [{ ...operation, op_id: true }] }, /^batch\[0\]\.op_id: expected an integer or text of at most 1024 characters, found a boolean$/],
     [{ batch: [{ ...operation, tx_id: {} }] }, /^batch\[0\]\.tx_id: expected an integer or text of at most 1024 characters, found an object$/],
-    [{ batch: [{ ...operation, data: { name: levels(101) } }] }, /^batch\[0\]: expected values of at most 100 levels, found a deeper one$/],
-    [{ transactions: [{ crud: [{ ...operation, old: { name: levels(100_000) } }] }] }, /^transactions\[0\]\.crud\[0\]: expected values of at most 100 levels, found a deeper one$/],
     [{ batch: [], client_id: 5 }, /^client_id: expected the client database's id as text of at most 1024 characters, none of them a control character, found a number$/],
     [{ batch: [], client_id: 'a\nb' }, /^client_id: expected .*, found text$/],
     [{ operations: {} }, /^operations: expected an array of operations, found an object$/],
-    [{ transactions: [] }, /^transactions: expected an array of 1 to 50 transactions, found an array$/],
-    [{ transactions: Array(51).fill({ crud: [] }) }, /^transactions: expected an array of 1 to 50 transactions, found an array$/],
+    [{ transactions: [] }, /^transactions: expected 1 to 50 transactions, found 0$/],
+    [{ transactions: Array(51).fill({ crud: [] }) }, /^transactions: expected 1 to 50 transactions, found 51$/],
+    [{ transactions: 'secret' }, /^transactions: expected 1 to 50 transactions, found text$/],
+    [{ batch: [], transactions: [{ crud: [] }] }, /^The body: expected an object with one of .*, found "batch" and "transactions"$/],
+    [{ batch: [operation], operations: [], transactions: null }, /^The body: expected an object with one of .*, found "batch" and "operations"$/],
     [{ transactions: [{}] }, /^transactions\[0\]\.crud: expected an array of operations, found nothing$/],
     [{ transactions: [{ crud: [{ ...operation, op: 'put' }] }] }, /^transactions\[0\]\.crud\[0\]\.op: expected "PUT"/],
     [{ transactions: [{ crud: [{ ...operation, table: null }] }] }, /^transactions\[0\]\.crud\[0\]: expected the table's name in "table" or "type", found neither$/]
@@ -90,13 +90,5 @@ t.test('a body that cannot be read is refused by place, finding and expectation,
     t.throws(() => readUpload(body, undefined), { code: 'FST_PSM_BODY', statusCode: 400, message })
   }
   t.throws(() => readUpload({ batch: [] }, 'secret\x9b'), { code: 'FST_PSM_BODY', message: /^The header x-client-id: expected the client database's id as text .*, found other text$/ })
-  t.doesNotThrow(() => readUpload({ batch: [{ ...operation, data: { name: levels(99) } }] }, undefined))
   t.notOk(cases.some(([, message]) => message.source.includes('secret')))
 })
-
-/** An array in an array, and so on. */
-function levels (count: number): unknown {
-  let value: unknown = 'secret'
-  for (let level = 0; level < count; level++) value = [value]
-  return value
-}

@@ -15,7 +15,6 @@ test('its options', () => {
       expect(failedOperation).type.toBe<FailedOperation>()
       return requiresClientHandling ? 'discard' : undefined
     },
-    onSkipped: ({ skippedOperations }) => { expect(skippedOperations).type.toBe<FailedOperation[]>() }
   })
   expect(createConnector).type.toBeCallableWith({ url: '/powersync', headers: () => [['x-key', 'x'] as const] })
   expect(createConnector).type.not.toBeCallableWith({})

@@ -1,0 +1,56 @@
+import type { ResolveConflictHook } from '../../../types/hooks.js'
+import type { AnyRow, CrudOperation, FieldHolding } from '../../../types/operations.js'
+import { PowerSyncFatalError } from '../../errors.js'
+import { resolver } from './resolver.js'
+import { sum, type Summand } from './sum.js'
+
+/**
+ * A `resolveConflict` for amounts that several clients count up and down. A PATCH adds the difference between its value
+ * and the one that its client had before (`trackPrevious`) to the server's value. The sum is exact and must fit the field.
+ * An absent value counts as 0, before and on the server; null clears. Other fields are written as they come. A PUT, which
+ * has no value before it, leaves the amounts as the server has them.
+ * Source: PowerSync docs, "Custom Conflict Resolution", cumulative operations.
+ *
+ * Sums are not idempotent: a PATCH must come with `client_id` and `op_id`, by which retries are recognised.
+ *
+ * The hook throws `INVALID_DATA` for a PATCH without these, for one that does not say what the value was, and for a sum
+ * that does not fit.
+ *
+ * @example
+ * collection({ schema: Type.Object({ name: Type.String(), stock: bson.Int32({ minimum: 0 }) }), resolveConflict: additive(['stock']) })
+ */
+export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>): ResolveConflictHook<Row> {
+  const hook = resolver<Row>(fields, ({ operation, existing, previous, decode }) => {
+    if (operation.op === 'DELETE') return operation
+    const data: AnyRow = { ...operation.data }
+    const sums: Record<string, string> = {}
+    for (const field of fields) {
+      const value = operation.data[field] ?? undefined
+      const stored = existing[field] ?? undefined
+      if (operation.op === 'PUT') {
+        if (stored === undefined) continue
+        data[field] = stored
+        sums[field] = '0'
+      } else if (value !== undefined) {
+        const before = valueBefore(field, previous)
+        data[field] = decode(field, sum([value, stored ?? 0], [before]))
+        sums[field] = difference(value, before)
+      }
+    }
+    return { ...operation, data, sums: { ...operation.sums, ...sums } }
+  })
+  return Object.assign(hook, {
+    sumsOf ({ op, data = {} }: CrudOperation, previous: AnyRow | undefined) {
+      const changed = op === 'PATCH' ? fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined) : []
+      return Object.fromEntries(changed.map(field => [field, difference(data[field], valueBefore(field, previous))]))
+    }
+  })
+}
+
+const difference = (value: unknown, before: unknown): string => String(sum([String(value), '0'], [String(before)]))
+
+function valueBefore (field: string, previous: AnyRow | undefined): unknown {
+  const value = previous?.[field]
+  if (value !== undefined) return value ?? 0
+  throw new PowerSyncFatalError('INVALID_DATA', 'The change does not say what the value was before it: the client\'s table needs trackPrevious', { details: { path: field } })
+}

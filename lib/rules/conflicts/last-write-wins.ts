@@ -1,0 +1,33 @@
+import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
+import type { FieldHolding } from '../../../types/operations.js'
+import { metadataOf } from './metadata.js'
+import { isBefore, type Ordered } from './order.js'
+import { resolver } from './resolver.js'
+
+/** Where a row and a change say when they were made. */
+export interface LastWriteWinsOptions<Row> {
+  /** The field that clients set to the time of each change: a date, a number, or text whose order is that of the times. */
+  field: FieldHolding<Row, Ordered>
+}
+
+/**
+ * A `resolveConflict` by time: a change that is older than what the server has is dropped, whole.
+ *
+ * An operation's time is what it sets `field` to; if it does not, as a DELETE cannot, what the JSON in its `metadata`
+ * says under that name; else, with `trackPrevious`, what the client had in `field` before. Of equal times the upload
+ * wins, which arrives later, and so does an operation without any time, or one on a row without: PowerSync's default.
+ * Source: PowerSync docs, "Custom Conflict Resolution", timestamp-based detection.
+ *
+ * @example
+ * collection({ schema: Type.Object({ text: Type.String(), modified_at: bson.Date() }), resolveConflict: lastWriteWins({ field: 'modified_at' }) })
+ */
+export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
+  return resolver([field], conflict => isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
+}
+
+function timeOf ({ operation, previous, decode }: Conflict, field: string): unknown {
+  const set = operation.data?.[field] ?? undefined
+  if (set !== undefined) return set
+  const said = metadataOf(operation).get(field)
+  return said === undefined ? previous?.[field] : decode(field, said)
+}

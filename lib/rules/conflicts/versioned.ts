@@ -1,0 +1,42 @@
+import type { ResolveConflictHook } from '../../../types/hooks.js'
+import type { FieldHolding } from '../../../types/operations.js'
+import type { mongodb } from '../../bson.js'
+import { sameValue } from '../../schema/same-value.js'
+import { PowerSyncFatalError } from '../../errors.js'
+import { resolver } from './resolver.js'
+import { sum } from './sum.js'
+
+/** Where a row has its version, and what becomes of a stale change. */
+export interface VersionedOptions<Row> {
+  /** The field with the number of changes: it goes up by one with each. A row without it has the version 0. */
+  field: FieldHolding<Row, number | bigint | mongodb.Double>
+  /**
+   * What becomes of a change of an older version. `reject`, the default: its client transaction fails for good with
+   * `CONFLICT`, and is kept as a dead letter. `keep`: the change is dropped, the rest of the transaction is applied.
+   */
+  onStale?: 'reject' | 'keep' | undefined
+}
+
+/**
+ * A `resolveConflict` by version: a change is written if the client saw the row as it is, and the server counts.
+ *
+ * The version that the client saw is, with `trackPrevious`, what `field` was before its change; else one less than what
+ * the change sets `field` to. Clients count along (`SET text = ?, version = version + 1`), so that the next change of
+ * the same client fits as well, before it has synced. A change that does not say what it saw is stale; a DELETE
+ * can say so with `trackPrevious` only. Source: PowerSync docs, "Custom Conflict Resolution", sequence number versioning.
+ *
+ * @example
+ * collection({ schema: Type.Object({ text: Type.String(), version: bson.Int32() }), resolveConflict: versioned({ field: 'version' }) })
+ */
+export function versioned<Row> ({ field, onStale = 'reject' }: VersionedOptions<Row>): ResolveConflictHook<Row> {
+  return resolver([field], ({ operation, existing, previous, decode }) => {
+    if (operation.op === 'PATCH' && Object.keys(operation.data).length === 0) return operation
+    const current = existing[field] ?? 0
+    const next = decode(field, sum([current, 1]))
+    const seen = previous?.[field]
+    const isCurrent = seen === undefined ? sameValue(operation.data?.[field], next) : sameValue(seen ?? 0, current)
+    if (isCurrent) return operation.op === 'DELETE' ? operation : { ...operation, data: { ...operation.data, [field]: next } }
+    if (onStale === 'keep') return null
+    throw new PowerSyncFatalError('CONFLICT', 'The row has been changed since the client read it', { details: { path: field } })
+  })
+}

@@ -1,0 +1,146 @@
+import { Long, ObjectId, UUID, type mongodb } from '../bson.js'
+import type { CrudOperation } from '../../types/index.js'
+import { PowerSyncFatalError } from '../errors.js'
+import { sameValue } from '../schema/same-value.js'
+import type { Permits } from './permits.js'
+import type { UserCollection } from './registry.js'
+
+/** What one operation becomes: plain data, from which rows in memory and statements to MongoDB are made. */
+export interface Plan {
+  /** Decoded, as the hooks left it. */
+  readonly operation: CrudOperation
+  /** Of MongoDB. */
+  readonly collection: string
+  readonly _id: unknown
+  /** The document, among all: its collection and `_id`. */
+  readonly row: string
+  /** The same of the uploaded operation, which hooks may have moved to another row. */
+  readonly from: string
+  /** What a document must hold to be the user's. Empty: every document is. */
+  readonly owner: Readonly<mongodb.Document>
+  readonly change: Change
+}
+
+export type Change =
+  | {
+    readonly kind: 'put'
+    /** What becomes of a document that exists: its other fields stay, or go, or it stays as it is. */
+    readonly existing: 'merge' | 'replace' | 'keep'
+    readonly set: Readonly<mongodb.Document>
+    readonly unset: readonly string[]
+    /** What a new document has beside `set`. */
+    readonly onInsert: Readonly<mongodb.Document>
+    /** Fields of `set` whose value is a sum on top of the document's, and what the operation adds, as decimal text. */
+    readonly sums: Readonly<Record<string, string>>
+  }
+  | {
+    readonly kind: 'patch'
+    readonly set: Readonly<mongodb.Document>
+    readonly unset: readonly string[]
+    /** As for a PUT. */
+    readonly sums: Readonly<Record<string, string>>
+  }
+  | { readonly kind: 'delete' }
+
+/**
+ * The one definition of PUT, PATCH and DELETE.
+ *
+ * | operation | document |
+ * | --- | --- |
+ * | PUT | created, or each field of the schema set; fields that the schema does not know stay (`put: 'replace'`: they go) |
+ * | PATCH | the changed fields set, if the document exists |
+ * | DELETE | gone |
+ *
+ * @param operation decoded: values as BSON types
+ * @param permits which rows may be given to another owner
+ * @param from the uploaded operation's row, if it may be another
+ * @throws {PowerSyncFatalError} for an operation that must not be written
+ */
+export function planOf (operation: CrudOperation, target: UserCollection, permits: Permits, from?: string): Plan {
+  const { shared: { name: collection }, owner } = target
+  const _id = target.shared.id(operation)
+  const row = rowOf(collection, _id)
+  return { operation, collection, _id, row, from: from ?? row, owner, change: changeOf(operation, target, permits) }
+}
+
+function changeOf (operation: CrudOperation, target: UserCollection, permits: Permits): Change {
+  switch (operation.op) {
+    case 'DELETE': return { kind: 'delete' }
+    case 'PUT': {
+      const data = target.owned(operation.data)
+      const existing = target.createsOnly ? 'keep' : target.shared.put
+      const { set, unset } = split(data, target, existing === 'merge')
+      return { kind: 'put', existing, set, unset, onInsert: existing === 'replace' ? {} : target.onInsert(data), sums: operation.sums ?? {} }
+    }
+    case 'PATCH': {
+      const path = target.transfers(operation)
+      if (path !== undefined && !permits.allows(operation, target)) {
+        throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation would give the row to another owner', {
+          details: { path }, operationIndex: operation.index
+        })
+      }
+      return { kind: 'patch', ...split(operation.data, target, false), sums: operation.sums ?? {} }
+    }
+  }
+}
+
+/** @param whole whether fields that are not there are cleared too */
+function split (data: mongodb.Document, target: UserCollection, whole: boolean): { set: mongodb.Document, unset: readonly string[] } {
+  if (target.shared.nulls === 'store') return { set: data, unset: [] }
+  const set: mongodb.Document = {}
+  const unset: string[] = []
+  for (const [field, value] of Object.entries(data)) {
+    if (value === null) unset.push(field)
+    else set[field] = value
+  }
+  if (whole) unset.push(...target.absent(data))
+  return { set, unset }
+}
+
+/** A document after a plan. Pure; MongoDB does the same with the plan's statement. */
+export function applyPlan ({ _id, owner, change }: Plan, document: mongodb.Document | null): mongodb.Document | null {
+  if (document && !ownedBy(document, owner)) return document
+  switch (change.kind) {
+    case 'delete': return null
+    case 'patch': return document && merge(document, change)
+    case 'put': {
+      if (!document) return { _id, ...change.onInsert, ...change.set }
+      if (change.existing === 'keep') return document
+      return change.existing === 'replace' ? { _id: document['_id'], ...change.set } : merge(document, change)
+    }
+  }
+}
+
+function merge (document: mongodb.Document, { set, unset }: { set: mongodb.Document, unset: readonly string[] }): mongodb.Document {
+  const merged = { ...document, ...set }
+  for (const field of unset) delete merged[field]
+  return merged
+}
+
+export function ownedBy (document: mongodb.Document, owner: Readonly<mongodb.Document>): boolean {
+  for (const field in owner) if (!sameValue(document[field], owner[field])) return false
+  return true
+}
+
+/** Whether a plan changes anything in any document. */
+export function isEmpty ({ change }: Plan): boolean {
+  return change.kind === 'patch' && change.unset.length === 0 && !hasKeys(change.set)
+}
+
+export function hasKeys (value: object): boolean {
+  for (const key in value) if (Object.hasOwn(value, key)) return true
+  return false
+}
+
+/** A document's identity as text: ids of different types differ, numbers of one value do not. */
+export function rowOf (collection: string, _id: unknown): string {
+  return `${collection}\0${idKey(_id)}`
+}
+
+function idKey (_id: unknown): string {
+  if (typeof _id === 'string') return `s${_id}`
+  if (typeof _id === 'number' || typeof _id === 'bigint' || _id instanceof Long) return `n${String(_id)}`
+  if (_id instanceof ObjectId) return `o${_id.toHexString()}`
+  if (_id instanceof UUID) return `u${_id.toHexString()}`
+  return `j${JSON.stringify(_id)}`
+}

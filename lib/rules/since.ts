@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto'
+import type { mongodb } from '../bson.js'
+import type { CrudTransaction } from '../../types/index.js'
+import { applyPlan, hasKeys, ownedBy, rowOf, type Plan } from './plan.js'
+import type { CollectionRegistry } from './registry.js'
+import { addDecimals } from './conflicts/sum.js'
+
+/**
+ * What a client has changed on one row since one of its transactions was rejected, folded into one change: the values
+ * set and the sums added since. `replaced`: a PUT or a DELETE came, so that nothing of the rejected change is left to do.
+ */
+export interface Since {
+  row: string
+  replaced: boolean
+  set: mongodb.Document
+  unset: string[]
+  /** As decimal text. */
+  sums: Record<string, string>
+}
+
+/** A row as letters name it. */
+export const markOf = (row: string): string => createHash('sha256').update(row).digest('base64url').slice(0, 16)
+
+/** The rows of an uploaded transaction, as far as its tables and ids are known. */
+export function marksOf ({ operations }: CrudTransaction, collections: CollectionRegistry): Set<string> {
+  return new Set(operations.flatMap(operation => {
+    const collection = collections.has(operation.table) ? collections.find(operation.table) : undefined
+    const _id = collection?.tryId(operation.id)
+    return collection && _id !== undefined ? [markOf(rowOf(collection.name, _id))] : []
+  }))
+}
+
+/** Adds a plan that was applied, whether or not it found its row. */
+export function fold (since: Since | undefined, plan: Plan, addTo: AddTo): Since {
+  const { row, change } = plan
+  if (since?.replaced || change.kind !== 'patch') return { row, replaced: true, set: {}, unset: [], sums: {} }
+  const { set, unset, sums } = since ?? { set: {}, unset: [], sums: {} }
+  const folded: Since = { row, replaced: false, set: { ...set }, unset: [...unset], sums: { ...sums } }
+  for (const field of change.unset) clear(folded, field).unset.push(field)
+  for (const [field, value] of Object.entries(change.set)) {
+    const added = change.sums[field]
+    if (added === undefined) clear(folded, field).set[field] = value
+    else if (field in folded.set) folded.set[field] = addTo(plan, field, folded.set[field], added)
+    else folded.sums[field] = addDecimals(folded.sums[field] ?? '0', added)
+  }
+  return folded
+}
+
+function clear (since: Since, field: string): Since {
+  delete since.set[field]
+  delete since.sums[field]
+  since.unset = since.unset.filter(other => other !== field)
+  return since
+}
+
+/** A value of a plan's field with an amount added, in the field's type. */
+export type AddTo = (plan: Plan, field: string, value: unknown, added: string) => unknown
+
+/**
+ * Puts a rejected transaction's plans under what its client has changed since: what they give is the difference between
+ * two rows, the one with the later changes over it, and the one with the plans and then the later changes.
+ *
+ * @param documents as MongoDB has them, by row
+ */
+export function beneath (plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: ReadonlyMap<string, mongodb.Document>, addTo: AddTo): Plan[] {
+  const rows = new Map<string, Plan[]>()
+  for (const plan of plans) rows.set(plan.row, [...rows.get(plan.row) ?? [], plan])
+  return [...rows.values()].flatMap(own => {
+    const later = since.get(own[0]!.row)
+    const document = documents.get(own[0]!.row) ?? null
+    if (!later || (document && !ownedBy(document, own[0]!.owner))) return own
+    return later.replaced ? [] : differenceOf(own, later, document, addTo)
+  })
+}
+
+interface Patch { set: mongodb.Document, unset: readonly string[], sums: Readonly<Record<string, string>> }
+
+function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Document | null, addTo: AddTo): Plan[] {
+  /** What the plans do to the document that is there, as long as it is that one. */
+  let patch: Patch | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
+  /** The document that the plans make. */
+  let made: mongodb.Document | null = null
+  for (const plan of plans) {
+    const { change } = plan
+    if (!patch) made = applyPlan(plan, made)
+    else if (change.kind === 'patch' || (change.kind === 'put' && change.existing === 'merge')) patch = joined(patch, change)
+    else if (change.kind !== 'put' || change.existing !== 'keep') {
+      made = applyPlan(plan, stored)
+      patch = undefined
+    }
+  }
+  const last = plans.at(-1)!
+  if (patch) return patched(last, patch, later, addTo)
+  if (made) return [{ ...last, change: { kind: 'put', existing: 'replace', set: over(made, later, last, addTo), unset: [], onInsert: {}, sums: {} } }]
+  return stored ? [{ ...last, change: { kind: 'delete' } }] : []
+}
+
+function joined (before: Patch, { set, unset, sums }: Patch): Patch {
+  const names = new Set([...unset, ...Object.keys(set)])
+  return {
+    set: { ...Object.fromEntries(Object.entries(before.set).filter(([field]) => !names.has(field))), ...set },
+    unset: [...before.unset.filter(field => !names.has(field)), ...unset],
+    // A sum on top of what these plans set is no longer one on top of what the document has.
+    sums: Object.fromEntries(Object.keys({ ...before.sums, ...sums })
+      .filter(field => field in sums ? !(field in before.set) || field in before.sums : !names.has(field))
+      .map(field => [field, sums[field] ?? before.sums[field]!]))
+  }
+}
+
+/** On a document that is there, what was set since stays as it is by now. */
+function patched (plan: Plan, { set, unset, sums }: Patch, later: Since, addTo: AddTo): Plan[] {
+  const open = (field: string) => !(field in later.set) && !later.unset.includes(field)
+  const values = Object.entries(set).filter(([field]) => open(field)).map(([field, value]) => {
+    const added = later.sums[field]
+    // The document has what was added since already.
+    return [field, added === undefined || field in sums ? value : addTo(plan, field, value, added)] as const
+  })
+  const change = { kind: 'patch', set: Object.fromEntries(values), unset: unset.filter(open), sums: {} } as const
+  return hasKeys(change.set) || change.unset.length ? [{ ...plan, change }] : []
+}
+
+/** A document that comes into being, with the later changes over it. */
+function over (document: mongodb.Document, { set, unset, sums }: Since, plan: Plan, addTo: AddTo): mongodb.Document {
+  const { _id, ...fields } = document
+  const result: mongodb.Document = { ...fields, ...set }
+  for (const field of unset) delete result[field]
+  for (const [field, added] of Object.entries(sums)) result[field] = addTo(plan, field, fields[field] ?? null, added)
+  return result
+}

@@ -1,0 +1,37 @@
+import { ReadonlyKind, type TSchema } from '@sinclair/typebox'
+import type { Place } from './codec.js'
+
+/** What says something about a schema and nothing about its values. */
+const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated', 'type']
+
+/** What to write in place of a keyword that is not honoured. */
+const INSTEAD: Record<string, string> = {
+  readOnly: "list the field in the collection's readOnly",
+  writeOnly: 'leave the field out of the stream',
+  nullable: 'use Type.Union([…, Type.Null()])',
+  const: 'use Type.Literal(…)',
+  enum: 'use Type.Union([Type.Literal(…), …])',
+  anyOf: 'use Type.Union([…])',
+  oneOf: 'use Type.Union([…])',
+  allOf: 'use Type.Composite([…])',
+  prefixItems: 'use Type.Object({ … })',
+  contentEncoding: 'use bson.Binary()',
+  contentMediaType: 'use bson.Json(…) or bson.Binary()'
+}
+
+/**
+ * Stops the start at a keyword that would be ignored: nobody may believe that it is checked.
+ * @param honoured those that the schema's kind knows
+ */
+export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
+  if (ReadonlyKind in schema) place.fail("is a Type.Readonly, which checks nothing: list the field in the collection's readOnly")
+  for (const keyword of Object.keys(schema)) {
+    if (schema[keyword] === undefined || keyword.startsWith('x-') || ANNOTATIONS.includes(keyword) || honoured.includes(keyword)) continue
+    if (keyword === 'default') {
+      if (!place.whole) place.fail('has a default, which only a column can have: give it to the column, or set it in a transform hook')
+      continue
+    }
+    const instead = Object.hasOwn(INSTEAD, keyword) ? INSTEAD[keyword] : 'check it in a transform hook'
+    place.fail(`uses "${keyword}", which is not supported here: ${instead}`)
+  }
+}

@@ -1,0 +1,60 @@
+import type { mongodb } from '../bson.js'
+import type { Collection, Collections } from '../../types/index.js'
+import { MongoError } from '../errors.js'
+import { nameOf, remedyOf } from './validators.js'
+
+const CommandNotFound = 59
+const NamespaceExists = 48
+
+/**
+ * Creates the MongoDB collections that do not exist yet, with post-images. The PowerSync Service configures a collection
+ * when it sees the first change of it; a row that is created and changed before that has no post-image, and the service
+ * starts its whole replication again (PSYNC_S1344).
+ *
+ * @throws {MongoError} for a collection whose default collation takes different ids or owners for equal, and if MongoDB
+ *   refuses
+ */
+export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<void> {
+  const names = new Map(Object.entries(collections).map(([table, collection]) => [collection.name ?? table, collection]))
+  try {
+    const existing = await infosOf(db, [...names.keys()])
+    if (!existing) return
+    for (const [name, collection] of names) {
+      const info = existing.get(name)
+      if (info) checkCollation(name, collection, info)
+      else await create(db, name)
+    }
+  } catch (error) {
+    if (error instanceof MongoError) throw error
+    throw new MongoError(`MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
+  }
+}
+
+/** Undefined from the emulator of the examples, which has no such command. */
+async function infosOf (db: mongodb.Db, names: string[]): Promise<Map<string, mongodb.CollectionInfo> | undefined> {
+  try {
+    const infos = await db.listCollections<mongodb.CollectionInfo>({ name: { $in: names } }, { promoteValues: true, nameOnly: false }).toArray()
+    return new Map(infos.map(info => [info.name, info]))
+  } catch (error) {
+    if ((error as mongodb.MongoServerError).code === CommandNotFound) return undefined
+    throw error
+  }
+}
+
+/** Several processes that start at once may all find a collection missing: the first creates it. */
+async function create (db: mongodb.Db, name: string): Promise<void> {
+  try {
+    await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } })
+  } catch (error) {
+    if ((error as mongodb.MongoServerError).code !== NamespaceExists) throw error
+  }
+}
+
+/** The collection's index on `_id` follows its collation: `abc` would find, and change, the document `ABC`. */
+function checkCollation (name: string, { id, owner }: Collection, { options }: mongodb.CollectionInfo): void {
+  const locale = (options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
+  const isText = ['string', 'uuid'].includes(typeof id === 'string' ? id : 'type' in id ? id.type : 'string')
+  if (locale === 'simple' || !(isText || typeof owner === 'function' || owner.length)) return
+  throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, by which different ids or owners may be equal: ` +
+    'copy its documents to a collection without a default collation, and put the collation on the indexes and queries that need it')
+}

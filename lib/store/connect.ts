@@ -1,0 +1,82 @@
+import fastifyMongodb, { type FastifyMongodbOptions, type FastifyMongoObject } from '@fastify/mongodb'
+import type { FastifyInstance } from 'fastify'
+import type { mongodb } from '../bson.js'
+import type { MongoOptions } from '../../types/index.js'
+import { MongoError, OptionError } from '../errors.js'
+import type { ServerFeatures } from './statements.js'
+
+export interface Connection {
+  client: mongodb.MongoClient
+  db: mongodb.Db
+  features: ServerFeatures
+}
+
+/**
+ * The database to write to: the given connection, else the host's `fastify.mongo`, else `MONGO_URI`.
+ * Connects and asks the server what it is, so that a mistake stops the start and not the first upload.
+ *
+ * @throws {OptionError} when nothing says which database
+ * @throws {MongoError} when the server cannot be reached, refuses, or cannot do transactions
+ */
+export async function connect (fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined): Promise<Connection> {
+  const { name, database } = options
+  const mongo = await open(fastify, options, uri)
+  const db = database ? mongo.client.db(database) : mongo.db
+  if (!db) throw new OptionError('mongo', `of connection ${name ?? 'fastify.mongo'} names no database: pass mongo.database, or put it in the path of the connection string`)
+  const hello = await db.command({ hello: 1 }).catch((error: unknown) => { throw unreachable(error, undefined) })
+  if (!hello['setName'] && hello['msg'] !== 'isdbgrid') {
+    throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot replicate from it: ' +
+      'start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
+  }
+  return { client: mongo.client, db, features: featuresOf(hello, mongo.client) }
+}
+
+/** MongoDB 8.0 says 25. What encrypts fields in the driver does not know the command. */
+function featuresOf ({ maxWireVersion }: mongodb.Document, { options }: mongodb.MongoClient): ServerFeatures {
+  return { bulkWrite: maxWireVersion >= 25 && !options.autoEncryption }
+}
+
+async function open (fastify: FastifyInstance, options: MongoOptions, uri: string | undefined) {
+  const existing = options.name ? fastify.mongo?.[options.name] : unnamed(fastify)
+  const url = options.url ?? (existing || options.client ? undefined : uri)
+  if (!url && !options.client) {
+    if (existing) return existing
+    throw new OptionError('mongo', options.name
+      ? `names the connection ${options.name}, which no @fastify/mongodb registration has: pass mongo.url as well, or register that connection first`
+      : 'is missing: pass mongo.url, set MONGO_URI (mongodb://host/database?replicaSet=rs0), or register @fastify/mongodb before')
+  }
+  if (existing) {
+    throw new OptionError('mongo', options.name
+      ? `names the connection ${options.name}, which exists already: leave out mongo.url and mongo.client, or take another name`
+      : 'gives a connection, but the host has one already (fastify.mongo): leave mongo out to use it, or pass mongo.name for another')
+  }
+  // @fastify/mongodb takes no unnamed connection after a named one.
+  const name = options.name ?? (fastify.mongo ? 'powersync' : undefined)
+  const target = options.client ? { database: options.client.options.dbName } : { url }
+  try {
+    await fastify.register(fastifyMongodb, { ...target, ...options, ...name && { name } } as FastifyMongodbOptions)
+  } catch (error) {
+    throw unreachable(error, url)
+  }
+  return (name ? fastify.mongo[name] : fastify.mongo) as FastifyMongoObject
+}
+
+/** The host's own connection. The first named one stands in its place too, if there is none. */
+function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
+  return mongo && !Object.values(mongo).includes(mongo) ? mongo : undefined
+}
+
+/** Says what to do, and never repeats the connection string, which holds the password. */
+function unreachable (error: unknown, url: string | undefined): Error {
+  const { name, code } = error as { name?: string, code?: number }
+  if (name === 'MongoParseError' || name === 'MongoInvalidArgumentError' || name === 'MongoAPIError') {
+    return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0 or mongodb+srv://…, special characters percent-encoded')
+  }
+  if (code === 18 || code === 13) return new MongoError(`MongoDB${hostOf(url)} refused the credentials: check user, password and authSource in the connection string`)
+  return new MongoError(`MongoDB${hostOf(url)} cannot be reached: check that it runs, that the connection string names the right host and replica set, and that the network lets this server through`)
+}
+
+const hostOf = (url: string | undefined) => {
+  const hosts = url && /^mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?([^/?]+)/.exec(url)?.[1]
+  return hosts ? ` at ${hosts}` : ''
+}

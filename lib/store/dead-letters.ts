@@ -1,0 +1,408 @@
+import { createHash } from 'node:crypto'
+import { promisify } from 'node:util'
+import { gunzip, gzip } from 'node:zlib'
+import { BSON, Binary, type mongodb } from '../bson.js'
+import { parseJson, stringifyJson } from '../wire/json.js'
+import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
+import { MongoError, ParameterError } from '../errors.js'
+import type { Since } from '../rules/since.js'
+import { expireAfter } from './expiry.js'
+import { canonical } from './fingerprint.js'
+import { Page, type OpenLetter, type PageContent } from './page.js'
+import type { Statement } from './statements.js'
+import { inTransaction, type CommandScope, type TransactionScope } from './transaction.js'
+
+/** A rejected client transaction, kept so that an operator can read it, correct it and run it again. */
+export interface DeadLetter {
+  /** The same for the same transaction of the same user, so that a repeated upload does not store it twice. */
+  _id: string
+  /** Later than that of every letter that this process stored before. */
+  created_at: Date
+  user_id: string
+  client_id: string | null
+  transaction_id: string | null
+  /** Its place among the letters of its client, from 1; null where uploads are not deduplicated. */
+  sequence: number | null
+  /** Id of the request that brought it, as in the server's log. */
+  request_id: string | null
+  /** Why it was rejected; after retries, why it was the last time. */
+  failed_operation: FailedOperation
+  /** How often it was run again and rejected again. */
+  attempts: number
+  retried_at: Date | null
+  /** The collection with the user's own note of it. */
+  mirror: string | null
+  tables: string[]
+  operation_count: number
+  operations: DeadLetterOperation[]
+  /** Fingerprints of its rows. */
+  rows: string[]
+  /** What its client has changed on its rows since: a retry puts the letter's operations under that. */
+  since: Since[]
+}
+
+/** As uploaded; the columns as JSON text, since their names and values may be what made them fail. */
+export interface DeadLetterOperation {
+  /** Position in the client transaction, from 0. */
+  index: number
+  op: CrudOperation['op']
+  table: string
+  id: string
+  op_id: string | null
+  data: string | null
+  previous: string | null
+  metadata: string | null
+}
+
+/** A letter without what was uploaded: its names and its reason, no values. */
+export type DeadLetterSummary = Omit<DeadLetter, 'operations' | 'since'>
+
+/** What `mirror` tells the user whose change was rejected: a flat row, as clients have them. */
+export interface DeadLetterNote {
+  /** The letter's. */
+  _id: string
+  user_id: string
+  created_at: Date
+  error_code: string
+  /** One sentence, without uploaded values unless a hook of the app puts them there. */
+  message: string
+  /** Table and id of the row whose operation failed, where that is known. */
+  table: string | null
+  row_id: string | null
+  tables: string[]
+  /** `op_id`s of the first 1 000 operations. */
+  op_ids: string[]
+}
+
+export interface DeadLetterSettings {
+  /** Days after which MongoDB deletes letters and notes. Default: they stay. */
+  expireAfterDays?: number | undefined
+  /** Name of the collection for the users' notes. Default: none. */
+  mirror?: string | undefined
+}
+
+/** Which letters to list: the latest first, from where the page before ended. */
+export interface DeadLetterPage {
+  /** Default 100. */
+  limit?: number | undefined
+  /** The last letter of the page before. */
+  after?: Pick<DeadLetter, '_id' | 'created_at'> | undefined
+  /** Id of the user whose letters to list. Default: everybody's. */
+  user?: string | undefined
+}
+
+/** Overrides for a retry. */
+export interface RetryOptions {
+  /** What hooks see of the user beside the id, which is the letter's, for example `{ role: 'editor' }`. */
+  user?: Record<string, unknown> | undefined
+  /** Changes the transaction before it is run, to correct it. The letter keeps what was uploaded. */
+  edit?: ((transaction: CrudTransaction) => CrudTransaction) | undefined
+}
+
+/** A letter is run only after the older ones of its client that share a row with it. */
+export interface WaitingResult extends NotAttemptedResult {
+  /** Ids of those, the oldest first. */
+  waits_for: string[]
+}
+
+export type RetryResult = SuccessResult | FatalErrorResult | WaitingResult
+
+/**
+ * Runs a letter's transaction through the upload's pipeline as a user. `take` is called first in the MongoDB transaction:
+ * it gives the letter as it stands there, and the statements that end it.
+ *
+ * @returns null if the letter was gone
+ * @throws what is retryable: then all of it has happened, or nothing
+ */
+export type Replay = (
+  transaction: CrudTransaction, user: User, take: (scope: TransactionScope) => Promise<Taken | null | WaitingResult>
+) => Promise<RetryResult | null>
+
+export interface Taken {
+  statements: Statement[]
+  since: ReadonlyMap<string, Since>
+}
+
+type StoredLetter = Omit<DeadLetter, 'operations'> & { operations: DeadLetterOperation[] | mongodb.Binary }
+
+/** What letters need to be read as they are, whatever the host has set on its client. */
+const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false }
+
+const majority = { writeConcern: { w: 'majority' } } as const
+
+/** Bytes of a letter above which its operations are compressed. A document has at most 16 MiB. */
+const compressAbove = 8 * 1024 * 1024
+
+/** Bytes that what a client changed since may take in a letter: beyond them its retry leaves the row alone. */
+const mostSince = 2 * 1024 * 1024
+
+/** Client transactions that can never be stored as they are, in the collection `powersync_dead_letters`. */
+export class DeadLetters {
+  static readonly collectionName = 'powersync_dead_letters'
+  readonly #db: mongodb.Db
+  readonly #collection: mongodb.Collection<StoredLetter>
+  readonly #settings: DeadLetterSettings
+  readonly #replay: Replay | undefined
+  #latest = 0
+
+  /** @param replay what `retry` runs letters through */
+  constructor (db: mongodb.Db, settings: DeadLetterSettings = {}, replay?: Replay) {
+    this.#db = db
+    this.#collection = db.collection<StoredLetter>(DeadLetters.collectionName, reading)
+    this.#settings = settings
+    this.#replay = replay
+  }
+
+  /**
+   * Makes the indexes of letters, and the TTL indexes of letters and notes what `expireAfterDays` says.
+   * @throws {MongoError} if `mirror` names a collection that holds something else than notes, or has a validator
+   */
+  async createIndexes (): Promise<void> {
+    const { mirror, expireAfterDays } = this.#settings
+    const seconds = expireAfterDays === undefined ? undefined : expireAfterDays * 86_400
+    await this.#collection.createIndex({ user_id: 1, client_id: 1, sequence: 1 })
+    await expireAfter(this.#db, DeadLetters.collectionName, 'created_at', seconds)
+    if (mirror === undefined) return
+    await refuseForeign(this.#db, mirror)
+    await expireAfter(this.#db, mirror, 'created_at', seconds)
+  }
+
+  /** A rejected transaction as a letter. */
+  letterOf (
+    transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined,
+    { sequence, rows }: { sequence: number | null, rows: readonly string[] }
+  ): DeadLetter {
+    const operations = transaction.operations.map(storedOperation)
+    return {
+      _id: idOf(transaction, user),
+      created_at: this.#now(),
+      user_id: user.id,
+      client_id: transaction.clientId ?? null,
+      transaction_id: transaction.id ?? null,
+      sequence,
+      request_id: requestId ?? null,
+      failed_operation: failedOperation,
+      attempts: 0,
+      retried_at: null,
+      mirror: this.#settings.mirror ?? null,
+      tables: [...new Set(operations.map(({ table }) => table))],
+      operation_count: operations.length,
+      operations,
+      rows: [...rows],
+      since: []
+    }
+  }
+
+  /** What stores a letter and its note; nothing if it is there already, which its user may have deleted the note of. */
+  async statementsOf (letter: DeadLetter, scope: CommandScope): Promise<Statement[]> {
+    if (await this.#collection.findOne({ _id: letter._id }, { ...scope, projection: { _id: 1 } })) return []
+    const statements = [insert(DeadLetters.collectionName, await packed(letter))]
+    if (letter.mirror !== null) statements.push(insert(letter.mirror, noteOf(letter)))
+    return statements
+  }
+
+  /** How a client's page begins: with the letters of it that are open. */
+  async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
+    const letters = await this.#collection.find({ user_id: user.id, client_id: clientId }, { ...scope, projection: { rows: 1, sequence: 1 } }).sort({ sequence: 1 }).toArray()
+    return {
+      ...Page.empty,
+      sequence: Math.max(0, ...letters.map(({ sequence }) => sequence ?? 0)),
+      letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
+    }
+  }
+
+  /** What a client has changed since on the rows of its letters, by letter. Letters that are gone are not in it. */
+  async since (ids: readonly string[], scope: CommandScope): Promise<Map<string, Since[]>> {
+    const letters = await this.#collection.find({ _id: { $in: [...ids] } }, { ...scope, projection: { since: 1 } }).toArray()
+    return new Map(letters.map(({ _id, since }) => [_id, since]))
+  }
+
+  /** Writes what a client has changed since into its letter. It creates no letter. */
+  sinceStatement (id: string, since: Since[]): Statement {
+    const total = BSON.calculateObjectSize(since)
+    const kept = total <= mostSince ? since : since.map(({ row }): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} }))
+    return { collection: DeadLetters.collectionName, row: id, filter: { _id: id }, change: { $set: { since: kept } }, upsert: false }
+  }
+
+  /** Whole letters, the latest first. */
+  async list (page: DeadLetterPage = {}): Promise<DeadLetter[]> {
+    const letters: DeadLetter[] = []
+    for await (const stored of this.#find(page)) letters.push(await unpacked(stored))
+    return letters
+  }
+
+  /** The same without what was uploaded, which may be large: without `operations` and `since`. */
+  async summaries (page: DeadLetterPage = {}): Promise<DeadLetterSummary[]> {
+    const found = await this.#find(page).project<StoredLetter>({ operations: 0, since: 0 }).toArray()
+    return found.map(({ operations, since, ...summary }) => summary)
+  }
+
+  /**
+   * A letter by its id, or by the beginning of its id.
+   * @throws {ParameterError} `FST_PSM_PARAMETER` when several ids begin so
+   */
+  async get (id: string): Promise<DeadLetter | null> {
+    if (id === '') return null
+    // Ids are hexadecimal: each that begins so is below this beginning with a g.
+    const [stored, other] = await this.#collection.find({ _id: { $gte: id, $lt: `${id}g` } }).sort({ _id: 1 }).limit(2).toArray()
+    if (!stored) return null
+    if (other && stored._id !== id) throw new ParameterError(`The ids of several dead letters begin with ${JSON.stringify(id)}: give more of it`)
+    return await unpacked(stored)
+  }
+
+  /** Ids of the older letters of the same client that share a row with a letter, the oldest first: they are to be run before it. */
+  async waitsFor (letter: Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>, scope: CommandScope = {}): Promise<string[]> {
+    const { user_id: user, client_id: client, sequence, rows } = letter
+    if (client === null || sequence === null) return []
+    const older = await this.#collection.find({ user_id: user, client_id: client, sequence: { $lt: sequence }, rows: { $in: rows } }, { ...scope, projection: { _id: 1 } }).sort({ sequence: 1 }).toArray()
+    return older.map(({ _id }) => _id)
+  }
+
+  /**
+   * Runs a letter's transaction again, as the user who uploaded it: decoded, through the hooks, stored, all or nothing.
+   * Its operations go under what the same client has changed on its rows since. The letter goes in the same MongoDB
+   * transaction, so that it is neither lost nor applied twice. Rejected again, it stays, with the new reason.
+   *
+   * @param id as for `get`
+   * @returns null if there is no such letter; `not_attempted` if older letters have to be run before
+   * @throws what is no fault of the data: to be tried again. The transaction is then applied and its letter gone, or neither
+   */
+  async retry (id: string, { user, edit = same }: RetryOptions = {}): Promise<RetryResult | null> {
+    if (!this.#replay) throw new Error('These DeadLetters were made without a pipeline to run letters through')
+    const letter = await this.get(id)
+    if (!letter) return null
+    const result = await this.#replay(edit(transactionOf(letter)), { ...user, id: letter.user_id }, scope => this.#take(letter, scope))
+    if (result?.status === 'fatal_error') await this.#rejectedAgain(letter, result.failed_operation)
+    return result
+  }
+
+  /**
+   * Deletes a letter, and with it what was uploaded.
+   * @param id as for `get`
+   * @returns false if there is no such letter
+   */
+  async discard (id: string): Promise<boolean> {
+    const letter = await this.get(id)
+    return letter !== null && await this.#together(letter.mirror !== null, async options => {
+      const { deletedCount } = await this.#collection.deleteOne({ _id: letter._id }, options)
+      if (letter.mirror !== null) await this.#notes(letter.mirror).deleteOne({ _id: letter._id }, options)
+      return deletedCount > 0
+    })
+  }
+
+  async #take ({ _id }: DeadLetter, scope: TransactionScope): Promise<Taken | null | WaitingResult> {
+    const letter = await this.#collection.findOne({ _id }, { ...scope, projection: { operations: 0 } })
+    if (!letter) return null
+    const waiting = await this.waitsFor(letter, scope)
+    if (waiting.length) return { status: 'not_attempted', waits_for: waiting }
+    const statements = [remove(DeadLetters.collectionName, _id)]
+    if (letter.mirror !== null) statements.push(remove(letter.mirror, _id))
+    return { statements, since: new Map(letter.since.map(since => [since.row, since])) }
+  }
+
+  async #rejectedAgain (letter: DeadLetter, failedOperation: FailedOperation): Promise<void> {
+    const { _id, mirror, operations } = letter
+    await this.#together(mirror !== null, async options => {
+      await this.#collection.updateOne({ _id }, { $set: { failed_operation: failedOperation, retried_at: new Date() }, $inc: { attempts: 1 } }, options)
+      if (mirror !== null) await this.#notes(mirror).updateOne({ _id }, { $set: reasonOf(failedOperation, operations) }, options)
+    })
+  }
+
+  #find ({ limit = 100, after, user }: DeadLetterPage): mongodb.FindCursor<mongodb.WithId<StoredLetter>> {
+    const filter: mongodb.Filter<StoredLetter> = {
+      ...user !== undefined && { user_id: user },
+      ...after && { $or: [{ created_at: { $lt: after.created_at } }, { created_at: after.created_at, _id: { $lt: after._id } }] }
+    }
+    return this.#collection.find(filter).sort({ created_at: -1, _id: -1 }).limit(limit)
+  }
+
+  #notes (mirror: string): mongodb.Collection<DeadLetterNote> {
+    return this.#db.collection<DeadLetterNote>(mirror)
+  }
+
+  /** Runs commands in one transaction when they are `several`, or else by themselves. */
+  async #together<Result> (several: boolean, work: (options: CommandScope & { writeConcern?: mongodb.WriteConcernSettings }) => Promise<Result>): Promise<Result> {
+    if (!several) return await work(majority)
+    return await inTransaction(this.#db.client, { signal: AbortSignal.timeout(20_000) }, work)
+  }
+
+  #now (): Date {
+    this.#latest = Math.max(Date.now(), this.#latest + 1)
+    return new Date(this.#latest)
+  }
+}
+
+const insert = (collection: string, { _id, ...document }: mongodb.Document & { _id: string }): Statement =>
+  ({ collection, row: _id, filter: { _id }, change: { $setOnInsert: document }, upsert: true })
+
+const remove = (collection: string, _id: string): Statement =>
+  ({ collection, row: _id, filter: { _id }, change: undefined, upsert: false })
+
+async function packed (letter: DeadLetter): Promise<StoredLetter> {
+  if (BSON.calculateObjectSize(letter) <= compressAbove) return letter
+  return { ...letter, operations: new Binary(await promisify(gzip)(JSON.stringify(letter.operations))) }
+}
+
+async function unpacked ({ operations, ...letter }: StoredLetter): Promise<DeadLetter> {
+  if (Array.isArray(operations)) return { ...letter, operations }
+  const json = await promisify(gunzip)(operations.value())
+  return { ...letter, operations: JSON.parse(json.toString()) as DeadLetterOperation[] }
+}
+
+const storedOperation = ({ index, op, table, id, opId, data, previous, metadata }: CrudOperation): DeadLetterOperation => ({
+  index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata: metadata ?? null
+})
+
+/** The transaction of a letter, as it was uploaded. */
+function transactionOf ({ client_id: clientId, transaction_id: id, operations }: DeadLetter): CrudTransaction {
+  return {
+    ...id !== null && { id },
+    ...clientId !== null && { clientId },
+    operations: operations.map(({ index, op, table, id, op_id: opId, data, previous, metadata }) => ({
+      index,
+      op,
+      table,
+      id,
+      ...opId !== null && { opId },
+      ...data !== null && { data: parseJson(data) as AnyRow },
+      ...previous !== null && { previous: parseJson(previous) as AnyRow },
+      ...metadata !== null && { metadata }
+    } as CrudOperation))
+  }
+}
+
+/** With all digits of its numbers. */
+const json = (value: unknown) => stringifyJson(value) ?? null
+
+const same = (transaction: CrudTransaction) => transaction
+
+/** 128 bits of a hash of the whole, so that the same transaction sent again finds its letter, in whatever form. */
+function idOf ({ clientId, id, operations }: CrudTransaction, user: User): string {
+  const content = operations.map(({ op, table, id, opId, data }) => [opId ?? null, op, table, id, data])
+  return createHash('sha256').update(canonical([user.id, clientId ?? null, id ?? null, content])).digest('hex').slice(0, 32)
+}
+
+function noteOf ({ _id, user_id: userId, created_at: createdAt, failed_operation: failed, tables, operations }: DeadLetter): DeadLetterNote {
+  const opIds = operations.slice(0, 1000).map(operation => operation.op_id).filter(id => id !== null)
+  return { _id, user_id: userId, created_at: createdAt, ...reasonOf(failed, operations), tables, op_ids: opIds }
+}
+
+function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]): Pick<DeadLetterNote, 'error_code' | 'message' | 'table' | 'row_id'> {
+  const operation = operations.find(({ index }) => index === failed.operation_index)
+  return { error_code: failed.error_code, message: failed.message, table: operation?.table ?? null, row_id: operation?.id ?? null }
+}
+
+const CommandNotFound = 59
+
+/** The mirror is a collection of this package: rows of the app in it would expire, and a validator would refuse notes for ever. */
+async function refuseForeign (db: mongodb.Db, mirror: string): Promise<void> {
+  const remedy = 'name a collection of its own in upload.deadLetters.mirror'
+  const other = await db.collection(mirror).findOne({ $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }, { projection: { _id: 1 } })
+  if (other) throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
+  const [info] = await db.listCollections({ name: mirror }).toArray().catch((error: unknown) => {
+    // The emulator of the examples.
+    if ((error as mongodb.MongoServerError).code !== CommandNotFound) throw error
+    return []
+  })
+  if ((info as mongodb.CollectionInfo | undefined)?.options?.['validator']) throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
+}

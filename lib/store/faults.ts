@@ -1,0 +1,121 @@
+import type { mongodb } from '../bson.js'
+import { PowerSyncFatalError } from '../errors.js'
+import { validationFailures } from './validation-failure.js'
+
+/** A fault of the data: a retry cannot help. Everything else is retryable, unknown errors included. */
+export interface DataFault {
+  code: string
+  message: string
+  details?: Record<string, unknown> | undefined
+}
+
+interface ServerError {
+  code?: number
+  errmsg?: string
+  message?: string
+  errInfo?: unknown
+  /** Fields of a unique index: `{ email: 1 }`. */
+  keyPattern?: Record<string, unknown>
+  writeErrors?: unknown
+}
+
+const tooLarge = (): DataFault => ({ code: 'INVALID_DATA', message: 'The document would be larger than MongoDB\'s limit of 16 MiB' })
+const badValue = (): DataFault => ({ code: 'INVALID_DATA', message: 'MongoDB refuses a value or a name in the document' })
+const badGeometry = (): DataFault => ({ code: 'INVALID_DATA', message: 'A geospatial index of the collection refuses the document\'s geometry' })
+const badIndexKey = (): DataFault => ({ code: 'INVALID_DATA', message: 'An index of the collection cannot hold the document\'s values' })
+
+export const BSONObjectTooLarge = 10334
+
+/**
+ * The server's codes that only data can cause, those of the app's own indexes included, and what the client is told:
+ * never the server's own message, since that repeats values. All others are retryable: the network, time-outs,
+ * elections and shutdowns, write conflicts, a full disk, missing permissions, and every unknown code.
+ * Source: error_codes.yml, and the numbered assertions of the index key generators, in the MongoDB server.
+ */
+const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = {
+  2: badValue, // BadValue
+  52: badValue, // DollarPrefixedFieldName
+  56: badValue, // EmptyFieldName
+  57: badValue, // DottedFieldName
+  121: ({ errInfo }) => ({
+    code: 'DOCUMENT_VALIDATION_FAILURE',
+    message: 'The document fails the validation rules of its MongoDB collection',
+    details: { failures: validationFailures(errInfo) }
+  }),
+  171: badIndexKey, // CannotIndexParallelArrays
+  201: badIndexKey, // CannotBuildIndexKeys
+  [BSONObjectTooLarge]: tooLarge,
+  11000: error => {
+    const index = indexName(error)
+    const { keyPattern } = error
+    const fields = keyPattern && Object.keys(keyPattern)
+    return { code: 'DUPLICATE_KEY', message: `Another document has the same value in the unique index ${index}`, details: { index, ...fields && { fields } } }
+  },
+  13027: badGeometry, // 2d: a point outside the index's bounds
+  13068: badGeometry, // 2d: a field with one number only
+  16572: badGeometry, // 2dsphere: the geometry cannot be read
+  16746: badIndexKey, // hashed index: an array
+  16755: badGeometry, // 2dsphere: keys cannot be extracted from the geometry
+  16756: badGeometry, // 2dsphere: the element is no geometry
+  16766: badIndexKey, // hashed index: an array on the way to the field
+  16804: badGeometry, // 2d: coordinates that are not numbers
+  17261: badIndexKey, // text index: the language override is not a string
+  17262: badIndexKey, // text index: the language is not supported
+  17280: badValue, // KeyTooLong
+  17419: tooLarge, // the document after an update
+  17420: tooLarge // the document after a replacement
+}
+
+/** How the operator overrules the table: `{ 13: 'reject' }`. */
+export type FaultRules = Readonly<Record<number, 'retry' | 'reject'>>
+
+/**
+ * What an error of a write says of the data; undefined if the write is retryable. Call it for errors of writes only:
+ * a hook's own query, the ledger or a commit may fail with the same codes and say nothing of the data.
+ */
+export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | undefined {
+  if (error instanceof PowerSyncFatalError) return error
+  const failure = firstWriteError(rootOf(error))
+  const { code = 0 } = failure
+  if (rules[code] === 'retry' || hasLabel(error, 'TransientTransactionError')) return undefined
+  const known = dataFaults[code]?.(failure)
+  return known ?? (rules[code] === 'reject' ? { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } } : undefined)
+}
+
+/** Whether the server does not know a command, or not yet: CommandNotFound, CommandNotSupported. */
+export const hasNoSuchCommand = (error: unknown): boolean => [59, 115].includes(codeOf(error) as number)
+
+export const isDuplicateId = (error: unknown): boolean => {
+  const failure = firstWriteError(error)
+  return failure.code === 11000 && indexName(failure) === '_id_'
+}
+
+export const isDuplicateKey = (error: unknown): boolean => firstWriteError(error).code === 11000
+
+/** Whether an error, or one that it was caused by, has a label of the driver's. */
+export function hasLabel (error: unknown, label: string): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ((at as Partial<mongodb.MongoError>).hasErrorLabel?.(label)) return true
+  }
+  return false
+}
+
+/** The error at the bottom: this package's own wrap those of the driver. */
+export function rootOf (error: unknown): unknown {
+  let root = error
+  while (root instanceof Error && wrappers.has(root.name) && root.cause !== undefined) root = root.cause
+  return root
+}
+
+const wrappers = new Set(['HookError', 'WriteError', 'UnknownCommitError'])
+
+export const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code
+
+/** A bulk write's error holds the one of its failed statement; a single write's is that itself. */
+export function firstWriteError (error: unknown): ServerError & { index?: number } {
+  const failure = Object(error) as ServerError
+  return Array.isArray(failure.writeErrors) && failure.writeErrors.length ? failure.writeErrors[0] : failure
+}
+
+/** E11000 duplicate key error collection: db.name index: email_1 dup key: { … } */
+const indexName = ({ errmsg, message }: ServerError) => /index: (\S+)/.exec(errmsg ?? message ?? '')?.[1] ?? ''

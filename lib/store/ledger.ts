@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto'
+import { Binary, type mongodb } from '../bson.js'
+import type { FailedOperation, User } from '../../types/index.js'
+import { expireAfter } from './expiry.js'
+import { Page, type OpenLetter, type PageContent } from './page.js'
+import type { Statement } from './statements.js'
+import type { CommandScope } from './transaction.js'
+
+export interface LedgerOptions {
+  /** Days after the last upload of a client database until it is forgotten. */
+  days: number
+}
+
+/** A page as MongoDB has it. */
+interface PageDocument {
+  _id: string
+  user_id: string
+  client_id: string
+  version: mongodb.ObjectId
+  updated_at: Date
+  /** Of the letters of this client: grows by one with each. */
+  sequence: number
+  /** See `Page`. */
+  operations: mongodb.Binary
+  rejections: Array<{ number: number, failed: mongodb.Binary | null, reason: FailedOperation }>
+  letters: Array<{ _id: string, rows: string[] }>
+}
+
+/** Which page: of one client database, of one user. */
+export interface PageIdentity { _id: string, user_id: string, client_id: string }
+
+/** Milliseconds after which a page is read again: far less than what MongoDB's TTL gives it. */
+const longestMemory = 3_600_000
+
+/** Bytes of pages that a process remembers. */
+const mostMemory = 32 * 1024 * 1024
+
+/** What pages need to be read as they are, whatever the host has set on its client. */
+const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false }
+
+/**
+ * Remembers what became of the operations of each client database, so that retries are idempotent: an operation that is
+ * sent again, alone or among others, has no second effect and gets the same answer.
+ *
+ * One document per user and client, the page. Every commit that settles something replaces it, on condition that it has
+ * the version that the process knows: versions are random, so that a page which was deleted and made anew is never
+ * taken for the one before. The condition is part of an upsert. If it does not hold, the upsert meets the page's `_id`,
+ * MongoDB refuses it, and the upload starts again with a fresh page.
+ *
+ * A process remembers pages whose commit a majority acknowledged: for a client that comes back to it the ledger needs no
+ * command of its own on MongoDB 8, and one on older versions.
+ */
+export class Ledger {
+  static readonly collectionName = 'powersync_ledger'
+  readonly #db: mongodb.Db
+  readonly #collection: mongodb.Collection<PageDocument>
+  readonly #options: LedgerOptions
+  /** In the order of their last use. */
+  readonly #memory = new Map<string, { page: Page, since: number }>()
+  #bytes = 0
+
+  constructor (db: mongodb.Db, options: LedgerOptions) {
+    this.#db = db
+    this.#collection = db.collection<PageDocument>(Ledger.collectionName, reading)
+    this.#options = options
+  }
+
+  /** Makes the TTL index, by which MongoDB forgets clients that are gone, what `days` says. */
+  async createIndexes (): Promise<void> {
+    await expireAfter(this.#db, Ledger.collectionName, 'updated_at', this.#options.days * 86_400)
+  }
+
+  identify (user: User, clientId: string): PageIdentity {
+    const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
+    return { _id, user_id: user.id, client_id: clientId }
+  }
+
+  /** The page as this process remembers it. */
+  remembered ({ _id }: PageIdentity): Page | undefined {
+    const known = this.#memory.get(_id)
+    if (!known) return undefined
+    if (performance.now() - known.since <= longestMemory) return known.page
+    this.forget({ _id })
+    return undefined
+  }
+
+  /**
+   * The page as MongoDB has it, in the scope's transaction.
+   * @param openLetters of a client that has no page
+   */
+  async read ({ _id }: PageIdentity, scope: CommandScope, openLetters: () => Promise<PageContent>): Promise<Page> {
+    const document = await this.#collection.findOne({ _id }, { ...scope })
+    return document ? new Page(contentOf(document)) : new Page(await openLetters())
+  }
+
+  /** Only for a page whose commit was acknowledged. */
+  remember ({ _id }: PageIdentity, page: Page): void {
+    this.forget({ _id })
+    this.#memory.set(_id, { page, since: performance.now() })
+    this.#bytes += page.bytes
+    for (const [oldest] of this.#memory) {
+      if (this.#bytes <= mostMemory) break
+      this.forget({ _id: oldest })
+    }
+  }
+
+  forget ({ _id }: Pick<PageIdentity, '_id'>): void {
+    const known = this.#memory.get(_id)
+    if (!known) return
+    this.#bytes -= known.page.bytes
+    this.#memory.delete(_id)
+  }
+
+  /** Replaces a page by the next. Meets the page's `_id` if MongoDB has another version. */
+  statement ({ _id, ...identity }: PageIdentity, before: Page, next: Page): Statement {
+    const { version, sequence, operations, rejections, letters } = next.content
+    return {
+      collection: Ledger.collectionName,
+      row: _id,
+      filter: { _id, version: before.content.version },
+      change: {
+        ...identity,
+        version,
+        updated_at: new Date(),
+        sequence,
+        operations: new Binary(operations),
+        rejections: rejections.map(({ number, failed, reason }) => ({ number, failed: failed && new Binary(Buffer.from(failed, 'latin1')), reason })),
+        letters: letters.map(({ _id, rows }) => ({ _id, rows: [...rows] }))
+      },
+      upsert: true
+    }
+  }
+}
+
+function contentOf ({ version, sequence, operations, rejections, letters }: PageDocument): PageContent {
+  return {
+    version,
+    sequence,
+    operations: Buffer.from(operations.value()),
+    rejections: rejections.map(({ number, failed, reason }) => ({ number, failed: failed && Buffer.from(failed.value()).toString('latin1'), reason })),
+    letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
+  }
+}

@@ -1,0 +1,157 @@
+import { ObjectId, type mongodb } from '../bson.js'
+import type { FailedOperation } from '../../types/index.js'
+
+/** A dead letter that is open, as a page names it. */
+export interface OpenLetter {
+  _id: string
+  /** Rows of its operations: what its client changes on them is noted in the letter. */
+  rows: ReadonlySet<string>
+}
+
+/** Why a client transaction was rejected. */
+export interface Rejection {
+  /** By which operations refer to it. */
+  number: number
+  /** Fingerprint of the operation that failed, so that it is found whatever the transaction is cut into. */
+  failed: string | null
+  reason: FailedOperation
+}
+
+export interface PageContent {
+  /** Null: there is no such page yet. */
+  version: mongodb.ObjectId | null
+  sequence: number
+  operations: Buffer
+  rejections: readonly Rejection[]
+  letters: readonly OpenLetter[]
+}
+
+/** What became of an operation: final. */
+export type Verdict = 'applied' | Rejection
+
+/** What one commit settles. */
+export interface Settlement {
+  /** Fingerprints of operations that are settled by it. */
+  operations: readonly string[]
+  /** Why they are rejected; undefined: they are applied. */
+  rejected?: Omit<Rejection, 'number'> | undefined
+  /** Fingerprints of all operations of the upload. */
+  upload: ReadonlySet<string>
+  /** A letter that is written with it. */
+  opened?: OpenLetter | undefined
+  /** Letters that are gone. */
+  closed?: ReadonlySet<string> | undefined
+}
+
+/** Bytes of an operation's fingerprint: 96 bits of SHA-256. */
+export const fingerprintBytes = 12
+
+/** Fingerprint, seconds since 1970, number of its rejection (0: applied). */
+const recordBytes = fingerprintBytes + 4 + 2
+
+/** Kept though a later upload did not contain them any more: copies of an upload may still be on their way. */
+const keptOperations = 2000
+const keptSeconds = 86_400
+
+/** Far below 16 MiB: what exceeds it is forgotten, the oldest first. */
+const mostRecords = 500_000
+
+/** Operations from which on a look-up table is quicker than a search. */
+const worthATable = 16
+
+/**
+ * What is remembered of one client database: for each operation, in order of arrival, what became of it. Immutable.
+ *
+ * It forgets only what a later upload of its client no longer contained, which its client therefore has an answer for;
+ * and even of that it keeps the last 2 000 operations and the last day.
+ */
+export class Page {
+  constructor (readonly content: PageContent) {}
+
+  static readonly empty: PageContent = { version: null, sequence: 0, operations: Buffer.alloc(0), rejections: [], letters: [] }
+
+  /** Of memory, roughly. */
+  get bytes (): number {
+    const { operations, rejections, letters } = this.content
+    return 500 + operations.length + 500 * rejections.length + letters.reduce((sum, { rows }) => sum + 100 + 50 * rows.size, 0)
+  }
+
+  /** What became of operations, by their fingerprints; undefined for those that are new. */
+  verdicts (fingerprints: ReadonlyArray<string | undefined>): Array<Verdict | undefined> {
+    const { operations, rejections } = this.content
+    if (operations.length === 0) return fingerprints.map(() => undefined)
+    const find = fingerprints.length < worthATable ? this.#search : this.#table()
+    return fingerprints.map(fingerprint => {
+      const at = fingerprint === undefined ? undefined : find(fingerprint)
+      if (at === undefined) return undefined
+      const number = operations.readUInt16LE(at + fingerprintBytes + 4)
+      return number === 0 ? 'applied' : rejections.find(rejection => rejection.number === number)
+    })
+  }
+
+  readonly #search = (fingerprint: string): number | undefined => {
+    const { operations } = this.content
+    for (let at = operations.indexOf(fingerprint, 0, 'latin1'); at >= 0; at = operations.indexOf(fingerprint, at + 1, 'latin1')) {
+      if (at % recordBytes === 0) return at
+    }
+    return undefined
+  }
+
+  #table (): (fingerprint: string) => number | undefined {
+    const { operations } = this.content
+    const positions = new Map<string, number>()
+    for (let at = 0; at < operations.length; at += recordBytes) positions.set(operations.toString('latin1', at, at + fingerprintBytes), at)
+    return fingerprint => positions.get(fingerprint)
+  }
+
+  /** The page after a commit. */
+  next ({ operations, rejected, upload, opened, closed }: Settlement, now = Date.now()): Page {
+    const { rejections, letters, sequence } = this.content
+    const seconds = Math.floor(now / 1000)
+    const kept = this.#kept(upload, operations.length, seconds)
+    const used = rejections.length ? numbersIn(kept) : undefined
+    const known = rejections.filter(({ number }) => used?.has(number))
+    const rejection = rejected && { number: freeNumber(known), ...rejected }
+    const added = Buffer.alloc(operations.length * recordBytes)
+    for (const [index, fingerprint] of operations.entries()) {
+      const at = index * recordBytes
+      added.write(fingerprint, at, 'latin1')
+      added.writeUInt32LE(seconds, at + fingerprintBytes)
+      added.writeUInt16LE(rejection?.number ?? 0, at + fingerprintBytes + 4)
+    }
+    return new Page({
+      version: new ObjectId(),
+      sequence: opened ? sequence + 1 : sequence,
+      operations: Buffer.concat([kept, added]),
+      rejections: rejection ? [...known, rejection] : known,
+      letters: [...closed?.size ? letters.filter(({ _id }) => !closed.has(_id)) : letters, ...opened ? [opened] : []]
+    })
+  }
+
+  /** The records that stay. Those that go are at the beginning, but for what the upload contains. */
+  #kept (upload: ReadonlySet<string>, adding: number, seconds: number): Buffer {
+    const { operations } = this.content
+    const count = operations.length / recordBytes
+    let leaving = 0
+    const mayLeave = (index: number) =>
+      (count + adding - index > keptOperations && operations.readUInt32LE(index * recordBytes + fingerprintBytes) < seconds - keptSeconds) || count + adding - index > mostRecords
+    while (leaving < count && mayLeave(leaving)) leaving++
+    if (leaving === 0) return operations
+    const staying: Buffer[] = []
+    for (let at = 0; at < leaving * recordBytes; at += recordBytes) {
+      if (upload.has(operations.toString('latin1', at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
+    }
+    return Buffer.concat([...staying, operations.subarray(leaving * recordBytes)])
+  }
+}
+
+function numbersIn (records: Buffer): Set<number> {
+  const numbers = new Set<number>()
+  for (let at = 0; at < records.length; at += recordBytes) numbers.add(records.readUInt16LE(at + fingerprintBytes + 4))
+  return numbers
+}
+
+function freeNumber (rejections: readonly Rejection[]): number {
+  const taken = new Set(rejections.map(({ number }) => number))
+  for (let number = 1; ; number++) if (!taken.has(number)) return number
+}

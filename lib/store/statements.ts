@@ -1,0 +1,230 @@
+import { MongoServerError, type mongodb } from '../bson.js'
+import { WriteError } from '../errors.js'
+import { bytesOf, mostBytesOf } from './bson-size.js'
+import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './faults.js'
+import type { CommandScope } from './transaction.js'
+
+/** One write of one document. */
+export interface Statement {
+  /** Name of the collection. */
+  collection: string
+  /** The document, among all: statements on one row keep their order. */
+  row: string
+  /** Its `_id`, and what else must hold. */
+  filter: mongodb.Document
+  /** Update operators, or a whole document in its place; undefined deletes it. */
+  change: mongodb.Document | undefined
+  /** Whether it is created when it is not there. */
+  upsert: boolean
+}
+
+/**
+ * How statements become commands.
+ *
+ * | way | commands | the position of a failure |
+ * | --- | --- | --- |
+ * | `fewest` | one for all with MongoDB 8's `bulkWrite`, else an update and a delete per collection | known where it is that of the client's order |
+ * | `ordered` | one per run of statements on one collection of one kind | known |
+ * | `single` | one per statement | known, from servers too that do not tell it |
+ */
+export type Way = 'fewest' | 'ordered' | 'single'
+
+/** What the server has beside what every MongoDB has. */
+export interface ServerFeatures {
+  /** The command `bulkWrite`, for several collections at once: MongoDB 8.0 and later. */
+  bulkWrite: boolean
+}
+
+/** Sends statements to one database. It knows no operations: an error tells the position of the statement that failed. */
+export class Statements {
+  readonly #db: mongodb.Db
+  #bulkWrite: boolean
+
+  constructor (db: mongodb.Db, { bulkWrite }: ServerFeatures) {
+    this.#db = db
+    this.#bulkWrite = bulkWrite
+  }
+
+  /**
+   * Writes statements. The outcome equals that of one after the other, in order; each array is sent before the next,
+   * or all are one command.
+   * @throws {WriteError} for the first that MongoDB refuses
+   */
+  async send (sequence: ReadonlyArray<readonly Statement[]>, way: Way, scope: CommandScope): Promise<void> {
+    let position = 0
+    const numbered = sequence.map(statements => statements.map(statement => ({ ...statement, position: position++ })))
+    for (const statements of this.#bulkWrite && way !== 'single' ? [numbered.flat()] : numbered) {
+      for (const batch of this.#batches(statements, way)) for (const part of partsOf(batch)) await this.#command(part, scope)
+    }
+  }
+
+  #batches (statements: Numbered[], way: Way): Batch[] {
+    if (way === 'single') return statements.map(statement => ({ statements: [statement], certain: true }))
+    if (this.#bulkWrite || areAlike(statements)) return statements.length ? [{ statements, certain: true }] : []
+    return way === 'ordered' ? runsOf(statements) : grouped(statements)
+  }
+
+  /**
+   * The driver does not send such a command again after a network fault or an election. In a transaction it never does:
+   * it labels the error, and the transaction starts again. Without one, a lone statement goes the driver's own way,
+   * which gives it a number, sends it again, and has no second effect.
+   *
+   * The command is made here, since the driver's bulk writes make several objects of each statement, which takes twice
+   * the time.
+   */
+  async #command ({ statements, certain }: Batch, scope: CommandScope): Promise<void> {
+    const first = statements[0]!
+    const alike = areAlike(statements)
+    try {
+      if (!scope.session && statements.length === 1) return await sendAlone(this.#db, first, scope)
+      const command = !alike ? bulkWriteOf(this.#db, statements) : first.change ? updateOf(statements) : deleteOf(statements)
+      const reply = await (alike ? this.#db : this.#db.client.db('admin')).command(
+        { ...command, ordered: true, ...!scope.session && majority }, { ...this.#db.bsonOptions, ...reading, ...scope })
+      const failed: mongodb.Document | undefined = alike ? reply['writeErrors']?.[0] : reply['cursor'].firstBatch[0]
+      // As the driver makes it of a single write's.
+      if (failed) throw new MongoServerError({ ...failed, index: failed['idx'] ?? failed['index'] })
+    } catch (error) {
+      // Members may be older, or their featureCompatibilityVersion: the transaction starts again, without this command.
+      if (hasNoSuchCommand(error) && !alike) {
+        this.#bulkWrite = false
+        ;(error as mongodb.MongoError).addErrorLabel('TransientTransactionError')
+      }
+      const at = statements.length === 1 ? 0 : firstWriteError(error).index
+      const failed = at === undefined ? undefined : statements[at]
+      throw new WriteError(error, { collection: failed?.collection ?? (alike ? first.collection : undefined) }, certain ? failed?.position : undefined)
+    }
+  }
+}
+
+const majority = { writeConcern: { w: 'majority' } } as const
+
+/** What errors need to be read as they are, whatever the host has set on its client. */
+const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, useBigInt64: false, raw: false }
+
+interface Numbered extends Statement { position: number }
+
+/** Statements that are sent together. */
+interface Batch {
+  statements: Numbered[]
+  /** Whether the one that fails is the one that would fail in the given order. */
+  certain: boolean
+}
+
+/** Whether they are one command on every version of MongoDB. */
+function areAlike (statements: readonly Statement[]): boolean {
+  const [first] = statements
+  for (const { collection, change } of statements) if (collection !== first?.collection || !change !== !first.change) return false
+  return true
+}
+
+/** Neighbours that are alike. */
+function runsOf (statements: Numbered[]): Batch[] {
+  const batches: Batch[] = []
+  for (const statement of statements) {
+    const last = batches.at(-1)
+    if (last && areAlike([last.statements[0]!, statement])) last.statements.push(statement)
+    else batches.push({ statements: [statement], certain: true })
+  }
+  return batches
+}
+
+/**
+ * Updates before deletes, within each collection. Documents with different ids meet in unique indexes only, and
+ * while the deletes still wait every update meets at least the documents that it would meet in the given order:
+ * what succeeds this way succeeds in order, with the same result. What fails is found out in order.
+ * An update of a row whose delete waits starts another round. Collections cannot depend on each other's order.
+ */
+function grouped (statements: Numbered[]): Batch[] {
+  const batches: Batch[] = []
+  const rounds = new Map<string, Round>()
+  for (const statement of statements) {
+    const { collection, row, change } = statement
+    let round = rounds.get(collection)
+    if (change && round?.deletes.has(row)) {
+      batches.push(...batchesOf(round))
+      round = undefined
+    }
+    if (!round) rounds.set(collection, round = { updates: [], deletes: new Map() })
+    if (change) round.updates.push(statement)
+    else round.deletes.set(row, statement)
+  }
+  for (const round of rounds.values()) batches.push(...batchesOf(round))
+  return batches
+}
+
+interface Round { updates: Numbered[], deletes: Map<string, Numbered> }
+
+function batchesOf ({ updates, deletes }: Round): Batch[] {
+  return [
+    { statements: updates, certain: deletes.size === 0 },
+    { statements: [...deletes.values()], certain: true }
+  ].filter(({ statements }) => statements.length > 0)
+}
+
+async function sendAlone (db: mongodb.Db, { collection: name, filter, change, upsert }: Statement, scope: CommandScope): Promise<void> {
+  const options = { ...scope, ...majority }
+  const collection = db.collection(name)
+  if (!change) await collection.deleteOne(filter, options)
+  else if (hasOperators(change)) await collection.updateOne(filter, change, { ...options, upsert })
+  else await collection.replaceOne(filter, change, { ...options, upsert })
+}
+
+/** No field of a document begins so. */
+const hasOperators = (change: mongodb.Document): boolean => Object.keys(change)[0]?.startsWith('$') ?? false
+
+const updateOf = (statements: readonly Statement[]): mongodb.Document => ({
+  update: statements[0]?.collection,
+  updates: statements.map(({ filter, change, upsert }) => ({ q: filter, u: change, upsert }))
+})
+
+const deleteOf = (statements: readonly Statement[]): mongodb.Document => ({
+  delete: statements[0]?.collection,
+  deletes: statements.map(({ filter }) => ({ q: filter, limit: 1 }))
+})
+
+/** @see https://www.mongodb.com/docs/manual/reference/command/bulkWrite/ */
+function bulkWriteOf ({ databaseName }: mongodb.Db, statements: readonly Statement[]): mongodb.Document {
+  const numbers = new Map<string, number>()
+  const ops = statements.map(({ collection, filter, change, upsert }) => {
+    const number = numbers.get(collection) ?? numbers.size
+    numbers.set(collection, number)
+    return change ? { update: number, filter, updateMods: change, multi: false, upsert } : { delete: number, filter, multi: false }
+  })
+  return { bulkWrite: 1, ops, nsInfo: [...numbers.keys()].map(name => ({ ns: `${databaseName}.${name}` })), errorsOnly: true }
+}
+
+/** A document's limit; a command's is 16 KiB above it, for what stands around the documents. */
+const maxBytes = 16 * 1024 * 1024
+
+/** `maxWriteBatchSize`, the same in every version of MongoDB. */
+const maxStatements = 100_000
+
+/** Bytes of a statement beside its filter and its change: its number, names, `upsert`. */
+const around = 64
+
+/**
+ * A batch in parts that MongoDB takes; one as a rule.
+ * @throws {WriteError} for a statement that it never takes, after the parts before it
+ */
+function * partsOf (batch: Batch): Generator<Batch> {
+  const { statements, certain } = batch
+  let most = 0
+  for (const { filter, change } of statements) most += around + mostBytesOf(filter) + mostBytesOf(change)
+  if (most <= maxBytes && statements.length <= maxStatements) return yield batch
+
+  let part: Numbered[] = []
+  let bytes = 0
+  for (const statement of statements) {
+    const { filter, change, collection, position } = statement
+    const size = around + bytesOf({ filter, change })
+    if (size > maxBytes || bytes + size > maxBytes || part.length === maxStatements) {
+      if (part.length) yield { statements: part, certain }
+      part = []
+      bytes = 0
+    }
+    if (size > maxBytes) throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, position)
+    part.push(statement)
+    bytes += size
+  }
+  yield { statements: part, certain }
+}

@@ -1,0 +1,135 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { mongodb } from '../bson.js'
+import type { Collections } from '../../types/index.js'
+import { MongoError } from '../errors.js'
+import { jsonSchemaOf } from '../schema/json-schema.js'
+
+export interface ValidatorOptions {
+  /** Whether documents that broke the rules before may still be changed (`moderate`). Default: as it is, `strict` for a new validator. */
+  level?: 'strict' | 'moderate' | undefined
+  /** Whether a document that breaks the rules is refused, or only logged by MongoDB. Default: as it is, `error` for a new validator. */
+  action?: 'error' | 'warn' | undefined
+}
+
+/** What a collection has and what it should have. */
+export interface ValidatorDifference {
+  /** Of the MongoDB collection. */
+  name: string
+  /** `none`: it is as it should be. */
+  action: 'create' | 'update' | 'none'
+  /** `- path: value` and `+ path: value`, one for each that goes and comes. */
+  changes: string[]
+  /** The command that makes it so. */
+  command: mongodb.Document
+}
+
+/** Compares the database's validators with what the schemas say. Collections with `schema: 'any'` are left alone. */
+export async function compareValidators (db: mongodb.Db, collections: Collections, { level, action }: ValidatorOptions = {}): Promise<ValidatorDifference[]> {
+  const differences: ValidatorDifference[] = []
+  for (const [name, validator] of validatorsOf(collections)) {
+    // Numbers as numbers, whatever the host has set on its client.
+    const [existing] = await db.listCollections({ name }, { promoteValues: true, promoteLongs: true }).toArray()
+    const { validator: now = {}, validationLevel = 'strict', validationAction = 'error' } = (existing as mongodb.CollectionInfo | undefined)?.options ?? {}
+    const wanted = { validator, validationLevel: level ?? validationLevel, validationAction: action ?? validationAction }
+    const changes = changesOf({ validator: now, validationLevel, validationAction }, wanted)
+    differences.push({
+      name,
+      action: changes.length === 0 ? 'none' : existing ? 'update' : 'create',
+      changes,
+      command: existing ? { collMod: name, ...wanted } : { create: name, ...wanted }
+    })
+  }
+  return differences
+}
+
+/** Makes the database what the schemas say. To be called again and again. */
+export async function applyValidators (db: mongodb.Db, collections: Collections, options: ValidatorOptions = {}): Promise<ValidatorDifference[]> {
+  const differences = await compareValidators(db, collections, options)
+  for (const difference of differences) await applyDifference(db, difference)
+  return differences
+}
+
+/** Runs the command that a difference names. Several processes that start at once may all find a collection missing: the first creates it. */
+export async function applyDifference (db: mongodb.Db, { action, command: { create, ...command } }: ValidatorDifference): Promise<void> {
+  if (action === 'none') return
+  if (action === 'update') {
+    await db.command(command)
+    return
+  }
+  try {
+    await db.command({ create, ...command })
+  } catch (error) {
+    if ((error as Partial<mongodb.MongoServerError>).code !== NAMESPACE_EXISTS) throw error
+    await db.command({ collMod: create, ...command })
+  }
+}
+
+const NAMESPACE_EXISTS = 48
+
+/**
+ * What the plugin's option `validators` does at start.
+ * @throws {MongoError} when the database differs (`check`), or refuses to be changed (`apply`)
+ */
+export async function ensureValidators (db: mongodb.Db, collections: Collections, mode: 'apply' | 'check'): Promise<void> {
+  let differences
+  try {
+    differences = await (mode === 'apply' ? applyValidators : compareValidators)(db, collections)
+  } catch (error) {
+    throw new MongoError(`MongoDB did not let its validators be ${mode === 'apply' ? 'changed' : 'read'} (${nameOf(error)}): ${remedyOf(error, mode === 'apply' ? 'dbAdmin' : 'read')}, or set the option validators to false`)
+  }
+  const wrong = mode === 'check' ? differences.filter(({ action }) => action !== 'none') : []
+  if (wrong.length) {
+    const [first] = wrong as [ValidatorDifference]
+    throw new MongoError(`the validators of ${wrong.map(({ name }) => name).join(', ')} are not what the schemas say (${first.name}: ${first.changes.slice(0, 3).join('; ')}): ` +
+      'run "npx powersync-mongo apply-validators --config <file>", or set the option validators to \'apply\'')
+  }
+}
+
+/** The name of a server's or driver's error. Its message stays out: it may quote documents and connection strings. */
+export const nameOf = (error: unknown): string => {
+  const { codeName, name } = error as { codeName?: string, name: string }
+  return codeName ?? name
+}
+
+const remedies: Readonly<Record<number, (role: string) => string>> = {
+  13: role => `give this server's user the role ${role} on the database`, // Unauthorized
+  59: () => 'use a MongoDB server, since this one has no validators' // CommandNotFound
+}
+
+/** What to do about an error that reading or changing validators gave. */
+export function remedyOf (error: unknown, role: string): string {
+  return remedies[(error as Partial<mongodb.MongoServerError>).code as number]?.(role) ??
+    'check that the server runs and that the connection string is right'
+}
+
+/** Two tables may share a collection: its documents are then those of either, and anything if one of them has no schema. */
+function validatorsOf (collections: Collections): Map<string, mongodb.Document> {
+  const schemas = new Map<string, mongodb.Document[]>()
+  const free = new Set<string>()
+  for (const [table, collection] of Object.entries(collections)) {
+    const $jsonSchema = jsonSchemaOf(collection, table)
+    const name = collection.name ?? table
+    if ($jsonSchema) schemas.set(name, [...schemas.get(name) ?? [], { $jsonSchema }])
+    else free.add(name)
+  }
+  return new Map([...schemas].filter(([name]) => !free.has(name)).map(([name, all]) => [name, all.length === 1 ? all[0] as mongodb.Document : { $or: all }]))
+}
+
+function changesOf (now: mongodb.Document, wanted: mongodb.Document): string[] {
+  const [before, after] = [flatten(now), flatten(wanted)]
+  return [...new Set([...before.keys(), ...after.keys()])].flatMap(path => {
+    const [old, fresh] = [before.get(path), after.get(path)]
+    if (isDeepStrictEqual(old, fresh)) return []
+    return [...old === undefined ? [] : [`- ${path}: ${JSON.stringify(old)}`], ...fresh === undefined ? [] : [`+ ${path}: ${JSON.stringify(fresh)}`]]
+  })
+}
+
+/** Path → value of everything that is no object; the order of keys means nothing. */
+function flatten (value: unknown, path = '', into = new Map<string, unknown>()): Map<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    for (const [key, inner] of Object.entries(value)) flatten(inner, path ? `${path}.${key}` : key, into)
+  } else {
+    into.set(path, value)
+  }
+  return into
+}

@@ -1,0 +1,164 @@
+import { getHeapStatistics } from 'node:v8'
+import { UnavailableError } from '../errors.js'
+
+/** How a server is doing with uploads, for a health route or a load balancer. */
+export interface UploadHealth {
+  /** False once the server is closing. */
+  accepting: boolean
+  /** Uploads that are being worked on, those of clients that have gone away included. */
+  running: number
+}
+
+/** Gives back a place or memory. A second call has no effect. */
+export type Release = () => void
+
+/**
+ * Bounds the work on uploads: how many at a time, and how much memory they take together. Who finds no room waits, first
+ * come first served, and is refused after a while. Each method rejects with `UnavailableError` then, at once when the
+ * server is closing, and when `gone` aborts: the client has hung up.
+ */
+export interface Gate {
+  /** Room for a body of so many bytes, before it is read. */
+  receive (bytes: number, gone: AbortSignal): Promise<Release>
+  /** A place and the memory to work on an upload of so many bytes. Give it back when the work ends, whatever became of the client. */
+  enter (bytes: number, gone: AbortSignal): Promise<Release>
+  /** @throws {UnavailableError} when the server is closing */
+  check (): void
+  /** Lets nobody in any more, and resolves when all work has ended. */
+  close (): Promise<void>
+  health (): UploadHealth
+}
+
+export interface GateOptions {
+  /** Uploads that are worked on at a time. */
+  maxConcurrent: number
+  /** Milliseconds to wait for room. */
+  patience: number
+  /** Bytes for uploads that are worked on; bodies that arrive or wait have a quarter of that beside. */
+  memory: number
+}
+
+/** Requests that may wait: what each holds is small, a larger body has its room already. */
+const longestQueue = 1000
+
+/** Half of the heap that this process may have: the rest is for the app, and for garbage. */
+export const memoryForUploads = () => getHeapStatistics().heap_size_limit / 2
+
+export function createGate ({ maxConcurrent, patience, memory }: GateOptions): Gate {
+  const full = 'The server has no memory left for an upload of this size (option upload.bodyLimit): send the upload again'
+  const places = createLimit(maxConcurrent, patience, `The server works on ${maxConcurrent} uploads already (option upload.maxConcurrent): send the upload again`)
+  const work = createLimit(memory, patience, full)
+  const bodies = createLimit(memory / 4, patience, full)
+  let accepting = true
+  let drained = () => {}
+
+  function check (): void {
+    if (!accepting) throw closing()
+  }
+
+  return {
+    check,
+    async receive (bytes, gone) {
+      check()
+      return await bodies.take(bytes, gone)
+    },
+    async enter (bytes, gone) {
+      check()
+      const leave = await places.take(1, gone)
+      try {
+        const free = await work.take(bytes, gone)
+        return () => {
+          free()
+          leave()
+          if (places.holders() === 0) drained()
+        }
+      } catch (error) {
+        leave()
+        throw error
+      }
+    },
+    async close () {
+      accepting = false
+      for (const limit of [bodies, work, places]) limit.refuse(closing())
+      if (places.holders() > 0) await new Promise<void>(resolve => { drained = resolve })
+    },
+    health: () => ({ accepting, running: places.holders() })
+  }
+}
+
+const closing = () => new UnavailableError('The server is shutting down: send the upload again')
+
+interface Limit {
+  take (amount: number, gone: AbortSignal): Promise<Release>
+  /** Rejects all that wait. */
+  refuse (error: Error): void
+  holders (): number
+}
+
+interface Waiter { amount: number, admit: () => void, refuse: (error: Error) => void }
+
+/** So much of something at a time. An amount that is larger than all of it is let in alone. */
+function createLimit (capacity: number, patience: number, busy: string): Limit {
+  // A set keeps the order, and gives up from its middle.
+  const waiting = new Set<Waiter>()
+  let used = 0
+  let holders = 0
+
+  const fits = (amount: number) => holders === 0 || used + amount <= capacity
+
+  function hold (amount: number): Release {
+    used += amount
+    holders++
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      used -= amount
+      holders--
+      admit()
+    }
+  }
+
+  function admit (): void {
+    for (const waiter of waiting) {
+      if (!fits(waiter.amount)) return
+      waiter.admit()
+    }
+  }
+
+  function wait (amount: number, gone: AbortSignal): Promise<Release> {
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: () => void) => {
+        waiting.delete(waiter)
+        clearTimeout(timer)
+        gone.removeEventListener('abort', give)
+        outcome()
+      }
+      const waiter: Waiter = {
+        amount,
+        admit: () => settle(() => resolve(hold(amount))),
+        refuse: error => settle(() => reject(error))
+      }
+      const give = () => {
+        waiter.refuse(new UnavailableError(busy))
+        // Those behind may fit where it did not.
+        admit()
+      }
+      const timer = setTimeout(give, patience)
+      gone.addEventListener('abort', give)
+      waiting.add(waiter)
+    })
+  }
+
+  return {
+    async take (amount, gone) {
+      if (!gone.aborted && waiting.size === 0 && fits(amount)) return hold(amount)
+      if (gone.aborted || waiting.size >= longestQueue) throw new UnavailableError(busy)
+      return await wait(amount, gone)
+    },
+    refuse (error) {
+      for (const waiter of waiting) waiter.refuse(error)
+    },
+    holders: () => holders
+  }
+}

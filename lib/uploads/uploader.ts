@@ -1,0 +1,397 @@
+import type {
+  CrudTransaction, FailedOperation, FatalErrorResult, RetryableErrorResult, TransactionResult, UploadOptions
+} from '../../types/index.js'
+import { loggable } from '../observe/loggable.js'
+import { deepFreeze } from '../rules/freeze.js'
+import { Rejected } from '../rules/hooks.js'
+import type { Plan } from '../rules/plan.js'
+import type { UserCollections } from '../rules/registry.js'
+import { fold, markOf, marksOf } from '../rules/since.js'
+import type { DeadLetters } from '../store/dead-letters.js'
+import { fingerprintOf } from '../store/fingerprint.js'
+import type { Ledger, PageIdentity } from '../store/ledger.js'
+import type { Page, Rejection, Verdict } from '../store/page.js'
+import type { Statement } from '../store/statements.js'
+import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
+import { createBlockedQueues } from './blocked-queues.js'
+import { failedOperation, type Around, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
+import { startDeadline, type Deadline } from './deadline.js'
+import { runResultHooks } from './result-hooks.js'
+
+export interface UploadDependencies extends CommitDependencies {
+  commit: Commit
+  /** Absent if uploads are not deduplicated. */
+  ledger: Ledger | undefined
+  deadLetters: DeadLetters
+  /** Milliseconds after which an upload is answered, whatever MongoDB or a hook is still waiting for. */
+  deadline: number
+}
+
+/** What depends on the shape of an upload. */
+export interface UploadPolicy {
+  /** What a rejected transaction does to those after it. */
+  onRejection: 'stop' | 'skip'
+  /** Whether a rejected transaction is left to the client instead of the dead letters. */
+  requiresClientHandling?: UploadOptions['requiresClientHandling']
+}
+
+/** Applies client transactions in order and says what became of each. */
+export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
+
+/** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
+const retryAfter = 5000
+
+/** Failures in a row of the head of a queue from which on it counts as blocked: a client sends it again every 5 s. */
+const blockedAfter = 3
+
+/** Operations up to which neighbouring client transactions share one MongoDB transaction. */
+const groupLimit = 1000
+
+/** Attempts in which a group has to get through before it is split: what conflicts is then found in a few steps. */
+const groupAttempts = 4
+
+/** A client transaction, with the fingerprints by which its operations are known. */
+interface Entry {
+  transaction: CrudTransaction
+  fingerprints: ReadonlyArray<string | undefined>
+}
+
+export function createUploader (dependencies: UploadDependencies): Uploader {
+  const { ledger } = dependencies
+  const blockedQueues = createBlockedQueues()
+
+  return async (transactions, caller, policy) => {
+    const limit = startDeadline(dependencies.deadline)
+    const entries = transactions.map(transaction => ({
+      transaction,
+      fingerprints: ledger && transaction.clientId !== undefined ? transaction.operations.map(fingerprintOf) : transaction.operations.map(() => undefined)
+    }))
+    const results = await new Upload(entries, caller, policy, limit, dependencies).run()
+    for (const [position, transaction] of transactions.entries()) {
+      const result = results[position]!
+      countFailures(transaction, result, caller)
+      await runResultHooks({ transaction, result }, caller, dependencies, limit)
+    }
+    limit.clear()
+    return results
+  }
+
+  function countFailures (transaction: CrudTransaction, { status }: TransactionResult, { user, log }: Caller): void {
+    if (status === 'not_attempted') return
+    if (status !== 'retryable_error') return blockedQueues.succeeded(transaction, user)
+    const failures = blockedQueues.failed(transaction, user)
+    // The ledger's page of this client says whose it is.
+    if (failures >= blockedAfter) log.error({ failures, client: transaction.clientId }, 'the head of an upload queue keeps failing, and everything behind it waits')
+  }
+}
+
+/** What became of a group. */
+type Outcome =
+  | { kind: 'settled', verdicts: Verdict[] }
+  | { kind: 'rejected', position: number, failed: FailedOperation }
+  | { kind: 'failed', error: unknown }
+
+/** One upload on its way: groups of neighbouring client transactions, each settled by one commit. */
+class Upload {
+  readonly #entries: readonly Entry[]
+  readonly #caller: Caller
+  readonly #policy: UploadPolicy
+  readonly #limit: Deadline
+  readonly #dependencies: UploadDependencies
+  /** Of all operations, by client. */
+  readonly #fingerprints = new Map<string, ReadonlySet<string>>()
+  readonly #results: TransactionResult[] = []
+  /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
+  #size = groupLimit
+
+  constructor (entries: readonly Entry[], caller: Caller, policy: UploadPolicy, limit: Deadline, dependencies: UploadDependencies) {
+    this.#entries = entries
+    this.#caller = caller
+    this.#policy = policy
+    this.#limit = limit
+    this.#dependencies = dependencies
+  }
+
+  async run (): Promise<TransactionResult[]> {
+    while (this.#results.length < this.#entries.length && !this.#stopped()) await this.#settle(this.#group(this.#size))
+    return this.#entries.map((_, position) => this.#results[position] ?? { status: 'not_attempted' })
+  }
+
+  #stopped (): boolean {
+    const last = this.#results.at(-1)
+    switch (last?.status) {
+      case 'retryable_error': return true
+      case 'fatal_error': return this.#policy.onRejection === 'stop' || last.requires_client_handling
+      default: return false
+    }
+  }
+
+  /** The next transactions: of one client, and not too many operations, unless it is one transaction. */
+  #group (most: number): Entry[] {
+    const from = this.#results.length
+    const { clientId } = this.#entries[from]!.transaction
+    let end = from
+    let operations = 0
+    while (end < this.#entries.length && end - from < most) {
+      const { transaction } = this.#entries[end]!
+      operations += transaction.operations.length
+      if (end > from && (transaction.clientId !== clientId || operations > groupLimit)) break
+      end++
+    }
+    return this.#entries.slice(from, end)
+  }
+
+  async #settle (group: readonly Entry[]): Promise<void> {
+    const outcome = await this.#attempt(group)
+    if (outcome.kind === 'settled') {
+      this.#size = Math.min(2 * this.#size, groupLimit)
+      this.#results.push(...outcome.verdicts.map((verdict, index) => resultOf(verdict, group[index]!)))
+      return
+    }
+    this.#size = Math.max(1, Math.min(group.length, this.#size) >> 1)
+    if (outcome.kind === 'rejected') {
+      const { position } = outcome
+      // Those before it are settled first: nothing is rejected that a client could not have had before.
+      if (position > 0) await this.#settle(group.slice(0, position))
+      if (position > 0 && (this.#stopped() || this.#results.length < this.#entries.indexOf(group[position]!))) return
+      return await this.#reject(group[position]!, outcome.failed)
+    }
+    const unknown = outcome.error instanceof UnknownCommitError
+    if (group.length > 1 && !unknown && !this.#limit.signal.aborted) return
+    const retryable = this.#retryable(outcome.error, 'upload failed and has to be sent again', 'The server could not store the transaction: send it again')
+    // Nobody knows what became of a commit without an answer: none of them was not attempted.
+    this.#results.push(...unknown ? group.map(() => retryable) : [retryable])
+  }
+
+  async #attempt (group: readonly Entry[]): Promise<Outcome> {
+    const identity = this.#page(group)
+    const remembered = identity && this.#dependencies.ledger?.remembered(identity)
+    const known = remembered && settledBy(remembered, group, this.#policy)
+    if (known) return { kind: 'settled', verdicts: known }
+    try {
+      const [{ transaction }] = group as [Entry]
+      if (!identity && group.length === 1 && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
+        return { kind: 'settled', verdicts: ['applied'] }
+      }
+      const { verdicts } = await this.#commit(identity, scope => this.#work(group, identity, scope), group.length > 1)
+      return { kind: 'settled', verdicts }
+    } catch (error) {
+      if (error instanceof Rejected) return { kind: 'rejected', position: error.transaction, failed: failedOperation(error) }
+      return { kind: 'failed', error }
+    }
+  }
+
+  /** The page of a group's client; undefined if none of its operations can be recognised. */
+  #page (group: readonly Entry[]): PageIdentity | undefined {
+    const { clientId } = group[0]!.transaction
+    if (clientId === undefined || known(group).length === 0) return undefined
+    return this.#dependencies.ledger?.identify(this.#caller.user, clientId)
+  }
+
+  async #work (group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope): Promise<Work<Settled>> {
+    if (!identity) {
+      return {
+        transactions: group.map(({ transaction }) => transaction),
+        deduplicated: () => false,
+        around: () => ({ before: [], result: { verdicts: group.map(() => 'applied') } })
+      }
+    }
+    const page = await this.#read(identity, scope)
+    const { pending, verdicts } = pendingOf(page, group, this.#policy)
+    return {
+      transactions: pending.map(({ transaction }) => transaction),
+      deduplicated: ({ opId }) => opId !== undefined,
+      around: async (plans, ofUser) => {
+        if (known(pending).length === 0) return { before: [], result: { verdicts, page } }
+        const { statements, closed } = await this.#noteSince(page, plans, ofUser, scope)
+        const next = page.next({ operations: known(pending), upload: this.#uploadOf(group), closed })
+        return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: statements, result: { verdicts, page: next } }
+      }
+    }
+  }
+
+  async #read (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
+    const { ledger, deadLetters, spans } = this.#dependencies
+    return ledger!.remembered(identity) ?? await spans.run('powersync.ledger', () =>
+      ledger!.read(identity, scope, () => deadLetters.openLetters(this.#caller.user, identity.client_id, scope)))
+  }
+
+  /** What is written to rows of open letters is noted in these, folded; letters that are gone leave the page. */
+  async #noteSince (page: Page, plans: readonly Plan[], ofUser: UserCollections, scope: TransactionScope): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> {
+    const touched = touchedBy(plans, page)
+    if (touched.size === 0) return { statements: [], closed: new Set() }
+    const { deadLetters } = this.#dependencies
+    const letters = await deadLetters.since([...touched.keys()], scope)
+    const statements: Statement[] = []
+    for (const [id, before] of letters) {
+      const since = new Map(before.map(each => [each.row, each]))
+      for (const plan of touched.get(id)!) {
+        since.set(plan.row, fold(since.get(plan.row), plan, ({ operation }, field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation)))
+      }
+      statements.push(deadLetters.sinceStatement(id, [...since.values()]))
+    }
+    return { statements, closed: new Set([...touched.keys()].filter(id => !letters.has(id))) }
+  }
+
+  /** Fingerprints of all operations of the upload that are of the group's client. */
+  #uploadOf ([first]: readonly Entry[]): ReadonlySet<string> {
+    const clientId = first!.transaction.clientId!
+    let fingerprints = this.#fingerprints.get(clientId)
+    if (!fingerprints) this.#fingerprints.set(clientId, fingerprints = new Set(known(this.#entries.filter(({ transaction }) => transaction.clientId === clientId))))
+    return fingerprints
+  }
+
+  /** Keeps a rejected transaction, and notes that its operations are settled: a commit like any other. */
+  async #reject (entry: Entry, failed: FailedOperation): Promise<void> {
+    const { transaction } = entry
+    const { requiresClientHandling } = this.#policy
+    try {
+      if (await this.#limit.race(Promise.resolve(requiresClientHandling?.(failed, deepFreeze(transaction), this.#caller.user)))) {
+        this.#results.push({ ...fatalError(failed), requires_client_handling: true })
+        return
+      }
+      const identity = this.#page([entry])
+      const { letter, verdicts: [verdict] } = await this.#commit(identity, scope => this.#rejection(entry, failed, identity, scope), false)
+      // Otherwise a copy of the upload has settled the operation that failed: the transaction is looked at anew.
+      if (verdict) this.#results.push(resultOf(verdict, entry))
+      if (letter === undefined) return
+      const { error_code: code, operation_index: operation } = failed
+      const table = transaction.operations.find(({ index }) => index === operation)?.table
+      this.#caller.log.warn({ code, operation, table, operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
+    } catch (error) {
+      this.#results.push(this.#retryable(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again'))
+    }
+  }
+
+  async #rejection (entry: Entry, failed: FailedOperation, identity: PageIdentity | undefined, scope: TransactionScope): Promise<Work<Settled & { letter?: string }>> {
+    const { ledger, deadLetters, collections } = this.#dependencies
+    const { user, request } = this.#caller
+    const work = (around: Around<Settled & { letter?: string }>) => ({ transactions: [], deduplicated: () => false, around: () => around })
+    if (!identity) {
+      const letter = deadLetters.letterOf(entry.transaction, failed, user, request?.id, { sequence: null, rows: [] })
+      const statements = await deadLetters.statementsOf(letter, scope)
+      // Not as statements before the others: a letter that is there already is no conflict.
+      return work({ before: [], after: statements, result: { verdicts: [rejection(failed, null)], letter: letter._id } })
+    }
+    const page = await this.#read(identity, scope)
+    const settled = settledBy(page, [entry], this.#policy)
+    if (settled) return work({ before: [], result: { verdicts: settled, page } })
+    const { transaction, fingerprints } = pendingOf(page, [entry], skipping).pending[0]!
+    const position = transaction.operations.findIndex(({ index }) => index === failed.operation_index)
+    if (position < 0 && failed.operation_index !== undefined) return work({ before: [], result: { verdicts: [], page } })
+    const rows = marksOf(transaction, collections)
+    const letter = deadLetters.letterOf(transaction, failed, user, request?.id, { sequence: page.content.sequence + 1, rows: [...rows] })
+    const rejected = { failed: fingerprints[position] ?? null, reason: failed }
+    const operations = known([{ transaction, fingerprints }])
+    const next = page.next({ operations, rejected, upload: this.#uploadOf([entry]), opened: { _id: letter._id, rows } })
+    return work({
+      before: [ledger!.statement(identity, page, next)],
+      after: await deadLetters.statementsOf(letter, scope),
+      result: { verdicts: [rejection(failed, rejected.failed)], page: next, letter: letter._id }
+    })
+  }
+
+  /** One MongoDB transaction within the deadline, and what this process remembers of it. */
+  async #commit<Result extends Settled> (identity: PageIdentity | undefined, prepare: (scope: TransactionScope) => Promise<Work<Result>>, shared: boolean): Promise<Result> {
+    const { commit, ledger } = this.#dependencies
+    const limit = shared ? this.#limit.part() : this.#limit
+    let committing = false
+    const forget = () => {
+      committing = false
+      if (identity) ledger?.forget(identity)
+    }
+    try {
+      const result = await limit.race(commit.run(prepare, this.#caller, {
+        signal: limit.signal,
+        attempts: shared ? groupAttempts : undefined,
+        onRetry: forget,
+        onCommit: () => { committing = true }
+      }))
+      if (identity && result.page) ledger?.remember(identity, result.page)
+      return result
+    } catch (error) {
+      const unknown = committing && limit.signal.aborted && !(error instanceof UnknownCommitError)
+      forget()
+      throw unknown ? new UnknownCommitError(error) : error
+    } finally {
+      if (shared) limit.clear()
+    }
+  }
+
+  #retryable (error: unknown, event: string, message: string): RetryableErrorResult {
+    this.#caller.log.error({ err: loggable(error) }, event)
+    return { status: 'retryable_error', message, retry_after_ms: retryAfter }
+  }
+}
+
+/** What a commit gives. */
+interface Settled {
+  /** Of each transaction of the group, up to the last that was looked at. */
+  verdicts: Verdict[]
+  page?: Page | undefined
+}
+
+const skipping: UploadPolicy = { onRejection: 'skip' }
+
+const known = (entries: readonly Entry[]): string[] => entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
+
+/** What is left of a group's transactions, up to the first whose earlier rejection stops the upload. */
+function pendingOf (page: Page, group: readonly Entry[], { onRejection }: UploadPolicy): { pending: Entry[], verdicts: Verdict[] } {
+  const pending: Entry[] = []
+  const verdicts: Verdict[] = []
+  const seen = new Set<string>()
+  const all = page.verdicts(group.flatMap(({ fingerprints }) => fingerprints))
+  let from = 0
+  for (const { transaction, fingerprints } of group) {
+    const own = all.slice(from, from += fingerprints.length)
+    const rejected = own.find(verdict => typeof verdict === 'object')
+    const open = fingerprints.map((fingerprint, index) => {
+      if (own[index] !== undefined) return false
+      if (fingerprint === undefined) return true
+      const isNew = !seen.has(fingerprint)
+      seen.add(fingerprint)
+      return isNew
+    })
+    verdicts.push(rejected ?? 'applied')
+    const isOpen = (_: unknown, index: number) => open[index] as boolean
+    pending.push(open.every(Boolean) ? { transaction, fingerprints } : { transaction: { ...transaction, operations: transaction.operations.filter(isOpen) }, fingerprints: fingerprints.filter(isOpen) })
+    if (rejected && onRejection === 'stop') break
+  }
+  return { pending, verdicts }
+}
+
+/** The verdicts on a group if nothing of it is left to write. */
+function settledBy (page: Page, group: readonly Entry[], policy: UploadPolicy): Verdict[] | undefined {
+  const { pending, verdicts } = pendingOf(page, group, policy)
+  return pending.every(({ transaction }) => transaction.operations.length === 0) ? verdicts : undefined
+}
+
+/** Plans on rows of open letters, by letter: also those of operations that hooks moved to another row. */
+function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map<string, Plan[]> {
+  const touched = new Map<string, Plan[]>()
+  if (letters.length === 0) return touched
+  for (const plan of plans) {
+    const marks = [markOf(plan.row), markOf(plan.from)]
+    for (const { _id, rows } of letters) {
+      if (!marks.some(mark => rows.has(mark))) continue
+      const own = touched.get(_id)
+      if (own) own.push(plan)
+      else touched.set(_id, [plan])
+    }
+  }
+  return touched
+}
+
+const rejection = (reason: FailedOperation, failed: string | null): Rejection => ({ number: 0, failed, reason })
+
+/** The same answer whenever it is asked for: the operation that failed has the place that it has in this upload. */
+function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): TransactionResult {
+  if (verdict === 'applied') return { status: 'success' }
+  const { failed, reason } = verdict
+  const position = failed === null ? -1 : fingerprints.indexOf(failed)
+  if (position < 0) return fatalError(reason)
+  return fatalError({ ...reason, operation_index: transaction.operations[position]!.index })
+}
+
+const fatalError = (failed: FailedOperation): FatalErrorResult =>
+  ({ status: 'fatal_error', requires_client_handling: false, failed_operation: failed })
