@@ -15,6 +15,8 @@ export interface AppSettings {
   privateKey: string
   /** False takes the plugin's ledger away. */
   deduplicate: boolean
+  /** Whether a hook appends to the history what is applied. */
+  history: boolean
   life: Life | undefined
 }
 
@@ -28,7 +30,7 @@ type Row = RowOf<typeof schema>
 
 /** @param from how the transactions come that this process applies */
 export async function soakApp (from: Application['from']): Promise<FastifyInstance> {
-  const { mongoUri, powersyncUrl, privateKey, deduplicate, life } = JSON.parse(process.env['SOAK_SETTINGS']!) as AppSettings
+  const { mongoUri, powersyncUrl, privateKey, deduplicate, history, life } = JSON.parse(process.env['SOAK_SETTINGS']!) as AppSettings
   const app = Fastify({ forceCloseConnections: true })
   await app.register(fastifyMongodb, { url: mongoUri, monitorCommands: true, forceClose: true })
   if (life) endLife(app.mongo.client, life)
@@ -45,9 +47,11 @@ export async function soakApp (from: Application['from']): Promise<FastifyInstan
       table, collection({ schema, name, ...table === 'counters' && { resolveConflict: additive<Row>(['amount']) } })
     ])),
     upload: { deadline: 5000, deduplicate },
-    updateBatch: async (transaction, { db, session }, next) => {
-      await next()
-      await appendToHistory(db, session, transaction, from)
+    ...history && {
+      updateBatch: async (transaction, { db, session }, next) => {
+        await next()
+        await appendToHistory(db, session, transaction, from)
+      }
     }
   })
   return app

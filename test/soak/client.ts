@@ -51,6 +51,8 @@ export interface SoakClientOptions {
   user: string
   /** Whether the keys of its JSON may come in another order when it sends again. */
   otherOrder: boolean
+  /** Whether it may cut transactions. */
+  cuts: boolean
   /** Ports of the two servers. */
   ports: readonly [number, number]
 }
@@ -61,9 +63,10 @@ type Answer = Array<{ status: Status }>
 /** Milliseconds after which no answer will come any more; the servers answer in 5 s. */
 const patience = 20_000
 
-export function soakClient ({ seed, number, user, otherOrder, ports }: SoakClientOptions): SoakClient {
+export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: SoakClientOptions): SoakClient {
   const clientId = `client${number}`
-  const { takes, container } = habitsOf(seed, number)
+  const { container, ...habits } = habitsOf(seed, number)
+  const takes = habits.takes === 'operations' && !cuts ? 'transactions' : habits.takes
   const attempts = attemptsOf(seed, number)
   const transactions: Operation[][] = []
   const acknowledged = new Set<number>()

@@ -47,7 +47,7 @@ t.test('single faults', { skip }, async t => {
   const clients: SoakClient[] = []
 
   const start = async (t: Test, life?: Life) => {
-    const settings = { mongoUri: mongo.uri, powersyncUrl, privateKey, deduplicate: true }
+    const settings = { mongoUri: mongo.uri, powersyncUrl, privateKey, deduplicate: true, history: true }
     const server = await soakProcess(t, { name: 'server', file: 'server-process.ts', seed: 0, settings, life: start => start === 0 ? life : undefined })
     await server.ready()
     return server

@@ -11,7 +11,7 @@ import { generateKeys } from '../../index.js'
 import { testService } from '../e2e/service.js'
 import { check, type Letter, type Violation } from './checker.js'
 import { soakClient, type SoakClient } from './client.js'
-import { prepareHistory, readHistory, readRows } from './history.js'
+import { followMarks, markOf, prepareHistory, readHistory, readRows } from './history.js'
 import { soakProcess } from './processes.js'
 import { between, endAllTransactions, lifeOf, mongoFaultsOf, random, refused, writesOf } from './schedule.js'
 import { sdkClient } from './sdk-client.js'
@@ -27,8 +27,11 @@ export interface SoakOptions {
   transactions: number
   /** Milliseconds for which clients write, at most. */
   limit: number
-  /** Whether a client may send an operation again with its JSON keys in another order. Default: true. */
-  otherOrder?: boolean | undefined
+  /**
+   * How the history comes to be known. With `hook`, an operator works on the dead letters; with `marks` they stay, and no
+   * client cuts transactions. Default: `hook`.
+   */
+  historyBy?: 'hook' | 'marks' | undefined
   /** False takes the plugin's ledger away, to see that this is found. Default: true. */
   deduplicate?: boolean | undefined
   /** Whether transactions of the dead hold their documents in the end until MongoDB ends them, a minute later. Default: false. */
@@ -62,7 +65,7 @@ const appName = 'soak'
 const patience = 90_000
 
 export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions): Promise<SoakResult> {
-  const { mongoUri, seed, sdkClients = 0, otherOrder = true, deduplicate = true, progress = () => {} } = options
+  const { mongoUri, seed, sdkClients = 0, historyBy = 'hook', deduplicate = true, progress = () => {} } = options
   const begin = performance.now()
   const mongo = new fastifyMongodb.mongodb.MongoClient(mongoUri)
   t.teardown(() => mongo.close())
@@ -77,14 +80,16 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
     name,
     file,
     seed,
-    settings: { mongoUri: `${mongoUri}&appName=${appName}`, powersyncUrl, privateKey, deduplicate },
+    settings: { mongoUri: `${mongoUri}&appName=${appName}`, powersyncUrl, privateKey, deduplicate, history: historyBy === 'hook' },
     life: start => lifeOf(seed, name, start),
     onFailedCommand: failed => { failedCommands.set(failed, (failedCommands.get(failed) ?? 0) + 1) }
   })
   const servers = [await start('server 1', 'server-process.ts'), await start('server 2', 'server-process.ts')] as const
-  const operator = await start('operator', 'operator-process.ts')
-  const processes = [...servers, operator]
+  const operators = historyBy === 'hook' ? [await start('operator', 'operator-process.ts')] : []
+  const processes = [...servers, ...operators]
   await Promise.all(processes.map(process => process.ready()))
+  const marks = historyBy === 'marks' ? await followMarks(db) : undefined
+  t.teardown(() => marks?.stop())
   const mongoFaults = startMongoFaults(mongo, seed)
   t.teardown(() => mongoFaults.stop())
 
@@ -93,7 +98,7 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   const clients: SoakClient[] = []
   for (let number = 0; number < total; number++) {
     // Some clients are devices of one user.
-    const client = { seed, number, user: `user${number % Math.ceil(total * 0.7)}`, ports, otherOrder }
+    const client = { seed, number, user: `user${number % Math.ceil(total * 0.7)}`, ports, otherOrder: true, cuts: historyBy === 'hook' }
     clients.push(number < options.clients ? soakClient(client) : await sdkClient(t, client))
   }
   await prepareHistory(db, clients.map(({ clientId }) => clientId))
@@ -106,7 +111,7 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
 
   const end = performance.now() + options.limit
   const shares = clients.map((_, number) => Math.floor(options.transactions / total) + (number < options.transactions % total ? 1 : 0))
-  await Promise.all(clients.map((client, number) => writeAll(client, seed, number, shares[number]!, end)))
+  await Promise.all(clients.map((client, number) => writeAll(client, marks !== undefined, seed, number, shares[number]!, end)))
   await until(() => queued() === 0, end)
   // From here on nothing goes wrong any more, and everything has to arrive.
   await mongoFaults.stop()
@@ -115,12 +120,13 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   await until(() => queued() === 0, performance.now() + patience)
   if (queued() > 0) progress(['Given up.', ...clients.map(({ clientId, stats }) => `${clientId}: ${stats.lastError}`), ...processes.map(({ output }) => output)].join('\n'))
   await Promise.all(clients.map(client => client.stop()))
-  await operator.close()
+  await Promise.all(operators.map(operator => operator.close()))
   const letters = await lettersOf(servers[0].port)
   await Promise.all(processes.map(process => process.close()))
 
+  clearInterval(report)
   const histories = clients.map(client => client.history())
-  const history = await readHistory(db)
+  const history = await (marks?.history(histories) ?? readHistory(db))
   const discarded = await db.collection<Letter>('discarded').find().toArray()
   return {
     seconds: seconds(begin),
@@ -170,18 +176,19 @@ function startMongoFaults (mongo: mongodb.MongoClient, seed: number) {
 }
 
 /** Writes in bursts, and waits when the queue is long: an app that is offline for a while, not one that never uploads. */
-async function writeAll (client: SoakClient, seed: number, number: number, count: number, end: number): Promise<void> {
+async function writeAll (client: SoakClient, marked: boolean, seed: number, number: number, count: number, end: number): Promise<void> {
   const next = random(seed, 'pauses', number)
   const writes = writesOf(seed, number)
   let burst = 0
-  for (let left = count; left > 0; left--) {
+  for (let position = 0; position < count; position++) {
     if (burst-- === 0) {
       burst = between(next, 0, 12)
       await sleep(between(next, 0, 200))
       await until(() => client.queued() <= 40, end)
     }
     if (performance.now() > end) return
-    await client.write(writes.next().value)
+    const transaction = writes.next().value
+    await client.write(marked ? [...transaction, markOf(client.clientId, position)] : transaction)
   }
 }
 

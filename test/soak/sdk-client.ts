@@ -12,7 +12,7 @@ import { tables, type Write } from './schedule.js'
 import type { ClientHistory, ClientStats, Operation, SoakClient, SoakClientOptions } from './client.js'
 import type { TransactionResult } from '../../index.js'
 
-export interface SdkClientOptions extends Omit<SoakClientOptions, 'otherOrder'> {
+export interface SdkClientOptions extends Omit<SoakClientOptions, 'otherOrder' | 'cuts'> {
   /** Most client transactions in one request. Default: by its number, 1 or 5. */
   perRequest?: number | undefined
   /** What happens to its requests, one after the other. Default: drawn from the seed. */
