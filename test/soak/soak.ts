@@ -3,6 +3,9 @@
  *
  * Prints its seed first: with the same one clients write the same, their n-th requests are sent in the same way, and
  * MongoDB and the processes have the same faults. When exactly things happen is not reproducible. Exit code 0: no violation.
+ *
+ * Clients write for so many minutes, or until they have written so many transactions: half of both with the history by a
+ * hook, half with the history by marks.
  */
 import { parseArgs } from 'node:util'
 import { sdkMissing } from '../e2e/client.js'
