@@ -46,7 +46,7 @@ export async function soakApp (from: Application['from']): Promise<FastifyInstan
     collections: Object.fromEntries(Object.entries(tables).map(([table, name]) => [
       table, collection({ schema, name, ...table === 'counters' && { resolveConflict: additive<Row>(['amount']) } })
     ])),
-    upload: { deadline: 5000, deduplicate },
+    upload: { deadline: 10_000, deduplicate },
     ...history && {
       updateBatch: async (transaction, { db, session }, next) => {
         await next()
@@ -61,7 +61,9 @@ export async function soakApp (from: Application['from']): Promise<FastifyInstan
 function endLife (client: FastifyInstance['mongo']['client'], { commands, commit, moment }: Life): void {
   let left = commands
   let last: number | undefined
-  const die = () => { process.kill(process.pid, 'SIGKILL') }
+  let spared = false
+  const die = () => { if (!spared) process.kill(process.pid, 'SIGKILL') }
+  process.on('message', () => { spared = true })
   client.on('commandStarted', ({ commandName, requestId }) => {
     if (--left > 0 || last !== undefined || (commit && commandName !== 'commitTransaction')) return
     last = requestId

@@ -60,8 +60,8 @@ export interface SoakClientOptions {
 interface Upload { transactions: Operation[][], body: string }
 type Answer = Array<{ status: Status }>
 
-/** Milliseconds after which no answer will come any more; the servers answer in 5 s. */
-const patience = 20_000
+/** Milliseconds after which no answer will come any more; the servers answer in 10 s. */
+const patience = 30_000
 
 export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: SoakClientOptions): SoakClient {
   const clientId = `client${number}`

@@ -14,7 +14,7 @@ export interface SoakProcess {
   readonly kills: number
   /** What it has printed, which is where an error of it is. */
   readonly output: string
-  /** From its next start on it lives until it is closed. */
+  /** From now on it lives until it is closed. */
   spare (): void
   /** Until it can be used. */
   ready (): Promise<unknown>
@@ -98,7 +98,10 @@ export async function soakProcess (t: Pick<Test, 'teardown'>, { name, file, seed
     port,
     get kills () { return kills },
     get output () { return output },
-    spare () { spared = true },
+    spare () {
+      spared = true
+      if (child.connected) child.send('spared')
+    },
     ready: () => ready,
     async close () {
       await ready

@@ -62,7 +62,7 @@ export interface SoakResult {
 const appName = 'soak'
 
 /** Longer than the minute after which MongoDB ends a transaction of a process that died. */
-const patience = 90_000
+const patience = 120_000
 
 export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions): Promise<SoakResult> {
   const { mongoUri, seed, sdkClients = 0, historyBy = 'hook', deduplicate = true, progress = () => {} } = options
@@ -90,9 +90,6 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   await Promise.all(processes.map(process => process.ready()))
   const marks = historyBy === 'marks' ? await followMarks(db) : undefined
   t.teardown(() => marks?.stop())
-  const mongoFaults = startMongoFaults(mongo, seed)
-  t.teardown(() => mongoFaults.stop())
-
   const ports = [servers[0].port, servers[1].port] as const
   const total = options.clients + sdkClients
   const clients: SoakClient[] = []
@@ -103,8 +100,11 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   }
   await prepareHistory(db, clients.map(({ clientId }) => clientId))
   const queued = () => sum(clients.map(client => client.queued()))
+  const requests = () => sum(clients.map(({ stats }) => stats.requests))
+  const mongoFaults = startMongoFaults(mongo, seed, requests)
+  t.teardown(() => mongoFaults.stop())
   const report = setInterval(() => {
-    progress(`${seconds(begin)} s: ${sum(clients.map(({ stats }) => stats.requests))} requests, ${queued()} operations queued, ` +
+    progress(`${seconds(begin)} s: ${requests()} requests, ${queued()} operations queued, ` +
       `${mongoFaults.count} faults of MongoDB, ${sum(processes.map(({ kills }) => kills))} kills`)
   }, 10_000)
   t.teardown(() => clearInterval(report))
@@ -132,7 +132,7 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
     seconds: seconds(begin),
     transactions: sum(histories.map(({ transactions }) => transactions.length)),
     operations: sum(histories.map(({ transactions }) => transactions.flat().length)),
-    requests: sum(clients.map(({ stats }) => stats.requests)),
+    requests: requests(),
     requestFaults: sumOf(clients.map(({ stats }) => stats.faults)),
     mongoFaults: mongoFaults.count,
     failedCommands: Object.fromEntries(failedCommands),
@@ -151,7 +151,7 @@ async function prepareCollections (db: mongodb.Db): Promise<void> {
   await db.collection('names').createIndex({ value: 1 }, { unique: true })
 }
 
-function startMongoFaults (mongo: mongodb.MongoClient, seed: number) {
+function startMongoFaults (mongo: mongodb.MongoClient, seed: number, requests: () => number) {
   const admin = mongo.db('admin')
   const over = new AbortController()
   const faults = {
@@ -165,8 +165,10 @@ function startMongoFaults (mongo: mongodb.MongoClient, seed: number) {
   return faults
 
   async function run (): Promise<void> {
-    for (const { command, milliseconds } of mongoFaultsOf(seed, appName)) {
-      await sleep(milliseconds, undefined, { signal: over.signal }).catch(() => {})
+    let next = 0
+    for (const { command, requests: count } of mongoFaultsOf(seed, appName)) {
+      next += count
+      await until(() => requests() >= next || over.signal.aborted, Infinity)
       if (over.signal.aborted) break
       await admin.command(command)
       faults.count++

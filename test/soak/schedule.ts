@@ -171,8 +171,8 @@ const codes = [6, 7, 13, 20, 50, 89, 91, 112, 134, 189, 246, 251, 262, 10107, 11
 const labels = [[], ['TransientTransactionError'], ['RetryableWriteError'], ['UnknownTransactionCommitResult']]
 const commands = ['find', 'update', 'delete', 'insert', 'bulkWrite', 'commitTransaction', 'commitTransaction', 'abortTransaction']
 
-/** A fault of MongoDB, so many milliseconds after the one before it, which it ends. */
-export interface MongoFault { command: mongodb.Document, milliseconds: number }
+/** A fault of MongoDB, so many requests after the one before it, which it ends: a slow machine has as many as a fast one. */
+export interface MongoFault { command: mongodb.Document, requests: number }
 
 /** In the place of the minute after which MongoDB ends a transaction that nobody goes on with; those of the living end as well. */
 export const endAllTransactions: mongodb.Document = { killAllSessions: [] }
@@ -192,7 +192,7 @@ export function * mongoFaultsOf (seed: number, appName: string): Generator<Mongo
   }
   for (;;) {
     const kind = weighted(next, { error: 45, connection: 20, slow: 15, unknown: 10, end: 10 })
-    yield { command: faults[kind](), milliseconds: between(next, 20, 400) }
+    yield { command: faults[kind](), requests: between(next, 1, 5) }
   }
 }
 
