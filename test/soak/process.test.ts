@@ -16,7 +16,7 @@ import type { SoakClient } from './client.js'
 import type { Life, Write } from './schedule.js'
 
 const mongo = await testDatabase(t)
-const skip = await sdkMissing() || needs(mongo, 'mongod', 'transactions that outlive their process')
+const skip = await sdkMissing() || needs(mongo, 'mongod', 'transactions that outlive their process') || needs(mongo, 'ownServer', 'their end')
 
 const transaction: Write[] = [
   { op: 'PUT', table: 'lists', id: 'row1', data: { value: 'list', note: null } },

@@ -206,5 +206,5 @@ export interface Life {
 
 export function lifeOf (seed: number, process: string, start: number): Life {
   const next = random(seed, 'life', process, start)
-  return { commands: Math.round(30 * 20 ** next()), commit: next() < 0.4, moment: pick(next, ['before', 'sent', 'answered'] as const) }
+  return { commands: Math.round(20 * 15 ** next()), commit: next() < 0.4, moment: pick(next, ['before', 'sent', 'answered'] as const) }
 }

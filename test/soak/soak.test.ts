@@ -7,7 +7,7 @@ import { runSoak } from './run.js'
 const seed = Math.floor(Math.random() * 2 ** 31)
 
 const mongo = await testDatabase(t)
-const skip = needs(mongo, 'mongod', 'transactions and fail points')
+const skip = needs(mongo, 'mongod', 'transactions') || needs(mongo, 'ownServer', 'faults of the whole server')
 
 for (const historyBy of ['hook', 'marks'] as const) {
   t.test(`each transaction exactly once, whole and in order, whatever happens; the history by ${historyBy} (seed ${seed})`, { skip }, async t => {
