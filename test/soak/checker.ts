@@ -1,53 +1,39 @@
-/** Compares what clients wrote and what they were told with what the database did. */
-import type { Columns, Table, Write } from './schedule.js'
+/** Compares what clients wrote and were answered with what the database did. */
+import { mayBeRejected, mended, type Columns, type Table } from './schedule.js'
+import type { ClientHistory, Operation } from './client.js'
+import type { Application } from './history.js'
 
 /** All that is known of a soak when it is over. */
 export interface History {
   clients: ClientHistory[]
-  /** What the server applied, in any order. */
-  audit: AuditRow[]
-  /** The rows that the database holds. */
-  rows: Rows
+  /** Applications in the order of their commits, by client and by row. */
+  byClient: ReadonlyMap<string, Application[]>
+  byRow: ReadonlyMap<string, Application[]>
+  /** Dead letters that there are, and those that an operator has, or may have, discarded. */
+  letters: Letter[]
+  discarded: Letter[]
+  /** The rows that the database holds, by the names of their lists. */
+  rows: ReadonlyMap<string, Columns>
 }
 
-export interface ClientHistory {
-  clientId: string
-  /** In the order in which the client committed them; their operations have ascending `op_id`. */
-  transactions: Array<Array<Write & { opId: number }>>
-  /** `op_id` of the operations that the server has answered for with 2xx. */
-  acknowledged: ReadonlySet<number>
-  /** Operations that are still to be uploaded. */
-  queued: number
-}
-
-/** One application of one operation, written in the MongoDB transaction of the operation itself. */
-export interface AuditRow {
-  /** Fresh for each application. */
-  id: string
-  clientId: string
-  opId: number
-  /** The session and the number of the MongoDB transaction. */
-  mongoTransaction: string
-  /** Which start of the server. */
-  start: number
-  /** Counts the applications since that start. */
-  sequence: number
-  /** Whether there was a document to change or delete. */
-  existed: boolean
-}
-
-export type Rows = Record<Table, Record<string, Columns>>
+export interface Letter { clientId: string | null, opIds: number[] }
 
 export const violations = [
-  /** Acknowledged, and not applied. */
+  /** Acknowledged, and neither applied nor kept in a dead letter. */
   'lost',
   /** Applied more than once. */
   'doubled',
-  /** A MongoDB transaction holds some of a client transaction's operations and not the others. */
+  /** Some of a client transaction's operations were applied and the others were not. */
   'half-applied',
-  /** Applied before an earlier one of the same client. */
+  /** Applied after a later one of the same client. */
   'reordered',
-  /** Neither acknowledged nor applied: the client has not got it through. */
+  /** Applied, and there is a dead letter of it. */
+  'applied and kept',
+  /** Rejected, though no rule is against any operation of its transaction. */
+  'rejected without a reason',
+  /** A client was told otherwise, at least once. */
+  'wrong answer',
+  /** Not acknowledged: the client has not got it through. */
   'not uploaded',
   /** Applied, but no client wrote it. */
   'unknown',
@@ -55,77 +41,170 @@ export const violations = [
   'wrong row'
 ] as const
 
-export type Violation = { kind: typeof violations[number], description: string }
+export interface Violation {
+  kind: typeof violations[number]
+  /** Whether a dead letter has to do with it. */
+  letter: boolean
+  description: string
+}
 
-/** Every violation of "each client transaction exactly once, whole, in its client's order" in a history. */
-export function check ({ clients, audit, rows }: History): Violation[] {
-  const inOrder = [...audit].sort((a, b) => a.start - b.start || a.sequence - b.sequence)
-  const byClient = new Map(clients.map(client => [client.clientId, client]))
-  const unknown = inOrder.filter(({ clientId, opId }) => !byClient.get(clientId)?.transactions.some(operations => operations.some(operation => operation.opId === opId)))
+/** Every violation of "each client transaction exactly once, whole, in its client's order, and rejected ones are kept". */
+export function check (history: History): Violation[] {
+  const clientIds = new Set(history.clients.map(({ clientId }) => clientId))
+  const strangers = [...history.byClient.keys()].filter(clientId => !clientIds.has(clientId))
   return [
-    ...clients.flatMap(client => checkClient(client, inOrder.filter(({ clientId }) => clientId === client.clientId))),
-    ...unknown.map(({ clientId, opId }): Violation => ({ kind: 'unknown', description: `operation ${opId} of ${clientId} was applied, but never written` })),
-    ...checkRows(clients, inOrder, rows)
+    ...history.clients.flatMap(client => checkClient(client, history)),
+    ...strangers.map((clientId): Violation => ({ kind: 'unknown', letter: false, description: `operations of ${clientId}, which is no client, were applied` })),
+    ...checkRows(history)
   ]
 }
 
-function checkClient (client: ClientHistory, audit: AuditRow[]): Violation[] {
-  const { clientId, transactions, acknowledged, queued } = client
+function checkClient ({ clientId, transactions, acknowledged, verdicts, cuts }: ClientHistory, { byClient, letters, discarded }: History): Violation[] {
   const found: Violation[] = []
-  const report = (kind: Violation['kind'], what: string) => found.push({ kind, description: `${what} of ${clientId}` })
-  const applications = new Map<number, AuditRow[]>()
-  for (const row of audit) applications.set(row.opId, [...applications.get(row.opId) ?? [], row])
+  const report = (kind: Violation['kind'], what: string, letter = false) => found.push({ kind, letter, description: `${what} of ${clientId}` })
+  const applications = byClient.get(clientId) ?? []
+  const uploads = applications.filter(({ from }) => from === 'upload')
+  const uploaded = timesOf(uploads)
+  const retried = timesOf(applications.filter(({ from }) => from === 'letter'))
+  const own = (all: Letter[]) => timesOf(all.filter(letter => letter.clientId === clientId))
+  const open = own(letters)
+  const kept = new Map([...open, ...own(discarded), ...retried])
 
   for (const [position, operations] of transactions.entries()) {
-    const groups = new Map<string, Set<number>>()
-    for (const { opId } of operations) {
-      const times = applications.get(opId) ?? []
-      if (times.length === 0) report(acknowledged.has(opId) ? 'lost' : 'not uploaded', `operation ${opId}`)
-      if (times.length > 1) report('doubled', `operation ${opId}, applied ${times.length} times,`)
-      for (const { mongoTransaction } of times) groups.set(mongoTransaction, (groups.get(mongoTransaction) ?? new Set()).add(opId))
+    const ids = operations.map(({ opId }) => opId)
+    const transaction = `transaction ${position} (operations ${ids.join(', ')})`
+    for (const opId of ids) {
+      const times = (uploaded.get(opId) ?? 0) + (retried.get(opId) ?? 0)
+      if (times > 1) report('doubled', `operation ${opId}, applied ${times} times,`, kept.has(opId))
+      if (times > 0 && (open.has(opId) || (uploaded.has(opId) && kept.has(opId)))) report('applied and kept', `operation ${opId}`, true)
+      if (!acknowledged.has(opId)) report('not uploaded', `operation ${opId}`)
+      else if (times === 0 && !kept.has(opId)) report('lost', `operation ${opId}`)
     }
-    for (const applied of groups.values()) {
-      if (applied.size < operations.length) report('half-applied', `transaction ${position}, ${applied.size} of ${operations.length} operations at once,`)
+    if (ids.some(opId => kept.has(opId)) && !operations.some(mayBeRejected)) report('rejected without a reason', transaction, true)
+    const truth = ids.every(opId => kept.has(opId)) ? 'fatal_error' : 'success'
+    for (const verdict of verdicts.get(position) ?? []) {
+      if (verdict !== truth) report('wrong answer', `${verdict}, not ${truth}, for ${transaction}`, truth === 'fatal_error')
+    }
+    for (const { opIds } of applications) {
+      const part = ids.filter(opId => opIds.includes(opId))
+      if (!cuts && part.length > 0 && part.length < ids.length) report('half-applied', `operations ${part.join(', ')} of ${transaction}`)
     }
   }
 
+  const written = new Set(transactions.flat().map(({ opId }) => opId))
+  for (const opId of new Set([...uploaded.keys(), ...retried.keys()])) if (!written.has(opId)) report('unknown', `operation ${opId}`)
+
   let latest = 0
-  for (const { opId } of audit) {
+  for (const opId of uploads.flatMap(({ opIds }) => opIds)) {
     // A second application is a violation of its own.
-    if (opId < latest && applications.get(opId)?.length === 1) report('reordered', `operation ${opId}, applied after operation ${latest},`)
+    if (opId < latest && uploaded.get(opId) === 1) report('reordered', `operation ${opId}, applied after operation ${latest},`)
     latest = Math.max(latest, opId)
   }
-  if (queued > 0) report('not uploaded', `${queued} operations in the queue`)
   return found
 }
 
+/** How often each operation is in them. */
+function timesOf (parts: Array<{ opIds: number[] }>): Map<number, number> {
+  const times = new Map<number, number>()
+  for (const opId of parts.flatMap(({ opIds }) => opIds)) times.set(opId, (times.get(opId) ?? 0) + 1)
+  return times
+}
+
+/** Applies the operations once more, in memory, in the order of the commits. */
+function checkRows ({ clients, byRow, rows }: History): Violation[] {
+  const operations = new Map(clients.flatMap(({ clientId, transactions }) =>
+    transactions.flat().map(operation => [`${clientId} ${operation.opId}`, operation] as const)))
+  return [...new Set([...byRow.keys(), ...rows.keys()])].flatMap((row): Violation[] => {
+    const applications = byRow.get(row) ?? []
+    const expected = describe(replay(applications, operations))
+    const actual = describe(rows.get(row) ?? null)
+    if (actual === expected) return []
+    const last = applications.slice(-12).map(({ clientId, opIds, from }) => `${clientId} ${opIds.join('+')}${from === 'letter' ? ' from a letter' : ''}`)
+    const letter = applications.some(({ from }) => from === 'letter')
+    return [{ kind: 'wrong row', letter, description: `${row} is ${actual}, and should be ${expected} after ${last.join(', ')}` }]
+  })
+}
+
+const describe = (columns: Columns | null) => columns ? JSON.stringify([columns.value, columns.note, columns.amount]) : 'not there'
+
 /**
- * Applies the operations once more, in memory, in the order of the audit. That is the order of the commits for any two
- * MongoDB transactions which wrote the same row: the later one began after the earlier one was committed, or MongoDB
- * would have refused it. An operation that met no document wrote none, and may have run beside one that creates it.
+ * A column in the course of changes: where its value comes from, and what is added to it. `base` is the value that the
+ * row has, `later` one that its client set after the letter that is run again.
  */
-function checkRows (clients: ClientHistory[], audit: AuditRow[], rows: Rows): Violation[] {
-  const writes = new Map<string, Write>()
-  for (const { clientId, transactions } of clients) {
-    for (const operation of transactions.flat()) writes.set(`${clientId} ${operation.opId}`, operation)
+interface Cell { from: 'base' | 'later' | 'operation', value: string | number | null, sum: number }
+type Cells = Record<keyof Columns, Cell>
+
+const cells = (of: (column: keyof Columns) => Cell): Cells => ({ value: of('value'), note: of('note'), amount: of('amount') })
+const unchanged = cells(() => ({ from: 'base', value: null, sum: 0 }))
+
+function replay (applications: Application[], operations: ReadonlyMap<string, Operation>): Columns | null {
+  let row: Columns | null = null
+  for (const [position, { clientId, opIds, from, mended }] of applications.entries()) {
+    const find = (ids: number[]) => ids.map(opId => operations.get(`${clientId} ${opId}`)).filter(operation => operation !== undefined)
+    const written = mended ? find(opIds).map(operation => mend(operation, clientId)) : find(opIds)
+    if (from === 'upload') row = difference(row, row && unchanged, apply(row && unchanged, written))
+    else {
+      const before = applications.slice(0, position).filter(other => other.clientId === clientId && other.from === 'upload')
+      row = writeBelow(row, written, find(before.flatMap(other => other.opIds.filter(opId => opId > Math.max(...opIds)))))
+    }
   }
-  const expected = new Map<string, Columns>()
-  for (const { clientId, opId, existed } of audit) {
-    const write = writes.get(`${clientId} ${opId}`)
-    if (write && (existed || write.op === 'PUT')) apply(write, expected)
-  }
-  const actual = new Map(Object.entries(rows).flatMap(([table, byId]) => Object.entries(byId).map(([id, columns]) => [`${table} ${id}`, columns])))
-  return [...new Set([...expected.keys(), ...actual.keys()])]
-    .filter(row => describe(expected.get(row)) !== describe(actual.get(row)))
-    .map(row => ({ kind: 'wrong row', description: `${row} is ${describe(actual.get(row))}, and should be ${describe(expected.get(row))}` }))
+  return row
 }
 
-function apply (write: Write, rows: Map<string, Columns>): void {
-  const row = `${write.table} ${write.id}`
-  const before = rows.get(row)
-  if (write.op === 'PUT') rows.set(row, write.data)
-  else if (write.op === 'DELETE') rows.delete(row)
-  else if (before) rows.set(row, { ...before, ...write.data })
+function mend (operation: Operation, clientId: string): Operation {
+  if (operation.op === 'DELETE' || !mayBeRejected(operation)) return operation
+  return { ...operation, data: { ...operation.data, value: mended(operation.table, operation.data.value!, `${clientId} ${operation.opId}`) } }
 }
 
-const describe = (columns: Columns | undefined) => columns ? JSON.stringify([columns.value, columns.note]) : 'not there'
+/** What operations make of a row, null where there is none. */
+function apply (row: Cells | null, operations: Operation[]): Cells | null {
+  for (const operation of operations) {
+    if (operation.op === 'DELETE') row = null
+    else if (operation.op === 'PUT') row = put(row, operation.data, operation.table)
+    else if (row) row = patch(row, operation)
+  }
+  return row
+}
+
+/** Amounts of `counters` that are there stay as they are. */
+function put (row: Cells | null, data: Partial<Columns>, table: Table): Cells {
+  return cells(column => row && column === 'amount' && table === 'counters' ? row.amount : { from: 'operation', value: data[column] ?? null, sum: 0 })
+}
+
+type Patch = Operation & { op: 'PATCH' }
+
+function patch (row: Cells, operation: Patch): Cells {
+  const { data } = operation
+  return cells(column => {
+    if (data[column] === undefined) return row[column]
+    if (column === 'amount') return { ...row.amount, sum: row.amount.sum + addedBy(operation) }
+    return { from: 'operation', value: data[column]!, sum: 0 }
+  })
+}
+
+const addedBy = ({ data, previous }: Patch) => data.amount === undefined ? 0 : Number(data.amount) - Number(previous?.amount)
+
+/** What a dead letter that is run again makes of a row: its operations go under those that its client wrote to the row later. */
+function writeBelow (row: Columns | null, letter: Operation[], later: Operation[]): Columns | null {
+  const patches = later.filter((operation): operation is Patch => operation.op === 'PATCH')
+  if (patches.length < later.length) return row
+  const over = (below: Cells | null) => below && cells(column => {
+    const value = patches.findLast(({ data }) => data[column] !== undefined)?.data[column]
+    if (column === 'amount') return { ...below.amount, sum: patches.reduce((sum, operation) => sum + addedBy(operation), below.amount.sum) }
+    return value === undefined ? below[column] : { from: 'later', value, sum: 0 }
+  })
+  return difference(row, over(row && unchanged), over(apply(row && unchanged, letter)))
+}
+
+/** Writes to a row where its two states differ. Both states are null where they have no row. */
+function difference (row: Columns | null, before: Cells | null, after: Cells | null): Columns | null {
+  if (!after) return null
+  const column = (name: keyof Columns) => {
+    const { from, value, sum } = after[name]
+    const same = before && before[name].from === from && from !== 'operation'
+    const start = same ? row![name] : value
+    const added = same ? sum - before[name].sum : sum
+    return added === 0 ? start : Number(start) + added
+  }
+  return { value: column('value'), note: column('note'), amount: column('amount') } as Columns
+}

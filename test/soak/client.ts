@@ -1,184 +1,204 @@
-/** One client of a soak: PowerSync's SDK on a SQLite file, its uploads going through a proxy that makes trouble. */
-import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
-import type { CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase } from '@powersync/node'
-import type { Test } from 'tap'
-import { startProxy, type Proxy } from '../support/tcp-proxy.js'
-import { armFault } from './faults.js'
-import { requestTimeout, tables, type Fault, type FaultKind, type Write } from './schedule.js'
-import type { ClientHistory } from './checker.js'
+/**
+ * A client of a soak: an upload queue in memory, with a connector that does what connectors do when answers are late or
+ * lost, and worse.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attemptsOf, habitsOf, type Attempt, type Write } from './schedule.js'
 import type { TransactionResult } from '../../index.js'
 
-export interface SoakClientOptions {
-  serverPort: number
-  user: string
-  /** Most client transactions in one request. */
-  perRequest: number
-  /** What happens to its requests, one after the other. */
-  faults: Iterator<Fault, unknown>
-  /** Called for each request that was answered with success. */
-  onSuccess: () => void
+type Status = TransactionResult['status']
+
+/** A write and its position in the client's queue, from 1. */
+export type Operation = Write & { opId: number }
+
+/** What a client knows when a soak is over. */
+export interface ClientHistory {
+  clientId: string
+  /** In the order in which the client committed them; their operations have ascending `op_id`s. */
+  transactions: Operation[][]
+  /** `op_id`s of the operations that the server has answered for. */
+  acknowledged: ReadonlySet<number>
+  /** The verdicts that were given on a transaction, by its position. Of clients that cut transactions there are none. */
+  verdicts: ReadonlyMap<number, ReadonlySet<Status>>
+  /** Whether an upload may hold a part of a transaction. */
+  cuts: boolean
 }
 
 export interface SoakClient {
-  /** Commits one transaction to the local database. */
-  write (transaction: Write[]): Promise<void>
-  queued (): Promise<number>
-  history (): Promise<ClientHistory>
-  stats: ClientStats
-  /** Why the last upload failed. */
-  readonly uploadError: unknown
+  clientId: string
+  /** Commits a transaction to the local database. */
+  write (transaction: Write[]): void | Promise<void>
+  /** How many operations are still to be uploaded. */
+  queued (): number
+  history (): ClientHistory
+  /** Ends its uploads, and waits for those that are under way. */
+  stop (): Promise<void>
+  readonly stats: ClientStats
 }
 
 export interface ClientStats {
   requests: number
-  /** Requests without a successful answer. */
-  failed: number
-  /** Faults that had their effect. */
-  faults: Map<FaultKind, number>
+  /** Requests that went wrong at the client's side or on their way, by how. */
+  faults: Map<string, number>
+  /** Why the last upload failed. */
+  lastError: string
 }
 
-export async function soakClient (t: Pick<Test, 'teardown'>, { serverPort, user, ...options }: SoakClientOptions): Promise<SoakClient> {
-  const proxy = await startProxy({ target: { host: '127.0.0.1', port: serverPort } })
-  t.teardown(() => proxy.stop())
-  const database = await openDatabase(t)
-  const clientId = await database.getClientId()
-  const connector = new Connector(proxy, { clientId, user, ...options })
-  const transactions: ClientHistory['transactions'] = []
+export interface SoakClientOptions {
+  seed: number
+  /** Its number in the soak. */
+  number: number
+  user: string
+  /** Whether the keys of its JSON may come in another order when it sends again. */
+  otherOrder: boolean
+  /** Whether it may cut transactions. */
+  cuts: boolean
+  /** Ports of the two servers. */
+  ports: readonly [number, number]
+}
+
+interface Upload { transactions: Operation[][], body: string }
+type Answer = Array<{ status: Status }>
+
+/** Milliseconds after which no answer will come any more; the servers answer in 10 s. */
+const patience = 30_000
+
+export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: SoakClientOptions): SoakClient {
+  const clientId = `client${number}`
+  const { container, ...habits } = habitsOf(seed, number)
+  const takes = habits.takes === 'operations' && !cuts ? 'transactions' : habits.takes
+  const attempts = attemptsOf(seed, number)
+  const transactions: Operation[][] = []
+  const acknowledged = new Set<number>()
+  const verdicts = new Map<number, Set<Status>>()
+  const underWay = new Set<Promise<unknown>>()
+  const stats: ClientStats = { requests: 0, faults: new Map(), lastError: '' }
   let lastId = 0
+  const over = new AbortController()
 
-  await database.connect(connector, { retryDelayMs: 200, crudUploadThrottleMs: 10 })
+  const queued = () => lastId - acknowledged.size
+  const uploading = uploadAll()
   return {
-    stats: connector.stats,
-    get uploadError () { return database.currentStatus.uploadError },
-    queued: async () => (await database.getUploadQueueStats()).count,
-    async write (transaction) {
-      await database.writeTransaction(async local => {
-        for (const write of transaction) await local.execute(...sqlOf(write))
-      })
-      // The queue counts its operations from 1, and what was committed here is what it will say of them.
-      const numbered = transaction.map(write => ({ ...write, opId: ++lastId }))
-      for (const operation of numbered) connector.written.set(operation.opId, operation)
-      transactions.push(numbered)
-    },
-    history: async () => ({ clientId, transactions, acknowledged: connector.acknowledged, queued: (await database.getUploadQueueStats()).count })
-  }
-}
-
-async function openDatabase (t: Pick<Test, 'teardown'>): Promise<PowerSyncDatabase> {
-  const { PowerSyncDatabase, Schema, Table, column } = await import('@powersync/node')
-  const dbLocation = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
-  t.teardown(() => rm(dbLocation, { recursive: true }))
-  const database = new PowerSyncDatabase({
-    schema: new Schema(Object.fromEntries(tables.map(table => [table, new Table({ value: column.text, note: column.text })]))),
-    // Of databases with the same file name in one process, whatever their folders, the SDK lets only one connect.
-    database: { dbFilename: `${randomUUID()}.db`, dbLocation, readWorkerCount: 1, openWorker },
-    logger: { log () {} }
-  })
-  t.teardown(() => database.close())
-  await database.init()
-  return database
-}
-
-/** The SDK's threads run JavaScript, without the TypeScript loaders of this process. */
-function openWorker (...[file, options]: ConstructorParameters<typeof Worker>): Worker {
-  return new Worker(file, { ...options, execArgv: [], env: { ...process.env, NODE_OPTIONS: '' } })
-}
-
-class Connector implements PowerSyncBackendConnector {
-  readonly stats: ClientStats = { requests: 0, failed: 0, faults: new Map() }
-  readonly acknowledged = new Set<number>()
-  readonly written = new Map<number, Write>()
-  readonly #proxy: Proxy
-  readonly #options: Omit<SoakClientOptions, 'serverPort'> & { clientId: string }
-  #credentials: { endpoint: string, token: string, expiresAt: Date } | undefined
-
-  constructor (proxy: Proxy, options: Omit<SoakClientOptions, 'serverPort'> & { clientId: string }) {
-    this.#proxy = proxy
-    this.#options = options
+    clientId,
+    stats,
+    queued,
+    write (transaction) { transactions.push(transaction.map(write => ({ ...write, opId: ++lastId }))) },
+    history: () => ({ clientId, transactions, acknowledged, verdicts, cuts: takes === 'operations' }),
+    async stop () {
+      over.abort()
+      await uploading
+      await Promise.allSettled(underWay)
+    }
   }
 
-  async fetchCredentials (): Promise<PowerSyncCredentials> {
-    if (this.#credentials && this.#credentials.expiresAt.getTime() > Date.now() + 60_000) return this.#credentials
-    const response = await fetch(`http://${this.#proxy.address}/token`, {
-      headers: { 'x-session': this.#options.user }, signal: AbortSignal.timeout(10_000)
+  async function uploadAll (): Promise<void> {
+    for (let failures = 0; !over.signal.aborted;) {
+      if (queued() === 0) {
+        await sleep(20)
+        continue
+      }
+      const attempt = attempts.next().value
+      const upload = take(attempt)
+      try {
+        complete(upload, await send(upload, attempt))
+        failures = 0
+      } catch (error) {
+        stats.lastError = String(error)
+        await sleep(Math.min(20 * 2 ** failures++, 500))
+      }
+    }
+  }
+
+  /** The head of the queue. */
+  function take ({ size, otherOrder: reversed }: Attempt): Upload {
+    const left = transactions.map(operations => operations.filter(({ opId }) => !acknowledged.has(opId))).filter(({ length }) => length > 0)
+    const taken = takes === 'operations' ? firstOperations(left, size) : left.slice(0, takes === 'transaction' ? 1 : size)
+    return { transactions: taken, body: bodyOf(taken, otherOrder && reversed) }
+  }
+
+  function bodyOf (taken: Operation[][], reversed: boolean): string {
+    const crud = taken.map(operations => operations.map(({ opId, op, table, id, ...rest }) => ({
+      op_id: opId,
+      op,
+      table,
+      id,
+      tx_id: positionOf(opId) + 1,
+      ...'data' in rest && { data: rest.data },
+      ...'previous' in rest && { old: rest.previous }
+    })))
+    const body = container === 'transactions'
+      ? { client_id: clientId, transactions: crud.map(operations => ({ crud: operations })) }
+      : { client_id: clientId, [container]: crud.flat() }
+    return JSON.stringify(reversed ? reverseKeys(body) : body)
+  }
+
+  async function send (upload: Upload, { fault, server, milliseconds }: Attempt): Promise<Answer> {
+    if (fault !== 'none') stats.faults.set(fault, (stats.faults.get(fault) ?? 0) + 1)
+    const [here, there] = server === 0 ? ports : [ports[1], ports[0]]
+    const first = request(here, upload, fault === 'given up and sent again' || fault === 'hung up at once' ? milliseconds : patience)
+    if (fault === 'sent to both servers at once') return await Promise.any([first, request(there, upload, patience)])
+    if (fault === 'sent again when it is over') track(sleep(milliseconds).then(() => request(there, upload, patience)))
+    const answer = await first
+    if (fault === 'answer lost') throw new Error('The answer was lost')
+    return answer
+  }
+
+  /** The answer, if it settles anything. Clients that send `transactions` look at the results, the others at the status alone. */
+  function request (port: number, { transactions: sent, body }: Upload, timeout: number): Promise<Answer> {
+    stats.requests++
+    return track(post(port, body, timeout).then(({ status, answer }) => {
+      const { results } = answer
+      const text = `/upload answered ${status} ${JSON.stringify(answer)}`
+      if (results?.length !== sent.length) throw new Error(`${text} for ${sent.length} transactions`)
+      if (takes !== 'operations') results.forEach((result, index) => noteVerdict(sent[index]![0]!, result.status))
+      if (status !== 200 || !isFinal(results[0]!)) throw new Error(text)
+      return results
+    }))
+  }
+
+  function noteVerdict ({ opId }: Operation, status: Status): void {
+    const position = positionOf(opId)
+    if (isFinal({ status })) verdicts.set(position, (verdicts.get(position) ?? new Set()).add(status))
+  }
+
+  function complete ({ transactions: sent }: Upload, results: Answer): void {
+    const open = results.findIndex(result => !isFinal(result))
+    const settled = container === 'transactions' && open >= 0 ? sent.slice(0, open) : sent
+    for (const { opId } of settled.flat()) acknowledged.add(opId)
+  }
+
+  function positionOf (opId: number): number {
+    return transactions.findIndex(operations => opId <= operations.at(-1)!.opId)
+  }
+
+  function track <Result> (work: Promise<Result>): Promise<Result> {
+    underWay.add(work)
+    work.catch(() => {}).finally(() => underWay.delete(work))
+    return work
+  }
+
+  async function post (port: number, body: string, timeout: number) {
+    const response = await fetch(`http://127.0.0.1:${port}/upload`, {
+      method: 'POST', headers: { 'x-session': user, 'content-type': 'application/json' }, body, signal: AbortSignal.timeout(timeout)
     })
-    if (!response.ok) throw new Error(`/token answered ${response.status}`)
-    const { token, powersync_url: endpoint, expires_at: expiresAt } = await response.json() as Record<'token' | 'powersync_url' | 'expires_at', string>
-    this.#credentials = { endpoint, token, expiresAt: new Date(expiresAt) }
-    return this.#credentials
-  }
-
-  async uploadData (database: Parameters<PowerSyncBackendConnector['uploadData']>[0]): Promise<void> {
-    const transactions: CrudTransaction[] = []
-    if (this.#options.perRequest === 1) {
-      const transaction = await database.getNextCrudTransaction()
-      if (transaction) transactions.push(transaction)
-    } else {
-      for await (const transaction of database.getCrudTransactions()) {
-        if (transactions.push(transaction) === this.#options.perRequest) break
-      }
-    }
-    const last = transactions.at(-1)
-    if (!last) return
-    await this.#upload(transactions)
-    await last.complete()
-  }
-
-  async #upload (transactions: CrudTransaction[]): Promise<void> {
-    const { token } = await this.fetchCredentials() as { token: string }
-    const batch = transactions.flatMap(({ crud }) => crud)
-    for (const entry of batch) this.#mustBeWritten(entry)
-    const { clientId, faults, onSuccess } = this.#options
-    const { value: fault } = faults.next() as IteratorYieldResult<Fault>
-    const armed = armFault(this.#proxy, fault)
-    this.stats.requests++
-    let failure: unknown
-    try {
-      const response = await fetch(`http://${this.#proxy.address}/upload`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...armed.headers },
-        body: JSON.stringify({ client_id: clientId, batch }),
-        signal: AbortSignal.timeout(armed.hopeless ? requestTimeout : 10_000)
-      })
-      const { results } = await response.json() as { results?: TransactionResult[] }
-      if (!response.ok) throw new Error(`/upload answered ${response.status} ${JSON.stringify(results)}`)
-      if (results?.length !== transactions.length || results.some(({ status }) => status !== 'success')) {
-        throw new Error(`/upload answered ${response.status} and ${JSON.stringify(results)}: nothing here is to be rejected`)
-      }
-      for (const entry of batch) this.acknowledged.add(entry.clientId)
-      onSuccess()
-    } catch (error) {
-      failure = error
-      this.stats.failed++
-      throw error
-    } finally {
-      if (armed.ended(failure)) this.stats.faults.set(fault.kind, (this.stats.faults.get(fault.kind) ?? 0) + 1)
-    }
-  }
-
-  /** Or the checker would be given another history than the server. */
-  #mustBeWritten ({ clientId: opId, op, table, id, opData }: CrudEntry): void {
-    const write = this.written.get(opId)
-    const data = write && 'data' in write ? Object.entries(write.data).filter(([, value]) => value !== null) : []
-    const same = write && write.op === op && write.table === table && write.id === id &&
-      data.length === Object.values(opData ?? {}).filter(value => value !== null).length && data.every(([column, value]) => opData?.[column] === value)
-    if (!same) throw new Error(`Operation ${opId} of the upload queue is not what was written: ${op} ${table} ${id}`)
+    return { status: response.status, answer: await response.json() as { results?: Answer } }
   }
 }
 
-function sqlOf (write: Write): [string, Array<string | null>] {
-  switch (write.op) {
-    case 'PUT':
-      return [`INSERT OR REPLACE INTO ${write.table} (id, value, note) VALUES (?, ?, ?)`, [write.id, write.data.value, write.data.note]]
-    case 'PATCH': {
-      const columns = Object.entries(write.data)
-      return [`UPDATE ${write.table} SET ${columns.map(([column]) => `${column} = ?`).join(', ')} WHERE id = ?`, [...columns.map(([, value]) => value), write.id]]
-    }
-    case 'DELETE':
-      return [`DELETE FROM ${write.table} WHERE id = ?`, [write.id]]
+const isFinal = ({ status }: { status: Status }) => status === 'success' || status === 'fatal_error'
+
+/** So many operations; the last transaction is cut where they end. */
+function firstOperations (transactions: Operation[][], count: number): Operation[][] {
+  const taken: Operation[][] = []
+  for (const operations of transactions) {
+    if (count > 0) taken.push(operations.slice(0, count))
+    count -= operations.length
   }
+  return taken
+}
+
+function reverseKeys (value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reverseKeys)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).reverse().map(([key, inner]) => [key, reverseKeys(inner)]))
 }

@@ -1,55 +1,36 @@
-/** What happens in a soak, all of it drawn from the seed: what each client writes, and what goes wrong with each of its requests. */
+/**
+ * What happens in a soak, drawn from its seed: what each client writes, how it sends its n-th request, how MongoDB fails,
+ * and when processes die.
+ */
+import type { mongodb } from '../../lib/bson.js'
 
-export const tables = ['lists', 'todos', 'notes'] as const
-export type Table = typeof tables[number]
+/** Each table and its collection: two tables share one. In `marks`, a transaction says that it was applied. */
+export const tables = { lists: 'lists', archive: 'lists', notes: 'notes', names: 'names', counters: 'counters', marks: 'marks' } as const
+export type Table = keyof typeof tables
+const ownTables: readonly Table[] = ['lists', 'archive', 'notes', 'names', 'counters']
 
-/** So few that clients meet on them all the time. */
-const rowsPerTable = 16
+/** Of each table; so few that clients meet on them all the time. */
+export const rowIds = Array.from({ length: 24 }, (_, index) => `row${index + 1}`)
 
-export interface Columns { value: string | null, note: string | null }
+/** `notes` refuses values that begin so, by a validator of MongoDB. */
+export const refused = '!'
 
-/** What a client does to a row, as its upload queue will have it. */
+/** The schema of all tables refuses longer values. */
+export const longest = 80
+
+/** So few that the unique index on `names` rejects some. */
+const differentNames = 40
+
+export interface Columns { value: string | null, note: string | null, amount: number | null }
+
+/** A client's change of a row, as in its upload queue. Amounts of `counters` add up. */
 export type Write =
-  | { op: 'PUT', table: Table, id: string, data: Columns }
-  | { op: 'PATCH', table: Table, id: string, data: Partial<Columns> }
+  | { op: 'PUT', table: Table, id: string, data: Partial<Columns> }
+  | { op: 'PATCH', table: Table, id: string, data: Partial<Columns>, previous?: { amount: number } }
   | { op: 'DELETE', table: Table, id: string }
 
 /** Numbers from 0 up to 1, the same for the same seed and stream. */
 export type Random = () => number
-
-/** Faults of one request; `weight` of 100 requests meet it. */
-const faults = {
-  'no fault': 71,
-  'cut before the request': 2,
-  'cut in the request': 2,
-  'cut after the request': 4,
-  'cut in the answer': 4,
-  'connection lost or refused': 1,
-  delay: 3,
-  'delay beyond the time-out': 3,
-  'request swallowed': 1,
-  'answer swallowed': 2,
-  'request sent twice': 4,
-  'request sent twice, answer cut': 2,
-  'server killed in the transaction': 0.5,
-  'server killed before the answer': 0.5
-} as const
-
-/** Every kind of fault that there is. */
-export const faultKinds = Object.keys(faults).filter(kind => kind !== 'no fault') as FaultKind[]
-
-export type FaultKind = keyof typeof faults
-
-export interface Fault {
-  kind: FaultKind
-  /** Bytes that still pass before a cut. */
-  bytes: number
-  /** How long a delay holds back what passes. */
-  milliseconds: number
-}
-
-/** After how many successful requests of all clients, and how long after that, the server is killed, whatever it is doing. */
-export interface Kill { requests: number, milliseconds: number }
 
 export function random (seed: number, ...stream: Array<string | number>): Random {
   let state = seed >>> 0
@@ -66,62 +47,164 @@ export function random (seed: number, ...stream: Array<string | number>): Random
 /** An integer from `from` to `to`. */
 export const between = (next: Random, from: number, to: number): number => from + Math.floor(next() * (to - from + 1))
 
-const pick = <Item> (next: Random, items: readonly Item[]): Item => items[between(next, 0, items.length - 1)] as Item
+export const pick = <Item> (next: Random, items: readonly Item[]): Item => items[between(next, 0, items.length - 1)] as Item
 
-/**
- * The transactions of one client. Each changes at least one row, and no two of its writes have the same value, so that
- * a value in the database says which operation it comes from.
- */
-export function writesOf (seed: number, client: number, count: number): Write[][] {
+/** A key of an object that has a weight for each. */
+export function weighted <Key extends string> (next: Random, weights: Readonly<Record<Key, number>>): Key {
+  const keys = Object.keys(weights) as Key[]
+  let left = next() * keys.reduce((sum, key) => sum + weights[key], 0)
+  return keys.find(key => (left -= weights[key]) < 0) ?? keys[0]!
+}
+
+/** The transactions of one client, without end. Each value names the operation that it comes from, those of `names` aside. */
+export function * writesOf (seed: number, client: number): Generator<Write[], never> {
   const next = random(seed, 'writes', client)
-  const present = new Set<string>()
-  return Array.from({ length: count }, (_, transaction) =>
-    Array.from({ length: pick(next, [1, 1, 2, 3, 4, 5]) }, (_, operation) => {
-      const table = pick(next, tables)
-      const id = `row${between(next, 1, rowsPerTable)}`
-      const value = `client ${client}, transaction ${transaction}, operation ${operation}`
+  /** The rows that the client has itself; other clients may have changed or deleted them since. */
+  const local = new Map<string, { value: string, amount: number }>()
+  for (let transaction = 0; ; transaction++) {
+    yield Array.from({ length: pick(next, [1, 1, 2, 3, 4, 5]) }, (_, operation) => {
+      const table = pick(next, ownTables)
+      const id = pick(next, rowIds)
+      const row = local.get(`${table} ${id}`)
+      const value = valueOf(next, table, `${client}.${transaction}.${operation}`, row?.value)
       const dice = next()
-      // A client changes and deletes what it has itself; the others may have deleted it since.
-      const row = `${table} ${id}`
-      if (!present.has(row) || dice < 0.35) {
-        present.add(row)
-        return { op: 'PUT', table, id, data: { value, note: next() < 0.5 ? `note of ${value}` : null } }
+      if (!row || dice < 0.3) {
+        const amount = between(next, 1, 9)
+        local.set(`${table} ${id}`, { value, amount })
+        const note = next() < 0.5 ? `note of ${client}.${transaction}.${operation}` : null
+        return { op: 'PUT', table, id, data: { value, note, ...table === 'counters' && { amount } } }
       }
-      if (dice < 0.8) return { op: 'PATCH', table, id, data: next() < 0.5 ? { value } : { note: value } }
-      present.delete(row)
-      return { op: 'DELETE', table, id }
-    }))
+      if (dice > 0.85) {
+        local.delete(`${table} ${id}`)
+        return { op: 'DELETE', table, id }
+      }
+      if (table === 'counters' && next() < 0.7) {
+        const { amount } = row
+        row.amount += between(next, 1, 9)
+        return { op: 'PATCH', table, id, data: { amount: row.amount }, previous: { amount } }
+      }
+      if (next() < 0.4) return { op: 'PATCH', table, id, data: { note: `note of ${client}.${transaction}.${operation}` } }
+      row.value = value
+      return { op: 'PATCH', table, id, data: { value } }
+    })
+  }
 }
 
-/** The faults of a client's requests, one after the other, for as many as it comes to send. */
-export function * faultsOf (seed: number, client: number): Generator<Fault, never> {
-  const next = random(seed, 'faults', client)
+/** Another one than the row has: SQLite queues no column that stays as it is. */
+function valueOf (next: Random, table: Table, operation: string, before: string | undefined): string {
+  if (table === 'names') {
+    const name = between(next, 1, differentNames)
+    return `name ${name}` === before ? `name ${name % differentNames + 1}` : `name ${name}`
+  }
+  const value = `value of ${operation}`
+  if (next() > 0.05) return value
+  return table === 'notes' ? `${refused}${value}` : value.padEnd(longest + 1, '.')
+}
+
+/** Whether a server may reject a write: for its length, by the validator, or by the unique index. */
+export function mayBeRejected (write: Write): boolean {
+  const value = 'data' in write ? write.data.value : undefined
+  if (typeof value !== 'string') return false
+  return write.table === 'names' || value.length > longest || (write.table === 'notes' && value.startsWith(refused))
+}
+
+/** The value that an operator writes in the place of one that may be rejected. */
+export function mended (table: Table, value: string, operation: string): string {
+  return table === 'names' ? `${value} of ${operation}` : value.replace(refused, '').slice(0, longest)
+}
+
+/** The containers of an upload's operations. */
+const containers = ['batch', 'operations', 'transactions'] as const
+
+/** A client's ways, which are the same in all its requests. */
+export interface Habits {
+  container: typeof containers[number]
+  /**
+   * From its queue it takes the next transaction, several (another number at each attempt), or so many operations, which
+   * cut transactions.
+   */
+  takes: 'transaction' | 'transactions' | 'operations'
+}
+
+export function habitsOf (seed: number, client: number): Habits {
+  // The first clients have different ones whatever the seed.
+  const takes = (['transactions', 'operations', 'transaction'] as const)[client % 3]!
+  const next = random(seed, 'habits', client)
+  return { takes, container: takes === 'operations' ? pick(next, ['batch', 'operations'] as const) : pick(next, containers) }
+}
+
+/** Weights of how requests go wrong at the client's side. */
+const requestFaults = {
+  none: 60,
+  'sent to both servers at once': 10,
+  'given up and sent again': 10,
+  'hung up at once': 4,
+  'answer lost': 7,
+  'sent again when it is over': 7
+}
+export type RequestFault = keyof typeof requestFaults
+
+/** One attempt of a client to upload. */
+export interface Attempt {
+  fault: RequestFault
+  /** Which of the two servers. */
+  server: 0 | 1
+  /** How many transactions or operations it takes. */
+  size: number
+  /** Whether the keys of its JSON are in another order, as with Swift's encoder in another process. */
+  otherOrder: boolean
+  /** When it is given up, hung up or sent again. */
+  milliseconds: number
+}
+
+export function * attemptsOf (seed: number, client: number): Generator<Attempt, never> {
+  const next = random(seed, 'attempts', client)
   for (;;) {
-    const kind = drawFault(next)
-    yield {
-      kind,
-      bytes: kind === 'cut in the answer' ? between(next, 1, 300) : between(next, 1, 600),
-      milliseconds: kind === 'delay' ? between(next, 5, 150) : requestTimeout + between(next, 20, 200)
-    }
+    const fault = weighted(next, requestFaults)
+    const [from, to] = fault === 'hung up at once' ? [0, 15] as const : fault === 'sent again when it is over' ? [50, 3000] as const : [10, 500] as const
+    yield { fault, server: next() < 0.5 ? 0 : 1, size: between(next, 1, 5), otherOrder: next() < 0.3, milliseconds: between(next, from, to) }
   }
 }
 
-/** Milliseconds after which a client gives up a request that it will get no answer to. */
-export const requestTimeout = 300
+/** Codes of faults that pass, and of some that nobody knows. */
+const codes = [6, 7, 13, 20, 50, 89, 91, 112, 134, 189, 246, 251, 262, 10107, 11600, 11602, 13435, 13436, 9001, 8999, 55555]
+const labels = [[], ['TransientTransactionError'], ['RetryableWriteError'], ['UnknownTransactionCommitResult']]
+const commands = ['find', 'update', 'delete', 'insert', 'bulkWrite', 'commitTransaction', 'commitTransaction', 'abortTransaction']
 
-function drawFault (next: Random): FaultKind {
-  let left = next() * 100
-  for (const [kind, weight] of Object.entries(faults) as Array<[FaultKind, number]>) {
-    left -= weight
-    if (left < 0) return kind
+/** A fault of MongoDB, so many requests after the one before it, which it ends: a slow machine has as many as a fast one. */
+export interface MongoFault { command: mongodb.Document, requests: number }
+
+/** In the place of the minute after which MongoDB ends a transaction that nobody goes on with; those of the living end as well. */
+export const endAllTransactions: mongodb.Document = { killAllSessions: [] }
+
+/** @param appName the name by which fail points know the commands of the processes */
+export function * mongoFaultsOf (seed: number, appName: string): Generator<MongoFault, never> {
+  const next = random(seed, 'MongoDB')
+  const failCommand = (data: mongodb.Document, failCommands = [pick(next, commands), pick(next, commands)]): mongodb.Document =>
+    ({ configureFailPoint: 'failCommand', mode: { times: between(next, 1, 3) }, data: { appName, failCommands, ...data } })
+  const faults = {
+    error: () => failCommand({ errorCode: pick(next, codes), ...next() < 0.6 && { errorLabels: pick(next, labels) } }),
+    connection: () => failCommand({ closeConnection: true }),
+    slow: () => failCommand({ blockConnection: true, blockTimeMS: between(next, 20, 900) }),
+    // The command is done, and its answer says that nobody knows.
+    unknown: () => failCommand({ writeConcernError: { code: pick(next, [64, 91]), errmsg: 'by the soak' } }, ['commitTransaction']),
+    end: () => endAllTransactions
   }
-  return 'no fault'
+  for (;;) {
+    const kind = weighted(next, { error: 45, connection: 20, slow: 15, unknown: 10, end: 10 })
+    yield { command: faults[kind](), requests: between(next, 1, 5) }
+  }
 }
 
-export function * killsOf (seed: number): Generator<Kill, never> {
-  const next = random(seed, 'kills')
-  for (let requests = 0; ;) {
-    requests += between(next, 20, 80)
-    yield { requests, milliseconds: between(next, 0, 120) }
-  }
+/** When a process kills itself with `kill -9`: around its n-th command, or the first commit from there on. */
+export interface Life {
+  commands: number
+  commit: boolean
+  /** Before the command is sent, when it is sent and not answered, or when its answer is there. */
+  moment: 'before' | 'sent' | 'answered'
+}
+
+export function lifeOf (seed: number, process: string, start: number): Life {
+  const next = random(seed, 'life', process, start)
+  return { commands: Math.round(20 * 15 ** next()), commit: next() < 0.4, moment: pick(next, ['before', 'sent', 'answered'] as const) }
 }
