@@ -1,6 +1,6 @@
 /** What reading, validating and converting an upload costs, beside what parsing its body and encoding its writes costs. */
 import fastifyMongodb from '@fastify/mongodb'
-import { CollectionRegistry, decode as decodeTransaction, MongoDBStorage, readUpload } from './package.js'
+import { CollectionRegistry, decode as decodeTransaction, MongoDBStorage, parseJson, readUpload } from './package.js'
 import { collectionsOf } from './schema.js'
 import { measure, print, type Figure, type Options } from './support.js'
 import { uploadBody } from './uploads.js'
@@ -20,7 +20,7 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
   for (const operations of [1, 10, 100, 1000, 10_000]) {
     const body = JSON.stringify(uploadBody({ operations }))
     const upload = async () => {
-      const { transactions } = readUpload(JSON.parse(body), undefined)
+      const { transactions } = readUpload(parseJson(body), undefined)
       const ofUser = registry.for(user)
       for (const transaction of transactions) await storage.updateBatch(decodeTransaction(transaction, ofUser), { user, session: session as never })
     }

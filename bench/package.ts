@@ -4,4 +4,5 @@ const built = (file: string): Promise<unknown> => import(new URL(`../dist/${file
 export const { default: powersyncMongo, bson, collection, generateKeys, MongoDBStorage } = await built('index.js') as typeof import('../index.js')
 export const { CollectionRegistry } = await built('lib/collections/registry.js') as typeof import('../lib/collections/registry.js')
 export const { decode } = await built('lib/upload/pipeline.js') as typeof import('../lib/upload/pipeline.js')
+export const { parseJson } = await built('lib/wire/json.js') as typeof import('../lib/wire/json.js')
 export const { readUpload } = await built('lib/wire/read.js') as typeof import('../lib/wire/read.js')

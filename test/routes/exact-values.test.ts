@@ -28,7 +28,7 @@ const send = async (operations: string) => {
   t.equal(statusCode, 200)
   return JSON.parse(body).results[0]
 }
-const stored = (table: string, id: string) => db.collection<{ _id: string }>(table).findOne({ _id: id }, { promoteLongs: false })
+const stored = (table: string, id: string) => db.collection<{ _id: string, [field: string]: unknown }>(table).findOne({ _id: id }, { promoteLongs: false })
 
 t.test('digits come from the body to MongoDB', async t => {
   const json = '{"l":9223372036854775807,"d":0.12345678901234567890}'
