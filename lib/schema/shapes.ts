@@ -5,7 +5,6 @@ export type JsonSchema = { [keyword: string]: unknown }
 
 /** Either of several shapes: literals become one `enum`, single types one list of types, anything else `anyOf`. */
 export function eitherOf (shapes: JsonSchema[]): JsonSchema {
-  if (shapes.length === 1) return shapes[0] as JsonSchema
   if (shapes.every(shape => 'enum' in shape)) return { enum: shapes.flatMap(shape => shape['enum'] as unknown[]) }
   if (shapes.every(shape => Object.keys(shape).join() === 'bsonType')) return { bsonType: [...new Set(shapes.flatMap(shape => shape['bsonType'] as string))] }
   return { anyOf: shapes }

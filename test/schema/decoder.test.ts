@@ -197,3 +197,25 @@ t.test('columns of a type that has no shortcut in the generated code', async t =
   t.match(compiled.put({ long: '123456' }), { path: 'long' })
   t.match(compiled.put({ long: '1', short: '12' }), { path: 'short' })
 })
+
+t.test('a user\'s rights: what is not theirs to write is refused, what the server sets may be absent', async t => {
+  const compiled = compile({ defaults: { done: () => true } })
+  const rights = { owned: new Set(['owner_id']), writable: new Set(['name']) }
+  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', due: null } }, rights), { name: 'a', owner_id: null })
+  t.match(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', done: 1 } }, rights), { code: 'UNAUTHORIZED', path: 'done' })
+  t.match(compiled.decode({ op: 'PATCH', id: 'a', data: { done: null } }, rights), { code: 'UNAUTHORIZED', path: 'done' })
+  t.strictSame(compiled.decode({ op: 'PATCH', id: 'a', data: { name: 'b', owner_id: hex } }, rights), { name: 'b', owner_id: owner })
+  t.strictSame(compiled.onInsert(rights), { done: true }, 'a default of a field that is not theirs is for new documents')
+  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a' } }, { ...rights, writable: undefined }), { name: 'a', due: null, done: true, owner_id: null })
+  const open = compile({ unknownFields: 'store' })
+  t.match(open.decode({ op: 'PATCH', id: 'a', data: { colour: 'red' } }, rights), { code: 'UNAUTHORIZED', path: 'colour' })
+})
+
+t.test('a field that the schema does not have is one of any type where there is no schema', async t => {
+  const compiled = compileCollection('notes', collection({ schema: 'any' }))
+  t.ok(compiled.has('owner_id'))
+  t.notOk(compiled.has('$set'))
+  t.notOk(compile().has('colour'))
+  t.equal(compiled.decodeField('owner_id', 'me'), 'me')
+  t.match(compiled.decodeField('owner_id', Infinity), { code: 'INVALID_DATA', path: 'owner_id' })
+})

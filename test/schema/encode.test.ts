@@ -4,6 +4,7 @@ import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID } from '../../l
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
+import { parseJson } from '../../lib/wire/json.js'
 import { bytes, compileCollection } from './decode.js'
 
 const oid = new ObjectId()
@@ -33,7 +34,7 @@ const types: Array<[type: TSchema, accepted: Array<[given: unknown, stored: unkn
   [Type.Union([bson.Date(), bson.Long(), Type.Null()]), [[date, date], [5, 5n], [null, null]], ['5', NaN]],
   [Type.Optional(bson.Long()), [[null, null], [5, 5n]], ['x']],
   [Type.Array(bson.Long(), { maxItems: 2 }), [[[1, 2n], [1n, 2n]]], [[1, 2, 3], ['1'], [null], '[1]', { 0: 1 }]],
-  [Type.Object({ l: bson.Long(), at: Type.Optional(bson.Date()) }), [[{ l: 5 }, { l: 5n }], [{ l: 5, at: null }, { l: 5n, at: null }], [{ l: 5, at: undefined }, { l: 5n }], [{ l: 5, geo: { x: 1, at: date } }, { l: 5n, geo: { x: 1, at: date } }]], [{}, { l: 'x' }, { l: 5, at: 'soon' }, '{"l":5}', [], JSON.parse('{"l":5,"__proto__":1}')]],
+  [Type.Object({ l: bson.Long(), at: Type.Optional(bson.Date()) }), [[{ l: 5 }, { l: 5n }], [{ l: 5, at: null }, { l: 5n, at: null }], [{ l: 5, at: undefined }, { l: 5n }], [{ l: 5, geo: { x: 1, at: date } }, { l: 5n, geo: { x: 1, at: date } }]], [{}, { at: undefined, l: 'x' }, { l: 5, at: 'soon' }, '{"l":5}', [], JSON.parse('{"l":5,"__proto__":1}')]],
   [Type.Record(Type.String({ pattern: '^x' }), bson.Long()), [[{ x: 5 }, { x: 5n }], [{ y: 'the server\'s' }, { y: 'the server\'s' }]], [{ x: 'a' }]],
   [bson.Json(Type.Unknown()), [[{ a: [date, 5n, oid, NaN] }, { a: [date, 5n, oid, NaN] }]], [5, 'text', [() => 1], { a: Symbol('x') }, [2n ** 63n], [undefined]]],
   [Type.Unknown(), [['x', 'x'], [date, date], [decimal, decimal], [/a/, /a/], [Buffer.from([1]), Buffer.from([1])], [{ $a: { 'b.c': 1 } }, { $a: { 'b.c': 1 } }], [{ a: undefined }, {}]], [() => 1, { a: new Date(NaN) }, new Map(), new (class Money { amount = 5 })(), '\ud800', JSON.parse('{"__proto__":1}')]]
@@ -137,4 +138,11 @@ t.test('what the driver read has the types of the schema, at any depth', async t
   t.strictSame(read({ l: 'written by others', list: 'x', record: null, json: [1], either: true }), { l: 'written by others', list: 'x', record: null, json: [1], either: true })
   const document = { _id: 1 }
   t.equal(compileCollection('rows', collection({ schema: 'any' })).read(document), document)
+})
+
+t.test('digits that an operation came with are numbers for MongoDB in whatever a hook makes of them', async t => {
+  const { encode } = compileCollection('todos', collection({ schema: Type.Object({ value: Type.Unknown() }) }))
+  const uploaded = parseJson('{"l":9007199254740993,"d":[0.12345678901234567890]}') as object
+  const given = { ...uploaded, at: date, none: null, absent: undefined }
+  t.equal(bytes(encode('value', given, 'transform')), bytes({ l: 9007199254740993n, d: [Decimal128.fromString('0.12345678901234567890')], at: date, none: null }))
 })

@@ -55,6 +55,7 @@ const numbers: Array<[type: TSchema, digits: string, stored: unknown]> = [
   [Type.Unknown(), '0.30000000000000004', 0.1 + 0.2],
   [Type.Unknown(), '1e400', decimal('1E+400')],
   [Type.Unknown(), '1'.repeat(35), refused],
+  [Type.Unknown(), '1'.repeat(401), refused],
   [Type.Unknown(), '-0', -0]
 ]
 
