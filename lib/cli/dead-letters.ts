@@ -69,11 +69,13 @@ const show = command({
       const waitsFor = await letters.waitsFor(letter)
       return {
         well: true,
-        text: json ? jsonLine({ ...letter, waits_for: waitsFor }) : [
-          describe(letter, screen),
-          ...letter.operations.map(operation => describeOperation(letter, operation, screen)),
-          describeChain(letter, waitsFor, screen)
-        ].join('')
+        text: json
+          ? jsonLine({ ...letter, waits_for: waitsFor })
+          : [
+              describe(letter, screen),
+              ...letter.operations.map(operation => describeOperation(letter, operation, screen)),
+              describeChain(letter, waitsFor, screen)
+            ].join('')
       }
     })
   }

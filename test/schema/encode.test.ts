@@ -4,7 +4,7 @@ import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID } from '../../l
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/schema/compile.js'
 import { bson } from '../../lib/schema/fields.js'
-import { parseJson } from '../../lib/wire/json.js'
+import { parseJson } from '../../lib/json.js'
 import { bytes, compileCollection } from './decode.js'
 
 const oid = new ObjectId()

@@ -84,10 +84,13 @@ t.test('an upload has the outcome of one operation at a time, however the server
       // What only failed for being grouped is written in order by the caller.
       if (!together.failed || oneByOne.failed || storage !== servers.grouped) t.same(together, oneByOne)
     }
-  }), { numRuns: 40, examples: [
-    [[{ op: 'PUT', table: 'unique', id: 'b', data: { unique: 'u0' } }]],
-    [[{ op: 'PUT', table: 'again', id: 'b', data: { unique: 'u1' } }, { op: 'DELETE', table: 'unique', id: 'b', data: {} }, { op: 'PUT', table: 'again', id: 'b', data: { unique: 'u2' } }]]
-  ] })
+  }), {
+    numRuns: 40,
+    examples: [
+      [[{ op: 'PUT', table: 'unique', id: 'b', data: { unique: 'u0' } }]],
+      [[{ op: 'PUT', table: 'again', id: 'b', data: { unique: 'u1' } }, { op: 'DELETE', table: 'unique', id: 'b', data: {} }, { op: 'PUT', table: 'again', id: 'b', data: { unique: 'u2' } }]]
+    ]
+  })
   t.ok(failures > 0, 'some of them failed')
 })
 
