@@ -98,7 +98,9 @@ export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, ma
       const body = await readBody(request, { ...limits.body, room: bytes => gate.receive(bytes, gone) })
       const leave = await gate.enter(weightOf(body), gone).finally(body.release)
       try {
-        const { container, transactions } = readUpload(await parseUpload(body.bytes, limits.parse), clientHeader(request))
+        // For hooks that look at what came beside the operations.
+        request.body = await parseUpload(body.bytes, limits.parse)
+        const { container, transactions } = readUpload(request.body, clientHeader(request))
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
         if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
         const byTransaction = container === 'transactions'

@@ -30,8 +30,12 @@ export function updateBatchChain (
   function wrap (hook: UpdateBatchHook | undefined, next: Write): Write {
     return hook
       ? async transaction => {
-        await hook(deepFreeze(transaction), context, (changed = transaction) => next(changed))
-        await probe?.('updateBatch', undefined)
+        const probed = () => probe?.('updateBatch', undefined)
+        await hook(deepFreeze(transaction), context, async (changed = transaction) => {
+          await probed()
+          await next(changed)
+        })
+        await probed()
       }
       : next
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { parseJson } from '../json.js'
 import type { CrudOperation } from '../../types/index.js'
 import { fingerprintBytes } from './page.js'
@@ -13,18 +13,26 @@ import { fingerprintBytes } from './page.js'
  */
 export function fingerprintOf ({ opId, op, table, id, data }: CrudOperation): string | undefined {
   if (opId === undefined) return undefined
-  return createHash('sha256').update(canonical([opId, op, table, id, data])).digest('binary').slice(0, fingerprintBytes)
+  return hash('sha256', canonical([opId, op, table, id, data]), 'binary').slice(0, fingerprintBytes)
 }
 
 /** JSON whose names are sorted, at any depth, in texts that hold JSON too. */
 export function canonical (value: unknown): string {
-  if (typeof value === 'string') return /^\s*[[{]/.test(value) ? canonicalText(value) : JSON.stringify(value)
-  if (typeof value !== 'object' || value === null) return String(JSON.stringify(value))
+  if (typeof value === 'string') return mayBeJson(value) ? canonicalText(value) : JSON.stringify(value)
+  if (typeof value !== 'object' || value === null) return String(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  const prototype: unknown = Object.getPrototypeOf(value)
   // A number that JavaScript cannot hold, as the body's parser keeps it.
-  if (Object.getPrototypeOf(value) !== Object.prototype && Object.getPrototypeOf(value) !== null) return String(value)
-  const names = Object.keys(value).sort()
-  return `{${names.map(name => `${JSON.stringify(name)}:${canonical((value as Record<string, unknown>)[name])}`).join()}}`
+  if (prototype !== Object.prototype && prototype !== null) return String(value)
+  let text = ''
+  for (const name of Object.keys(value).sort()) text += `${JSON.stringify(name)}:${canonical((value as Record<string, unknown>)[name])},`
+  return `{${text}}`
+}
+
+/** Whether a text begins as an array or an object does. */
+function mayBeJson (text: string): boolean {
+  const first = text.charCodeAt(0)
+  return first === 0x5b || first === 0x7b || (first <= 0x20 && /^\s*[[{]/.test(text))
 }
 
 function canonicalText (text: string): string {

@@ -51,14 +51,14 @@ export class Statements {
    * @throws {WriteError} for the first that MongoDB refuses
    */
   async send (sequence: ReadonlyArray<readonly Statement[]>, way: Way, scope: CommandScope): Promise<void> {
-    let position = 0
-    const numbered = sequence.map(statements => statements.map(statement => ({ ...statement, position: position++ })))
-    for (const statements of this.#bulkWrite && way !== 'single' ? [numbered.flat()] : numbered) {
-      for (const batch of this.#batches(statements, way)) for (const part of partsOf(batch)) await this.#command(part, scope)
+    const all = sequence.flat()
+    const positionOf = (statement: Statement) => all.indexOf(statement)
+    for (const statements of this.#bulkWrite && way !== 'single' ? [all] : sequence) {
+      for (const batch of this.#batches(statements, way)) for (const part of partsOf(batch, positionOf)) await this.#command(part, positionOf, scope)
     }
   }
 
-  #batches (statements: Numbered[], way: Way): Batch[] {
+  #batches (statements: readonly Statement[], way: Way): Batch[] {
     if (way === 'single') return statements.map(statement => ({ statements: [statement], certain: true }))
     if (this.#bulkWrite || areAlike(statements)) return statements.length ? [{ statements, certain: true }] : []
     return way === 'ordered' ? runsOf(statements) : grouped(statements)
@@ -72,7 +72,7 @@ export class Statements {
    * The command is made here, since the driver's bulk writes make several objects of each statement, which takes twice
    * the time.
    */
-  async #command ({ statements, certain }: Batch, scope: CommandScope): Promise<void> {
+  async #command ({ statements, certain }: Batch, positionOf: PositionOf, scope: CommandScope): Promise<void> {
     const first = statements[0]!
     const alike = areAlike(statements)
     try {
@@ -91,7 +91,7 @@ export class Statements {
       }
       const at = statements.length === 1 ? 0 : firstWriteError(error).index
       const failed = at === undefined ? undefined : statements[at]
-      throw new WriteError(error, { collection: failed?.collection ?? (alike ? first.collection : undefined) }, certain ? failed?.position : undefined)
+      throw new WriteError(error, { collection: failed?.collection ?? (alike ? first.collection : undefined) }, certain && failed ? positionOf(failed) : undefined)
     }
   }
 }
@@ -101,11 +101,12 @@ const majority = { writeConcern: { w: 'majority' } } as const
 /** What errors need to be read as they are, whatever the host has set on its client. */
 const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, useBigInt64: false, raw: false }
 
-interface Numbered extends Statement { position: number }
+/** Where a statement stands among all that are written. */
+type PositionOf = (statement: Statement) => number
 
 /** Statements that are sent together. */
 interface Batch {
-  statements: Numbered[]
+  statements: readonly Statement[]
   /** Whether the one that fails is the one that would fail in the given order. */
   certain: boolean
 }
@@ -118,14 +119,14 @@ function areAlike (statements: readonly Statement[]): boolean {
 }
 
 /** Neighbours that are alike. */
-function runsOf (statements: Numbered[]): Batch[] {
-  const batches: Batch[] = []
+function runsOf (statements: readonly Statement[]): Batch[] {
+  const runs: Statement[][] = []
   for (const statement of statements) {
-    const last = batches.at(-1)
-    if (last && areAlike([last.statements[0]!, statement])) last.statements.push(statement)
-    else batches.push({ statements: [statement], certain: true })
+    const last = runs.at(-1)
+    if (last && areAlike([last[0]!, statement])) last.push(statement)
+    else runs.push([statement])
   }
-  return batches
+  return runs.map(run => ({ statements: run, certain: true }))
 }
 
 /**
@@ -134,7 +135,7 @@ function runsOf (statements: Numbered[]): Batch[] {
  * what succeeds this way succeeds in order, with the same result. What fails is found out in order.
  * An update of a row whose delete waits starts another round. Collections cannot depend on each other's order.
  */
-function grouped (statements: Numbered[]): Batch[] {
+function grouped (statements: readonly Statement[]): Batch[] {
   const batches: Batch[] = []
   const rounds = new Map<string, Round>()
   for (const statement of statements) {
@@ -155,7 +156,7 @@ function grouped (statements: Numbered[]): Batch[] {
   return batches
 }
 
-interface Round { updates: Numbered[], deletes: Numbered[], deleted: Set<string> }
+interface Round { updates: Statement[], deletes: Statement[], deleted: Set<string> }
 
 function batchesOf ({ updates, deletes }: Round): Batch[] {
   return [
@@ -209,23 +210,23 @@ const around = 64
  * A batch in parts that MongoDB takes; one as a rule.
  * @throws {WriteError} for a statement that it never takes, after the parts before it
  */
-function * partsOf (batch: Batch): Generator<Batch> {
+function * partsOf (batch: Batch, positionOf: PositionOf): Generator<Batch> {
   const { statements, certain } = batch
   let most = 0
   for (const { filter, change } of statements) most += around + mostBytesOf(filter) + mostBytesOf(change)
   if (most <= maxBytes && statements.length <= maxStatements) return yield batch
 
-  let part: Numbered[] = []
+  let part: Statement[] = []
   let bytes = 0
   for (const statement of statements) {
-    const { filter, change, collection, position } = statement
+    const { filter, change, collection } = statement
     const size = around + bytesOf({ filter, change })
     if (size > maxBytes || bytes + size > maxBytes || part.length === maxStatements) {
       if (part.length) yield { statements: part, certain }
       part = []
       bytes = 0
     }
-    if (size > maxBytes) throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, position)
+    if (size > maxBytes) throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, positionOf(statement))
     part.push(statement)
     bytes += size
   }

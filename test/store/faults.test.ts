@@ -183,9 +183,9 @@ t.test('an app may have rejections of its own class', t => {
 })
 
 t.test('an error is logged without what it says of the data', async t => {
-  t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), { type: 'MongoServerError', code: 2, codeName: 'BadValue', errorLabels: undefined, message: 'refused by MongoDB' })
+  t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), { type: 'MongoServerError', code: 2, codeName: 'BadValue', errorLabels: undefined, reason: 'refused by MongoDB' })
   const own = new Error('own')
   t.equal(loggable(own), own)
-  t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), { type: 'PowerSyncFatalError', code: 'INVALID_DATA', message: 'rejected' })
+  t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), { type: 'PowerSyncFatalError', code: 'INVALID_DATA', reason: 'rejected' })
   t.equal(loggable(undefined), undefined)
 })

@@ -31,7 +31,7 @@ t.test('a transform that gives nothing fails the upload and loses nothing; the l
   for (const transform of [() => {}, async () => {}]) {
     const { put, lines, lists } = await fixture(t, { transform: transform as any })
     t.equal((await put()).status, 503)
-    t.match(lines, [{ err: { hook: 'transform', table: 'lists', message: /gave nothing/ } }])
+    t.match(lines, [{ err: { hook: 'transform', table: 'lists', reason: /gave nothing/ } }])
     t.equal(await lists.countDocuments(), 0)
   }
 })
@@ -120,7 +120,7 @@ t.test('a hook that catches an error of MongoDB gets one 503, and the log names 
     await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
     commands.length = 0
     t.equal((await put()).status, 503, hook)
-    t.match(lines, [{ err: { type: 'HookError', hook, message: /caught an error of MongoDB, which ended the transaction/ } }])
+    t.match(lines, [{ err: { type: 'HookError', hook, reason: /caught an error of MongoDB, which ended the transaction/ } }])
     t.ok(commands.filter(command => command === 'insert').length <= 2, 'it is tried twice at most')
   }
 })
