@@ -192,7 +192,7 @@ class Upload {
     if (!identity) {
       return {
         transactions: group.map(({ transaction }) => transaction),
-        deduplicated: () => false,
+        deduplicated: ({ opId }) => opId !== undefined && group[0]!.transaction.clientId !== undefined,
         around: () => ({ before: [], result: { verdicts: group.map(() => 'applied') } })
       }
     }

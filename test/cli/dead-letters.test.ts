@@ -122,7 +122,7 @@ t.test('retry runs letters through the app\'s schemas and hooks, the oldest firs
   t.equal(stderr, '2 applied, 1 rejected, 0 waiting, 1 failed\n')
   t.same(await left(), ['2', '3'])
   t.same((await db.collection('todos').find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)), ['1-a', '4-a'])
-  t.match((await command('list')).stdout, /by user user2, .*, rejected again 1 times, last 20\d\d-.*Z\n/)
+  t.match((await command('list')).stdout, /by user user2, .*, rejected again once, last 20\d\d-.*Z\n/)
 
   const fixed = await configFile(t, config.replace('\'2-b\'', '\'none\'').replace('\'3-a\'', '\'none\''), { name: 'collections.ts', inProject: true })
   t.same(await command('retry', ids[1]!, ids[2]!.slice(0, 12), '--json', '--config', fixed), {

@@ -65,7 +65,8 @@ async function setUp (t: Test, { server = {}, connector = {}, track }: SetUp = {
       },
       ...server
     }, { forceCloseConnections: true })
-    app.addHook('preHandler', async request => {
+    // The route reads the body itself, after all hooks.
+    app.addHook('preSerialization', async request => {
       if (request.method === 'POST') seen.uploads.push((request.body as { transactions: unknown[] }).transactions.length)
     })
     await app.listen({ host: '127.0.0.1', port })
