@@ -10,7 +10,7 @@ const { BSON } = fastifyMongodb.mongodb
 export async function decode ({ quick }: Options): Promise<Figure[]> {
   const collections = collectionsOf(1)
   const registry = new CollectionRegistry(collections, {})
-  const limits = { expected: 'an upload', units: { most: Infinity, tooMany: () => '' } }
+  const limits = { expected: 'an upload', atOnce: 512 * 1024, units: { most: Infinity, tooMany: () => '' } }
   const user = { id: 'user1' }
   const session = {}
   let command: object = {}

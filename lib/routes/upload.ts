@@ -136,6 +136,7 @@ function limitsOf (bodyLimit: number) {
     },
     parse: {
       expected,
+      atOnce: 512 * 1024,
       units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)` }
     }
   }

@@ -70,7 +70,7 @@ function changeOf (operation: CrudOperation, target: UserCollection, permits: Pe
       const data = target.owned(operation.data)
       const existing = target.createsOnly ? 'keep' : target.shared.put
       const { set, unset } = split(data, target, existing === 'merge')
-      return { kind: 'put', existing, set, unset, onInsert: existing === 'replace' ? {} : target.onInsert(data), sums: operation.sums ?? {} }
+      return { kind: 'put', existing, set, unset, onInsert: existing === 'replace' ? {} : target.onInsert(data), sums: operation.sums ?? noSums }
     }
     case 'PATCH': {
       const path = target.transfers(operation)
@@ -79,14 +79,17 @@ function changeOf (operation: CrudOperation, target: UserCollection, permits: Pe
           details: { path }, operationIndex: operation.index
         })
       }
-      return { kind: 'patch', ...split(operation.data, target, false), sums: operation.sums ?? {} }
+      return { kind: 'patch', ...split(operation.data, target, false), sums: operation.sums ?? noSums }
     }
   }
 }
 
+const noFields: readonly string[] = Object.freeze([])
+const noSums: Readonly<Record<string, string>> = Object.freeze({})
+
 /** @param whole whether fields that are not there are cleared too */
 function split (data: mongodb.Document, target: UserCollection, whole: boolean): { set: mongodb.Document, unset: readonly string[] } {
-  if (target.shared.nulls === 'store') return { set: data, unset: [] }
+  if (target.shared.nulls === 'store') return { set: data, unset: noFields }
   const set: mongodb.Document = {}
   const unset: string[] = []
   for (const [field, value] of Object.entries(data)) {

@@ -158,10 +158,13 @@ export class RegisteredCollection {
   }
 }
 
+const none: Readonly<Record<string, never>> = Object.freeze({})
+
 /** A collection as one user may write it. */
 export class UserCollection {
   readonly #compiled: CompiledSchema
   readonly #rights: Rights | undefined
+  readonly #hasOnInsert: boolean
   /** Whether rows have an owner, for this user. */
   readonly isOwned: boolean
   /** Whether a PUT leaves a document that exists as it is. */
@@ -177,6 +180,7 @@ export class UserCollection {
     this.#compiled = compiled
     this.#rights = rights
     this.isOwned = Object.keys(owner).length > 0
+    this.#hasOnInsert = compiled.fields.some(field => field.default && (field.readOnly || isClosed(field.name, rights)))
     this.createsOnly = !shared.definition.operations.includes('PATCH')
   }
 
@@ -217,6 +221,7 @@ export class UserCollection {
 
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
   onInsert (row: object): Record<string, unknown> {
+    if (!this.#hasOnInsert) return none
     return Object.fromEntries(Object.entries(this.#compiled.onInsert(this.#rights)).filter(([field]) => !Object.hasOwn(row, field)))
   }
 

@@ -27,6 +27,8 @@ const enum Byte {
 export interface ParseOptions {
   /** What the body should be, for errors. */
   expected: string
+  /** Bytes of a body up to which it is parsed as a whole, which takes some milliseconds. Default: none. */
+  atOnce?: number
   /** The most units of JSON (`countUnits`) in one operation, and what the answer says of more. */
   units: { most: number, tooMany: (place: string, units: number) => string }
 }
@@ -57,8 +59,13 @@ function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
   return result
 }
 
-async function read (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOptions): Promise<unknown> {
+async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMany } }: ParseOptions): Promise<unknown> {
   checkText(bytes, expected)
+  // As many bytes cannot have too many units.
+  if (bytes.length <= Math.min(most, atOnce)) {
+    const body = parse(bytes.toString(), expected)
+    if (!isDeeper(body, deepest)) return body
+  }
   let at = 0
   let since = performance.now()
 
@@ -222,6 +229,17 @@ async function read (bytes: Buffer, { expected, units: { most, tooMany } }: Pars
     await nextTurn()
     since = performance.now()
   }
+}
+
+/** Whether a value has more levels of arrays and objects. What is, is found by its place. */
+function isDeeper (value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  for (const name in value) {
+    const inner = (value as Record<string, unknown>)[name]
+    if (typeof inner === 'object' && isDeeper(inner, levels - 1)) return true
+  }
+  return false
 }
 
 /** Reads what stands at a place; the result may be a promise. */

@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import { testDatabase } from '../support/database.js'
+import { fullSize } from '../support/size.js'
 import { noFault } from './fault.js'
 import { known } from './known.js'
 import { failPointsMissing, Matrix, tableOf, type Ran } from './matrix.js'
@@ -11,8 +12,7 @@ import { groupOf } from './rows.js'
 import { shapes } from './shapes.js'
 
 const skip = await failPointsMissing((await testDatabase(t)).uri)
-const full = process.env['TEST_SIZE'] === 'full'
-t.setTimeout(full ? 1_800_000 : 180_000)
+t.setTimeout(fullSize ? 1_800_000 : 180_000)
 
 /** Another one each time; a failing one is printed. */
 const seed = Number(process.env['TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -26,7 +26,7 @@ t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, 
   /** A row whose fault met nothing says nothing: a slow machine may reach the deadline before. */
   const met = new Set<string>()
   for (const row of rows) {
-    if (!full && met.has(groupOf(row))) continue
+    if (!fullSize && met.has(groupOf(row))) continue
     const outcome = await matrix.run(row)
     ran.push(outcome)
     if (outcome.hits.length > 0 || row.fault === noFault) met.add(groupOf(row))
@@ -43,7 +43,7 @@ t.test(`whatever fails, once or for ever: exactly once, or 503 (seed ${seed})`, 
   if (violations.length > 0) t.comment(violations.join('\n'))
   t.same(violations.length, 0, 'no violations but the known ones')
   // In a sample, those few that meet a known fault may come out right by chance.
-  if (full) for (const { id, fails } of known) t.ok(ran.some(fails), `${id}: fails as known. When it does not any more, delete its entry in known.ts`)
+  if (fullSize) for (const { id, fails } of known) t.ok(ran.some(fails), `${id}: fails as known. When it does not any more, delete its entry in known.ts`)
   t.same(rows.map(groupOf).filter(group => !met.has(group)), [], 'each command has met each kind of fault')
 })
 

@@ -15,6 +15,8 @@ import { randomBySeed, type Random } from '../support/random.js'
 import { testServer, upload } from '../support/server.js'
 import { fullSize } from '../support/size.js'
 
+t.setTimeout(fullSize ? 3_600_000 : 180_000)
+
 const count = Number(process.env['UPLOADS'] ?? (fullSize ? 500 : 12))
 const firstSeed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
 const atOnce = 4
@@ -86,7 +88,7 @@ const trimmed = (operation: any) => operation.data?.name?.trim
 
 const prefixOf = (id: string) => id.slice(0, id.lastIndexOf('-') + 1)
 
-t.test(`${count} random uploads end the same in every way, seed ${firstSeed}`, { timeout: 3_600_000 }, async t => {
+t.test(`${count} random uploads end the same in every way, seed ${firstSeed}`, async t => {
   const mongo = await testDatabase(t)
   const options: Omit<PowerSyncMongoOptions, 'authenticate'> = {
     collections: collections(),
