@@ -101,6 +101,8 @@ class Upload {
   /** Of all operations, by client. */
   readonly #fingerprints = new Map<string, ReadonlySet<string>>()
   readonly #results: TransactionResult[] = []
+  /** Up to which transaction a commit was sent that nothing is known of since: none before is reported as not attempted. */
+  #sent = 0
   /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
   #size = groupLimit
 
@@ -114,7 +116,7 @@ class Upload {
 
   async run (): Promise<TransactionResult[]> {
     while (this.#results.length < this.#entries.length && !this.#stopped()) await this.#settle(this.#group(this.#size))
-    return this.#entries.map((_, position) => this.#results[position] ?? { status: 'not_attempted' })
+    return this.#entries.map((_, position) => this.#results[position] ?? (position < this.#sent ? sendAgain(notStored) : { status: 'not_attempted' }))
   }
 
   #stopped (): boolean {
@@ -158,7 +160,7 @@ class Upload {
     }
     const unknown = outcome.error instanceof UnknownCommitError
     if (group.length > 1 && !unknown && !this.#limit.signal.aborted) return
-    const retryable = this.#retryable(outcome.error, 'upload failed and has to be sent again', 'The server could not store the transaction: send it again')
+    const retryable = this.#retryable(outcome.error, 'upload failed and has to be sent again', notStored)
     // Nobody knows what became of a commit without an answer: none of them was not attempted.
     this.#results.push(...unknown ? group.map(() => retryable) : [retryable])
   }
@@ -173,7 +175,7 @@ class Upload {
       if (!identity && group.length === 1 && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
         return { kind: 'settled', verdicts: ['applied'] }
       }
-      const { verdicts } = await this.#commit(identity, scope => this.#work(group, identity, scope), group.length > 1)
+      const { verdicts } = await this.#commit(identity, scope => this.#work(group, identity, scope), group.length)
       return { kind: 'settled', verdicts }
     } catch (error) {
       if (error instanceof Rejected) return { kind: 'rejected', position: error.transaction, failed: failedOperation(error) }
@@ -251,7 +253,7 @@ class Upload {
         return
       }
       const identity = this.#page([entry])
-      const { letter, verdicts: [verdict] } = await this.#commit(identity, scope => this.#rejection(entry, failed, identity, scope), false)
+      const { letter, verdicts: [verdict] } = await this.#commit(identity, scope => this.#rejection(entry, failed, identity, scope), 1)
       // Otherwise a copy of the upload has settled the operation that failed: the transaction is looked at anew.
       if (verdict) this.#results.push(resultOf(verdict, entry))
       if (letter === undefined) return
@@ -293,7 +295,8 @@ class Upload {
   }
 
   /** One MongoDB transaction within the deadline, and what this process remembers of it. */
-  async #commit<Result extends Settled> (identity: PageIdentity | undefined, prepare: (scope: TransactionScope) => Promise<Work<Result>>, shared: boolean): Promise<Result> {
+  async #commit<Result extends Settled> (identity: PageIdentity | undefined, prepare: (scope: TransactionScope) => Promise<Work<Result>>, transactions: number): Promise<Result> {
+    const shared = transactions > 1
     const { commit, ledger } = this.#dependencies
     const limit = shared ? this.#limit.part() : this.#limit
     let committing = false
@@ -306,9 +309,14 @@ class Upload {
         signal: limit.signal,
         attempts: shared ? groupAttempts : undefined,
         onRetry: forget,
-        onCommit: () => { committing = true }
+        onCommit: () => {
+          committing = true
+          this.#sent = Math.max(this.#sent, this.#results.length + transactions)
+        }
       }))
       if (identity && result.page) ledger?.remember(identity, result.page)
+      // What an earlier commit left open is known by now.
+      this.#sent = 0
       return result
     } catch (error) {
       const unknown = committing && limit.signal.aborted && !(error instanceof UnknownCommitError)
@@ -321,7 +329,7 @@ class Upload {
 
   #retryable (error: unknown, event: string, message: string): RetryableErrorResult {
     this.#caller.log.error({ err: loggable(error) }, event)
-    return { status: 'retryable_error', message, retry_after_ms: retryAfter }
+    return sendAgain(message)
   }
 }
 
@@ -382,6 +390,10 @@ function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map
   }
   return touched
 }
+
+const notStored = 'The server could not store the transaction: send it again'
+
+const sendAgain = (message: string): RetryableErrorResult => ({ status: 'retryable_error', message, retry_after_ms: retryAfter })
 
 const rejection = (reason: FailedOperation, failed: string | null): Rejection => ({ number: 0, failed, reason })
 
