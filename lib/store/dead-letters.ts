@@ -105,6 +105,7 @@ export interface WaitingResult extends NotAttemptedResult {
   waits_for: string[]
 }
 
+/** What running a letter again gives. */
 export type RetryResult = SuccessResult | FatalErrorResult | WaitingResult
 
 /**
@@ -167,7 +168,7 @@ export class DeadLetters {
     await expireAfter(this.#db, mirror, 'created_at', seconds)
   }
 
-  /** A rejected transaction as a letter. */
+  /** A rejected transaction as a letter. @internal */
   letterOf (
     transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined,
     { sequence, rows }: { sequence: number | null, rows: readonly string[] }
@@ -193,7 +194,7 @@ export class DeadLetters {
     }
   }
 
-  /** What stores a letter and its note; nothing if it is there already, which its user may have deleted the note of. */
+  /** What stores a letter and its note; nothing if it is there already, which its user may have deleted the note of. @internal */
   async statementsOf (letter: DeadLetter, scope: CommandScope): Promise<Statement[]> {
     if (await this.#collection.findOne({ _id: letter._id }, { ...scope, projection: { _id: 1 } })) return []
     const statements = [insert(DeadLetters.collectionName, await packed(letter))]
@@ -201,7 +202,7 @@ export class DeadLetters {
     return statements
   }
 
-  /** How a client's page begins: with the letters of it that are open. */
+  /** How a client's page begins: with the letters of it that are open. @internal */
   async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
     const letters = await this.#collection.find({ user_id: user.id, client_id: clientId }, { ...scope, projection: { rows: 1, sequence: 1 } }).sort({ sequence: 1 }).toArray()
     return {
@@ -211,13 +212,13 @@ export class DeadLetters {
     }
   }
 
-  /** What a client has changed since on the rows of its letters, by letter. Letters that are gone are not in it. */
+  /** What a client has changed since on the rows of its letters, by letter. Letters that are gone are not in it. @internal */
   async since (ids: readonly string[], scope: CommandScope): Promise<Map<string, Since[]>> {
     const letters = await this.#collection.find({ _id: { $in: [...ids] } }, { ...scope, projection: { since: 1 } }).toArray()
     return new Map(letters.map(({ _id, since }) => [_id, since]))
   }
 
-  /** Writes what a client has changed since into its letter. It creates no letter. */
+  /** Writes what a client has changed since into its letter. It creates no letter. @internal */
   sinceStatement (id: string, since: Since[]): Statement {
     const total = BSON.calculateObjectSize(since)
     const kept = total <= mostSince ? since : since.map(({ row }): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} }))

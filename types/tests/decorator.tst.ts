@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import { expect, test } from 'tstyche'
-import type { CrudTransaction, DeadLetter, DeadLetterSummary, FatalErrorResult, PowerSync, PublicJwk, SignedToken, SuccessResult, TransactionResult } from '../../index.js'
+import type { CrudTransaction, DeadLetter, DeadLetterSummary, PowerSync, PublicJwk, RetryResult, SignedToken, TransactionResult } from '../../index.js'
 
 const { powersync } = Fastify()
 
@@ -28,5 +28,5 @@ test('dead letters', async () => {
   expect(await powersync.deadLetters.summaries({ user: 'ann', limit: 10 })).type.toBe<DeadLetterSummary[]>()
   expect<DeadLetterSummary>().type.not.toHaveProperty('operations')
   expect(await powersync.deadLetters.get('3f2a')).type.toBe<DeadLetter | null>()
-  expect(await powersync.deadLetters.retry('3f2a', { edit: transaction => ({ ...transaction, operations: [] }) })).type.toBe<SuccessResult | FatalErrorResult | null>()
+  expect(await powersync.deadLetters.retry('3f2a', { edit: transaction => ({ ...transaction, operations: [] }) })).type.toBe<RetryResult | null>()
 })
