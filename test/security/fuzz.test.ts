@@ -20,7 +20,7 @@ import { mutated, random, type Upload } from './uploads.js'
 const { FUZZ_SEED: seed = '20261124', FUZZ_PATH: path } = process.env
 
 /** Uploads of each kind; the database is looked at after so many of them, which so many clients send at the same time. */
-const count = fullSize ? 10_000 : 1000
+const count = fullSize ? 10_000 : 400
 const step = 50
 const clients = 10
 

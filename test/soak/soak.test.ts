@@ -11,7 +11,7 @@ const skip = needs(mongo, 'mongod', 'transactions') || needs(mongo, 'ownServer',
 
 for (const historyBy of ['hook', 'marks'] as const) {
   t.test(`each transaction exactly once, whole and in order, whatever happens; the history by ${historyBy} (seed ${seed})`, { skip }, async t => {
-    const { violations, ...figures } = await runSoak(t, { mongoUri: mongo.uri, seed, clients: 4, transactions: 40, limit: 6_000, historyBy })
+    const { violations, ...figures } = await runSoak(t, { mongoUri: mongo.uri, seed, clients: 3, transactions: 16, limit: 2_000, historyBy })
     t.comment(JSON.stringify(figures))
     t.ok(figures.transactions > 0)
     t.same(violations, [])

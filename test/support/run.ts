@@ -12,7 +12,7 @@ const server = await startServer({ database: 'test', port: 0, download: true })
 await server.stop()
 console.log(`The tests run on ${server.description}.`)
 
-const quick = ['--disable-coverage', '--node-arg=--import=tsx', '--test-env=TAP_TYPE_STRIP_ONLY=1']
+const quick = ['--jobs=4', '--disable-coverage', '--node-arg=--import=tsx', '--test-env=TAP_TYPE_STRIP_ONLY=1']
 spawn('tap', [...fullSize ? [] : quick, ...process.argv.slice(2)], { stdio: 'inherit', shell: process.platform === 'win32' })
   .on('error', error => { throw error })
   .on('exit', (code, signal) => {

@@ -17,7 +17,7 @@ import { fullSize } from '../support/size.js'
 
 t.setTimeout(fullSize ? 3_600_000 : 180_000)
 
-const count = Number(process.env['UPLOADS'] ?? (fullSize ? 500 : 12))
+const count = Number(process.env['UPLOADS'] ?? (fullSize ? 500 : 8))
 const firstSeed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
 const atOnce = 4
 

@@ -16,7 +16,7 @@ import { fullSize } from '../support/size.js'
 
 t.setTimeout(fullSize ? 3_600_000 : 180_000)
 
-const count = Number(process.env['HISTORIES'] ?? (fullSize ? 1000 : 40))
+const count = Number(process.env['HISTORIES'] ?? (fullSize ? 1000 : 20))
 const firstSeed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
 const atOnce = 8
 

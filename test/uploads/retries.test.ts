@@ -67,12 +67,12 @@ onBoth('an op_id with another content is another operation', async (t, { db, sta
   t.equal(await quantityOf(db), 21)
 })
 
-onBoth('a body of 3 000 operations whose answer was lost has no second effect, in another process too', async (t, { db, start }) => {
+onBoth('a body of 2 100 operations whose answer was lost has no second effect, in another process too', async (t, { db, start }) => {
   const [app, other] = [await start(), await start()]
-  const batch = [add(1, 5), ...Array.from({ length: 2998 }, (_, index) => put(index + 2, `t${index}`, 'n', 2 + Math.floor(index / 300))), add(3000, 7)]
+  const batch = [add(1, 5), ...Array.from({ length: 2098 }, (_, index) => put(index + 2, `t${index}`, 'n', 2 + Math.floor(index / 300))), add(2100, 7)]
   for (const server of [app, other, app]) t.equal((await upload(server, { client_id: 'c', batch })).status, 200)
   t.equal(await quantityOf(db), 22)
-  t.equal((await db.collection('powersync_ledger').findOne({}))?.['operations'].length(), 3000 * 18, 'each operation is remembered once')
+  t.equal((await db.collection('powersync_ledger').findOne({}))?.['operations'].length(), 2100 * 18, 'each operation is remembered once')
 })
 
 onBoth('a body that met the deadline in its midst is continued, and no part of it is applied twice', async (t, { db, start }) => {
