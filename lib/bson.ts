@@ -7,3 +7,6 @@ import fastifyMongodb from '@fastify/mongodb'
 export const { BSON, Binary, Decimal128, Double, Int32, Long, MongoServerError, ObjectId, UUID } = fastifyMongodb.mongodb
 
 export type { mongodb } from '@fastify/mongodb'
+
+/** How what this package needs is read, whatever the host has set on its client. */
+export const reading = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false } as const

@@ -70,7 +70,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], run: H
         const pending = new OperationRun(operation, run, rows, write).start()
         if (isPromise(pending)) await pending
       } catch (error) {
-        throw error instanceof PowerSyncFatalError ? new Rejected(position, at(operation, error)) : error
+        throw located(error, position, operation)
       }
     }
     done.push({ transaction: { ...transaction, operations }, plans })
@@ -82,13 +82,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], run: H
 export function planAll (transactions: readonly CrudTransaction[], ofUser: UserCollections, permits: Permits): Planned[] {
   return transactions.map((transaction, position) => ({
     transaction,
-    plans: transaction.operations.map(operation => {
-      try {
-        return planOf(operation, ofUser(operation), permits)
-      } catch (error) {
-        throw error instanceof PowerSyncFatalError ? new Rejected(position, at(operation, error)) : error
-      }
-    })
+    plans: mapOperations(transaction, position, operation => planOf(operation, ofUser(operation), permits))
   }))
 }
 
@@ -96,14 +90,19 @@ export function planAll (transactions: readonly CrudTransaction[], ofUser: UserC
 export function decodeAll (transactions: readonly CrudTransaction[], ofUser: UserCollections): CrudTransaction[] {
   return transactions.map((transaction, position) => ({
     ...transaction,
-    operations: transaction.operations.map(operation => {
-      try {
-        return ofUser(operation).decode(operation)
-      } catch (error) {
-        throw error instanceof PowerSyncFatalError ? new Rejected(position, at(operation, error)) : error
-      }
-    })
+    operations: mapOperations(transaction, position, operation => ofUser(operation).decode(operation))
   }))
+}
+
+/** @throws {Rejected} for the first operation that is refused */
+function mapOperations<Result> ({ operations }: CrudTransaction, position: number, work: (operation: CrudOperation) => Result): Result[] {
+  return operations.map(operation => {
+    try {
+      return work(operation)
+    } catch (error) {
+      throw located(error, position, operation)
+    }
+  })
 }
 
 /** One uploaded operation on its way through the hooks. */
@@ -222,7 +221,9 @@ function arrayOf (result: OperationToWrite | OperationToWrite[] | null): Array<O
   return operations
 }
 
-function at (operation: CrudOperation, error: PowerSyncFatalError): PowerSyncFatalError {
-  if (error.operationIndex !== undefined) return error
-  return new PowerSyncFatalError(error.code, error.message, { details: error.details, operationIndex: operation.index })
+/** A rejection with its place, which hooks need not say; any other error as it is. */
+function located (error: unknown, position: number, operation: CrudOperation): unknown {
+  if (!(error instanceof PowerSyncFatalError)) return error
+  const { code, message, details, operationIndex = operation.index } = error
+  return new Rejected(position, new PowerSyncFatalError(code, message, { details, operationIndex }))
 }

@@ -1,4 +1,4 @@
-import { BSON, Long, ObjectId, UUID, type mongodb } from '../bson.js'
+import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
 import { deepFreeze } from './freeze.js'
 import { applyPlan, ownedBy, rowOf, type Plan } from './plan.js'
@@ -14,9 +14,6 @@ export interface Questions {
   existing (table?: string, id?: string): Promise<Document>
   owns (table: string, id: unknown): Promise<boolean>
 }
-
-/** What documents need to be read as they are, whatever the host has set on its client. */
-const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false }
 
 /**
  * The documents that hooks ask for, as they stand between the operations of client transactions that are written

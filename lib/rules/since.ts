@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction } from '../../types/index.js'
 import { applyPlan, hasKeys, ownedBy, rowOf, type Plan } from './plan.js'
-import type { CollectionRegistry } from './registry.js'
+import type { CollectionRegistry, UserCollections } from './registry.js'
 import { addDecimals } from './conflicts/sum.js'
 
 /**
@@ -55,6 +55,9 @@ function clear (since: Since, field: string): Since {
 
 /** A value of a plan's field with an amount added, in the field's type. */
 export type AddTo = (plan: Plan, field: string, value: unknown, added: string) => unknown
+
+export const addToOf = (ofUser: UserCollections): AddTo =>
+  ({ operation }, field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation)
 
 /**
  * Puts a rejected transaction's plans under what its client has changed since: what they give is the difference between

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
-import { BSON, Binary, type mongodb } from '../bson.js'
+import { BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
@@ -125,9 +125,6 @@ export interface Taken {
 }
 
 type StoredLetter = Omit<DeadLetter, 'operations'> & { operations: DeadLetterOperation[] | mongodb.Binary }
-
-/** What letters need to be read as they are, whatever the host has set on its client. */
-const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false }
 
 const majority = { writeConcern: { w: 'majority' } } as const
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Binary, type mongodb } from '../bson.js'
+import { Binary, reading, type mongodb } from '../bson.js'
 import type { FailedOperation, User } from '../../types/index.js'
 import { expireAfter } from './expiry.js'
 import { Page, type OpenLetter, type PageContent } from './page.js'
@@ -34,9 +34,6 @@ const longestMemory = 3_600_000
 
 /** Bytes of pages that a process remembers. */
 const mostMemory = 32 * 1024 * 1024
-
-/** What pages need to be read as they are, whatever the host has set on its client. */
-const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false }
 
 /**
  * Remembers what became of the operations of each client database, so that retries are idempotent: an operation that is

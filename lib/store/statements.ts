@@ -1,4 +1,4 @@
-import { MongoServerError, type mongodb } from '../bson.js'
+import { MongoServerError, reading, type mongodb } from '../bson.js'
 import { WriteError } from '../errors.js'
 import { bytesOf, mostBytesOf } from './bson-size.js'
 import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './faults.js'
@@ -97,9 +97,6 @@ export class Statements {
 }
 
 const majority = { writeConcern: { w: 'majority' } } as const
-
-/** What errors need to be read as they are, whatever the host has set on its client. */
-const reading: mongodb.BSONSerializeOptions = { promoteValues: true, promoteLongs: true, useBigInt64: false, raw: false }
 
 /** Where a statement stands among all that are written. */
 type PositionOf = (statement: Statement) => number

@@ -7,7 +7,7 @@ import { decodeAll, planAll, Rejected, runHooks, type Planned } from '../rules/h
 import { Permits } from '../rules/permits.js'
 import { hasKeys, planOf, type Plan } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
-import { beneath, type Since } from '../rules/since.js'
+import { addToOf, beneath, type Since } from '../rules/since.js'
 import { updateBatchChain } from '../rules/update-batch.js'
 import { codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type DataFault, type FaultRules } from '../store/faults.js'
 import { documentsOf } from '../store/documents.js'
@@ -129,12 +129,12 @@ export function createCommit (dependencies: CommitDependencies): Commit {
       : planAll(decoded, ofUser, permits)
     scope.signal.throwIfAborted()
     const { before, after = [], result } = await work.around(planned.flatMap(({ plans }) => plans), ofUser)
-    const store = async (part: Planned[]) => {
+    const store = async (part: Planned[], first: readonly Statement[] = [], last: readonly Statement[] = []) => {
       const under = since?.size ? await beneathSince(part, since, ofUser, scope) : part
-      return { under, send: (first: readonly Statement[], last: readonly Statement[]) => send(first, under, last, way, scope) }
+      await send(first, under, last, way, scope)
     }
     await spans.run('powersync.storage', async () => {
-      if (!collections.hasUpdateBatchHooks(tables)) return await (await store(planned)).send(before, after)
+      if (!collections.hasUpdateBatchHooks(tables)) return await store(planned, before, after)
       await send(before, [], [], way, scope)
       for (const [position, part] of planned.entries()) if (part.transaction.operations.length) await throughHooks(position, part)
       await send([], [], after, way, scope)
@@ -145,7 +145,7 @@ export function createCommit (dependencies: CommitDependencies): Commit {
     async function throughHooks (position: number, { transaction }: Planned): Promise<void> {
       const next = async (written: CrudTransaction) => {
         const plans = written.operations.map(operation => planOf(ofUser(operation).encode(operation, 'updateBatch'), ofUser(operation), permits))
-        await (await store([{ transaction: written, plans }])).send([], [])
+        await store([{ transaction: written, plans }])
       }
       try {
         await updateBatchChain(collections, context, next, probe)(transaction)
@@ -188,7 +188,7 @@ export function createCommit (dependencies: CommitDependencies): Commit {
     const documents = await documentsOf(db, affected, scope)
     return planned.map(({ transaction, plans }) => ({
       transaction,
-      plans: beneath(plans, since, documents, ({ operation }, field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation))
+      plans: beneath(plans, since, documents, addToOf(ofUser))
     }))
   }
 

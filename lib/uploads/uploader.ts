@@ -6,7 +6,7 @@ import { deepFreeze } from '../rules/freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'
-import { fold, markOf, marksOf } from '../rules/since.js'
+import { addToOf, fold, markOf, marksOf } from '../rules/since.js'
 import type { DeadLetters } from '../store/dead-letters.js'
 import { fingerprintOf } from '../store/fingerprint.js'
 import type { Ledger, PageIdentity } from '../store/ledger.js'
@@ -200,13 +200,14 @@ class Upload {
     }
     const page = await this.#read(identity, scope)
     const { pending, verdicts } = pendingOf(page, group, this.#policy)
+    const operations = known(pending)
     return {
       transactions: pending.map(({ transaction }) => transaction),
       deduplicated: ({ opId }) => opId !== undefined,
       around: async (plans, ofUser) => {
-        if (known(pending).length === 0) return { before: [], result: { verdicts, page } }
+        if (operations.length === 0) return { before: [], result: { verdicts, page } }
         const { statements, closed } = await this.#noteSince(page, plans, ofUser, scope)
-        const next = page.next({ operations: known(pending), upload: this.#uploadOf(group), closed })
+        const next = page.next({ operations, upload: this.#uploadOf(group), closed })
         return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: statements, result: { verdicts, page: next } }
       }
     }
@@ -228,7 +229,7 @@ class Upload {
     for (const [id, before] of letters) {
       const since = new Map(before.map(each => [each.row, each]))
       for (const plan of touched.get(id)!) {
-        since.set(plan.row, fold(since.get(plan.row), plan, ({ operation }, field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation)))
+        since.set(plan.row, fold(since.get(plan.row), plan, addToOf(ofUser)))
       }
       statements.push(deadLetters.sinceStatement(id, [...since.values()]))
     }
