@@ -25,11 +25,27 @@ export function readOutcomes (body: unknown, transactions: ClientTransaction[]):
 
 /** The credentials in an answer of `/token`; undefined when the body is anything else. */
 export function readCredentials (body: unknown): Credentials | undefined {
-  if (!isObject(body)) return undefined
-  const { token, powersync_url: endpoint, expires_at: end } = body
-  if (!isText(token) || !isText(endpoint) || !isText(end)) return undefined
-  const expiresAt = new Date(end)
-  return Number.isNaN(expiresAt.getTime()) ? undefined : { endpoint, token, expiresAt }
+  if (!isObject(body) || !isText(body['expires_at'])) return undefined
+  return normalCredentials({ token: body['token'], endpoint: body['powersync_url'], expiresAt: body['expires_at'] })
+}
+
+/** Credentials whose end is a Date, in whatever form that came; undefined when something else came. */
+export function normalCredentials (given: unknown): Credentials | undefined {
+  if (!isObject(given)) return undefined
+  const { endpoint, token, expiresAt: end } = given
+  if (!isText(endpoint) || !isText(token)) return undefined
+  const credentials = { endpoint: endpoint.replace(/\/+$/, ''), token }
+  if (end === undefined || end === null) return credentials
+  const expiresAt = toDate(end)
+  return Number.isNaN(expiresAt.getTime()) ? undefined : { ...credentials, expiresAt }
+}
+
+/** A number below 10¹¹ is in seconds: in milliseconds it would be of 1973 or before. */
+function toDate (end: unknown): Date {
+  if (end instanceof Date) return end
+  const number = isText(end) && /^\d+(\.\d+)?$/.test(end) ? Number(end) : end
+  if (typeof number === 'number') return new Date(number < 1e11 ? number * 1000 : number)
+  return new Date(isText(end) ? end : NaN)
 }
 
 function isResult (value: unknown): value is TransactionResult {

@@ -1,13 +1,18 @@
-import { readCredentials, readOutcomes, type Outcome } from './answers.js'
+import { normalCredentials, readCredentials, readOutcomes, type Outcome } from './answers.js'
 import { createCredentialsCache } from './credentials.js'
 import { callHook, ConnectorError, type ConnectorErrorCode } from './errors.js'
+import { claimQueue } from './owner.js'
 import { nextTransactions, toWire, type Limits } from './queue.js'
 import { requestJson, type JsonRequest } from './request.js'
 import { settle } from './settle.js'
+import { settled } from './settled.js'
 import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
 
 /** A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the connection. */
 const perhapsTooLarge: ConnectorErrorCode[] = ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK']
+
+/** The same, said by a proxy: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's. */
+const perhapsTooLargeStatuses = [403, 408, 502, 504, 524]
 
 /** The most that `/upload` takes in one request. */
 const mostTransactions = 50
@@ -30,19 +35,33 @@ const mostTransactions = 50
  */
 export function createConnector (options: ConnectorOptions): Connector {
   const { url, limits, timeout, uploadWith, fetch, signal } = readOptions(options)
-  const credentials = createCredentialsCache(options.fetchCredentials
-    ? () => callHook('fetchCredentials', options.fetchCredentials as NonNullable<ConnectorOptions['fetchCredentials']>)
-    : fetchToken)
+  const credentials = createCredentialsCache(options.fetchCredentials ? fetchOwn : fetchToken)
   /** How many transactions go into one request: half as many when it does not get through, one more each time it does. */
   let batch = limits.transactions
 
   const send = (request: JsonRequest) => requestJson(request, { fetch, timeout, signal })
-  const appHeaders = async () => lowerCase(await callHook('headers', () => options.headers?.() ?? {}))
+  const appHeaders = async () => lowerCase(await callHook('headers', () => options.headers?.()) ?? {})
 
   return {
-    fetchCredentials: async () => credentials.forService(await appHeaders()),
+    fetchCredentials,
     invalidateCredentials: () => credentials.clear(),
-    uploadData
+    uploadData,
+    settled,
+    // The SDK refuses it with managed checkpoints of the service.
+    ...options.checkpoints && { postCheckpointRequest }
+  }
+
+  async function fetchCredentials (): Promise<Credentials | null> {
+    const found = await credentials.get(await appHeaders())
+    await claimQueue(options.database, found?.token)
+    return found
+  }
+
+  async function fetchOwn (): Promise<Credentials | null> {
+    const given = await callHook('fetchCredentials', () => options.fetchCredentials!()) ?? null
+    const found = given && normalCredentials(given)
+    if (found === undefined) throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token } as text, and expiresAt as a date')
+    return found
   }
 
   async function fetchToken (headers: Record<string, string>): Promise<Credentials | null> {
@@ -58,18 +77,15 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function uploadData (database: ClientDatabase): Promise<void> {
     const transactions = await nextTransactions(database, { ...limits, transactions: batch })
     if (transactions.length === 0) return
-    const request: JsonRequest = {
-      method: 'POST',
-      url: `${url}/upload`,
-      headers: { ...await uploadHeaders(), 'content-type': 'application/json' },
-      body: JSON.stringify({ client_id: await database.getClientId(), transactions: transactions.map(toWire) })
-    }
+    const headers = await uploadHeaders()
+    await claimQueue(database, headers['authorization'])
+    const request = jsonRequest('POST', '/upload', headers, { client_id: await database.getClientId(), transactions: transactions.map(toWire) })
     let outcomes
     try {
       outcomes = await upload(request, transactions)
     } catch (error) {
-      const { code } = error as ConnectorError
-      if (perhapsTooLarge.includes(code)) batch = Math.ceil(transactions.length / 2)
+      const { code, status } = error as ConnectorError
+      if (perhapsTooLarge.includes(code) || perhapsTooLargeStatuses.includes(status!)) batch = Math.ceil(transactions.length / 2)
       if (code === 'PSM_TOO_LARGE' && transactions.length > 1) return uploadData(database)
       throw error
     }
@@ -89,9 +105,23 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function uploadHeaders (): Promise<Record<string, string>> {
     const headers = await appHeaders()
     if (uploadWith === 'headers') return headers
-    const found = await credentials.forUpload(headers)
+    const found = await credentials.get(headers)
     if (!found) throw new ConnectorError('PSM_UNAUTHORIZED', 'Nobody is signed in: there is no token to upload with')
     return { ...headers, authorization: `Bearer ${found.token}` }
+  }
+
+  async function postCheckpointRequest (clientId: string, requestId: string): Promise<string> {
+    const request = jsonRequest('PUT', '/checkpoint', await uploadHeaders(), { client_id: clientId, checkpoint_request_id: requestId })
+    const { ok, status, body } = await send(request)
+    if (status === 401) credentials.clear()
+    if (!ok) throw statusError(request, status)
+    const { checkpoint_request_id: reached } = Object(body) as Record<string, unknown>
+    if (typeof reached !== 'string') throw answerError(request, status, '{ checkpoint_request_id }')
+    return reached
+  }
+
+  function jsonRequest (method: 'POST' | 'PUT', route: string, headers: Record<string, string>, body: object): JsonRequest {
+    return { method, url: url + route, headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(body) }
   }
 }
 

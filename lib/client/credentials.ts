@@ -1,12 +1,10 @@
+import { readClaims } from './claims.js'
 import type { Credentials } from './types.js'
 
 export type LoadCredentials = (headers: Record<string, string>) => Promise<Credentials | null>
 
 export interface CredentialsCache {
-  /** For the SDK, which asks when it has none or those it has are no good any more: never the same ones twice. */
-  forService (headers: Record<string, string>): Promise<Credentials | null>
-  /** For uploads. */
-  forUpload (headers: Record<string, string>): Promise<Credentials | null>
+  get (headers: Record<string, string>): Promise<Credentials | null>
   clear (): void
 }
 
@@ -14,46 +12,49 @@ export interface CredentialsCache {
 const margin = 30_000
 
 interface Entry {
-  /** The headers that the token was got with: with other ones it may be another user's. */
+  /** The headers that the token was fetched with: with other ones it may be another user's. */
   owner: string
   credentials: Promise<Credentials | null>
-  /** Whether the SDK has had them. */
-  handedOut: boolean
-  /** Unix time in milliseconds; without end while they are being loaded, so that all who ask share one request. */
+  /** Unix time in milliseconds; without end while they are being loaded, so that all callers share one request. */
   usableUntil: number
 }
 
-/** Keeps the last token for as long as it is good. */
+/**
+ * Keeps the last token for as long as it is good. The SDK may ask several times for one renewal: it drops what it fetched
+ * ahead. It says by `clear` when a token is refused or near its end.
+ */
 export function createCredentialsCache (load: LoadCredentials): CredentialsCache {
   let latest: Entry | undefined
 
-  function get (headers: Record<string, string>, forService: boolean): Promise<Credentials | null> {
-    const owner = JSON.stringify(headers)
-    const usable = latest?.owner === owner && Date.now() < latest.usableUntil && !(forService && latest.handedOut)
-    const entry = usable ? latest as Entry : start(owner, headers)
-    latest = entry
-    entry.handedOut ||= forService
-    return entry.credentials
-  }
-
   function start (owner: string, headers: Record<string, string>): Entry {
-    const entry: Entry = { owner, credentials: fetchInto(), handedOut: false, usableUntil: Infinity }
+    const entry: Entry = { owner, credentials: fetchInto(), usableUntil: Infinity }
     return entry
 
     async function fetchInto (): Promise<Credentials | null> {
-      let credentials: Credentials | null = null
+      let until = 0
       try {
-        credentials = await load(headers)
+        const credentials = await load(headers)
+        if (credentials) until = endOf(credentials) - margin
+        return credentials
       } finally {
-        entry.usableUntil = credentials ? (credentials.expiresAt?.getTime() ?? Infinity) - margin : 0
+        entry.usableUntil = until
       }
-      return credentials
     }
   }
 
   return {
-    forService: headers => get(headers, true),
-    forUpload: headers => get(headers, false),
+    get (headers) {
+      const owner = JSON.stringify(headers)
+      if (latest?.owner !== owner || Date.now() >= latest.usableUntil) latest = start(owner, headers)
+      return latest.credentials
+    },
     clear () { latest = undefined }
   }
+}
+
+/** By the device's clock, which may differ from the server's: what counts is how long the token lives. */
+function endOf ({ token, expiresAt }: Credentials): number {
+  const { iat, exp } = readClaims(token)
+  if (typeof iat === 'number' && typeof exp === 'number') return Date.now() + (exp - iat) * 1000
+  return expiresAt?.getTime() ?? Infinity
 }

@@ -14,6 +14,10 @@ export type ConnectorErrorCode =
   | 'PSM_ANSWER'
   /** Nobody is signed in. */
   | 'PSM_UNAUTHORIZED'
+  /** The upload queue holds changes of another user than the one who is signed in. */
+  | 'PSM_OTHER_USER'
+  /** The server, or a proxy before it, redirects the request, which is not followed. */
+  | 'PSM_REDIRECT'
   /** One transaction alone is larger than the server takes. */
   | 'PSM_TOO_LARGE'
   /** Any other status than 2xx. */

@@ -1,8 +1,8 @@
 import { ConnectorError } from './errors.js'
-import type { Fetch } from './types.js'
+import type { Fetch, FetchedAnswer } from './types.js'
 
 export interface JsonRequest {
-  method: 'GET' | 'POST'
+  method: 'GET' | 'POST' | 'PUT'
   url: string
   headers: Record<string, string>
   body?: string
@@ -29,7 +29,7 @@ export interface RequestOptions {
  * Only what React Native has as well: no `AbortSignal.timeout`, no `AbortSignal.any`. Errors of `fetch` are not passed
  * on: one about a header quotes it, one about JSON quotes the body.
  *
- * @throws {ConnectorError} `PSM_NETWORK`, `PSM_TIMEOUT`, `PSM_ABORTED`, or `PSM_ANSWER` when it is not JSON
+ * @throws {ConnectorError} `PSM_NETWORK`, `PSM_TIMEOUT`, `PSM_ABORTED`, `PSM_REDIRECT`, or `PSM_ANSWER` when it is not JSON
  */
 export async function requestJson ({ method, url, headers, body }: JsonRequest, { fetch, timeout, signal }: RequestOptions): Promise<JsonResponse> {
   const name = `${method} ${url}`
@@ -53,10 +53,12 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
   }
 
   async function exchange (): Promise<JsonResponse> {
-    const { ok, status, json } = await start()
+    const answer = await start()
+    const { ok, status } = answer
+    if (isRedirect(answer)) throw redirectError(name, answer)
     if (!ok) return { ok, status, body: undefined }
     try {
-      return { ok, status, body: await json() }
+      return { ok, status, body: await answer.json() }
     } catch {
       throw new ConnectorError('PSM_ANSWER', `${name}: the answer was cut off or is not JSON`, { status })
     }
@@ -64,10 +66,18 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
 
   async function start () {
     try {
-      const response = await fetch(url, { method, headers, ...body !== undefined && { body }, signal: controller.signal })
-      return { ok: response.ok, status: response.status, json: () => response.json() }
+      return await fetch(url, { method, headers, ...body !== undefined && { body }, redirect: 'manual', signal: controller.signal })
     } catch {
       throw new ConnectorError('PSM_NETWORK', `${name}: the server could not be reached`)
     }
   }
+}
+
+/** Browsers answer with status 0 and keep the target to themselves. */
+const isRedirect = ({ status, redirected }: FetchedAnswer) => redirected || status === 0 || (status >= 300 && status < 400)
+
+/** Following it would show the app's headers to another server, and make a GET of a POST. The target's query may hold a secret. */
+function redirectError (name: string, { status, headers }: FetchedAnswer): ConnectorError {
+  const target = headers?.get('location')?.replace(/[?#].*/s, '')
+  return new ConnectorError('PSM_REDIRECT', `${name}: redirected${target ? ` to ${target}` : ''}: let option url name the server itself`, { status })
 }

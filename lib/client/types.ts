@@ -33,6 +33,13 @@ export interface ClientDatabase {
   getCrudTransactions?(): AsyncIterable<ClientTransaction>
   /** The head of the upload queue; null when it is empty. */
   getNextCrudTransaction (): Promise<ClientTransaction | null>
+  /** The first row of a query. */
+  getOptional? <Row> (sql: string, parameters?: unknown[]): Promise<Row | null>
+  execute? (sql: string, parameters?: unknown[]): Promise<unknown>
+  currentStatus?: { uploadError?: Error | undefined } | undefined
+  registerListener? (listener: { statusChanged: () => void }): () => void
+  /** In SDKs with checkpoint requests: `@powersync/common` 2.2 and later. */
+  requestCheckpoint? (): Promise<{ waitForSync (options?: { signal?: AbortSignal }): Promise<void> }>
 }
 
 /** What the SDK connects to the PowerSync Service with: its `PowerSyncCredentials`. */
@@ -43,6 +50,9 @@ export interface Credentials {
   expiresAt?: Date
 }
 
+/** The same as an app's own function gives them: the end also as text, or as Unix time in seconds or milliseconds. */
+export type GivenCredentials = Omit<Credentials, 'expiresAt'> & { expiresAt?: Date | string | number | null | undefined }
+
 /** Names and values, as an object, as pairs, or as the platform's `Headers`. */
 export type RequestHeaders = Record<string, string> | Iterable<readonly [name: string, value: string]>
 
@@ -51,6 +61,7 @@ export type Fetch = (url: string, init: {
   method: string
   headers: Record<string, string>
   body?: string
+  redirect: 'manual'
   signal: AbortSignal
 }) => Promise<FetchedAnswer>
 
@@ -59,6 +70,8 @@ export interface FetchedAnswer {
   ok: boolean
   /** HTTP status. */
   status: number
+  redirected?: boolean
+  headers?: { get (name: string): string | null }
   /** Rejects when the body is no JSON. */
   json (): Promise<unknown>
 }
@@ -82,11 +95,15 @@ export interface ConnectorOptions {
   /** Where the plugin is mounted: the server's URL with the plugin's `prefix`. */
   url: string
   /** What the app itself signs in with; asked before each request. Default: none. */
-  headers?: (() => MaybePromise<RequestHeaders>) | undefined
+  headers?: (() => MaybePromise<RequestHeaders | undefined>) | undefined
   /** What uploads are sent with: a token from `/token` beside the headers (the default), or the headers alone. */
   uploadWith?: 'token' | 'headers' | undefined
   /** In place of `GET /token`, for an app that gets its tokens elsewhere; null when nobody is signed in. */
-  fetchCredentials?: (() => Promise<Credentials | null>) | undefined
+  fetchCredentials?: (() => MaybePromise<GivenCredentials | null | undefined>) | undefined
+  /** The client's database, so that it is marked as the user's own when the first token arrives, and not only at the first upload. */
+  database?: ClientDatabase | undefined
+  /** Checkpoint requests go to the server's `PUT /checkpoint`: for an `updateBatch` that writes later. Default: to the service. */
+  checkpoints?: boolean | undefined
   /** Default: the platform's own. */
   fetch?: Fetch | undefined
   /** Milliseconds for one request. Default: 30 000. The server answers within its `upload.deadline`, 20 000. */
@@ -115,4 +132,14 @@ export interface Connector {
   invalidateCredentials (): void
   /** Sends the next transactions of the upload queue in one request. */
   uploadData (database: ClientDatabase): Promise<void>
+  /** Only with the option `checkpoints`. */
+  postCheckpointRequest?: (clientId: string, requestId: string) => Promise<string>
+  /**
+   * Waits until everything that is queued now has left the upload queue; with checkpoint requests (service 1.24 and the
+   * JavaScript SDK 2.2, `connect(…, { checkpointMode: 'requests' })`) until the server's state with it has come back, too.
+   *
+   * @returns what it waited for
+   * @throws the error of an upload or a download that fails meanwhile; the SDK tries again, and so may the caller
+   */
+  settled (database: ClientDatabase, options?: { signal?: AbortSignal | undefined }): Promise<'uploaded' | 'synced'>
 }

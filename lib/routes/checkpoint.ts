@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RouteOptions } from 'fastify'
 import type { Authenticate } from '../../types/index.js'
@@ -21,20 +21,27 @@ export interface CheckpointRouteDependencies {
 }
 
 const CheckpointBody = Type.Object({
-  client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' })
+  client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' }),
+  checkpoint_request_id: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,18}$', description: 'the number that the SDK asks for: a positive integer of 64 bits as text' }))
 }, { description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }] })
+
+type CheckpointBody = Static<typeof CheckpointBody>
+
+/** What MongoDB's long holds. */
+const largest = 2n ** 63n - 1n
 
 const limits = { bytes: 4096, tooLarge: 'The body is larger than 4096 bytes' }
 
 const schema: RouteSchema = {
   summary: 'A custom write checkpoint for a client',
-  description: 'The next number of this user and client, to be handed to complete() after an upload. Only for PowerSync instances that use custom write checkpoints.',
+  description: 'For an updateBatch that writes later. Without checkpoint_request_id the next number of this user and client, to be handed to complete() after an upload; with it the greater of the two, for the connector\'s postCheckpointRequest. Only for PowerSync instances that use custom write checkpoints.',
   tags: ['powersync'],
   body: CheckpointBody,
   response: {
     200: Type.Object({
-      checkpoint: Type.String({ description: 'a number that is larger than those before' })
-    }, { description: 'The checkpoint, committed', examples: [{ checkpoint: '42' }] }),
+      checkpoint: Type.Optional(Type.String({ description: 'a number that is larger than those before' })),
+      checkpoint_request_id: Type.Optional(Type.String({ description: 'the number that was asked for, or the larger one that was stored' }))
+    }, { description: 'The checkpoint, committed', examples: [{ checkpoint: '42' }, { checkpoint_request_id: '42' }] }),
     ...errorAnswers({
       400: ['The body cannot be read', 'FST_PSM_BODY', `client_id: expected ${ClientId.description} and not empty, found a number`],
       401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
@@ -56,16 +63,22 @@ export function checkpointRoute ({ authenticate, tokens, checkpoints }: Checkpoi
       const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
       const { bytes } = await readBody(request, limits)
       const body = parseBody(bytes, CheckpointBody.description as string)
-      if (!Value.Check(CheckpointBody, body)) {
-        const { client_id: found } = Object(body) as { client_id?: unknown }
-        throw new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found === '' ? 'empty text' : typeWords(found)}`)
-      }
+      const requested = Value.Check(CheckpointBody, body) ? BigInt(body.checkpoint_request_id ?? 0) : undefined
+      if (requested === undefined || requested > largest) throw bodyError(Object(body))
+      const { client_id: client } = body as CheckpointBody
       try {
-        return { checkpoint: await checkpoints.next(user, body.client_id) }
+        return requested ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) } : { checkpoint: await checkpoints.next(user, client) }
       } catch (error) {
         request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
         throw new UnavailableError('The write checkpoint could not be taken: send the request again')
       }
     }
   }
+}
+
+function bodyError ({ client_id: client, checkpoint_request_id: requested }: Record<string, unknown>): Error {
+  if (Value.Check(CheckpointBody.properties.client_id, client)) {
+    return new BodyError(`checkpoint_request_id: expected a positive integer of 64 bits as text, found ${typeWords(requested)}`)
+  }
+  return new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${client === '' ? 'empty text' : typeWords(client)}`)
 }

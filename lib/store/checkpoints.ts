@@ -25,16 +25,25 @@ export class WriteCheckpoints {
   }
 
   /** The next number, from 1, as text, since it has 64 bits. Committed with `w: "majority"`. */
-  async next (user: User, clientId: string): Promise<string> {
+  next (user: User, clientId: string): Promise<string> {
+    return this.#change(user, clientId, { $inc: { checkpoint: Long.ONE } })
+  }
+
+  /** The greater of the number that the client's SDK asks for and the one that is stored. The same otherwise. */
+  atLeast (user: User, clientId: string, requested: bigint): Promise<string> {
+    return this.#change(user, clientId, { $max: { checkpoint: Long.fromBigInt(requested) } })
+  }
+
+  async #change (user: User, clientId: string, change: mongodb.UpdateFilter<CheckpointDocument>): Promise<string> {
     const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
-    const increment = () => this.#collection.findOneAndUpdate({ _id }, {
-      $inc: { checkpoint: Long.ONE },
+    const update = () => this.#collection.findOneAndUpdate({ _id }, {
+      ...change,
       $setOnInsert: { user_id: user.id, client_id: clientId }
     }, { upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, promoteValues: true, promoteLongs: false, useBigInt64: false })
-    const document = await increment().catch(error => {
+    const document = await update().catch(error => {
       // Two requests that create one document at once: it is there now.
       if (!isDuplicateId(error)) throw error
-      return increment()
+      return update()
     })
     return String((document as CheckpointDocument).checkpoint)
   }

@@ -1,8 +1,8 @@
 /** Tokens: which requests they cost, and who gets which. */
 import t from 'tap'
-import { createConnector, type Credentials } from '../../lib/client/index.js'
+import { createConnector, type Credentials, type Fetch } from '../../lib/client/index.js'
 import { inserts, queueOf } from './queue.js'
-import { scriptedServer, status, success, tokenAnswer, type ScriptedServer } from './scripted-server.js'
+import { jwt, scriptedServer, status, success, tokenAnswer, type Answer, type ScriptedServer } from './scripted-server.js'
 
 const stored = { results: [success] }
 const queue = () => queueOf(...inserts(1))
@@ -17,10 +17,12 @@ t.test('credentials for the service are what the server says', async t => {
   t.match(server.requests, [{ route: '/token', headers: { authorization: 'session1' } }])
 })
 
-t.test('the SDK never gets the same token twice: it asks when the one it has is no good any more', async t => {
+t.test('one renewal fetches one token, however often the SDK asks; what it calls invalid is not given again', async t => {
   const server = await scriptedServer(t, stored)
-  const { fetchCredentials } = createConnector({ url: server.url })
+  const { fetchCredentials, invalidateCredentials } = createConnector({ url: server.url })
   t.equal((await fetchCredentials())?.token, 'token1')
+  invalidateCredentials()
+  t.equal((await fetchCredentials())?.token, 'token2', 'ahead, and dropped')
   t.equal((await fetchCredentials())?.token, 'token2')
 })
 
@@ -38,16 +40,6 @@ t.test('the stream and the uploads share a token, and uploads use it until the u
   connector.invalidateCredentials()
   await connector.uploadData(queue())
   t.same(bearers(server), ['Bearer token1', 'Bearer token1', 'Bearer token2', 'Bearer token2', 'Bearer token3'])
-})
-
-t.test('a token that an upload has got serves the stream as well, once', async t => {
-  const server = await scriptedServer(t, stored)
-  const connector = createConnector({ url: server.url })
-  await connector.uploadData(queue())
-  t.equal((await connector.fetchCredentials())?.token, 'token1')
-  t.equal((await connector.fetchCredentials())?.token, 'token2')
-  await connector.uploadData(queue())
-  t.same(bearers(server), ['Bearer token1', 'Bearer token2'])
 })
 
 for (const [seconds, requests] of [[300, 1], [35, 1], [29, 2], [-3600, 2]] as const) {
@@ -146,6 +138,69 @@ t.test('an app that gets its tokens elsewhere', async t => {
   t.same(bearers(server), ['Bearer own1', 'Bearer own1'], 'without expiresAt it is good until the server refuses it')
   t.equal(server.count('/token'), 0)
   t.equal(await createConnector({ url: server.url, fetchCredentials: async () => null }).fetchCredentials(), null)
+  t.equal(await createConnector({ url: server.url, fetchCredentials: () => undefined }).fetchCredentials(), null)
+})
+
+const end = new Date('2100-01-01T00:00:00Z')
+const forms = { 'a date': end, text: end.toISOString(), seconds: end.getTime() / 1000, 'seconds as text': String(end.getTime() / 1000), milliseconds: end.getTime() }
+for (const [form, expiresAt] of Object.entries(forms)) {
+  t.test(`an app that gives expiresAt as ${form}`, async t => {
+    const server = await scriptedServer(t, stored)
+    let count = 0
+    const connector = createConnector({ url: server.url, fetchCredentials: () => ({ endpoint: 'https://instance.example/', token: `own${++count}`, expiresAt }) })
+    await connector.uploadData(queue())
+    t.same(await connector.fetchCredentials(), { endpoint: 'https://instance.example', token: 'own1', expiresAt: end })
+  })
+}
+
+for (const given of [{ expiresAt: 'soon' }, { expiresAt: true }, { expiresAt: new Date(NaN) }, { token: '' }, { token: 5 }, { endpoint: undefined }, 'token']) {
+  t.test(`an app that gives ${JSON.stringify(given)}: an error, and the app is asked again`, async t => {
+    const server = await scriptedServer(t, stored)
+    const good = { endpoint: 'https://instance.example', token: 'own', expiresAt: end }
+    const answers = [typeof given === 'string' ? given : { ...good, ...given }, good] as Credentials[]
+    const { uploadData } = createConnector({ url: server.url, fetchCredentials: () => answers.shift()! })
+    await t.rejects(uploadData(queue()), { code: 'PSM_HOOK', message: /^fetchCredentials: expected/ })
+    await uploadData(queue())
+    t.same(bearers(server), ['Bearer own'])
+  })
+}
+
+t.test('headers that are undefined are none', async t => {
+  const server = await scriptedServer(t, stored)
+  await createConnector({ url: server.url, headers: async () => undefined }).uploadData(queue())
+  t.same(bearers(server), ['Bearer token1'])
+})
+
+for (const minutes of [5, -5, 60]) {
+  t.test(`a device whose clock is ${minutes} minutes off the server's uses a token for as long as it lives`, async t => {
+    const server = await scriptedServer(t, stored)
+    const issued = Math.floor(Date.now() / 1000) - minutes * 60
+    server.tokens = [reply => reply.send({ token: jwt({ sub: 'ann', iat: issued, exp: issued + 300 }), powersync_url: 'https://x', expires_at: new Date((issued + 300) * 1000).toISOString() })]
+    const { uploadData, fetchCredentials } = createConnector({ url: server.url })
+    await uploadData(queue())
+    await uploadData(queue())
+    await fetchCredentials()
+    t.equal(server.count('/token'), 1)
+  })
+}
+
+for (const code of [301, 302, 303, 307, 308]) {
+  t.test(`a redirect with ${code} is not followed, and named without its query`, async t => {
+    const redirect: Answer = reply => reply.code(code).header('location', 'https://elsewhere.example/sign-in?secret=1#x').send()
+    const server = await scriptedServer(t, redirect)
+    const connector = createConnector({ url: server.url })
+    const rows = queue()
+    await t.rejects(connector.uploadData(rows), { code: 'PSM_REDIRECT', status: code, message: `POST ${server.url}/upload: redirected to https://elsewhere.example/sign-in: let option url name the server itself` })
+    t.same(rows.left(), [[1]])
+    server.tokens = [redirect]
+    connector.invalidateCredentials()
+    await t.rejects(connector.fetchCredentials(), { code: 'PSM_REDIRECT', message: /^GET / })
+  })
+}
+
+t.test('a redirect in a browser, which hides the target', async t => {
+  const fetch: Fetch = async () => ({ ok: false, status: 0, json: async () => null })
+  await t.rejects(createConnector({ url: '/powersync', fetch }).fetchCredentials(), { code: 'PSM_REDIRECT', message: /^GET \/powersync\/token: redirected: / })
 })
 
 t.test('a function of the app that fails is named, with its error as the cause', async t => {

@@ -32,8 +32,9 @@ t.test('its modules import each other, and types only from anywhere else', async
 const reactNative = `
   interface AbortSignal { readonly aborted: boolean, addEventListener (type: 'abort', listener: () => void): void, removeEventListener (type: 'abort', listener: () => void): void }
   declare class AbortController { readonly signal: AbortSignal; abort (): void }
-  declare function fetch (url: string, init: { method?: string, headers?: Record<string, string>, body?: string, signal?: AbortSignal }): Promise<{ ok: boolean, status: number, json (): Promise<any> }>
+  declare function fetch (url: string, init: { method?: string, headers?: Record<string, string>, body?: string, redirect?: 'manual', signal?: AbortSignal }): Promise<{ ok: boolean, status: number, headers: { get (name: string): string | null }, json (): Promise<any> }>
   declare function setTimeout (callback: () => void, milliseconds: number): number
+  declare function atob (text: string): string
   declare function clearTimeout (timer: number | undefined): void
 `
 

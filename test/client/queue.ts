@@ -1,7 +1,7 @@
 /** Stands in for the client's database: an upload queue in memory that behaves as the SDK's (contract of `ps_crud`). */
 import type { ClientDatabase, ClientOperation, ClientTransaction } from '../../lib/client/index.js'
 
-export interface Queue extends Required<ClientDatabase> {
+export interface Queue extends Required<Pick<ClientDatabase, 'getClientId' | 'getNextCrudTransaction' | 'getCrudTransactions'>> {
   /** `op_id`s that are still to be uploaded, by transaction. */
   left (): number[][]
 }

@@ -54,3 +54,7 @@ export async function scriptedServer (t: Pick<Test, 'teardown'>, ...uploads: Ans
 export function tokenAnswer ({ token = 'token', seconds = 300 } = {}) {
   return { token, powersync_url: 'https://instance.example', expires_at: new Date(Date.now() + seconds * 1000).toISOString() }
 }
+
+/** A token with these claims, which nobody signed. */
+export const jwt = (claims: object) => `${encoded({ alg: 'none' })}.${encoded(claims)}.`
+const encoded = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')

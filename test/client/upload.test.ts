@@ -1,15 +1,17 @@
 /** What the connector sends: which transactions, how many at a time, and in which form. */
+import type { FastifyReply } from 'fastify'
 import t from 'tap'
 import { createConnector, type ConnectorOptions } from '../../lib/client/index.js'
 import { inserts, queueOf, type Change } from './queue.js'
 import { scriptedServer, silence, status, success, type Answer, type ScriptedServer } from './scripted-server.js'
 
+const store = (reply: FastifyReply) => {
+  const { transactions } = reply.request.body as { transactions: object[] }
+  return { results: transactions.map(() => success) }
+}
+
 /** A server that stores everything, after these answers. */
 async function storing (t: Parameters<typeof scriptedServer>[0], ...before: Answer[]) {
-  const store: Answer = reply => {
-    const { transactions } = reply.request.body as { transactions: object[] }
-    return { results: transactions.map(() => success) }
-  }
   return scriptedServer(t, ...before, store)
 }
 
@@ -101,6 +103,18 @@ t.test('413 for several transactions: half as many at once, then one more with e
   while (rows.left().length > 0) await uploadData(rows)
   t.same(sizes(server), [5, 3, 2, 3, 4, 5, 5, 1])
 })
+
+for (const code of [403, 408, 502, 504, 524]) {
+  t.test(`${code} for more than 4 transactions, perhaps of a proxy: each try has half as many, until they get through`, async t => {
+    const refuse: Answer = reply => (reply.request.body as { transactions: object[] }).transactions.length > 4 ? reply.code(code).send() : store(reply)
+    const server = await scriptedServer(t, refuse)
+    const { uploadData } = createConnector({ url: server.url })
+    const rows = queueOf(...inserts(40))
+    for (let size = 20; size > 4; size = Math.ceil(size / 2)) await t.rejects(uploadData(rows), { code: 'PSM_STATUS', status: code })
+    while (rows.left().length > 0) await uploadData(rows).catch(error => t.match(error, { status: code }))
+    t.same(sizes(server).slice(0, 4), [20, 10, 5, 3])
+  })
+}
 
 t.test('413 for a single transaction is an error that says so', async t => {
   const server = await storing(t, status(413), status(413))

@@ -66,6 +66,23 @@ t.test('a body without a client is answered with 400 and what was expected', asy
   t.equal((await send({ client_id: 'x'.repeat(5000) })).status, 413)
 })
 
+t.test('a checkpoint request gets the greater of what is asked for and what is stored', async t => {
+  const { send } = await server(t)
+  const ask = (id: unknown, client = 'asking') => send({ client_id: client, checkpoint_request_id: id })
+  const reached = async (id: string) => (await ask(id)).body
+  t.same(await reached('5'), { checkpoint_request_id: '5' })
+  t.same(await reached('3'), { checkpoint_request_id: '5' }, 'late or sent again')
+  t.same(await reached('9223372036854775807'), { checkpoint_request_id: '9223372036854775807' })
+  t.same((await ask('1', 'other')).body, { checkpoint_request_id: '1' }, 'each client has its own')
+  t.same(await send({ client_id: 'other' }), { status: 200, body: { checkpoint: '2' } }, 'both forms share one number')
+  for (const id of ['0', '-1', '1.5', '9223372036854775808', '10000000000000000000', '', 7, {}]) {
+    t.match(await ask(id), { status: 400, body: { message: /^checkpoint_request_id: expected a positive integer of 64 bits as text, found / } }, JSON.stringify(id))
+  }
+  const together = await Promise.all(['4', '9', '2', '7'].map(id => ask(id, 'busy requests')))
+  t.ok(together.every(({ status }) => status === 200))
+  t.same((await ask('1', 'busy requests')).body, { checkpoint_request_id: '9' })
+})
+
 t.test('it is there only when asked for', async t => {
   const { send } = await server(t, { checkpoints: false })
   t.equal((await send({ client_id: 'phone' })).status, 404)

@@ -1,0 +1,52 @@
+import { ConnectorError } from './errors.js'
+import type { ClientDatabase } from './types.js'
+
+/** See `Connector.settled`. */
+export async function settled (database: ClientDatabase, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<'uploaded' | 'synced'> {
+  await uploaded(database, signal)
+  let request
+  try {
+    request = await database.requestCheckpoint?.()
+  } catch (error) {
+    // Of a connection in legacy mode; it has no code of its own.
+    if (!/legacy checkpoint mode/.test((error as Error).message)) throw error
+  }
+  if (!request) return 'uploaded'
+  await request.waitForSync({ ...signal && { signal } })
+  return 'synced'
+}
+
+/** The queue may be another tab's to upload: the SDK tells all of them of its status. */
+async function uploaded (database: ClientDatabase, signal: AbortSignal | undefined): Promise<void> {
+  const edge = async (end: 'min' | 'max') => {
+    const row = await database.getOptional!<{ id: number | null }>(`SELECT ${end}(id) AS id FROM ps_crud`)
+    return row?.id ?? undefined
+  }
+  const last = await edge('max')
+  if (last === undefined) return
+  const before = database.currentStatus?.uploadError
+  let stop = () => {}
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const abort = () => reject(new ConnectorError('PSM_ABORTED', 'settled: ended by its signal'))
+      const look = async () => {
+        if ((await edge('min') ?? Infinity) > last) resolve()
+        else {
+          const error = database.currentStatus?.uploadError
+          if (error && error !== before) reject(error)
+        }
+      }
+      const statusChanged = () => { look().catch(reject) }
+      const dispose = database.registerListener!({ statusChanged })
+      signal?.addEventListener('abort', abort)
+      stop = () => {
+        dispose()
+        signal?.removeEventListener('abort', abort)
+      }
+      if (signal?.aborted) abort()
+      else statusChanged()
+    })
+  } finally {
+    stop()
+  }
+}
