@@ -153,7 +153,6 @@ export type { LastWriteWinsOptions } from './lib/rules/conflicts/last-write-wins
 export type { ParentId, ThroughParentOptions } from './lib/rules/through-parent.js'
 export type { VersionedOptions } from './lib/rules/conflicts/versioned.js'
 export type { Ordered } from './lib/rules/conflicts/order.js'
-export type { GeneratedAlgorithm } from './lib/keys/algorithms.js'
 export type { GeneratedKeys, GenerateKeysOptions } from './lib/keys/generate.js'
 export type { JsonSchema } from './lib/schema/json-schema.js'
 export type { PrivateJwk, PublicJwk } from './lib/keys/jwk.js'

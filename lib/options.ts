@@ -81,7 +81,7 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
     {
       signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined,
       publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined,
-      published: environment['POWERSYNC_PUBLISHED_KEYS']?.split(/[\s,]+/).filter(Boolean)
+      published: environment['POWERSYNC_PUBLISHED_KEYS'] || undefined
     },
     { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
   ]

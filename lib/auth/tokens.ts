@@ -2,10 +2,10 @@ import fastifyJwt from '@fastify/jwt'
 import type { JWT } from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodeProtectedHeader } from 'jose'
-import { createPrivateKey, sign as signBytes } from 'node:crypto'
+import { createPublicKey, sign as signBytes } from 'node:crypto'
 import type { TokenOptions, User } from '../../types/index.js'
 import { algorithms } from '../keys/algorithms.js'
-import { toPublicPem } from '../keys/jwk.js'
+import type { PublicJwk } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
 
 /** Claims that the service reads or that this package sets: `claims` cannot. */
@@ -37,18 +37,18 @@ export interface TokenSettings extends TokenOptions {
  * Source: KeyStore.ts in powersync-service.
  */
 export async function createTokens (scope: FastifyInstance, { keys, audience, expiresIn, claims, namespace }: TokenSettings): Promise<Tokens> {
-  const { publicKeyPem, algorithm, kid } = keys.signing
+  const { algorithm, kid } = keys.signing
   await scope.register(fastifyJwt, {
     namespace,
     decoratorName: `${namespace}Token`,
-    secret: { public: publicKeyPem },
+    secret: { public: toPem(keys.published[0]) },
     verify: { algorithms: [algorithm], allowedAud: audience, requiredClaims: ['sub', 'aud', 'iat', 'exp'], cache: 1000 }
   })
   const jwt = (scope.jwt as unknown as Record<string, JWT>)[namespace] as JWT
   // While keys are rotated, tokens of the previous key are still about, and those of the next key come from servers
   // that have it already. The signing key has the verifier of the registration, which remembers tokens.
   const verifiers = new Map(keys.published.map(jwk => [
-    jwk.kid, jwk.kid === kid ? undefined : { key: toPublicPem(jwk), algorithms: [jwk.alg], cache: false }
+    jwk.kid, jwk.kid === kid ? undefined : { key: toPem(jwk), algorithms: [jwk.alg], cache: false }
   ]))
 
   const sign = oncePerSecond(signerOf(keys.signing))
@@ -82,8 +82,7 @@ type Sign = (claims: Record<string, unknown> & { iat: number }) => string
  * JWS in its compact form (RFC 7515 §7.1), with a key that is read once. Not by @fastify/jwt, whose copies of the claims
  * take half as long again as a signature of ES256 or EdDSA.
  */
-function signerOf ({ privateKeyPem, algorithm, kid }: SigningKey): Sign {
-  const key = createPrivateKey(privateKeyPem)
+function signerOf ({ privateKey: key, algorithm, kid }: SigningKey): Sign {
   const { digest } = algorithms[algorithm]
   const header = encode({ alg: algorithm, typ: 'JWT', kid })
   return claims => {
@@ -92,6 +91,8 @@ function signerOf ({ privateKeyPem, algorithm, kid }: SigningKey): Sign {
     return `${input}.${signBytes(digest, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
   }
 }
+
+const toPem = (jwk: PublicJwk) => createPublicKey({ key: { ...jwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
 
 const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 

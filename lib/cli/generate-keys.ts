@@ -1,4 +1,4 @@
-import { generatedAlgorithms } from '../keys/algorithms.js'
+import { algorithmNames } from '../keys/algorithms.js'
 import { generateKeys } from '../keys/generate.js'
 import { command } from './command.js'
 
@@ -8,7 +8,7 @@ export const generateKeysCommand = command({
   about: 'Makes the key pair that signs PowerSync tokens, as POWERSYNC_PUBLIC_KEY and POWERSYNC_PRIVATE_KEY in base64 for a .env file. ' +
     'The private key is secret; use one pair for all processes of an app.',
   options: {
-    alg: { type: 'string', value: '<name>', choices: generatedAlgorithms, default: 'RS256', help: 'signature algorithm' },
+    alg: { type: 'string', value: '<name>', choices: algorithmNames, default: 'RS256', help: 'signature algorithm' },
     kid: { type: 'string', value: '<name>', help: 'the pair\'s name in tokens (its RFC 7638 thumbprint)' },
     json: { type: 'boolean', help: 'print { publicKey, privateKey } as JWKs' }
   },

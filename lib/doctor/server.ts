@@ -80,7 +80,7 @@ function readKeySet (body: string): Array<Record<string, unknown>> | undefined {
 }
 
 function isSame (jwk: Record<string, unknown>, own: PublicJwk): boolean {
-  return jwk['kid'] === own.kid && jwk['kty'] === own.kty && thumbprint({ ...jwk, kty: own.kty }) === thumbprint(own)
+  return jwk['kid'] === own.kid && thumbprint(jwk) === thumbprint(own)
 }
 
 /** A cache in between says how old its copy is (RFC 9111 §5.1). */

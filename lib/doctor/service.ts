@@ -1,4 +1,4 @@
-import { importPKCS8, SignJWT } from 'jose'
+import { SignJWT } from 'jose'
 import type { SigningKey } from '../keys/load.js'
 import { networkReason, ok, problem, type Finding } from './finding.js'
 
@@ -19,10 +19,10 @@ const remedies: Record<string, string> = {
 }
 
 /** Connects to the PowerSync Service with a token of a minute for a user that does not exist, as a client does, and hangs up. */
-export async function checkService (powersyncUrl: string, { privateKeyPem, algorithm, kid }: SigningKey): Promise<Finding> {
+export async function checkService (powersyncUrl: string, { privateKey, algorithm, kid }: SigningKey): Promise<Finding> {
   const token = await new SignJWT({}).setProtectedHeader({ alg: algorithm, kid })
     .setSubject('powersync-mongo-doctor').setAudience(powersyncUrl).setIssuedAt().setExpirationTime('60s')
-    .sign(await importPKCS8(privateKeyPem, algorithm))
+    .sign(privateKey)
   try {
     const response = await fetch(`${powersyncUrl}/sync/stream`, {
       method: 'POST',

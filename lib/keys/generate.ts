@@ -1,13 +1,12 @@
+import { exportJWK, generateKeyPair } from 'jose'
 import { KeyError } from '../errors.js'
-import { algorithms, generatedAlgorithms, isGenerated } from './algorithms.js'
-import type { GeneratedAlgorithm } from './algorithms.js'
-import { thumbprint, toPrivateJwk, toPublicJwk } from './jwk.js'
-import type { PrivateJwk, PublicJwk } from './jwk.js'
+import { algorithmNames, type KeyAlgorithm } from './algorithms.js'
+import { thumbprint, type PrivateJwk, type PublicJwk } from './jwk.js'
 
 /** Which key pair to make. */
 export interface GenerateKeysOptions {
   /** `RS256` unless given. */
-  algorithm?: GeneratedAlgorithm | undefined
+  algorithm?: KeyAlgorithm | undefined
   /** The pair's name in tokens; its RFC 7638 thumbprint unless given. */
   kid?: string | undefined
 }
@@ -28,21 +27,22 @@ export interface GeneratedKeys {
  *
  * The base64 form is that of PowerSync's CloudCode template and Node demo.
  *
- * @throws KeyError if `algorithm` is not one of RS256, ES256 and EdDSA, or `kid` is empty
+ * @throws {KeyError} `FST_PSM_KEY` for an unknown option or algorithm, and for an empty `kid`
  * @example
  * const { publicKeyBase64, privateKeyBase64 } = await generateKeys({ algorithm: 'ES256' })
  */
-export async function generateKeys ({ algorithm = 'RS256', kid }: GenerateKeysOptions = {}): Promise<GeneratedKeys> {
-  if (!isGenerated(algorithm)) {
-    throw new KeyError('generateKeys: algorithm', `is not one that keys are generated for: use ${generatedAlgorithms.join(', ')}`)
-  }
-  if (kid === '') {
-    throw new KeyError('generateKeys: kid', 'is empty: give the key a name, or leave the option out to use its thumbprint')
-  }
-  const pair = await algorithms[algorithm].generate()
-  const publicKey = toPublicJwk(pair.publicKey, algorithm, kid)
-  const privateKey = toPrivateJwk(pair.privateKey, publicKey)
-  madeHere.add(thumbprint(publicKey))
+export async function generateKeys (options: GenerateKeysOptions = {}): Promise<GeneratedKeys> {
+  const { algorithm = 'RS256', kid, ...others } = options
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw new KeyError(`generateKeys: ${unknown}`, 'is an unknown option: expected algorithm or kid')
+  if (!algorithmNames.includes(algorithm)) throw new KeyError('generateKeys: algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
+  if (kid === '') throw new KeyError('generateKeys: kid', 'is empty: name the key, or leave the option out to use its thumbprint')
+
+  const pair = await generateKeyPair(algorithm, { extractable: true })
+  const jwk = await exportJWK(pair.publicKey)
+  madeHere.add(thumbprint(jwk))
+  const publicKey = { ...jwk, kid: kid ?? thumbprint(jwk), alg: algorithm, use: 'sig' } as PublicJwk
+  const privateKey = { ...await exportJWK(pair.privateKey), ...publicKey } as PrivateJwk
   return { publicKey, privateKey, publicKeyBase64: toBase64(publicKey), privateKeyBase64: toBase64(privateKey) }
 }
 

@@ -1,11 +1,9 @@
-import { createHash, createPublicKey } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
-import { algorithms, keyTypes } from './algorithms.js'
-import type { KeyAlgorithm, KeyType } from './algorithms.js'
+import { createHash } from 'node:crypto'
+import type { KeyAlgorithm } from './algorithms.js'
 
 /** A key as `/jwks` publishes it (RFC 7517): these members and no others. Binary values are base64url. */
 export interface PublicJwk {
-  kty: KeyType
+  kty: 'RSA' | 'EC' | 'OKP'
   /** RSA: modulus and exponent. */
   n?: string
   e?: string
@@ -13,7 +11,7 @@ export interface PublicJwk {
   crv?: string
   x?: string
   y?: string
-  /** What a token names in its header to say which key signed it. */
+  /** The key's name in the header of a token. */
   kid: string
   alg: KeyAlgorithm
   use: 'sig'
@@ -30,34 +28,10 @@ export interface PrivateJwk extends PublicJwk {
   qi?: string
 }
 
-/** The public half of a key, which may be given whole. Without `kid`, its thumbprint is the kid. */
-export function toPublicJwk (key: KeyObject, alg: KeyAlgorithm, kid?: string): PublicJwk {
-  const { kty } = algorithms[alg]
-  const members = pick(key.export({ format: 'jwk' }), keyTypes[kty].publicMembers)
-  return { kty, ...members, kid: kid ?? thumbprint({ kty, ...members }), alg, use: 'sig' }
-}
-
-/** The whole of a private key, under the `kid` and `alg` of its public half. */
-export function toPrivateJwk (key: KeyObject, publicJwk: PublicJwk): PrivateJwk {
-  const members = pick(key.export({ format: 'jwk' }), keyTypes[publicJwk.kty].privateMembers)
-  return { ...publicJwk, ...members }
-}
-
-/** The key as PEM (SPKI). */
-export function toPublicPem (jwk: PublicJwk): string {
-  return createPublicKey({ key: { ...jwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
-}
-
 /**
- * SHA-256 of the public members in their canonical form, as base64url: the same for both halves of a pair
- * (RFC 7638 §3).
+ * SHA-256 of the members that make up a public key, in their alphabetical order and as base64url: the same for both
+ * halves of a pair (RFC 7638 §3).
  */
-export function thumbprint (jwk: Omit<PublicJwk, 'kid' | 'alg' | 'use'>): string {
-  const members = ['kty', ...keyTypes[jwk.kty].publicMembers].sort()
-  return createHash('sha256').update(JSON.stringify(pick(jwk, members))).digest('base64url')
-}
-
-// Node exports every member that the table lists for a key's type.
-function pick<Member extends string> (jwk: { [M in Member]?: unknown }, members: readonly Member[]) {
-  return Object.fromEntries(members.map((member) => [member, jwk[member]])) as Record<Member, string>
+export function thumbprint (jwk: object): string {
+  return createHash('sha256').update(JSON.stringify(jwk, ['crv', 'e', 'kty', 'n', 'x', 'y'])).digest('base64url')
 }

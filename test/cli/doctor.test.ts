@@ -145,7 +145,7 @@ t.test('the keys that the server publishes', async t => {
     ['HTML', (_, response) => response.end('<html>'), /not a key set/, /no proxy/],
     ['no keys', (_, response) => response.end('{"keys":[]}'), /not a key set/, /prefix/],
     ['a private key', (_, response) => response.end(JSON.stringify({ keys: [other.privateKey] })), /shows the private half/, /replace that key now/],
-    ['a key that cannot be imported', (_, response) => response.end(JSON.stringify({ keys: [keys.publicKey, { ...forged, x: 'AA' }] })), /key 1 of .* cannot be imported/, /refuse all of them/],
+    ['a key that cannot be imported', (_, response) => response.end(JSON.stringify({ keys: [keys.publicKey, { ...forged, x: 'AA' }] })), /key 1 of .* cannot be read as a key/, /refuse all of them/],
     ['one key, then another', (_, response) => response.end(JSON.stringify({ keys: [requests++ % 2 ? keys.publicKey : other.publicKey] })), /different keys from one request to the next/, /the same POWERSYNC_PRIVATE_KEY/],
     ['another key of the same kid', (_, response) => response.end(JSON.stringify({ keys: [{ ...other.publicKey, kid: keys.publicKey.kid }] })), /does not have the key/, /another key/]
   ]
