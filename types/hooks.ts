@@ -95,6 +95,14 @@ export interface Conflict<Row = AnyRow> {
   decode <Field extends keyof Row & string>(field: Field, value: unknown): NonNullable<Row[Field]>
 }
 
+/** What the client's SDK has to record for a hook. */
+export interface ConflictTracking {
+  /** Fields with the values that they had before a change: `trackPrevious`. */
+  readonly previous?: readonly string[]
+  /** What the client writes to `_metadata`: `trackMetadata`. */
+  readonly metadata?: boolean
+}
+
 /**
  * Gives what to write over a row that is there: the operation as it is, another on the same row, or null to keep what
  * the server has. Asked for a PATCH, a DELETE or a PUT of a row that exists and is the user's, after `transform`.
@@ -104,6 +112,8 @@ export interface ResolveConflictHook<Row = AnyRow> {
   (conflict: Conflict<Row>, context: OperationContext): Awaitable<OperationToWrite<Row> | null>
   /** Fields that the schema must have for it; the helpers set them, so that a wrong name stops the start. */
   readonly fields?: readonly string[]
+  /** What the client's table must track for it, which `client-schema` prints; the helpers set it. */
+  readonly tracks?: ConflictTracking
   /** What an operation would add to fields, of a hook that sums; asked for one on a row that is not there. */
   readonly sumsOf?: (operation: CrudOperation, previous: AnyRow | undefined) => Readonly<Record<string, string>>
 }

@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { collection, type Owner } from '../../index.js'
+import { bson, collection, type Owner } from '../../index.js'
+import { additive, fieldLevel, keepServer, versioned } from '../../lib/rules/conflicts/index.js'
+import { clientSchemaOf, clientTablesOf, type ClientTarget } from '../../lib/schema/client-schema.js'
 import { streamsOf } from '../../lib/schema/streams.js'
 import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
 
@@ -32,6 +34,54 @@ export const AppSchema = new Schema({
   t.match(await print('client-schema', '--target', 'dart'), "  Table('todos', [\n    Column.text('list_id'),\n    Column.integer('done'),\n    Column.real('estimate'),\n    Column.text('photo'),\n    Column.text('its\\$5')\n  ])\n")
   t.match(await print('client-schema', '--target', 'kotlin'), '      Column.integer("done"),\n      Column.real("estimate"),\n      Column.text("photo"),\n      Column.text("its\\$5")\n    )\n')
   t.match(await print('client-schema', '--target', 'swift'), '    name: "todos",\n    columns: [\n      .text("list_id"),\n      .integer("done"),\n')
+})
+
+t.test('client-schema prints what each resolveConflict needs to be tracked, and insertOnly', async t => {
+  const Row = Type.Object({ amount: bson.Int32(), name: Type.Optional(Type.String()) })
+  const collections = {
+    stock: collection({ schema: Row, fields: { its$5: 'amount' }, resolveConflict: additive(['amount']) }),
+    tasks: collection({ schema: Row, resolveConflict: fieldLevel({ metadata: 'modified' }) }),
+    both: collection({ schema: Row, resolveConflict: Object.assign(() => null, { tracks: { previous: ['amount', 'name'], metadata: true } }) }),
+    log: collection({ schema: Row, operations: ['PUT'], resolveConflict: versioned({ field: 'amount' }) }),
+    kept: collection({ schema: Row, resolveConflict: keepServer })
+  }
+  const previous = { trackPrevious: { columns: ['its$5'] }, ignoreEmptyUpdates: true }
+  t.strictSame(clientTablesOf(collections).map(({ options }) => options), [
+    previous,
+    { trackMetadata: true, ignoreEmptyUpdates: true },
+    { trackPrevious: { columns: ['amount', 'name'] }, trackMetadata: true, ignoreEmptyUpdates: true },
+    { insertOnly: true },
+    {}
+  ])
+  const lines = {
+    js: [
+      "  }, { trackPrevious: { columns: ['its$5'] }, ignoreEmptyUpdates: true }),",
+      '  }, { trackMetadata: true, ignoreEmptyUpdates: true }),',
+      "  }, { trackMetadata: true, trackPrevious: { columns: ['amount', 'name'] }, ignoreEmptyUpdates: true }),",
+      '  }, { insertOnly: true }),',
+      '  })'
+    ],
+    dart: [
+      "  ], trackPreviousValues: TrackPreviousValuesOptions(columnFilter: ['its\\$5']), ignoreEmptyUpdates: true),",
+      '  ], trackMetadata: true, ignoreEmptyUpdates: true),',
+      "  ], trackMetadata: true, trackPreviousValues: TrackPreviousValuesOptions(columnFilter: ['amount', 'name']), ignoreEmptyUpdates: true),",
+      "  Table.insertOnly('log', ["
+    ],
+    kotlin: [
+      'import com.powersync.db.schema.TrackPreviousValuesOptions\n',
+      '    ),\n    trackPreviousValues = TrackPreviousValuesOptions(columnFilter = listOf("its\\$5")),\n    ignoreEmptyUpdates = true\n  ),',
+      '    ),\n    trackMetadata = true,\n    trackPreviousValues = TrackPreviousValuesOptions(columnFilter = listOf("amount", "name")),\n    ignoreEmptyUpdates = true\n  ),',
+      '    ),\n    insertOnly = true\n  ),'
+    ],
+    swift: [
+      '    ],\n    trackPreviousValues: TrackPreviousValuesOptions(columnFilter: ["its$5"]),\n    ignoreEmptyUpdates: true\n  ),',
+      '    ],\n    insertOnly: true\n  ),'
+    ]
+  }
+  for (const [target, expected] of Object.entries(lines)) {
+    const code = clientSchemaOf(collections, target as ClientTarget)
+    for (const line of expected) t.ok(code.includes(line), `${target}: ${line}\n${code}`)
+  }
 })
 
 const oddConfig = `
@@ -97,7 +147,7 @@ t.test('what the definition cannot say is said in a comment', async t => {
 
 t.test('--json gives both as data', async t => {
   const { tables } = JSON.parse(await print('client-schema', '--json'))
-  t.same(tables[0], { name: 'lists', columns: [{ name: 'ownerId', type: 'text' }, { name: 'name', type: 'text' }, { name: 'created_at', type: 'text' }] })
+  t.same(tables[0], { name: 'lists', columns: [{ name: 'ownerId', type: 'text' }, { name: 'name', type: 'text' }, { name: 'created_at', type: 'text' }], options: {} })
   t.same(tables[1].columns.map(({ type }: { type: string }) => type), ['text', 'integer', 'real', 'text', 'text'])
 
   const { streams } = JSON.parse(await print('streams', '--json'))

@@ -2,12 +2,16 @@
  * The conflict strategies of PowerSync's docs with PowerSync's own client: two devices that have the same row change it
  * offline, and come online one after the other. https://docs.powersync.com/handling-writes/custom-conflict-resolution
  */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { ColumnsType, TableOptions } from '@powersync/node'
+import type { ColumnsType, Schema as ClientSchema, TableOptions } from '@powersync/node'
 import { Type } from '@sinclair/typebox'
-import { additive, bson, collection, fieldLevel, lastWriteWins, PowerSyncFatalError, versioned, type Collections } from '../../index.js'
+import { bson, collection, PowerSyncFatalError, type Collections } from '../../index.js'
+import { additive, fieldLevel, lastWriteWins, versioned } from '../../lib/rules/conflicts/index.js'
 import { Decimal128 } from '../../lib/bson.js'
+import { clientSchemaOf } from '../../lib/schema/client-schema.js'
 import { testDatabase } from '../support/database.js'
 import { testServer } from '../support/server.js'
 import { openClient, sdkMissing, type Client } from './client.js'
@@ -20,22 +24,31 @@ interface Tables {
   [table: string]: { columns: Record<string, 'text' | 'integer' | 'real'>, options?: TableOptions }
 }
 
-/** A server, and devices that are offline. */
-async function setUp (t: Test, collections: Collections, tables: Tables) {
+/** The schema that `client-schema` prints. */
+async function printed (t: Test, collections: Collections): Promise<ClientSchema> {
+  const folder = await mkdtemp(join(import.meta.dirname, '..', '.readme-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  await writeFile(join(folder, 'schema.mjs'), clientSchemaOf(collections, 'js'))
+  return (await import(join(folder, 'schema.mjs')) as { AppSchema: ClientSchema }).AppSchema
+}
+
+/** A server, and devices that are offline. Their schema is the printed one, unless they have tables of their own. */
+async function setUp (t: Test, collections: Collections, tables?: Tables) {
   const { uri } = await testDatabase(t)
   const service = await testService(t)
   const app = await testServer(t, { mongo: { url: uri }, powersyncUrl: service.url, collections, authenticate: () => ({ id: 'user' }) })
   const backend = await app.listen({ host: '127.0.0.1', port: 0 })
   const { column, Schema, Table } = await import('@powersync/node')
-  const schema = () => new Schema(Object.fromEntries(Object.entries(tables).map(([name, { columns, options }]) =>
+  const own = tables && new Schema(Object.fromEntries(Object.entries(tables).map(([name, { columns, options }]) =>
     [name, new Table(Object.fromEntries(Object.entries(columns).map(([field, type]) => [field, column[type]])) as ColumnsType, options)])))
+  const appSchema = own ?? await printed(t, collections)
 
   return {
     app,
     db: app.mongo.db!,
     /** A device that has these rows as if it had synced them: they are not in its upload queue. */
     device: async (rows: Record<string, Record<string, object>>) => {
-      const client = await openClient(t, { backend, session: 'any', appSchema: schema() })
+      const client = await openClient(t, { backend, session: 'any', appSchema })
       for (const [table, byId] of Object.entries(rows)) {
         for (const [id, row] of Object.entries(byId)) {
           await client.database.execute(`INSERT INTO ps_data__${table} (id, data) VALUES (?, ?)`, [id, JSON.stringify(row)])
@@ -59,7 +72,7 @@ t.test('1. timestamps: the later change counts, whenever it arrives', { skip }, 
       schema: Type.Object({ title: Type.String(), status: Type.Optional(Type.String()), modified_at: bson.Date() }),
       resolveConflict: lastWriteWins({ field: 'modified_at' })
     })
-  }, { tasks: { columns: { title: 'text', status: 'text', modified_at: 'text' }, options: { trackMetadata: true } } })
+  })
   const row = { title: 'Old', status: 'open', modified_at: '2025-06-01T08:00:00.000Z' }
   await db.collection<{ _id: string }>('tasks').insertOne({ _id: 'a', ...row, modified_at: new Date(row.modified_at) } as { _id: string })
   const devices = await Promise.all([device({ tasks: { a: row } }), device({ tasks: { a: row } }), device({ tasks: { a: row } })])
@@ -80,7 +93,7 @@ t.test('2. version numbers: who has not seen the last change is refused, with al
       schema: Type.Object({ content: Type.String(), version: bson.Int32() }),
       resolveConflict: versioned({ field: 'version' })
     })
-  }, { documents: { columns: { content: 'text', version: 'integer' }, options: { trackPrevious: { columns: ['version'] } } } })
+  })
   const row = { content: 'Old', version: 3 }
   await db.collection<{ _id: string }>('documents').insertOne({ _id: 'a', ...row } as { _id: string })
   const [phone, laptop] = [await device({ documents: { a: row } }), await device({ documents: { a: row } })]
@@ -113,7 +126,7 @@ t.test('3. fields by time: both changes count where they are about different fie
       readOnly: ['modified'],
       resolveConflict: fieldLevel({ metadata: 'modified' })
     })
-  }, { tasks: { columns: { title: 'text', status: 'text' }, options: { trackMetadata: true } } })
+  })
   const row = { title: 'Old', status: 'open' }
   await db.collection<{ _id: string }>('tasks').insertOne({ _id: 'a', ...row } as { _id: string })
   const [phone, laptop] = [await device({ tasks: { a: row } }), await device({ tasks: { a: row } })]
@@ -261,7 +274,7 @@ t.test('7. sums: what each device took is taken, and no more than there is', { s
       schema: Type.Object({ name: Type.String(), quantity: bson.Int32({ minimum: 0 }) }),
       resolveConflict: additive(['quantity'])
     })
-  }, { inventory: { columns: { name: 'text', quantity: 'integer' }, options: { trackPrevious: { columns: ['quantity'], onlyWhenChanged: true } } } })
+  })
   const row = { name: 'Milk', quantity: 10 }
   await db.collection<{ _id: string }>('inventory').insertOne({ _id: 'a', ...row } as { _id: string })
   const [till, other] = [await device({ inventory: { a: row } }), await device({ inventory: { a: row } })]

@@ -65,6 +65,7 @@ ${useServer}`,
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import powersyncMongo, { bson, collection, developmentAuth } from 'fastify-powersync-mongo'
+import { versioned } from 'fastify-powersync-mongo/conflicts'
 
 const app = Fastify()
 await app.register(powersyncMongo, {
@@ -73,6 +74,7 @@ await app.register(powersyncMongo, {
   collections: ${collections}
 })
 const { keys } = app.powersync.jwks
+collection({ schema: Type.Object({ version: bson.Int32() }), resolveConflict: versioned({ field: 'version' }) })
 const kid: string | undefined = keys[0]?.kid
 // @ts-expect-error authenticate and collections are required
 app.register(powersyncMongo, { prefix: '/other' })

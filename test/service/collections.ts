@@ -6,8 +6,9 @@
  */
 import { Type } from '@sinclair/typebox'
 import {
-  additive, bson, collection, fieldLevel, keepServer, lastWriteWins, PowerSyncFatalError, versioned, type Collections
+  bson, collection, PowerSyncFatalError, type Collections
 } from '../../index.js'
+import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from '../../lib/rules/conflicts/index.js'
 
 /** The fields that rows have. */
 const owned = { owner_id: Type.String() }

@@ -2,7 +2,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import fastifyMongodb from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
-import powersyncMongo, { additive, bson, collection, type RowOf } from '../../index.js'
+import powersyncMongo, { bson, collection, type RowOf } from '../../index.js'
+import { additive } from '../../lib/rules/conflicts/index.js'
 import { appendToHistory, type Application } from './history.js'
 import { longest, tables, type Life } from './schedule.js'
 

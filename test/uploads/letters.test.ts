@@ -2,7 +2,8 @@
 import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
-import { additive, bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
+import { bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
+import { additive } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { expect, test } from 'tstyche'
-import { additive, bson, collection, fieldLevel, keepServer, lastWriteWins, powersyncOptions, throughParent, versioned, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { bson, collection, powersyncOptions, throughParent, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from '../../lib/rules/conflicts/index.js'
 
 const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
 const Todo = Type.Object({ done: bson.Boolean(), size: Type.Optional(bson.Long()) })

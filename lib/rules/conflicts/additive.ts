@@ -20,7 +20,7 @@ import { sum, type Summand } from './sum.js'
  * collection({ schema: Type.Object({ name: Type.String(), stock: bson.Int32({ minimum: 0 }) }), resolveConflict: additive(['stock']) })
  */
 export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>): ResolveConflictHook<Row> {
-  const hook = resolver<Row>(fields, ({ operation, existing, previous, decode }) => {
+  return resolver<Row>({ fields, tracks: { previous: fields }, sumsOf }, ({ operation, existing, previous, decode }) => {
     if (operation.op === 'DELETE') return operation
     const data: AnyRow = { ...operation.data }
     const sums: Record<string, string> = {}
@@ -39,12 +39,11 @@ export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>
     }
     return { ...operation, data, sums: { ...operation.sums, ...sums } }
   })
-  return Object.assign(hook, {
-    sumsOf ({ op, data = {} }: CrudOperation, previous: AnyRow | undefined) {
-      const changed = op === 'PATCH' ? fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined) : []
-      return Object.fromEntries(changed.map(field => [field, difference(data[field], valueBefore(field, previous))]))
-    }
-  })
+
+  function sumsOf ({ op, data = {} }: CrudOperation, previous: AnyRow | undefined): Record<string, string> {
+    const changed = op === 'PATCH' ? fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined) : []
+    return Object.fromEntries(changed.map(field => [field, difference(data[field], valueBefore(field, previous))]))
+  }
 }
 
 const difference = (value: unknown, before: unknown): string => String(sum([String(value), '0'], [String(before)]))

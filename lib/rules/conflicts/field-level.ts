@@ -29,7 +29,7 @@ export interface FieldLevelOptions {
  * })
  */
 export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConflictHook<Row> {
-  return resolver([], ({ operation, existing }) => {
+  return resolver({ tracks: { metadata: true } }, ({ operation, existing }) => {
     if (operation.op === 'DELETE') return operation
     const said = metadataOf(operation)
     const now = Date.now()

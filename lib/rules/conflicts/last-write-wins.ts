@@ -22,7 +22,7 @@ export interface LastWriteWinsOptions<Row> {
  * collection({ schema: Type.Object({ text: Type.String(), modified_at: bson.Date() }), resolveConflict: lastWriteWins({ field: 'modified_at' }) })
  */
 export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
-  return resolver([field], conflict => isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
+  return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
 }
 
 function timeOf ({ operation, previous, decode }: Conflict, field: string): unknown {

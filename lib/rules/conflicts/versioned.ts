@@ -29,7 +29,7 @@ export interface VersionedOptions<Row> {
  * collection({ schema: Type.Object({ text: Type.String(), version: bson.Int32() }), resolveConflict: versioned({ field: 'version' }) })
  */
 export function versioned<Row> ({ field, onStale = 'reject' }: VersionedOptions<Row>): ResolveConflictHook<Row> {
-  return resolver([field], ({ operation, existing, previous, decode }) => {
+  return resolver({ fields: [field], tracks: { previous: [field] } }, ({ operation, existing, previous, decode }) => {
     if (operation.op === 'PATCH' && Object.keys(operation.data).length === 0) return operation
     const current = existing[field] ?? 0
     const next = decode(field, sum([current, 1]))

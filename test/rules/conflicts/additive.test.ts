@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { additive, bson, collection } from '../../../index.js'
+import { bson, collection } from '../../../index.js'
+import { additive } from '../../../lib/rules/conflicts/index.js'
 import { Decimal128, Double, Int32, Long } from '../../../lib/bson.js'
 import { upload } from '../../support/server.js'
 import { serverWith } from './server.js'

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, fieldLevel } from '../../../index.js'
+import { bson, collection } from '../../../index.js'
+import { fieldLevel } from '../../../lib/rules/conflicts/index.js'
 import { serverWith } from './server.js'
 
 const [earlier, time, later] = ['2025-06-01T10:00:00.000Z', '2025-06-01T12:00:00.000Z', '2025-06-01T14:00:00.000Z'] as const

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, versioned } from '../../../index.js'
+import { bson, collection } from '../../../index.js'
+import { versioned } from '../../../lib/rules/conflicts/index.js'
 import { Double, Int32, Long } from '../../../lib/bson.js'
 import { serverWith } from './server.js'
 
