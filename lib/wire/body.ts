@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { MediaTypeError, TooLargeError } from '../errors.js'
-import { countUnits } from './units.js'
+import { countUnits } from './parse.js'
 
 export interface BodyLimits {
   /** The largest body, in bytes. */

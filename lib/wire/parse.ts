@@ -2,16 +2,12 @@ import { isUtf8 } from 'node:buffer'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BodyError, TooLargeError } from '../errors.js'
 import { parseJson } from '../json.js'
-import { countUnits } from './units.js'
 
 /** Bytes of operations that are parsed at once. */
 const piece = 64 * 1024
 
 /** Milliseconds after which others get their turn. */
 const slice = 10
-
-/** Levels of a value that a connector sends parsed. Far more than what is synced, and far fewer than what JSON.stringify has stack for. */
-const deepest = 100
 
 const enum Byte {
   quote = 0x22,
@@ -43,7 +39,7 @@ export function parseBody (bytes: Buffer, expected: string): unknown {
  * Parses the body of an upload, a few operations at a time, so that a large one leaves the process free for others.
  * What nobody reads, as a field of the body that `UploadBody` does not have, is skipped.
  *
- * @throws {BodyError} for what is not JSON, or has too many levels
+ * @throws {BodyError} for what is not JSON
  * @throws {TooLargeError} for an operation that has too much in it
  */
 export function parseUpload (bytes: Buffer, options: ParseOptions): Promise<unknown> {
@@ -62,10 +58,7 @@ function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
 async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMany } }: ParseOptions): Promise<unknown> {
   checkText(bytes, expected)
   // As many bytes cannot have too many units.
-  if (bytes.length <= Math.min(most, atOnce)) {
-    const body = parse(bytes.toString(), expected)
-    if (!isDeeper(body, deepest)) return body
-  }
+  if (bytes.length <= Math.min(most, atOnce)) return parse(bytes.toString(), expected)
   let at = 0
   let since = performance.now()
 
@@ -145,11 +138,9 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
   /** Moves over a value that is going to be parsed. */
   function check (place: string): void {
     const start = at
-    const levels = skipValue()
+    skipValue()
     const units = at - start > most ? countUnits(bytes.subarray(start, at)) : 0
     if (units > most) throw new TooLargeError(tooMany(place, units))
-    // An operation is one itself.
-    if (levels > deepest + 1) throw new BodyError(`${place}: expected values of at most ${deepest} levels, found a deeper one`)
   }
 
   /** Moves over a value that nobody reads. */
@@ -165,10 +156,9 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
     return bytes.toString('utf8', start, at)
   }
 
-  /** Moves to what ends a value: a comma, or the end of what it is in. Gives its levels of arrays and objects. */
-  function skipValue (): number {
+  /** Moves to the end of a value: a comma, or the end of what it is in. */
+  function skipValue (): void {
     let depth = 0
-    let levels = 0
     for (; at < bytes.length; at++) {
       switch (bytes[at]) {
         case Byte.quote:
@@ -178,19 +168,17 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
         case Byte.openBrace:
         case Byte.openBracket:
           depth++
-          if (depth > levels) levels = depth
           break
         case Byte.closeBrace:
         case Byte.closeBracket:
-          if (depth === 0) return levels
+          if (depth === 0) return
           depth--
           break
         case Byte.comma:
-          if (depth === 0) return levels
+          if (depth === 0) return
       }
     }
     if (depth > 0) throw notJson(expected)
-    return levels
   }
 
   function skipString (): void {
@@ -231,17 +219,6 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
   }
 }
 
-/** Whether a value has more levels of arrays and objects. What is, is found by its place. */
-function isDeeper (value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  for (const name in value) {
-    const inner = (value as Record<string, unknown>)[name]
-    if (typeof inner === 'object' && isDeeper(inner, levels - 1)) return true
-  }
-  return false
-}
-
 /** Reads what stands at a place; the result may be a promise. */
 type Reader = (place: string) => unknown
 
@@ -260,3 +237,17 @@ function parse (text: string, expected: string): unknown {
 }
 
 const notJson = (expected: string) => new BodyError(`The body: expected ${expected}, found something that is not JSON`)
+
+/** 1 for each byte that makes a value or a name of JSON one more: `{ [ , :`. */
+const UNITS = new Uint8Array(256)
+for (const character of '{[,:') UNITS[character.charCodeAt(0)] = 1
+
+/**
+ * How many values and names JSON holds at most, told without reading it. Those within text count as well: a JSON column
+ * is text that is parsed later, and prose has few.
+ */
+export function countUnits (bytes: Uint8Array): number {
+  let units = 0
+  for (let at = 0; at < bytes.length; at++) units += UNITS[bytes[at]!]!
+  return units
+}

@@ -82,6 +82,7 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
   if (table === undefined || table === null) throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
+  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
   const operation = {
     op: uploaded.op,
     table,
@@ -93,6 +94,19 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
     index
   }
   return operation as CrudOperation
+}
+
+/** Far more levels than are synced, and far fewer than JSON.stringify has stack for. */
+const deepest = 100
+
+/** Whether a value has more levels of arrays and objects. */
+function isDeeper (value: unknown, levels: number): boolean {
+  if (levels === 0) return true
+  for (const name in value as Record<string, unknown> | undefined) {
+    const inner = (value as Record<string, unknown>)[name]
+    if (typeof inner === 'object' && inner !== null && isDeeper(inner, levels - 1)) return true
+  }
+  return false
 }
 
 const transactionId = (uploaded: UploadedOperation) => uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id

@@ -92,3 +92,13 @@ t.test('a body that cannot be read is refused by place, finding and expectation,
   t.throws(() => readUpload({ batch: [] }, 'secret\x9b'), { code: 'FST_PSM_BODY', message: /^The header x-client-id: expected the client database's id as text .*, found other text$/ })
   t.notOk(cases.some(([, message]) => message.source.includes('secret')))
 })
+
+t.test('values of an operation have at most 100 levels', async t => {
+  const read = (text: string) => readUpload(JSON.parse(text), undefined)
+  const levels = (count: number, name = 'data') => `{"op":"PUT","type":"lists","id":"a","${name}":{"name":${'['.repeat(count)}${']'.repeat(count)}}}`
+  const tooDeep = (place: string) => ({ code: 'FST_PSM_BODY', message: `${place}: expected values of at most 100 levels, found a deeper one` })
+  t.ok(read(`{"batch":[${levels(99)},${levels(99, 'old')}]}`))
+  t.throws(() => read(`{"batch":[${levels(1)},${levels(100)}]}`), tooDeep('batch[1]'))
+  t.throws(() => read(`{"batch":[${levels(100, 'old')}]}`), tooDeep('batch[0]'))
+  t.throws(() => read(`{"transactions":[{"crud":[${levels(40_000)}]}]}`), tooDeep('transactions[0].crud[0]'))
+})
