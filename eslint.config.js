@@ -4,9 +4,10 @@ import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
 const imports = {
   client: [],
   routes: ['auth', 'keys', 'observe', 'store', 'uploads', 'wire'],
-  cli: ['doctor', 'keys', 'observe', 'rules', 'schema', 'store', 'uploads'],
-  doctor: ['keys', 'store'],
-  auth: ['keys'],
+  cli: ['doctor', 'keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
+  doctor: ['keys', 'options', 'store'],
+  auth: ['keys', 'options'],
+  options: ['keys', 'schema', 'store'],
   wire: [],
   uploads: ['observe', 'rules', 'store'],
   store: ['observe', 'rules', 'schema'],

@@ -4,8 +4,9 @@ import fastifyJwt from '@fastify/jwt'
 import fastifyMongodb from '@fastify/mongodb'
 import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
-import { Type } from '@sinclair/typebox'
+import { Kind, Type, type TSchema } from '@sinclair/typebox'
 import powersyncMongo, { collection, developmentAuth, firstOf, generateKeys, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
+import { collectionOptions, pluginOptions } from '../lib/options/schema.js'
 import { needs, testDatabase } from './support/database.js'
 import { failPoints } from './support/fail-point.js'
 import { keys, testServer, upload } from './support/server.js'
@@ -43,33 +44,34 @@ function environment (t: Test, variables: Record<string, string | undefined>) {
 t.test('a mistake in the options stops the start with the option\'s name and what to do', async t => {
   environment(t, { POWERSYNC_URL: undefined, POWERSYNC_PRIVATE_KEY: undefined, MONGO_URI: undefined })
   const cases: [object, RegExp][] = [
-    [{ colections: {} }, /option colections is unknown: expected one of prefix, name,/],
+    [{ colections: {} }, /option colections is unknown; did you mean collections\?/],
+    [{ something: 1 }, /option something is unknown: expected one of authenticate, collections, prefix, name,/],
     [{ authenticate: undefined }, /option authenticate is missing: pass \(request\) =>/],
-    [{ authenticate: 'jwt' }, /option authenticate is missing/],
-    [{ collections: undefined }, /option collections is missing or empty/],
-    [{ collections: {} }, /option collections is missing or empty/],
+    [{ authenticate: 'jwt' }, /option authenticate is text: pass \(request\) =>/],
+    [{ collections: undefined }, /option collections is missing: pass/],
+    [{ collections: {} }, /option collections is an object: pass/],
     [{ collections: { users: { ...lists, name: 'system.users' } } }, /option collections\.users writes to "system\.users", which is reserved/],
     [{ collections: { _powersync_checkpoints: lists } }, /reserved/],
     [{ collections: { powersync_dead_letters: lists } }, /reserved/],
     [{ collections: { a$b: lists } }, /reserved/],
-    [{ authorize: true }, /option authorize is boolean: expected a function/],
-    [{ updateBatch: {} }, /option updateBatch is object: expected a function/],
-    [{ upload: { authenticate: 'x' } }, /option upload\.authenticate is string: expected a function/],
-    [{ token: { claims: {} } }, /option token\.claims is object: expected a function/],
+    [{ authorize: true }, /option authorize is true: expected a function/],
+    [{ updateBatch: {} }, /option updateBatch is an object: expected a function/],
+    [{ upload: { authenticate: 'x' } }, /option upload\.authenticate is text: expected a function/],
+    [{ token: { claims: {} } }, /option token\.claims is an object: expected a function/],
     [{ token: { expiresIn: 59 } }, /option token\.expiresIn is 59: expected an integer from 60 to 86400 seconds/],
     [{ token: { expiresIn: 86_401 } }, /option token\.expiresIn is 86401/],
-    [{ token: { expiresIn: '5m' } }, /option token\.expiresIn is string/],
+    [{ token: { expiresIn: '5m' } }, /option token\.expiresIn is text/],
     [{ upload: { bodyLimit: 0 } }, /option upload\.bodyLimit is 0: expected an integer from 1024/],
     [{ upload: { maxOperations: 0.5 } }, /option upload\.maxOperations is 0\.5/],
     [{ upload: { deadline: 5 } }, /option upload\.deadline is 5: expected an integer from 100 to 600000 milliseconds/],
     [{ upload: { deduplicate: { days: 0.5 } } }, /option upload\.deduplicate\.days is 0\.5/],
     [{ upload: { maxConcurrent: 0 } }, /option upload\.maxConcurrent is 0/],
     [{ upload: { faults: { 13: 'ignore' } } }, /option upload\.faults\[13\] is "ignore"/],
-    [{ upload: { requiresClientHandling: true } }, /option upload\.requiresClientHandling is boolean/],
+    [{ upload: { requiresClientHandling: true } }, /option upload\.requiresClientHandling is true/],
     [{ powersyncUrl: undefined }, /option powersyncUrl is missing: pass it or set POWERSYNC_URL/],
     [{ powersyncUrl: 'powersync.example' }, /option powersyncUrl \(from powersyncUrl\) is not a URL/],
     [{ powersyncUrl: 'ftp://powersync.example' }, /is not a URL: expected one that starts with https/],
-    [{ name: 'my app' }, /option name has other characters/],
+    [{ name: 'my app' }, /option name is text: expected letters, digits and _/],
     [{ keys: undefined }, /POWERSYNC_PRIVATE_KEY/],
     [{ keys: {} }, /keys\.signing/],
     [{ mongo: undefined }, /option mongo is missing: pass mongo\.url, set MONGO_URI/],
@@ -80,6 +82,70 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
   for (const [options, message] of cases) {
     await t.rejects(start(t, options), { message, code: /^FST_PSM_/ })
   }
+})
+
+/** The options of a schema: path, and what the check there is. */
+function eachOption (schema: TSchema, path: string[], visit: (path: string[], schema: TSchema) => void): void {
+  const part = (schema['anyOf'] as TSchema[] | undefined)?.find(each => each[Kind] === 'Object') ?? schema
+  for (const [name, property] of Object.entries<TSchema>(part[Kind] === 'Object' ? part['properties'] : {})) {
+    visit([...path, name], property)
+    eachOption(property, [...path, name], visit)
+  }
+}
+
+const at = (path: string[], value: unknown) => path.reduceRight<any>((inner, name) => ({ [name]: inner }), value)
+
+t.test('each option at each depth: a misspelt name, a wrong type, a value out of range stop the start with its name', async t => {
+  let checked = 0
+  const stops = async (path: string[], value: unknown, words: string) => {
+    checked++
+    const base = path[0] === 'keys' && path.length > 1 ? { keys: { ...good.keys, ...at(path.slice(1), value) } } : at(path, value)
+    const error = await start(t, base).then(() => undefined, (error: Error & { code: string }) => error)
+    t.match(error?.code, /^FST_PSM_(?:OPTION|KEY)$/, path.join('.'))
+    t.ok(error?.message.includes(words), `${words}: ${error?.message}`)
+  }
+  const seen: Array<[path: string[], schema: TSchema]> = []
+  eachOption(pluginOptions, [], (path, schema) => seen.push([path, schema]))
+  for (const [path, schema] of seen) {
+    // Fastify checks its own route options, and the driver those of its client.
+    if (path[0] === 'routes' && path.length > 2 && path[2] !== 'url') continue
+    if (!(path[0] === 'mongo' && path.length > 1)) {
+      const misspelt = `${path.at(-1)}x`
+      await stops([...path.slice(0, -1), misspelt], 1, `option ${[...path.slice(0, -1), misspelt].join('.')} is unknown`)
+    }
+    await stops(path, Symbol('wrong'), `option ${path.join('.')}`)
+    for (const value of schema['maximum'] === undefined ? [] : [schema['minimum'] - 1, schema['maximum'] + 1, schema['minimum'] + 0.5, NaN]) {
+      await stops(path, value, `option ${path.join('.')} is ${value}`)
+    }
+  }
+  const schema = Type.Object({ name: Type.String(), owner_id: Type.String() })
+  for (const [name, property] of Object.entries<TSchema>(collectionOptions.properties)) {
+    const misspelt = `${name}x`
+    const of = (more: object) => ({ lists: collection({ schema, ...more } as never) })
+    await stops(['collections'], of({ [misspelt]: 1 }), `option collections.lists.${misspelt} is unknown; did you mean ${name}?`)
+    await stops(['collections'], of({ [name]: Symbol('wrong') }), `option collections.lists.${name}`)
+    t.type(property, 'object')
+  }
+  t.ok(checked > 100)
+})
+
+t.test('a typo in an access rule never means "allowed"', async t => {
+  const schema = Type.Object({ name: Type.String(), owner_id: Type.String() })
+  const of = (more: object) => ({ collections: { lists: collection({ schema, ...more } as never) } })
+  const cases: [object, RegExp][] = [
+    [of({ onwer: 'owner_id' }), /option collections\.lists\.onwer is unknown; did you mean owner\?/],
+    [of({ authorise: () => false }), /collections\.lists\.authorise is unknown; did you mean authorize\?/],
+    [of({ operation: ['PUT'] }), /collections\.lists\.operation is unknown; did you mean operations\?/],
+    [of({ authorize: 'no' }), /collections\.lists\.authorize is text: expected a function/],
+    [{ upload: { bodylimit: 1024 } }, /upload\.bodylimit is unknown; did you mean bodyLimit\?/],
+    [{ token: { expiresin: 60 } }, /token\.expiresin is unknown; did you mean expiresIn\?/],
+    [{ routes: { tokens: false } }, /routes\.tokens is unknown; did you mean token\?/],
+    [{ routes: { upload: { onRequset: () => {} } } }, /routes\.upload\.onRequset is unknown; did you mean onRequest\?/],
+    [{ collections: { lists: { schema } } }, /collections\.lists is an object: write collection\(\{ schema, … \}\)/],
+    [{ collections: { lists: schema } }, /collections\.lists is a TypeBox schema: write collection\(\{ schema: /],
+    [{ mongo: 'mongodb://localhost/app' }, /option mongo is text: pass \{ url: 'mongodb:/]
+  ]
+  for (const [options, message] of cases) await t.rejects(start(t, options), { code: 'FST_PSM_OPTION', message })
 })
 
 t.test('what is not given comes from the environment; nothing counts as not set', async t => {

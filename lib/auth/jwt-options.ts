@@ -1,7 +1,7 @@
 import type { Issuer, JwtIssuersOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { algorithmNames } from '../keys/algorithms.js'
-import { readInteger, type Environment } from '../options.js'
+import { readInteger, type Environment } from '../options/settings.js'
 import { typeWords } from '../type-words.js'
 import { isProtected } from '../urls.js'
 import { bearerToken } from './bearer.js'

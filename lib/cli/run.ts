@@ -10,7 +10,7 @@ import { CommandError, UsageError } from './errors.js'
 import { generateKeysCommand } from './generate-keys.js'
 import { commandHelp, groupHelp, programHelp } from './help.js'
 import { reasonOf } from './mongo.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../nearest.js'
 import { screenOf } from './screen.js'
 import { streamsCommand } from './streams.js'
 

@@ -1,5 +1,5 @@
 import { loadKeys, type KeySet } from '../keys/load.js'
-import { readKeys, readUrl, type Environment } from '../options.js'
+import { readKeys, readUrl, type Environment } from '../options/settings.js'
 import { isProtected } from '../urls.js'
 import { ok, problem, warning, type Finding } from './finding.js'
 

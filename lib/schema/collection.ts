@@ -1,3 +1,6 @@
+import { Kind } from '@sinclair/typebox'
+import { OptionError } from '../errors.js'
+import { typeWords } from '../type-words.js'
 import type { Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField } from '../../types/collections.js'
 
 export type { Collection, CollectionOptions } from '../../types/collections.js'
@@ -15,6 +18,7 @@ export type { Collection, CollectionOptions } from '../../types/collections.js'
  */
 export function collection<const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> (options: CollectionOptions<Schema, Writable>): Collection<Schema> {
   return Object.freeze({
+    [mark]: true,
     id: 'string',
     name: undefined,
     put: 'merge',
@@ -24,11 +28,28 @@ export function collection<const Schema extends CollectionSchema, Writable exten
     writable: undefined,
     ...withoutUndefined(options),
     owner: ownerOf(options.owner),
-    operations: Object.freeze([...options.operations ?? ['PUT', 'PATCH', 'DELETE']]),
-    fields: Object.freeze({ ...options.fields }),
-    readOnly: Object.freeze([...options.readOnly ?? []]),
-    defaults: Object.freeze({ ...options.defaults })
+    operations: frozenCopy(options.operations ?? ['PUT', 'PATCH', 'DELETE']),
+    fields: frozenCopy(options.fields ?? {}),
+    readOnly: frozenCopy(options.readOnly ?? []),
+    defaults: frozenCopy(options.defaults ?? {})
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
+}
+
+/** Collections are known by it, those of another copy of this package too: a configuration in TypeScript is loaded with its own. */
+const mark = Symbol.for('fastify-powersync-mongo.collection')
+
+/** @throws {OptionError} for what `collection()` did not make: what to write instead */
+export function checkCollection (table: string, value: unknown): asserts value is Collection {
+  if (typeof value === 'object' && value !== null && mark in value) return
+  const fields = Object(value)
+  const sentence = Kind in fields ? 'a TypeBox schema: write collection({ schema: Type.Object({ … }) })' : `${typeWords(value)}: write collection({ schema, … })`
+  throw new OptionError(`collections.${table}`, `is ${sentence}`)
+}
+
+/** A wrong type stays as it is, for the check at start to name it. */
+function frozenCopy (value: unknown): unknown {
+  if (Array.isArray(value)) return Object.freeze([...value])
+  return typeof value === 'object' && value !== null ? Object.freeze({ ...value }) : value
 }
 
 function ownerOf (owner: Owner | undefined): Collection['owner'] {

@@ -1,9 +1,10 @@
 /** The tables of options in the documents: none is missing, none is made up, and defaults and limits are those of the code. */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
-import type { PowerSyncMongoOptions } from '../../index.js'
-import { readOptions } from '../../lib/options.js'
+import { collectionOptions, pluginOptions } from '../../lib/options/schema.js'
+import { optionRows, optionTable } from '../support/option-table.js'
 import { readDocument, root, section, tableRows } from '../support/documents.js'
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
@@ -13,12 +14,17 @@ const program = ts.createProgram(declarations, compilerOptions)
 const checker = program.getTypeChecker()
 
 const options = await readDocument('docs/options.md')
-const ofCollections = section(options, '## `collection()`')
-const ofPlugin = options.replace(ofCollections, '')
+
+for (const [type, schema, depth] of [['PowerSyncMongoOptions', pluginOptions, 3], ['CollectionOptions', collectionOptions, 1]] as const) {
+  t.test(`the schema has each option of ${type}, and no other`, async t => {
+    const { leaves, groups } = namesOf(typeOf(type), depth)
+    // What is in routes and mongo is Fastify's and the driver's own.
+    const isCompared = (name: string) => !/^(?:routes|mongo)\./.test(name) && !groups.includes(name)
+    t.strictSame(leaves.filter(isCompared).sort(), optionRows(schema).flatMap(({ names }) => names).filter(isCompared).sort())
+  })
+}
 
 for (const [type, text, depth] of [
-  ['PowerSyncMongoOptions', ofPlugin, 3],
-  ['CollectionOptions', ofCollections, 1],
   ['JwtIssuersOptions', section(await readDocument('docs/authentication.md'), '## An identity provider: `jwtIssuers`'), 2],
   ['ConnectorOptions', section(await readDocument('docs/client.md'), '## Options'), 2]
 ] as const) {
@@ -31,28 +37,16 @@ for (const [type, text, depth] of [
   })
 }
 
-t.test('defaults and limits of numbers are those of the code', async t => {
-  const required = { powersyncUrl: 'https://test.powersync.example', authenticate: () => null, collections: { lists: {} } }
-  const read = (more: object) => readOptions({ ...required, ...more } as unknown as PowerSyncMongoOptions, {})
-  const { deduplicate, deadLetters, ...settings } = read({})
-  const defaults: Record<string, unknown> = { ...settings, ...deduplicate, ...deadLetters, maxConcurrent: '`mongo.maxPoolSize`' }
-  const numbers = tableRows(ofPlugin, 'option').filter(([, type]) => type === 'number')
-  t.equal(numbers.length, 7)
-  for (const [cell = '', , byDefault = '', meaning = ''] of numbers) {
-    const path = cell.replaceAll('`', '').split('.')
-    const wrong = path.reduceRight<unknown>((value, name) => ({ [name]: value }), NaN) as object
-    const message = String(t.throws(() => read(wrong), { code: 'FST_PSM_OPTION' }))
-    const [, minimum, maximum, unit = ''] = /from (\d+) to (\d+) (\w+)/.exec(message) ?? []
-    t.equal(plain(byDefault), String(defaults[path.at(-1)!] ?? 'never'), `default of ${path.join('.')}`)
-    if (Number(maximum) < Number.MAX_SAFE_INTEGER) t.match(plain(meaning), `${minimum} to ${maximum}`, `limits of ${path.join('.')}`)
-    t.match(meaning, unit, `unit of ${path.join('.')}`)
+t.test('the tables of docs/options.md are those of the schema', async t => {
+  let text = options
+  for (const [name, schema] of [['plugin', pluginOptions], ['collection', collectionOptions]] as const) {
+    const [before, , after] = text.split(new RegExp(`(?<=<!-- options: ${name} -->\\n\\n)((?:\\|.*\\n)*)`))
+    text = `${before}${optionTable(schema)}${after}`
   }
+  if (process.env['UPDATE']) await writeFile(join(root, 'docs/options.md'), text)
+  else t.equal(options, text)
+  t.ok(optionRows(pluginOptions).length + optionRows(collectionOptions).length <= 45)
 })
-
-/** Without spaces within numbers. */
-function plain (text: string): string {
-  return text.replaceAll(/(?<=\d) (?=\d{3})/g, '')
-}
 
 function typeOf (name: string): ts.Type {
   for (const file of declarations) {

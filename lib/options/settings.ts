@@ -1,0 +1,116 @@
+import type { KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
+import { OptionError } from '../errors.js'
+import { wasMadeHere } from '../keys/generate.js'
+import type { KeyInputs, KeyNames, KeySet } from '../keys/load.js'
+import type { DeadLetterSettings } from '../store/dead-letters.js'
+import type { LedgerOptions } from '../store/ledger.js'
+import { checkCollection } from '../schema/collection.js'
+import { typeWords } from '../type-words.js'
+import { isProtected } from '../urls.js'
+import { checkOptions } from './check.js'
+import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
+
+/** The environment variables that stand in for options. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export interface Settings {
+  powersyncUrl: string
+  expiresIn: number
+  bodyLimit: number
+  maxOperations: number
+  deadline: number
+  /** Undefined: as many as MongoDB's pool has connections. */
+  maxConcurrent: number | undefined
+  /** Undefined: uploads are not deduplicated. */
+  deduplicate: LedgerOptions | undefined
+  deadLetters: DeadLetterSettings
+}
+
+/** What to write instead, where the schema's words are not enough. */
+const advice: ReadonlyArray<[option: keyof PowerSyncMongoOptions, isMistake: (value: unknown) => boolean, sentence: string]> = [
+  ['authenticate', value => typeof value !== 'function', 'pass (request) => ({ id }) for a user who may have a token and null for anybody else; developmentAuth() to try things out'],
+  ['collections', value => typeof value !== 'object' || value === null || Object.keys(value).length === 0, 'pass { table: collection({ schema }) } for each table that clients may write'],
+  ['mongo', value => typeof value === 'string', "pass { url: 'mongodb://…' }, or set MONGO_URI"]
+]
+
+/**
+ * Checks all options that are plain values, and fills in defaults.
+ * @throws {OptionError} for the first mistake: the option, what was found, what to do
+ */
+export function readOptions (options: PowerSyncMongoOptions, environment: Environment): Settings {
+  for (const [option, isMistake, sentence] of advice) {
+    const value = options[option]
+    if (isMistake(value)) throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${sentence}`)
+  }
+  checkOptions(pluginOptions, options)
+  for (const [table, collection] of Object.entries(options.collections)) {
+    checkCollection(table, collection)
+    checkOptions(collectionOptions, collection, `collections.${table}`)
+  }
+  const production = environment['NODE_ENV'] === 'production'
+  const { authenticate, token = {}, upload = {} } = options
+  if (production && (authenticate.development || upload.authenticate?.development)) {
+    throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
+  }
+  const { expiresIn } = pluginOptions.properties.token.properties
+  const { bodyLimit, maxOperations, deadline } = pluginOptions.properties.upload.properties
+  return {
+    powersyncUrl: readUrl(options.powersyncUrl, environment, production),
+    expiresIn: token.expiresIn ?? expiresIn.default as number,
+    bodyLimit: upload.bodyLimit ?? bodyLimit.default as number,
+    maxOperations: upload.maxOperations ?? maxOperations.default as number,
+    deadline: upload.deadline ?? deadline.default as number,
+    maxConcurrent: upload.maxConcurrent,
+    deduplicate: upload.deduplicate === false ? undefined : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
+    deadLetters: { expireAfterDays: upload.deadLetters?.expireAfterDays, mirror: upload.deadLetters?.mirror }
+  }
+}
+
+/** The configured keys, and what to call them in errors. */
+export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
+  if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
+  return [
+    // A variable that is set to nothing counts as not set.
+    {
+      signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined,
+      publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined,
+      published: environment['POWERSYNC_PUBLISHED_KEYS'] || undefined
+    },
+    { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
+  ]
+}
+
+/**
+ * @throws {OptionError} in production, for a signing key that `generateKeys()` made in this process: the next start
+ * and every other process would have another one
+ */
+export function refuseMadeUpKey ({ published: [own] }: KeySet, environment: Environment): void {
+  if (environment['NODE_ENV'] === 'production' && wasMadeHere(own)) {
+    throw new OptionError('keys.signing', 'was made by generateKeys() in this process, and NODE_ENV is production: each process and each start would sign with another key, which the PowerSync Service does not know. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
+  }
+}
+
+/** @throws {OptionError} when there is none, or it is none, or anybody could listen in production */
+export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
+  const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
+  const url = option ?? environment['POWERSYNC_URL']
+  if (!url) throw new OptionError('powersyncUrl', 'is missing: pass it or set POWERSYNC_URL to the URL of your PowerSync instance, as in https://<id>.powersync.journeyapps.com')
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new OptionError('powersyncUrl', `(from ${source}) is not a URL: expected one that starts with https://`)
+  }
+  if (production && !isProtected(new URL(url))) {
+    throw new OptionError('powersyncUrl', `(from ${source}) is plain http, and NODE_ENV is production: clients would send their tokens there for anybody to read. Use the https URL that clients connect to`)
+  }
+  return url.replace(/\/+$/, '')
+}
+
+interface Range<Default> { byDefault: Default, minimum: number, maximum: number, unit: string }
+
+/** @throws {OptionError} for anything but an integer of the range, or nothing */
+export function readInteger<Default extends number | undefined> (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range<Default>): number | Default {
+  if (value === undefined) return byDefault
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw new OptionError(option, `is ${typeof value === 'number' ? value : typeof value}: expected an integer from ${minimum} to ${maximum} ${unit}`)
+  }
+  return value
+}
