@@ -77,9 +77,9 @@ function isOwn ({ declarations = [] }: ts.Symbol): boolean {
   return declarations.every(declaration => !declaration.getSourceFile().fileName.includes('node_modules'))
 }
 
-/** The parts of a type that are objects with options of their own; none of one that may be text as well. */
+/** The parts of a type that are objects with options of their own; none of one that may be text as well, nor the SDK's database. */
 function objectsOf (type: ts.Type): ts.Type[] {
   const parts = type.isUnion() ? type.types : [type]
   if (parts.some(part => part.flags & ts.TypeFlags.String)) return []
-  return parts.filter(part => part.flags & ts.TypeFlags.Object && part.getCallSignatures().length === 0 && !checker.isArrayLikeType(part))
+  return parts.filter(part => part.flags & ts.TypeFlags.Object && part.getCallSignatures().length === 0 && part.symbol.name !== 'ClientDatabase' && !checker.isArrayLikeType(part))
 }
