@@ -49,7 +49,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const keys = loadKeys(...readKeys(options.keys, process.env))
   refuseMadeUpKey(keys, process.env)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
-  if (options.validators) await ensureValidators(db, options.collections, options.validators)
+  if (options.validators) await ensureValidators(db, options.collections, options.validators, fastify.log)
   await prepareCollections(db, options.collections)
 
   const spans = await loadSpans()

@@ -1,55 +1,51 @@
-import { applyDifference, compareValidators, type ValidatorDifference } from '../store/validators.js'
-import { command } from './command.js'
-import { configOptions, loadConfig } from './config.js'
-import { environmentOptions } from './environment.js'
-import { mongoOptions, mongoUri, withMongo } from './mongo.js'
+import { Option, type Command } from 'commander'
+import { applyDifference, compareValidators, type ValidatorDifference, type ValidatorOptions } from '../store/validators.js'
+import { configOption, loadConfig } from './config.js'
+import { envOption } from './environment.js'
+import type { CommandIO } from './io.js'
+import { mongoUri, uriOption, withMongo } from './mongo.js'
 import { progressOf } from './progress.js'
-import { jsonLine, screenOf, type Screen } from './screen.js'
+import { clean, jsonLine, screenOf, type Screen } from './screen.js'
+
+interface Options extends Required<ValidatorOptions> { config?: string, uri?: string, dryRun?: boolean, json?: true }
 
 /** `powersync-mongo apply-validators`: 0 when the database is as it should be, 1 when MongoDB refused. */
-export const applyValidatorsCommand = command({
-  summary: 'make MongoDB enforce your schemas',
-  about: 'Makes MongoDB enforce your schemas: creates or changes the $jsonSchema validator of each collection, and says what changes. ' +
-    'What is as it should be stays untouched.',
-  options: {
-    ...configOptions,
-    ...mongoOptions,
-    level: { type: 'string', value: '<name>', choices: ['strict', 'moderate'], default: 'strict', help: 'whether documents that break the rules already have to keep them, too' },
-    action: { type: 'string', value: '<name>', choices: ['error', 'warn'], default: 'error', help: 'whether MongoDB refuses a document or only logs it' },
-    'dry-run': { type: 'boolean', help: 'say what would change, and change nothing' },
-    ...environmentOptions,
-    json: { type: 'boolean', help: 'print one { collection, action, changes, applied } per line' }
-  },
-  example: 'apply-validators --dry-run',
-
-  async run ({ config, uri, level, action, 'dry-run': dry, json }, io) {
-    const mongo = mongoUri(uri, io)
-    const collections = await loadConfig(config, io.cwd())
-    const progress = progressOf(io, 'applying validators')
-    const print = json ? inJson : inWords(screenOf(io.stdout, io.env))
-    return await withMongo(mongo, dry ? 'read' : 'dbAdmin', async client => {
-      const db = client.db()
-      const differences = await compareValidators(db, collections, { level, action })
-      progress.start(differences.length)
-      for (const difference of differences) {
-        if (!dry) await applyDifference(db, difference)
-        progress.step(() => io.stdout.write(print(difference, dry)))
-      }
-      return 0
+export function addApplyValidators (program: Command, io: CommandIO): void {
+  program.command('apply-validators')
+    .description('make MongoDB enforce your schemas, and list the documents that break them')
+    .addOption(configOption)
+    .addOption(uriOption)
+    .addOption(new Option('--level <name>', 'whether documents that break the rules already have to keep them, too').choices(['strict', 'moderate']).default('strict'))
+    .addOption(new Option('--action <name>', 'whether MongoDB refuses a document or only logs it').choices(['error', 'warn']).default('error'))
+    .option('--dry-run', 'say what would change, and change nothing')
+    .addOption(envOption)
+    .option('--json', 'print one { collection, action, changes, breaking, applied } per line')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo apply-validators --dry-run')
+    .action(async ({ config, uri, level, action, dryRun = false, json }: Options) => {
+      const mongo = mongoUri(uri, io)
+      const collections = await loadConfig(config, io.cwd())
+      const progress = progressOf(io, 'applying validators')
+      const print = json ? inJson : inWords(screenOf(io.stdout, io.env))
+      await withMongo(mongo, dryRun ? 'read' : 'dbAdmin', async client => {
+        const db = client.db()
+        const differences = await compareValidators(db, collections, { level, action })
+        progress.start(differences.length)
+        for (const difference of differences) {
+          if (!dryRun) await applyDifference(db, difference)
+          progress.step(() => io.stdout.write(print(difference, dryRun)))
+        }
+      })
     })
-  }
-})
+}
 
-function inJson ({ name: collection, action, changes }: ValidatorDifference, dry: boolean): string {
-  return jsonLine({ collection, action, changes, applied: !dry && action !== 'none' })
+function inJson ({ name: collection, action, changes, breaking }: ValidatorDifference, dry: boolean): string {
+  return jsonLine({ collection, action, changes, breaking, applied: !dry && action !== 'none' })
 }
 
 const words = { create: 'created with its validator', update: 'changed', none: 'as it should be' }
 
-const inWords = ({ paint, wrap }: Screen) => ({ name, action, changes }: ValidatorDifference, dry: boolean): string => {
-  const lines = [
-    `${paint('bold', `${name}:`)} ${words[action]}${dry && action !== 'none' ? ' (dry run)' : ''}`,
-    ...changes.map(change => paint(change.startsWith('+') ? 'green' : 'red', wrap(`  ${change}`, 4)))
-  ]
-  return `${lines.join('\n')}\n`
-}
+const inWords = ({ paint, wrap }: Screen) => ({ name, action, changes, breaking: { count, ids } }: ValidatorDifference, dry: boolean): string => [
+  `${paint('bold', `${name}:`)} ${words[action]}${dry && action !== 'none' ? ' (dry run)' : ''}`,
+  ...changes.map(change => paint(change.startsWith('+') ? 'green' : 'red', wrap(`  ${change}`, 4))),
+  ...count > 0 ? [paint('yellow', wrap(clean(`  ! ${count} ${count === 1 ? 'document breaks' : 'documents break'} these rules: _id ${ids.join(', ')}${count > ids.length ? ', …' : ''}`), 4))] : []
+].map(line => `${line}\n`).join('')

@@ -1,23 +1,20 @@
+import { Option, type Command } from 'commander'
 import { clientSchemaOf, clientTablesOf, clientTargets } from '../schema/client-schema.js'
-import { command } from './command.js'
-import { configOptions, loadConfig } from './config.js'
-import { environmentOptions } from './environment.js'
+import { configOption, loadConfig } from './config.js'
+import { envOption } from './environment.js'
+import type { CommandIO } from './io.js'
 
 /** `powersync-mongo client-schema`: the code and nothing else on stdout, so that it can go into a file. */
-export const clientSchemaCommand = command({
-  summary: 'print the client\'s PowerSync schema',
-  about: 'Prints the PowerSync schema of the client: its tables and columns, as your collections have them, with what resolveConflict needs to be tracked.',
-  options: {
-    ...configOptions,
-    target: { type: 'string', value: '<name>', choices: clientTargets, default: 'js', help: 'language of the client' },
-    ...environmentOptions,
-    json: { type: 'boolean', help: 'print { tables: [{ name, columns: [{ name, type }], options }] } in place of code' }
-  },
-  example: 'client-schema > app/schema.js',
-
-  async run ({ config, target, json }, io) {
-    const collections = await loadConfig(config, io.cwd())
-    io.stdout.write(json ? `${JSON.stringify({ tables: clientTablesOf(collections) }, null, 2)}\n` : clientSchemaOf(collections, target))
-    return 0
-  }
-})
+export function addClientSchema (program: Command, io: CommandIO): void {
+  program.command('client-schema')
+    .description('print the PowerSync schema of the client: tables, columns, and what resolveConflict needs to be tracked')
+    .addOption(configOption)
+    .addOption(new Option('--target <name>', 'language of the client').choices(clientTargets).default('js'))
+    .addOption(envOption)
+    .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] } in place of code')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
+    .action(async ({ config, target, json }: { config?: string, target: typeof clientTargets[number], json?: true }) => {
+      const collections = await loadConfig(config, io.cwd())
+      io.stdout.write(json ? `${JSON.stringify({ tables: clientTablesOf(collections) }, null, 2)}\n` : clientSchemaOf(collections, target))
+    })
+}

@@ -1,5 +1,5 @@
-import type { DeadLetter, DeadLetterOperation, DeadLetterSummary } from '../store/dead-letters.js'
-import { clean, type Screen } from './screen.js'
+import type { DeadLetter, DeadLetterOperation, DeadLetterSummary, RetryResult } from '../store/dead-letters.js'
+import { clean, type Screen, type Style } from './screen.js'
 
 /** Two paragraphs: which letter and why, of whom and on what. */
 export function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
@@ -20,7 +20,7 @@ export function describeOperation ({ failed_operation: failed }: DeadLetter, ope
   const uploaded = Object.entries({ data, previous, metadata }).filter(([, value]) => value !== null)
   return [
     wrap(` ${mark} ${clean(`${index} ${op} ${table} ${id}${opId === null ? '' : ` (op_id ${opId})`}`)}`, 5),
-    ...uploaded.map(([name, value]) => wrap(clean(`     ${name.padEnd(8)} ${value}`), 14))
+    ...uploaded.map(([name, value]) => `     ${name.padEnd(8)} ${wrap(clean(String(value)), 14)}`)
   ].map(text => `${text}\n`).join('')
 }
 
@@ -29,8 +29,32 @@ export function describeChain ({ since }: DeadLetter, waitsFor: readonly string[
   const later = since.map(({ row, replaced, set, unset, sums }) => {
     const [collection, id = ''] = row.split('\0')
     const changes = replaced ? 'replaced or deleted: left alone' : JSON.stringify({ ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums })
-    return `     since    ${collection} ${id.slice(1)} ${changes}`
+    return ['since', `${collection} ${id.slice(1)} ${changes}`]
   })
-  const waiting = waitsFor.length ? [`     waits    for ${waitsFor.join(', ')}`] : []
-  return [...later, ...waiting].map(text => `${wrap(clean(text), 14)}\n`).join('')
+  const waiting = waitsFor.length ? [['waits', `for ${waitsFor.join(', ')}`]] : []
+  return [...later, ...waiting].map(([name, text]) => `     ${name!.padEnd(8)} ${wrap(clean(text!), 14)}\n`).join('')
+}
+
+export type Outcome = RetryResult | { status: 'retryable_error', error: string }
+
+/** What became of a retry: for the count, and how it is said. */
+export const outcomes = {
+  success: { name: 'applied', style: 'green' },
+  fatal_error: { name: 'rejected', style: 'red' },
+  not_attempted: { name: 'waiting', style: 'yellow' },
+  retryable_error: { name: 'failed', style: 'yellow' }
+} as const satisfies Record<Outcome['status'], { name: string, style: Style }>
+
+export function describeOutcome (id: string, outcome: Outcome, { paint, wrap }: Screen): string {
+  const { name, style } = outcomes[outcome.status]
+  return `${wrap(`${clean(id)}: ${paint(style, name)}${clean(detailsOf(outcome))}`, 2)}\n`
+}
+
+function detailsOf (outcome: Outcome): string {
+  switch (outcome.status) {
+    case 'success': return ''
+    case 'fatal_error': return ` again, and kept: ${outcome.failed_operation.error_code}: ${outcome.failed_operation.message}`
+    case 'not_attempted': return ` for older letters of its client on the same rows: retry or discard ${outcome.waits_for.join(', ')} first`
+    case 'retryable_error': return `, not by its data: ${outcome.error}. Run this again when that is over`
+  }
 }

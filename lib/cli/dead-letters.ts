@@ -1,4 +1,5 @@
 import Fastify from 'fastify'
+import type { Command } from 'commander'
 import type { mongodb } from '../bson.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { ParameterError } from '../errors.js'
@@ -7,122 +8,95 @@ import { DeadLetters, type DeadLetterSummary } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
 import { createCommit } from '../uploads/commit.js'
 import { createReplay } from '../uploads/replay.js'
-import { command, type CommandGroup, type CommandIO } from './command.js'
-import { configOptions, loadApp, type App } from './config.js'
-import { describe, describeChain, describeOperation } from './dead-letter-text.js'
-import { environmentOptions } from './environment.js'
-import { UsageError } from './errors.js'
-import { mongoOptions, mongoUri, reasonOf, withMongo } from './mongo.js'
+import { configOption, loadApp } from './config.js'
+import { describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome } from './dead-letter-text.js'
+import { envOption } from './environment.js'
+import { usageError, type CommandIO } from './io.js'
+import { mongoUri, reasonOf, uriOption, withMongo } from './mongo.js'
 import { progressOf, type Progress } from './progress.js'
-import { clean, jsonLine, screenOf, type Screen } from './screen.js'
+import { agreed } from './questions.js'
+import { clean, jsonLine, screenOf } from './screen.js'
 
-const takes = '<id>…|--all'
+interface ListOptions { user?: string, limit: string, uri?: string, json?: true }
 
-const chosenOptions = {
-  all: { type: 'boolean', help: 'all of them, the oldest first; with --user only that user\'s' },
-  user: { type: 'string', value: '<id>', help: 'id of a user' }
-} as const
-
-const shared = { ...mongoOptions, ...environmentOptions } as const
-
-/** What a retry or the deletion of a letter is told as. */
-const outcomeOption = { json: { type: 'boolean', help: 'print one { id, status, … } per line' } } as const
-
-const list = command({
-  summary: 'list the latest, without what was uploaded',
-  about: 'Lists the latest transactions that were rejected for good: when, why, of whom, and on which tables. Prints nothing of what was uploaded.',
-  options: {
-    user: { type: 'string', value: '<id>', help: 'only those of the user with this id' },
-    limit: { type: 'string', value: '<n>', default: '100', help: 'how many' },
-    ...shared,
-    json: { type: 'boolean', help: 'print one letter per line' }
-  },
-  example: 'dead-letters list --limit 20',
-
-  async run ({ user, limit: given, uri, json }, io) {
-    const limit = Number(given)
-    if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit ${given} is not a whole number from 1`)
-    const screen = screenOf(io.stdout, io.env)
-    return await withMongo(mongoUri(uri, io), 'readWrite', async client => {
-      const found = await new DeadLetters(client.db()).summaries({ limit, user })
-      for (const letter of found) io.stdout.write(json ? jsonLine(letter) : describe(letter, screen))
-      if (found.length === limit) io.stderr.write(`These are the latest ${limit}: --limit shows more.\n`)
-      if (found.length === 0) io.stderr.write('There are no dead letters.\n')
-      return 0
-    })
-  }
-})
-
-const show = command({
-  summary: 'print some with what was uploaded, values included',
-  about: 'Prints rejected transactions with what was uploaded, values included, and marks the operation that failed; then what the client changed on their rows since, ' +
-    'which a retry goes under, and the older letters that have to be run before. An id may be shortened to its beginning.',
-  takes,
-  options: { ...chosenOptions, ...shared, json: { type: 'boolean', help: 'print one letter per line' } },
-  example: 'dead-letters show 3f2a',
-
-  async run ({ json, ...options }, io, ids) {
-    const screen = screenOf(io.stdout, io.env)
-    return await each(ids, options, io, client => new DeadLetters(client.db()), 'showing', async (letters, id) => {
-      const letter = await letters.get(id)
-      if (!letter) return null
-      const waitsFor = await letters.waitsFor(letter)
-      return {
-        well: true,
-        text: json
-          ? jsonLine({ ...letter, waits_for: waitsFor })
-          : [
-              describe(letter, screen),
-              ...letter.operations.map(operation => describeOperation(letter, operation, screen)),
-              describeChain(letter, waitsFor, screen)
-            ].join('')
-      }
-    })
-  }
-})
-
-const retry = command({
-  summary: 'run some through your schemas and hooks again',
-  about: 'Runs rejected transactions through your schemas and hooks again, as their users, under what their clients changed since. Applied, a letter is deleted; rejected again, it stays. ' +
-    'Of letters that share a row the oldest is run first. ' +
-    'Your hooks for all collections are exported by the same file under their names, as authorize. An id may be shortened to its beginning.',
-  takes,
-  options: { ...chosenOptions, ...configOptions, ...shared, ...outcomeOption },
-  example: 'dead-letters retry --all',
-
-  async run ({ config, json, ...options }, io, ids) {
-    const count = { applied: 0, rejected: 0, waiting: 0, failed: 0 }
-    const screen = screenOf(io.stdout, io.env)
-    const code = await each(ids, options, io, async (client, progress) => lettersOf(client, await loadApp(config, io.cwd()), io, progress), 'retrying', async (letters, id) => {
-      const [outcome, report] = await retryOne(letters, id)
-      if (!outcome) return null
-      count[outcome]++
-      return { well: outcome === 'applied', text: json ? jsonLine({ id, ...report }) : outcomeLine(screen, id, outcome, report) }
-    })
-    io.stderr.write(`${Object.entries(count).map(([outcome, letters]) => `${letters} ${outcome}`).join(', ')}\n`)
-    return code
-  }
-})
-
-const discard = command({
-  summary: 'delete some, and with them what was uploaded',
-  about: 'Deletes rejected transactions, and with them what was uploaded. An id may be shortened to its beginning.',
-  takes,
-  options: { ...chosenOptions, ...shared, ...outcomeOption },
-  example: 'dead-letters discard 3f2a',
-
-  run: async ({ json, ...options }, io, ids) => await each(ids, options, io, client => new DeadLetters(client.db()), 'discarding', async (letters, id) =>
-    await letters.discard(id) ? { well: true, text: json ? jsonLine({ id, status: 'discarded' }) : `${clean(id)}: discarded\n` } : null
-  )
-})
+interface Options { all?: boolean, user?: string, uri?: string, json?: true }
 
 /** `powersync-mongo dead-letters`: 0 when all was done, 1 when something is left, or MongoDB refused. */
-export const deadLetterCommands: CommandGroup = {
-  summary: 'read, retry or discard rejected transactions',
-  commands: { list, show, retry, discard }
+export function addDeadLetters (program: Command, io: CommandIO): void {
+  const screen = screenOf(io.stdout, io.env)
+  const group = program.command('dead-letters').description('read, retry or discard rejected transactions')
+  const subcommand = (name: string, description: string, example: string) => group.command(name).description(description)
+    .addOption(uriOption)
+    .addOption(envOption)
+    .option('--json', 'print one object per line')
+    .addHelpText('after', `\nExample:\n  npx powersync-mongo dead-letters ${name} ${example}`)
+  const ofSome = (...texts: Parameters<typeof subcommand>) => subcommand(...texts)
+    .argument('[ids...]', 'as "list" prints them, or only their beginnings')
+    .option('--all', 'all of them, the oldest first; with --user only that user\'s')
+    .option('--user <id>', 'id of a user')
+
+  subcommand('list', 'list the latest: when, why, of which user and on which tables, without what was uploaded', '--limit 20')
+    .option('--user <id>', 'only those of the user with this id')
+    .option('--limit <n>', 'how many', '100')
+    .action(async ({ user, limit: given, uri, json }: ListOptions) => {
+      const limit = Number(given)
+      if (!Number.isInteger(limit) || limit < 1) throw usageError(`--limit ${given} is not a whole number from 1`)
+      await withMongo(mongoUri(uri, io), 'readWrite', async client => {
+        const found = await new DeadLetters(client.db()).summaries({ limit, user })
+        for (const letter of found) io.stdout.write(json ? jsonLine(letter) : describe(letter, screen))
+        if (found.length === limit) io.stderr.write(`These are the latest ${limit}: --limit shows more.\n`)
+        if (found.length === 0) io.stderr.write('There are no dead letters.\n')
+      })
+    })
+
+  ofSome('show', 'print some with what was uploaded, values included, what changed on their rows since, and the older letters that go first', '3f2a')
+    .action((ids: string[], options: Options) => each(ids, options, io, {
+      doing: 'showing',
+      async work (letters, id) {
+        const letter = await letters.get(id)
+        if (!letter) return null
+        const waitsFor = await letters.waitsFor(letter)
+        if (options.json) return { well: true, text: jsonLine({ ...letter, waits_for: waitsFor }) }
+        const operations = letter.operations.map(operation => describeOperation(letter, operation, screen))
+        return { well: true, text: [describe(letter, screen), ...operations, describeChain(letter, waitsFor, screen)].join('') }
+      }
+    }))
+
+  ofSome('retry', 'run some through your schemas and hooks again, as their users, under what their clients changed since; the oldest first', '--all')
+    .addOption(configOption)
+    .action(async (ids: string[], { config, ...options }: Options & { config?: string }) => {
+      const count = Object.fromEntries(Object.values(outcomes).map(({ name }) => [name, 0]))
+      await each(ids, options, io, {
+        doing: 'retrying',
+        open: (client, progress) => lettersToRun(client, config, io, progress),
+        async work (letters, id) {
+          const outcome: Outcome | null = await letters.retry(id).catch((error: unknown) => {
+            if (error instanceof ParameterError) throw error
+            return { status: 'retryable_error', error: reasonOf(error) }
+          })
+          if (!outcome) return null
+          count[outcomes[outcome.status].name]!++
+          return { well: outcome.status === 'success', text: options.json ? jsonLine({ id, ...outcome }) : describeOutcome(id, outcome, screen) }
+        }
+      })
+      io.stderr.write(`${Object.entries(count).map(([name, letters]) => `${letters} ${name}`).join(', ')}\n`)
+    })
+
+  ofSome('discard', 'delete some, and with them what was uploaded; with --all it asks before', '3f2a')
+    .option('--yes', 'do not ask')
+    .action((ids: string[], { yes, ...options }: Options & { yes?: true }) => {
+      const asks = options.all && !yes
+      if (asks && !io.stdin.isTTY) throw usageError('discard --all deletes what was uploaded, and there is no terminal to ask on', 'pass --yes as well')
+      return each(ids, options, io, {
+        doing: 'discarding',
+        confirm: async count => !asks || await agreed(io, `Delete ${count} rejected ${count === 1 ? 'transaction' : 'transactions'}, and with them what was uploaded?`),
+        work: async (letters, id) => await letters.discard(id) ? { well: true, text: options.json ? jsonLine({ id, status: 'discarded' }) : `${clean(id)}: discarded\n` } : null
+      })
+    })
 }
 
-function lettersOf (client: mongodb.MongoClient, app: App, io: CommandIO, progress: Progress): DeadLetters {
+async function lettersToRun (client: mongodb.MongoClient, config: string | undefined, io: CommandIO, progress: Progress): Promise<DeadLetters> {
+  const app = await loadApp(config, io.cwd())
   const db = client.db()
   const collections = new CollectionRegistry(app.collections, app.hooks)
   const write = (line: string) => {
@@ -134,76 +108,38 @@ function lettersOf (client: mongodb.MongoClient, app: App, io: CommandIO, progre
   return new DeadLetters(db, {}, createReplay({ ...shared, commit: createCommit(shared), log }))
 }
 
-interface RetryReport {
-  status: string
-  failed_operation?: { error_code: string, message: string }
-  waits_for?: string[]
-  error?: string
+interface Job {
+  /** For the progress, as in `retrying`. */
+  doing: string
+  /** Whether to go on with so many. */
+  confirm? (count: number): Promise<boolean>
+  open? (client: mongodb.MongoClient, progress: Progress): Promise<DeadLetters>
+  /** Null: there is no such letter. */
+  work (letters: DeadLetters, id: string): Promise<{ well: boolean, text: string } | null>
 }
 
-type Outcome = 'applied' | 'rejected' | 'waiting' | 'failed'
-
-const outcomes = { success: 'applied', fatal_error: 'rejected', not_attempted: 'waiting' } as const
-
-async function retryOne (letters: DeadLetters, id: string): Promise<[Outcome | undefined, RetryReport]> {
-  try {
-    const result = await letters.retry(id)
-    return result ? [outcomes[result.status], result] : [undefined, { status: 'gone' }]
-  } catch (error) {
-    if (error instanceof ParameterError) throw error
-    return ['failed', { status: 'retryable_error', error: reasonOf(error) }]
-  }
-}
-
-function outcomeLine ({ paint, wrap }: Screen, id: string, outcome: Outcome, { failed_operation: failed, waits_for: older = [], error }: RetryReport): string {
-  const text = {
-    applied: () => paint('green', 'applied'),
-    rejected: () => `${paint('red', 'rejected again')}, and kept: ${clean(`${failed?.error_code}: ${failed?.message}`)}`,
-    waiting: () => `${paint('yellow', 'waits')} for older letters of its client on the same rows: retry or discard ${clean(older.join(', '))} first`,
-    failed: () => `${paint('yellow', 'failed')}, not by its data: ${clean(String(error))}. Run this again when that is over`
-  }
-  return `${wrap(`${clean(id)}: ${text[outcome]()}`, 2)}\n`
-}
-
-interface Chosen {
-  all: boolean
-  user: string | undefined
-  uri: string | undefined
-}
-
-/** What became of a letter: whether that is well, and what to print. Null: there is no such letter. */
-type Work = (letters: DeadLetters, id: string) => Promise<Done | null>
-
-interface Done { well: boolean, text: string }
-
-/** Does something to each letter that was chosen; 0 when all went well. */
-async function each (ids: string[], { all, user, uri }: Chosen, io: CommandIO, open: (client: mongodb.MongoClient, progress: Progress) => DeadLetters | Promise<DeadLetters>, doing: string, work: Work): Promise<number> {
-  if ((ids.length > 0) === all) throw new UsageError('takes either ids, as "dead-letters list" prints them, or --all')
-  if (user !== undefined && !all) throw new UsageError('--user goes with --all: an id is of one user anyway')
+/** Does something to each letter that was chosen; sets the exit code 1 unless all went well. */
+async function each (ids: string[], { all = false, user, uri }: Options, io: CommandIO, { doing, confirm, open, work }: Job): Promise<void> {
+  if ((ids.length > 0) === all) throw usageError('either ids or --all are expected', '"npx powersync-mongo dead-letters list" prints the ids')
+  if (user !== undefined && !all) throw usageError('--user goes with --all', 'leave it out: an id is of one user anyway')
   const { wrap } = screenOf(io.stderr, io.env)
   const progress = progressOf(io, doing)
-  return await withMongo(mongoUri(uri, io), 'readWrite', async client => {
-    const letters = await open(client, progress)
+  await withMongo(mongoUri(uri, io), 'readWrite', async client => {
+    const letters = await open?.(client, progress) ?? new DeadLetters(client.db())
     const chosen = all ? await allIds(letters, user) : ids
-    let well = true
-    progress.start(chosen.length)
-    for (const id of chosen) {
-      const done = await attempt(letters, id, work)
-      if ('problem' in done) progress.step(() => io.stderr.write(`${wrap(clean(`${id}: ${done.problem}`), 2)}\n`))
+    let well: boolean = chosen.length === 0 || await confirm?.(chosen.length) !== false
+    if (well) progress.start(chosen.length)
+    for (const id of well ? chosen : []) {
+      const done = await work(letters, id).catch((error: unknown) => {
+        if (!(error instanceof ParameterError)) throw error
+        return error.message
+      }) ?? 'there is no such dead letter: "npx powersync-mongo dead-letters list" shows which there are'
+      if (typeof done === 'string') progress.step(() => io.stderr.write(`${wrap(clean(`${id}: ${done}`), 2)}\n`))
       else progress.step(() => io.stdout.write(done.text))
-      well &&= 'well' in done && done.well
+      well &&= typeof done !== 'string' && done.well
     }
-    return well ? 0 : 1
+    if (!well) io.exitCode = 1
   })
-}
-
-async function attempt (letters: DeadLetters, id: string, work: Work): Promise<Done | { problem: string }> {
-  try {
-    return await work(letters, id) ?? { problem: 'there is no such dead letter: "npx powersync-mongo dead-letters list" shows which there are' }
-  } catch (error) {
-    if (!(error instanceof ParameterError)) throw error
-    return { problem: error.message }
-  }
 }
 
 /** The oldest first: the order in which they were uploaded. */

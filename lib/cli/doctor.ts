@@ -1,36 +1,33 @@
-import { checkEnvironment, checkKeys, checkPowersyncUrl } from '../doctor/configuration.js'
-import { skipped, type Finding } from '../doctor/finding.js'
-import { checkMongoDB } from '../doctor/mongodb.js'
-import { checkServer } from '../doctor/server.js'
-import { checkService } from '../doctor/service.js'
+import type { Command } from 'commander'
 import type { Environment } from '../options/settings.js'
-import { command } from './command.js'
-import { environmentOptions } from './environment.js'
-import { UsageError } from './errors.js'
-import { mongoOptions } from './mongo.js'
+import { checkEnvironment, checkKeys, checkPowersyncUrl } from './checks/configuration.js'
+import { skipped, type Finding } from './checks/finding.js'
+import { checkMongoDB } from './checks/mongodb.js'
+import { checkServer } from './checks/server.js'
+import { checkService } from './checks/service.js'
+import { envOption } from './environment.js'
+import { usageError, type CommandIO } from './io.js'
+import { uriOption } from './mongo.js'
 import { screenOf, type Screen, type Style } from './screen.js'
 
 /** `powersync-mongo doctor`: 0 when nothing has to be fixed, 1 when something has. */
-export const doctorCommand = command({
-  summary: 'look at a running set-up and say what to fix',
-  about: 'Looks at a running set-up from outside and says what to fix: the environment, the key pair, the keys that the server publishes, ' +
-    'the PowerSync Service, MongoDB and the clocks. It changes nothing and prints no secret.',
-  options: {
-    url: { type: 'string', value: '<url>', help: 'your server with the plugin\'s prefix, as the PowerSync Service reaches it' },
-    ...mongoOptions,
-    ...environmentOptions,
-    json: { type: 'boolean', help: 'print { ok, findings: [{ check, status, found, fix }] }' }
-  },
-  example: 'doctor --url https://api.example.com/powersync',
-
-  async run ({ url, uri, json }, { stdout, env }) {
-    if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))) throw new UsageError('--url is not a URL: pass one that starts with https://')
-    const findings = await examine(env, url, uri ?? env['MONGO_URI'])
-    const healthy = !findings.some(({ status }) => status === 'problem')
-    stdout.write(json ? `${JSON.stringify({ ok: healthy, findings }, null, 2)}\n` : inWords(findings, screenOf(stdout, env)))
-    return healthy ? 0 : 1
-  }
-})
+export function addDoctor (program: Command, io: CommandIO): void {
+  program.command('doctor')
+    .description('look at a running set-up from outside and say what to fix; changes nothing and prints no secret')
+    .option('--url <url>', 'your server with the plugin\'s prefix, as the PowerSync Service reaches it')
+    .addOption(uriOption)
+    .addOption(envOption)
+    .option('--json', 'print { ok, findings: [{ check, status, found, fix }] }')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo doctor --url https://api.example.com/powersync')
+    .action(async ({ url, uri, json }: { url?: string, uri?: string, json?: true }) => {
+      if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))) throw usageError('--url is not a URL', 'pass one that starts with https://')
+      const { stdout, env } = io
+      const findings = await examine(env, url, uri ?? env['MONGO_URI'])
+      const healthy = !findings.some(({ status }) => status === 'problem')
+      stdout.write(json ? `${JSON.stringify({ ok: healthy, findings }, null, 2)}\n` : inWords(findings, screenOf(stdout, env)))
+      if (!healthy) io.exitCode = 1
+    })
+}
 
 async function examine (environment: Environment, url: string | undefined, uri: string | undefined): Promise<Finding[]> {
   const { finding: keysFinding, keys } = checkKeys(environment)
@@ -48,8 +45,8 @@ const styles: Record<Finding['status'], Style> = { ok: 'green', warning: 'yellow
 function inWords (findings: Finding[], { paint, wrap }: Screen): string {
   const column = 26
   const lines = findings.flatMap(({ check, status, found, fix }) => [
-    wrap(`${paint(styles[status], status.padEnd(9))}${check.padEnd(17)}${found}`, column),
-    ...fix ? [wrap(`${' '.repeat(column)}→ ${fix}`, column + 2)] : []
+    `${paint(styles[status], status.padEnd(9))}${check.padEnd(17)}${wrap(found, column)}`,
+    ...fix ? [`${' '.repeat(column)}→ ${wrap(fix, column + 2)}`] : []
   ])
   const count = (status: Finding['status']) => {
     const number = findings.filter(finding => finding.status === status).length

@@ -1,20 +1,19 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import type { CommandIO } from './command.js'
-import { UsageError } from './errors.js'
+import { Option } from 'commander'
+import { usageError, type CommandIO } from './io.js'
 
-export const environmentOption = 'env-file'
-
-/** The option of a command that reads variables, or loads a file of the app, which may. */
-export const environmentOptions = {
-  [environmentOption]: { type: 'string', value: '<file>', help: 'a file of variables, for those that are not set (.env)' }
-} as const
+/**
+ * The option of a command that reads variables, or loads a file of the app, which may. It is not called `--env-file`:
+ * Node.js 20 takes that for its own, even behind a script's name, and ends with exit code 9 if the file is missing.
+ */
+export const envOption = new Option('--env <file>', 'a file of variables, for those that are not set (default: .env)')
 
 /**
  * Sets the variables of the file that are not set, as `process.loadEnvFile()` does.
  * @param file as the user gave it; absent, it is `.env`, which need not be there
- * @throws {UsageError} when it cannot be read
+ * @throws {CommandError} when it cannot be read
  */
 export async function loadEnvironment ({ env, cwd }: CommandIO, file: string | undefined): Promise<void> {
   let text
@@ -23,7 +22,7 @@ export async function loadEnvironment ({ env, cwd }: CommandIO, file: string | u
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (file === undefined && code === 'ENOENT') return
-    throw new UsageError(`${file === undefined ? '.env' : `--env-file: ${file}`} cannot be read (${code})`)
+    throw usageError(`${file === undefined ? '.env' : `--env ${file}`} cannot be read (${code})`)
   }
   for (const [name, value] of Object.entries(parseEnv(text))) env[name] ??= value
 }

@@ -1,42 +1,35 @@
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
+import { Option } from 'commander'
 import { HookError } from '../errors.js'
 import { rootOf } from '../store/faults.js'
 import { nameOf, remedyOf } from '../store/validators.js'
-import type { CommandIO } from './command.js'
-import { FailedError, UsageError } from './errors.js'
+import { CommandError, usageError, type CommandIO } from './io.js'
 
 /** The option of a command that works on the app's database. */
-export const mongoOptions = {
-  uri: { type: 'string', value: '<url>', help: 'connection string with the database in its path (MONGO_URI)' }
-} as const
+export const uriOption = new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
-/** @throws {UsageError} when neither the option nor the environment says which */
+/** @throws {CommandError} when neither the option nor the environment says which */
 export function mongoUri (uri: string | undefined, { env }: CommandIO): string {
   const found = uri ?? env['MONGO_URI']
-  if (!found) throw new UsageError('which MongoDB? Pass --uri or set MONGO_URI')
+  if (!found) throw usageError('the connection string of MongoDB is missing', 'pass --uri or set MONGO_URI')
   return found
 }
 
 /**
  * Connects, works, and hangs up.
  * @param role that the work needs
- * @throws {FailedError} for an error of the driver or the server
+ * @throws {CommandError} for an error of the driver or the server
  */
-export async function withMongo (uri: string, role: string, work: (client: mongodb.MongoClient) => Promise<number>): Promise<number> {
+export async function withMongo (uri: string, role: string, work: (client: mongodb.MongoClient) => Promise<void>): Promise<void> {
+  let client
   try {
-    return await connected(uri, work)
+    client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 7500 })
+    await work(client)
   } catch (error) {
     if (!isOfMongo(error)) throw error
-    throw new FailedError(`MongoDB did not do it (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`)
-  }
-}
-
-async function connected (uri: string, work: (client: mongodb.MongoClient) => Promise<number>): Promise<number> {
-  const client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 7500 })
-  try {
-    return await work(client)
+    throw new CommandError(`MongoDB did not do it (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`, 1)
   } finally {
-    await client.close()
+    await client?.close()
   }
 }
 

@@ -1,28 +1,16 @@
 import { createRequire } from 'node:module'
-import { debuglog } from 'node:util'
-import { applyValidatorsCommand } from './apply-validators.js'
-import { didYouMean } from './arguments.js'
-import { clientSchemaCommand } from './client-schema.js'
-import type { Command, CommandGroup, CommandIO } from './command.js'
-import { deadLetterCommands } from './dead-letters.js'
-import { doctorCommand } from './doctor.js'
-import { CommandError, UsageError } from './errors.js'
-import { generateKeysCommand } from './generate-keys.js'
-import { commandHelp, groupHelp, programHelp } from './help.js'
+import { debuglog, styleText } from 'node:util'
+import { Command, CommanderError } from 'commander'
+import { addApplyValidators } from './apply-validators.js'
+import { addClientSchema } from './client-schema.js'
+import { addDeadLetters } from './dead-letters.js'
+import { addDoctor } from './doctor.js'
+import { envOption, loadEnvironment } from './environment.js'
+import { addGenerateKeys } from './generate-keys.js'
+import { CommandError, usageError, type CommandIO } from './io.js'
 import { reasonOf } from './mongo.js'
-import { nearest } from '../nearest.js'
-import { screenOf } from './screen.js'
-import { streamsCommand } from './streams.js'
-
-/** All that `powersync-mongo` can do. */
-export const commands: Record<string, Command | CommandGroup> = {
-  'generate-keys': generateKeysCommand,
-  'apply-validators': applyValidatorsCommand,
-  'client-schema': clientSchemaCommand,
-  streams: streamsCommand,
-  'dead-letters': deadLetterCommands,
-  doctor: doctorCommand
-}
+import { minWidthToWrap, screenOf } from './screen.js'
+import { addStreams } from './streams.js'
 
 /**
  * Runs `powersync-mongo` with the arguments after its name.
@@ -30,72 +18,61 @@ export const commands: Record<string, Command | CommandGroup> = {
  * @returns the exit code: 0 done, 1 failed or something found that has to be fixed, 2 the arguments make no sense
  */
 export async function run (args: string[], io: CommandIO): Promise<number> {
-  const screen = screenOf(io.stdout, io.env)
-  const [name, ...rest] = args
-  if (name === undefined) {
-    io.stderr.write(programHelp(commands, screenOf(io.stderr, io.env)))
-    return 2
-  }
-  if (isHelp(name)) {
-    io.stdout.write(programHelp(commands, screen))
-    return 0
-  }
-  if (name === '--version' || name === '-v') {
-    io.stdout.write(`${version()}\n`)
-    return 0
-  }
-  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (entry === undefined) return fail(io, '', noCommand(name))
-  return 'commands' in entry ? runGroup(name, entry, rest, io) : runCommand(name, entry, rest, io)
-}
-
-async function runGroup (group: string, entry: CommandGroup, [name, ...rest]: string[], io: CommandIO): Promise<number> {
-  if (name !== undefined && isHelp(name)) {
-    io.stdout.write(groupHelp(group, entry, screenOf(io.stdout, io.env)))
-    return 0
-  }
-  const command = name !== undefined && Object.hasOwn(entry.commands, name) ? entry.commands[name] : undefined
-  if (command) return runCommand(`${group} ${name}`, command, rest, io)
-  const names = Object.keys(entry.commands)
-  return fail(io, group, name === undefined
-    ? new UsageError(`what to do is missing: it is one of ${names.join(', ')}`)
-    : new UsageError(`there is no ${name}: it is one of ${names.join(', ')}${didYouMean(nearest(name, names))}`))
-}
-
-async function runCommand (name: string, command: Command, args: string[], io: CommandIO): Promise<number> {
-  if (args.some(isHelp)) {
-    io.stdout.write(commandHelp(name, command, screenOf(io.stdout, io.env)))
-    return 0
-  }
   try {
-    return await command.run(args, io)
+    await programOf(io).parseAsync(args, { from: 'user' })
+    return Number(io.exitCode ?? 0)
   } catch (error) {
-    return fail(io, name, error)
+    // Commander has said it already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    return fail(io, error)
   }
 }
 
-const isHelp = (arg: string) => arg === '--help' || arg === '-h'
+/** All that `powersync-mongo` can do. */
+export function programOf (io: CommandIO): Command {
+  const [out, err] = [screenOf(io.stdout, io.env), screenOf(io.stderr, io.env)]
+  const program = new Command('npx powersync-mongo')
+    .usage('<command> [options]')
+    .version(version(), '-v, --version', 'print the version of fastify-powersync-mongo')
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => io.stdout.write(text),
+      writeErr: text => io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error:/, prefix => err.paint('red', prefix))),
+      getOutHelpWidth: () => out.width,
+      getErrHelpWidth: () => err.width,
+      getOutHasColors: () => out.coloured,
+      getErrHasColors: () => err.coloured
+    })
+    .configureHelp({ minWidthToWrap, styleTitle: title => styleText('bold', title, { validateStream: false }) })
+    .showHelpAfterError(`  → ${usageError('').fix}`)
+    .addHelpText('after', `
+Exit codes:
+  0  done, nothing has to be fixed
+  1  something failed, or was found that has to be fixed
+  2  the command line or a file that it names makes no sense`)
+    .hook('preAction', async (_, command) => {
+      const options: Record<string, unknown> = command.opts()
+      // Commander takes whatever comes next as an option's value.
+      const mistaken = Object.entries(options).find(([, value]) => typeof value === 'string' && /^(--|$)/.test(value))
+      if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
+      if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
+    })
+  for (const add of [addGenerateKeys, addApplyValidators, addClientSchema, addStreams, addDeadLetters, addDoctor]) add(program, io)
+  return program
+}
 
 const version = () => (createRequire(import.meta.url)('fastify-powersync-mongo/package.json') as { version: string }).version
-
-function noCommand (name: string): UsageError {
-  if (name.startsWith('-')) return new UsageError(`there is no option ${name} here: options stand behind the command`)
-  const paths = Object.entries(commands).flatMap(([name, entry]) => 'commands' in entry ? Object.keys(entry.commands).map(each => `${name} ${each}`) : [name])
-  const words = Object.keys(commands)
-  const near = paths.find(path => path.endsWith(` ${name}`)) ?? nearest(name, words)
-  return new UsageError(`there is no command "${name}"${didYouMean(near && `"${near}"`)}`)
-}
 
 const debug = debuglog('powersync-mongo')
 
 /** Says what went wrong and what to do, in two lines. */
-function fail ({ stderr, env }: CommandIO, name: string, error: unknown): number {
+function fail ({ stderr, env }: CommandIO, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
-  const program = ['powersync-mongo', name].join(' ').trimEnd()
-  const [message, fix, exitCode] = error instanceof CommandError
-    ? [error.message, error.fix ?? `"${`npx ${program}`} --help" shows what it takes`, error.exitCode]
-    : [reasonOf(error), 'this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it', 1]
+  const { message, fix, exitCode } = error instanceof CommandError
+    ? error
+    : new CommandError(reasonOf(error), 'this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it', 1)
   debug('%s', (error as Error).stack)
-  stderr.write(`${wrap(`${paint('red', `${program}:`)} ${message}`, 2)}\n${wrap(`  → ${fix}`, 4)}\n`)
+  stderr.write(`${wrap(`${paint('red', 'error:')} ${message}`, 2)}\n  → ${wrap(fix, 4)}\n`)
   return exitCode
 }

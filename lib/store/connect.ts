@@ -52,13 +52,19 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
   }
   // @fastify/mongodb takes no unnamed connection after a named one.
   const name = options.name ?? (fastify.mongo ? 'powersync' : undefined)
-  const target = options.client ? { database: options.client.options.dbName } : { url }
   try {
+    const target = options.client ? { database: options.client.options.dbName } : { url, database: databaseIn(url) }
     await fastify.register(fastifyMongodb, { ...target, ...options, ...name && { name } } as FastifyMongodbOptions)
   } catch (error) {
     throw unreachable(error, url)
   }
   return (name ? fastify.mongo[name] : fastify.mongo) as FastifyMongoObject
+}
+
+/** The database that a connection string names, as the driver reads it; @fastify/mongodb knows no escapes and no IPv6. */
+export function databaseIn (url = ''): string | undefined {
+  const path = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url)?.[1]
+  return path && decodeURIComponent(path)
 }
 
 /** The host's own connection. The first named one stands in its place too, if there is none. */
@@ -69,7 +75,7 @@ function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
 /** Says what to do, and never repeats the connection string, which holds the password. */
 function unreachable (error: unknown, url: string | undefined): Error {
   const { name, code } = error as { name?: string, code?: number }
-  if (name === 'MongoParseError' || name === 'MongoInvalidArgumentError' || name === 'MongoAPIError') {
+  if (name === 'MongoParseError' || name === 'MongoInvalidArgumentError' || name === 'MongoAPIError' || name === 'URIError') {
     return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0 or mongodb+srv://…, special characters percent-encoded')
   }
   if (code === 18 || code === 13) return new MongoError(`MongoDB${hostOf(url)} refused the credentials: check user, password and authSource in the connection string`)

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { FastifyBaseLogger } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
@@ -19,6 +20,8 @@ export interface ValidatorDifference {
   action: 'create' | 'update' | 'none'
   /** `- path: value` and `+ path: value`, one for each that goes and comes. */
   changes: string[]
+  /** Documents that break the new rules: how many, and the `_id` of the first of them as text. */
+  breaking: { count: number, ids: string[] }
   /** The command that makes it so. */
   command: mongodb.Document
 }
@@ -36,10 +39,19 @@ export async function compareValidators (db: mongodb.Db, collections: Collection
       name,
       action: changes.length === 0 ? 'none' : existing ? 'update' : 'create',
       changes,
+      breaking: existing && changes.length > 0 ? await breakingDocuments(db.collection(name), validator) : { count: 0, ids: [] },
       command: existing ? { collMod: name, ...wanted } : { create: name, ...wanted }
     })
   }
   return differences
+}
+
+/** Values stay out: the ids alone tell which documents to correct. */
+async function breakingDocuments (collection: mongodb.Collection, validator: mongodb.Document): Promise<ValidatorDifference['breaking']> {
+  const filter = { $nor: [validator] }
+  const count = await collection.countDocuments(filter)
+  const first = count > 0 ? await collection.find(filter, { projection: { _id: 1 }, limit: 10 }).toArray() : []
+  return { count, ids: first.map(({ _id }) => String(_id)) }
 }
 
 /** Makes the database what the schemas say. To be called again and again. */
@@ -70,12 +82,15 @@ const NAMESPACE_EXISTS = 48
  * What the plugin's option `validators` does at start.
  * @throws {MongoError} when the database differs (`check`), or refuses to be changed (`apply`)
  */
-export async function ensureValidators (db: mongodb.Db, collections: Collections, mode: 'apply' | 'check'): Promise<void> {
+export async function ensureValidators (db: mongodb.Db, collections: Collections, mode: 'apply' | 'check', log: FastifyBaseLogger): Promise<void> {
   let differences
   try {
     differences = await (mode === 'apply' ? applyValidators : compareValidators)(db, collections)
   } catch (error) {
     throw new MongoError(`MongoDB did not let its validators be ${mode === 'apply' ? 'changed' : 'read'} (${nameOf(error)}): ${remedyOf(error, mode === 'apply' ? 'dbAdmin' : 'read')}, or set the option validators to false`)
+  }
+  for (const { name: collection, breaking: { count: documents } } of differences) {
+    if (documents > 0) log.warn({ collection, documents }, 'documents break the rules of their collection\'s validator, and MongoDB refuses later changes of them: "npx powersync-mongo apply-validators --dry-run" lists them')
   }
   const wrong = mode === 'check' ? differences.filter(({ action }) => action !== 'none') : []
   if (wrong.length) {

@@ -78,9 +78,9 @@ t.test('each collection is told as it is done, so that a refusal shows how far i
 
 t.test('arguments that make no sense', async t => {
   const config = await configFile(t, todoConfig)
-  t.match(await powersyncMongo('apply-validators', '--config', config), { code: 2, stderr: /Pass --uri or set MONGO_URI/ })
-  t.match(await powersyncMongo('apply-validators', '--level', 'off'), { code: 2, stderr: /--level off is not one of strict, moderate/ })
-  t.match(await powersyncMongo('apply-validators', '--action', 'ignore'), { code: 2, stderr: /--action ignore is not one of error, warn/ })
+  t.match(await powersyncMongo('apply-validators', '--config', config), { code: 2, stderr: /pass --uri or set MONGO_URI/ })
+  t.match(await powersyncMongo('apply-validators', '--level', 'off'), { code: 2, stderr: /option '--level <name>' argument 'off' is invalid. Allowed choices are strict, moderate/ })
+  t.match(await powersyncMongo('apply-validators', '--action', 'ignore'), { code: 2, stderr: /argument 'ignore' is invalid. Allowed choices are error, warn/ })
 })
 
 t.test('a dry run that MongoDB refuses asks for less', async t => {
@@ -89,4 +89,22 @@ t.test('a dry run that MongoDB refuses asks for less', async t => {
   const { code, stderr } = await powersyncMongo('apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri, '--dry-run')
   t.equal(code, 1)
   t.match(stderr, /\(Unauthorized\)\n.*role read on/)
+})
+
+t.test('documents that break the rules are counted and listed, the first ten, and never their values', async t => {
+  const rows = Array.from({ length: 12 }, (_, n) => ({ _id: `row${n}`, secret: 'value' }))
+  const mongo = await startWireServer({
+    on: {
+      listCollections: ({ document }) => cursor((document['filter'] as { name: string }).name === 'todos' ? [{ name: 'todos', type: 'collection', options: {} }] : []),
+      aggregate: () => cursor([{ n: rows.length }]),
+      find: ({ document }) => cursor(rows.slice(0, document['limit'] as number))
+    }
+  })
+  t.teardown(() => mongo.stop())
+  const args = ['apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri]
+  t.match((await powersyncMongo(...args, '--dry-run')).stdout, /\n {2}! 12 documents break these rules: _id row0, row1, row2, row3, row4, row5, row6, row7, row8, row9, …\n$/)
+  const [, todos] = (await powersyncMongo(...args, '--json')).stdout.trimEnd().split('\n').map(line => JSON.parse(line))
+  t.match(todos, { collection: 'todos', breaking: { count: 12, ids: ['row0', 'row1'] }, applied: true })
+  const names = mongo.commands.map(({ name }) => name)
+  t.ok(names.lastIndexOf('aggregate') < names.indexOf('collMod'), 'before they are applied')
 })

@@ -168,7 +168,7 @@ t.test('a letter waits for older ones of its client on the same rows', async t =
   ])
   t.same(await command('retry', '--all', '--config', file), {
     code: 1,
-    stdout: 'aa: rejected again, and kept: QUOTA: Too many todos\nbb: waits for older letters of its client on the same rows: retry or discard aa first\n',
+    stdout: 'aa: rejected again, and kept: QUOTA: Too many todos\nbb: waiting for older letters of its client on the same rows: retry or discard aa first\n',
     stderr: '0 applied, 1 rejected, 1 waiting, 0 failed\n'
   })
   t.same((await command('retry', 'bb', '--json', '--config', file)).stdout, `${JSON.stringify({ id: 'bb', status: 'not_attempted', waits_for: ['aa'] })}\n`)
@@ -186,8 +186,22 @@ t.test('discard deletes letters', async t => {
   const { ids, left, command } = await letters(t, '1', '2', '3')
   t.same(await command('discard', ids[1]!), { code: 0, stdout: `${ids[1]}: discarded\n`, stderr: '' })
   t.same(await left(), ['1', '3'])
-  t.same(await command('discard', '--all', '--json'), { code: 0, stdout: `${JSON.stringify({ id: ids[0], status: 'discarded' })}\n${JSON.stringify({ id: ids[2], status: 'discarded' })}\n`, stderr: '' })
+  t.same(await command('discard', '--all', '--yes', '--json'), { code: 0, stdout: `${JSON.stringify({ id: ids[0], status: 'discarded' })}\n${JSON.stringify({ id: ids[2], status: 'discarded' })}\n`, stderr: '' })
   t.same(await left(), [])
+})
+
+t.test('discard --all asks on a terminal, and deletes nothing unless the answer is yes', async t => {
+  const { uri, left } = await letters(t, '1', '2')
+  const discard = (...args: string[]) => (stdin: string) => powersyncMongoIn({ columns: 120, stdin, env: { TERM: 'dumb' } }, 'dead-letters', 'discard', ...args, '--uri', uri)
+  for (const answer of ['', 'n\n', 'no\n', '2\n']) {
+    t.same(await discard('--all')(answer), { code: 1, stdout: '', stderr: 'Delete 2 rejected transactions, and with them what was uploaded? [y/N] ' }, answer)
+  }
+  t.same(await left(), ['1', '2'])
+  t.match(await discard('--all', '--user', 'user1')('y\n'), { code: 0, stdout: /^\w+: discarded\n$/, stderr: /^Delete 1 rejected transaction, / })
+  t.same(await left(), ['2'])
+  t.match(await discard('--all')(' Yes \n'), { code: 0, stdout: /: discarded\n/ })
+  t.same(await left(), [])
+  t.match(await discard('--all')(''), { code: 0, stdout: '', stderr: '' }, 'nothing to ask about')
 })
 
 t.test('an id of no letter, or of several, is told, and the others are done', async t => {
@@ -208,7 +222,7 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   t.teardown(() => mongo.stop())
   const file = await configFile(t, config)
   for (const [uri, reason, remedy] of [[mongo.uri, 'Unauthorized', 'give this server\'s user the role readWrite on the database, and run this again'], ['localhost', 'MongoParseError', 'check that the server runs and that the connection string is right']] as const) {
-    for (const args of [['list'], ['show', 'f'], ['discard', '--all'], ['retry', '--all', '--config', file]]) {
+    for (const args of [['list'], ['show', 'f'], ['discard', '--all', '--yes'], ['retry', '--all', '--config', file]]) {
       const { code, stderr } = await powersyncMongo('dead-letters', ...args, '--uri', uri)
       t.equal(code, 1)
       t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\)\n  → ${remedy}`))
@@ -220,19 +234,19 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
 t.test('arguments that make no sense', async t => {
   const retry = ['retry', '--all', '--uri', database.uri]
   const cases: [string[], RegExp][] = [
-    [[], /^powersync-mongo dead-letters: what to do is missing: it is one of list, show, retry, discard\n {2}→ "npx powersync-mongo dead-letters --help"/],
-    [['toString'], /there is no toString: it is one of list, show, retry, discard\n/],
-    [['retyr'], /there is no retyr: it is one of list, show, retry, discard; did you mean retry\?\n/],
-    [['list', 'f0'], /Unexpected argument 'f0'/],
-    [['list', '--all'], /there is no option --all/],
-    [['show'], /takes either ids, as "dead-letters list" prints them, or --all\n {2}→ "npx powersync-mongo dead-letters show --help"/],
-    [['discard', 'f0', '--all'], /takes either ids/],
+    [['toString'], /unknown command 'toString'\n/],
+    [['retyr'], /unknown command 'retyr'\n\(Did you mean retry\?\)\n/],
+    [['list', 'f0'], /too many arguments for 'list'/],
+    [['list', '--all'], /unknown option '--all'/],
+    [['show'], /either ids or --all are expected\n {2}→ "npx powersync-mongo dead-letters list" prints the ids/],
+    [['discard', 'f0', '--all', '--yes'], /either ids or --all/],
+    [['discard', '--all'], /there is no terminal to ask on\n {2}→ pass --yes as well/],
     [['show', 'f0', '--user', 'user1'], /--user goes with --all/],
     [['list', '--limit', '0'], /--limit 0 is not a whole number from 1/],
     [['list', '--limit', 'ten'], /--limit ten is not/],
-    [['list'], /which MongoDB\? Pass --uri or set MONGO_URI/],
+    [['list'], /MongoDB is missing\n {2}→ pass --uri or set MONGO_URI/],
     [retry, /--config is missing/],
-    [[...retry, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number: expected the hook for all collections/],
+    [[...retry, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number\n {2}→ export the hook for all collections/],
     [[...retry, '--config', await configFile(t, `${config}\nexport const resolveConflict = 5`)], /exports resolveConflict, which is a number/]
   ]
   for (const [args, message] of cases) {
@@ -240,7 +254,7 @@ t.test('arguments that make no sense', async t => {
     t.equal(code, 2)
     t.equal(stdout, '')
     t.match(stderr, message)
-    t.match(stderr, /"npx powersync-mongo dead-letters.* --help" shows what it takes/)
+    t.match(stderr, /\n {2}→ ./)
   }
   t.match(await powersyncMongoIn({ env: { MONGO_URI: database.uri } }, 'dead-letters', 'list'), { code: 0 })
 })
@@ -250,7 +264,7 @@ t.test('on a terminal it says how far it is, in lines that fit', async t => {
   const file = await configFile(t, config.replace('\'3-a\'', '\'none\''))
   const retried = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
   t.equal(retried.stderr, 'retrying: 0 of 3\r\x1b[Kretrying: 1 of 3\r\x1b[Kretrying: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 waiting, 0 failed\n')
-  t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected again\x1b[39m, and kept:\n  QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
+  t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected\x1b[39m again, and\n  kept: QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
 
   const shown = await powersyncMongoIn({ columns: 60, env: { NO_COLOR: '1' } }, 'dead-letters', 'show', '--all', '--uri', uri)
   t.same(shown.stdout.split('\n').filter(line => line.length > 60), [])

@@ -17,22 +17,22 @@ t.test('.env of the working directory is read, or the file of --env-file; what i
   t.equal(await environment({ cwd }), 'no variable set, NODE_ENV=staging')
   t.equal(await environment({ cwd, env: { NODE_ENV: 'test' } }), 'no variable set, NODE_ENV=test')
   t.equal(await environment({ cwd, env: { NODE_ENV: '' } }), 'no variable set, NODE_ENV=')
-  t.equal(await environment({ cwd }, '--env-file', 'production.env'), 'POWERSYNC_PUBLIC_KEY set, NODE_ENV=production')
+  t.equal(await environment({ cwd }, '--env', 'production.env'), 'POWERSYNC_PUBLIC_KEY set, NODE_ENV=production')
   t.equal(await environment({ cwd: t.testdir({ none: {} }) }), 'no variable set, NODE_ENV=')
 })
 
 t.test('a file that cannot be read is told, without what is in it', async t => {
   const cwd = t.testdir({ '.env': {} })
-  t.match(await powersyncMongoIn({ cwd }, 'doctor'), { code: 2, stdout: '', stderr: /^powersync-mongo doctor: \.env cannot be read \(EISDIR\)\n/ })
-  t.match(await powersyncMongoIn({ cwd }, 'doctor', '--env-file', 'nowhere/.env'), { code: 2, stderr: /--env-file: nowhere\/\.env cannot be read \(ENOENT\)\n/ })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor'), { code: 2, stdout: '', stderr: /^error: \.env cannot be read \(EISDIR\)\n/ })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor', '--env', 'nowhere/.env'), { code: 2, stderr: /--env nowhere\/\.env cannot be read \(ENOENT\)\n/ })
 })
 
 t.test('every command that reads variables or a file of the app takes it', async t => {
   const cwd = t.testdir({ '.env': 'MONGO_URI=mongodb-of-env' })
   await writeFile(join(cwd, 'powersync.config.js'), 'export const collections = {}')
   for (const name of ['apply-validators', 'dead-letters list', 'dead-letters show', 'dead-letters retry', 'dead-letters discard']) {
-    const args = [...name.split(' '), ...name.includes('s ') && !name.includes('list') ? ['--all'] : []]
+    const args = [...name.split(' '), ...name.includes('s ') && !name.includes('list') ? ['--all', ...name.includes('discard') ? ['--yes'] : []] : []]
     t.match(await powersyncMongoIn({ cwd }, ...args), { code: 1, stderr: /MongoDB did not do it \(MongoParseError\)/ }, name)
   }
-  for (const name of ['client-schema', 'streams']) t.match(await powersyncMongoIn({ cwd }, name, '--env-file', 'none'), { code: 2, stderr: /--env-file: none/ }, name)
+  for (const name of ['client-schema', 'streams']) t.match(await powersyncMongoIn({ cwd }, name, '--env', 'none'), { code: 2, stderr: /--env none/ }, name)
 })

@@ -6,7 +6,7 @@ function print (step: number, terminal: { isTTY?: boolean, TERM?: string }): str
   let now = 0
   let printed = ''
   const write = (text: string) => { printed += text }
-  const progress = progressOf({ stdout: { write }, stderr: { write, isTTY: terminal.isTTY }, env: { TERM: terminal.TERM }, cwd: () => '/', now: () => now }, 'counting')
+  const progress = progressOf({ stderr: { write, isTTY: terminal.isTTY }, env: { TERM: terminal.TERM }, now: () => now }, 'counting')
   progress.start(3)
   for (const result of ['a\n', 'b\n', 'c\n']) {
     now += step
@@ -29,7 +29,7 @@ t.test('elsewhere a line comes every 10 s, and none where it takes no time', asy
 t.test('without a clock it is the process\'s', async t => {
   let printed = ''
   const write = (text: string) => { printed += text }
-  const progress = progressOf({ stdout: { write }, stderr: { write }, env: {}, cwd: () => '/' }, 'counting')
+  const progress = progressOf({ stderr: { write }, env: {} }, 'counting')
   progress.start(1)
   progress.step(() => write('a\n'))
   t.equal(printed, 'a\n')

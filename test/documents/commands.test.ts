@@ -3,12 +3,11 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { powersyncMongo } from '../support/command-line.js'
+import { allCommands } from '../support/command-line.js'
 import { codeBlocks, documentNames, inlineCode, readDocument, root } from '../support/documents.js'
 
 const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
-const { stdout: usage } = await powersyncMongo('--help')
-const ours = [...usage.matchAll(/^ {2}([a-z][\w-]*) /gm)].map(([, command]) => command!)
+const ours = allCommands.map(({ name }) => name[0]!)
 
 /** Stands for what the reader fills in, `<your server>`. */
 const placeholder = '…'
@@ -55,7 +54,7 @@ async function faultOf ([program, ...words]: string[], files: Set<string | undef
   switch (program) {
     case 'npm': return await npmFault(words)
     case 'npx': switch (operands[0]) {
-      case 'powersync-mongo': return await ownFault(words.slice(words.indexOf('powersync-mongo') + 1))
+      case 'powersync-mongo': return ownFault(words.slice(words.indexOf('powersync-mongo') + 1))
       case 'tsx':
       case 'tap': return missing(operands[1])
       default: return `npx ${operands[0]} is not known here`
@@ -79,12 +78,13 @@ async function npmFault ([command, name, ...rest]: string[]): Promise<string | u
   return unknown && `${file} has no option ${unknown}`
 }
 
-/** A command of `powersync-mongo`, by what its own help says. */
-async function ownFault (words: string[]): Promise<string | undefined> {
+/** A command of `powersync-mongo`. */
+function ownFault (words: string[]): string | undefined {
   const [command, subcommand] = words
   if (command === undefined || command === placeholder || command.startsWith('-')) return undefined
-  const name = command === 'dead-letters' ? [command, String(subcommand)] : [command]
-  const { code, stdout } = await powersyncMongo(...name, '--help')
-  if (code !== 0) return `there is no command ${name.join(' ')}`
-  return words.filter(word => /^--\w/.test(word) && word !== '--help' && !new RegExp(`${word}\\b`).test(stdout)).map(option => `${name.join(' ')} has no ${option}`)[0]
+  if (command === 'help') return undefined
+  const name = [command, ...command === 'dead-letters' ? [subcommand] : []].join(' ')
+  const found = allCommands.find(each => each.name.join(' ') === name)?.command
+  if (!found) return `there is no command ${name}`
+  return words.filter(word => /^--\w/.test(word) && word !== '--help' && !found.options.some(({ long }) => long === word)).map(option => `${name} has no ${option}`)[0]
 }

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import fastifyMongodb from '@fastify/mongodb'
 import { collection, type PowerSyncMongoOptions } from '../../index.js'
 import { applyValidators, compareValidators } from '../../lib/store/validators.js'
-import { needs, testDatabase } from '../support/database.js'
+import { needs, testDatabase, withDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 import { commandError, cursor, startWireServer, type Document } from '../support/wire-server.js'
 
@@ -131,4 +131,18 @@ t.test('a real MongoDB enforces them', { skip: needs(database, 'mongod', '$jsonS
   t.same((await compareValidators(db, { lists: collections.lists })).map(({ action }) => action), ['none'])
   t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'a', data: { name: 'x' } }] })).body.results[0].status, 'success')
   await t.rejects(db.collection('lists').insertOne({ name: 5 }), { code: 121 })
+})
+
+t.test('documents that break the new rules are counted and named before they are applied, without their values', { skip: needs(database, 'mongod', '$jsonSchema in queries') }, async t => {
+  const client = new fastifyMongodb.mongodb.MongoClient(withDatabase(database.uri, `${database.database}_b`))
+  t.teardown(() => client.close())
+  const db = client.db()
+  await db.collection<{ _id: string | number, name: unknown }>('lists').insertMany([{ _id: 'good', name: 'x' }, { _id: 'bad', name: 5 }, { _id: 7, name: 'y' }])
+  t.match(await compareValidators(db, { lists: collections.lists }), [{ action: 'update', breaking: { count: 2, ids: ['bad', '7'] } }])
+
+  let log = ''
+  const stream = { write: (line: string) => { log += line } }
+  await testServer(t, { mongo: { url: withDatabase(database.uri, db.databaseName) }, collections: { lists: collections.lists }, validators: 'apply' }, { logger: { stream } })
+  t.match(log, /"collection":"lists","documents":2,"msg":"documents break the rules of their collection's validator/)
+  t.match(await compareValidators(db, { lists: collections.lists }), [{ action: 'none', breaking: { count: 0, ids: [] } }], 'as it should be, it is not searched again')
 })

@@ -1,8 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import { run } from '../../lib/cli/run.js'
+import type { Command } from 'commander'
+import { programOf, run } from '../../lib/cli/run.js'
 
 interface Surroundings {
   /** Its variables. */
@@ -11,17 +13,25 @@ interface Surroundings {
   cwd?: string
   /** That of a terminal; absent, stdout and stderr are pipes. */
   columns?: number
+  /** What is typed. */
+  stdin?: string
 }
+
+const nowhere = { write: () => {} }
+
+/** Every command with its words, those of groups with the group's. */
+export const allCommands: { name: string[], command: Command }[] = programOf({ stdin: Readable.from([]), stdout: nowhere, stderr: nowhere, env: {}, cwd: () => '/' }).commands
+  .flatMap(command => command.commands.length > 0 ? command.commands.map(inner => ({ name: [command.name(), inner.name()], command: inner })) : [{ name: [command.name()], command }])
 
 /** Runs `powersync-mongo` in this process, without variables and terminal. */
 export function powersyncMongo (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
   return powersyncMongoIn({}, ...args)
 }
 
-export async function powersyncMongoIn ({ env = {}, cwd = import.meta.dirname, columns }: Surroundings, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
+export async function powersyncMongoIn ({ env = {}, cwd = import.meta.dirname, columns, stdin = '' }: Surroundings, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
   const output = { stdout: '', stderr: '' }
   const stream = (name: keyof typeof output) => ({ isTTY: columns !== undefined, columns, write: (text: string) => { output[name] += text } })
-  const code = await run(args, { env: columns === undefined ? env : { TERM: 'xterm-256color', ...env }, cwd: () => cwd, now: () => 0, stdout: stream('stdout'), stderr: stream('stderr') })
+  const code = await run(args, { env: columns === undefined ? env : { TERM: 'xterm-256color', ...env }, cwd: () => cwd, now: () => 0, stdin: Object.assign(Readable.from([stdin]), { isTTY: columns !== undefined }), stdout: stream('stdout'), stderr: stream('stderr') })
   return { code, ...output }
 }
 

@@ -1,8 +1,9 @@
 import fastifyMongodb from '@fastify/mongodb'
-import type { mongodb } from '../bson.js'
-import { DeadLetters } from '../store/dead-letters.js'
-import { Ledger } from '../store/ledger.js'
-import { nameOf } from '../store/validators.js'
+import type { mongodb } from '../../bson.js'
+import { DeadLetters } from '../../store/dead-letters.js'
+import { Ledger } from '../../store/ledger.js'
+import { databaseIn } from '../../store/connect.js'
+import { nameOf } from '../../store/validators.js'
 import { clockFinding, ok, problem, skipped, warning, type Finding } from './finding.js'
 
 const minimumVersion = 6
@@ -34,7 +35,7 @@ async function checkConnection (client: mongodb.MongoClient, uri: string): Promi
   }
   const now = (asked + Date.now()) / 2
   return [
-    hasDatabase(uri)
+    databaseIn(uri)
       ? ok('mongodb', `reached, database ${db.databaseName}`)
       : problem('mongodb', 'the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
     checkTopology(hello),
@@ -45,8 +46,6 @@ async function checkConnection (client: mongodb.MongoClient, uri: string): Promi
       : skipped('mongodb-clock', 'MongoDB says no time')
   ]
 }
-
-const hasDatabase = (uri: string): boolean => /^mongodb(?:\+srv)?:\/\/[^/?]+\/[^?]/.test(uri)
 
 function unreachable (error: unknown): Finding {
   const { code } = error as mongodb.MongoServerError

@@ -1,7 +1,7 @@
-import { thumbprint, type PublicJwk } from '../keys/jwk.js'
-import type { KeySet } from '../keys/load.js'
-import { readPublicKey } from '../keys/read.js'
-import { isProtected } from '../urls.js'
+import { thumbprint, type PublicJwk } from '../../keys/jwk.js'
+import type { KeySet } from '../../keys/load.js'
+import { readPublicKey } from '../../keys/read.js'
+import { isProtected } from '../../urls.js'
 import { clockFinding, networkReason, ok, problem, skipped, warning, type Finding } from './finding.js'
 
 /** As many requests, at once, should meet each of the few servers behind a load balancer. */

@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose'
-import type { SigningKey } from '../keys/load.js'
+import type { SigningKey } from '../../keys/load.js'
 import { networkReason, ok, problem, type Finding } from './finding.js'
 
 const timeout = 10_000

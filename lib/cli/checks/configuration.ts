@@ -1,6 +1,6 @@
-import { loadKeys, type KeySet } from '../keys/load.js'
-import { readKeys, readUrl, type Environment } from '../options/settings.js'
-import { isProtected } from '../urls.js'
+import { loadKeys, type KeySet } from '../../keys/load.js'
+import { readKeys, readUrl, type Environment } from '../../options/settings.js'
+import { isProtected } from '../../urls.js'
 import { ok, problem, warning, type Finding } from './finding.js'
 
 const variables = ['POWERSYNC_URL', 'POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_KEY', 'POWERSYNC_PUBLISHED_KEYS', 'MONGO_URI']
