@@ -89,7 +89,7 @@ t.test('in words, each finding is a line, and what to do is below it', async t =
   const closed = await startWireServer()
   await closed.stop()
   const url = `http://127.0.0.1:${closed.port}`
-  const { code, stdout } = await powersyncMongoIn({ env: { POWERSYNC_URL: url } }, 'doctor', '--env-file', file)
+  const { code, stdout } = await powersyncMongoIn({ env: { POWERSYNC_URL: url } }, 'doctor', '--env', file)
   t.equal(code, 1)
   t.equal(stdout, `warning  environment      POWERSYNC_URL, POWERSYNC_PRIVATE_KEY set, NODE_ENV=
                           → set NODE_ENV=production where real users are: it refuses what is for development only
