@@ -127,6 +127,7 @@ const plugin = fp(powersyncMongo, { fastify: '5.x', name: 'fastify-powersync-mon
 
 export default plugin
 export { plugin as powersyncMongo }
+export { Type } from '@sinclair/typebox'
 export { bson } from './lib/schema/fields.js'
 export { collection } from './lib/schema/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
