@@ -1,13 +1,12 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
-import { createTokens } from './lib/auth/tokens.js'
+import { createTokens, noTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
-import { loadKeys } from './lib/keys/load.js'
 import { observed } from './lib/uploads/observed.js'
 import { loadSpans } from './lib/observe/spans.js'
-import { readKeys, readOptions, refuseMadeUpKey } from './lib/options/settings.js'
+import { readOptions, readSigning } from './lib/options/settings.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
 import { jwksRoute } from './lib/routes/jwks.js'
 import { tokenRoute } from './lib/routes/token.js'
@@ -43,11 +42,10 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { powersyncUrl, expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const { expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const signing = readSigning(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
-  const keys = loadKeys(...readKeys(options.keys, process.env))
-  refuseMadeUpKey(keys, process.env)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators, fastify.log)
   await prepareCollections(db, options.collections)
@@ -76,11 +74,13 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and ours.
   await fastify.register(async scope => {
     const namespace = name ? `powersync_${name}` : 'powersync'
-    const tokens = await createTokens(scope, { keys, audience: powersyncUrl, expiresIn, claims: options.token?.claims, namespace })
+    const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, claims: options.token?.claims, namespace }) : noTokens
     isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
-      jwks: jwksRoute(keys.published),
-      token: tokenRoute({ authenticate, tokens, powersyncUrl }),
+      ...signing && {
+        jwks: jwksRoute(signing.keys.published),
+        token: tokenRoute({ authenticate, tokens, powersyncUrl: signing.powersyncUrl })
+      },
       upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
       ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
@@ -90,7 +90,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     }
     decorate({
       signToken: user => tokens.sign(user),
-      jwks: { keys: keys.published },
+      jwks: { keys: signing?.keys.published ?? [] },
       upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onRejection: 'skip' }),
       deadLetters,
       collections: collections.tables(),
@@ -127,6 +127,7 @@ const plugin = fp(powersyncMongo, { fastify: '5.x', name: 'fastify-powersync-mon
 
 export default plugin
 export { plugin as powersyncMongo }
+export { Type } from '@sinclair/typebox'
 export { bson } from './lib/schema/fields.js'
 export { collection } from './lib/schema/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'

@@ -6,6 +6,7 @@
  */
 import { Type } from '@sinclair/typebox'
 import { bson, collection, PowerSyncFatalError } from 'fastify-powersync-mongo'
+import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from 'fastify-powersync-mongo/conflicts'
 
 export const collections = {
   // A PowerSync client leaves out the columns that are null: all but a few are optional.
@@ -27,8 +28,35 @@ export const collections = {
       completed_by: Type.Optional(Type.String())
     }),
     authorize: ({ data }, { user }) => {
-      if (data?.description?.trim() === '') throw new PowerSyncFatalError('NOTHING_TO_DO', 'A todo says what is to be done')
-      return !data?.created_by || data.created_by === user.id || 'A todo is created by whoever writes it'
+      if (data?.description?.trim() === '') throw new PowerSyncFatalError('NOTHING_TO_DO', 'A todo needs a description')
+      return !data?.created_by || data.created_by === user.id || 'A todo is created in the name of its author'
     }
+  }),
+
+  // One table for each way to resolve a conflict: the page plays them.
+  notes: collection({
+    schema: Type.Object({ text: Type.String(), modified_at: bson.Date() }),
+    resolveConflict: lastWriteWins({ field: 'modified_at' })
+  }),
+  contacts: collection({
+    schema: Type.Object({
+      name: Type.String(),
+      phone: Type.String(),
+      modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
+    }),
+    readOnly: ['modified'],
+    resolveConflict: fieldLevel({ metadata: 'modified' })
+  }),
+  products: collection({
+    schema: Type.Object({ name: Type.String(), stock: bson.Int32({ minimum: 0 }) }),
+    resolveConflict: additive(['stock'])
+  }),
+  documents: collection({
+    schema: Type.Object({ text: Type.String(), version: bson.Int32() }),
+    resolveConflict: versioned({ field: 'version' })
+  }),
+  invoices: collection({
+    schema: Type.Object({ total: bson.Int32() }),
+    resolveConflict: keepServer
   })
 }

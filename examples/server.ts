@@ -85,13 +85,13 @@ console.log(`
               GET  ${url}/todos
   API docs    GET  ${url}/docs (OpenAPI, to read and to try out)
 
-  Try it in another terminal: get a token, write a list, read it back.
+  Try it in another terminal: get a token, write a list, read it back:
 
-curl '${address}/powersync/token?user_id=8ea4310a-b7c0-4dd7-ae54-51d6e1596b83'
+  curl '${address}/powersync/token?user_id=8ea4310a-b7c0-4dd7-ae54-51d6e1596b83'
 
-curl -X POST ${address}/powersync/upload -H 'content-type: application/json' -d '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
+  curl -X POST ${address}/powersync/upload -H 'content-type: application/json' -d '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
 
-curl ${address}/lists
+  curl ${address}/lists
 
   Ctrl-C stops everything.
 `)

@@ -1,5 +1,5 @@
 /** `npm start`: says at once what it does, builds the page, and runs server.ts. */
-console.log('\n  Building the page')
+console.log('\n  A todo app on PowerSync and MongoDB\n\n  Building the page')
 await import('./web/build.js')
-console.log('  Starting the server')
+console.log('  Starting MongoDB and the server')
 await import('./server.js')

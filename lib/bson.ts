@@ -1,10 +1,10 @@
-import fastifyMongodb from '@fastify/mongodb'
+import { mongodb } from '@fastify/mongodb'
 
 /**
  * The driver's classes, only ever from the copy of the driver that `@fastify/mongodb` connects with:
  * the serializer refuses values of another copy.
  */
-export const { BSON, Binary, Decimal128, Double, Int32, Long, MongoServerError, ObjectId, UUID } = fastifyMongodb.mongodb
+export const { BSON, Binary, Decimal128, Double, Int32, Long, MongoServerError, ObjectId, UUID } = mongodb
 
 export type { mongodb } from '@fastify/mongodb'
 

@@ -27,3 +27,9 @@ const WORDS = {
   function: 'a function',
   symbol: 'a symbol'
 }
+
+/** `a, b or c`. */
+export function listWords (words: readonly string[]): string {
+  const last = words.at(-1) ?? 'nothing'
+  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`
+}

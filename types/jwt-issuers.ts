@@ -16,6 +16,11 @@ export interface Issuer {
   claims?: Readonly<Record<string, string | readonly string[]>> | undefined
 }
 
+/** The function of the package get-jwks that is called, and no other. */
+export interface GetJwks {
+  getJwk (signature: { domain: string, alg: string, kid: string | undefined }): Promise<object> | object
+}
+
 /** Which identity providers sign users in, for whom their tokens are meant, and what makes a user of a token. */
 export interface JwtIssuersOptions {
   /** Whose tokens count; those of anybody else are refused before anything is fetched. */
@@ -42,4 +47,6 @@ export interface JwtIssuersOptions {
   cache?: { maxAge?: number | undefined, cooldown?: number | undefined } | undefined
   /** Milliseconds that fetching an issuer's keys may take, 100 to 60 000. Default 5 000. */
   timeout?: number | undefined
+  /** The host's own get-jwks, `buildGetJwks({ … })`, to take the keys from. Default: they are fetched by this package. */
+  getJwks?: GetJwks | undefined
 }

@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, AuthenticateContext, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
-import { bearerToken } from './bearer.js'
 
 /**
  * Knows the bearer of a token that this registration signed, by the `Authorization: Bearer` (or `Token`) header.
@@ -52,6 +51,11 @@ export function developmentAuth (): Authenticate {
   }
   authenticate.development = true
   return authenticate
+}
+
+/** The token of `Authorization: Bearer`, or of `Token`, which PowerSync's SDKs send (RFC 6750 §2.1). */
+export function bearerToken ({ headers }: FastifyRequest): string | undefined {
+  return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
 /**

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { decodeProtectedHeader } from 'jose'
 import { createPublicKey, sign as signBytes } from 'node:crypto'
 import type { TokenOptions, User } from '../../types/index.js'
+import { OptionError } from '../errors.js'
 import { algorithms } from '../keys/algorithms.js'
 import type { PublicJwk } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
@@ -26,17 +27,24 @@ export interface Tokens {
 
 export interface TokenSettings extends TokenOptions {
   keys: KeySet
-  audience: string
+  /** The tokens' audience. */
+  powersyncUrl: string
   expiresIn: number
   /** Namespace in @fastify/jwt, so that the host's own use of it is left alone. */
   namespace: string
+}
+
+/** Without keys, in write-only mode: nobody has a token of this server. */
+export const noTokens: Tokens = {
+  async sign () { throw new OptionError('keys', 'is missing: the routes token and jwks are off, so that no token can be signed. Pass keys and powersyncUrl') },
+  verify: () => null
 }
 
 /**
  * Tokens as the PowerSync Service checks them: `kid` in the header, integer `iat` and `exp`, text `sub`, `aud`.
  * Source: KeyStore.ts in powersync-service.
  */
-export async function createTokens (scope: FastifyInstance, { keys, audience, expiresIn, claims, namespace }: TokenSettings): Promise<Tokens> {
+export async function createTokens (scope: FastifyInstance, { keys, powersyncUrl: audience, expiresIn, claims, namespace }: TokenSettings): Promise<Tokens> {
   const { algorithm, kid } = keys.signing
   await scope.register(fastifyJwt, {
     namespace,

@@ -122,7 +122,7 @@ export const pluginOptions = object({
     })
   }),
   routes: object({
-    jwks: withRow(route, { type: 'object or `false`', byDefault: '`{ url: \'/jwks\' }` and so on', meaning: 'Fastify\'s route options to merge in (`config`, `onRequest`, `schema`, …) and `url`, another path below `prefix`; `false` leaves the route out' }),
+    jwks: withRow(route, { type: 'object or `false`', byDefault: '`{ url: \'/jwks\' }` and so on', meaning: 'Fastify\'s route options to merge in (`config`, `onRequest`, `schema`, …) and `url`, another path below `prefix`; `false` leaves the route out. Without `token` and `jwks` neither `keys` nor `powersyncUrl` is needed: [write-only](identity-providers.md#write-only)' }),
     token: route,
     upload: route,
     checkpoint: route

@@ -1,7 +1,7 @@
 import type { KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { wasMadeHere } from '../keys/generate.js'
-import type { KeyInputs, KeyNames, KeySet } from '../keys/load.js'
+import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
 import type { DeadLetterSettings } from '../store/dead-letters.js'
 import type { LedgerOptions } from '../store/ledger.js'
 import { checkCollection } from '../schema/collection.js'
@@ -14,7 +14,6 @@ import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface Settings {
-  powersyncUrl: string
   expiresIn: number
   bodyLimit: number
   maxOperations: number
@@ -55,7 +54,6 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   const { expiresIn } = pluginOptions.properties.token.properties
   const { bodyLimit, maxOperations, deadline } = pluginOptions.properties.upload.properties
   return {
-    powersyncUrl: readUrl(options.powersyncUrl, environment, production),
     expiresIn: token.expiresIn ?? expiresIn.default as number,
     bodyLimit: upload.bodyLimit ?? bodyLimit.default as number,
     maxOperations: upload.maxOperations ?? maxOperations.default as number,
@@ -66,28 +64,31 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   }
 }
 
-/** The configured keys, and what to call them in errors. */
-export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
-  if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
-  return [
-    // A variable that is set to nothing counts as not set.
-    {
-      signing: environment['POWERSYNC_PRIVATE_KEY'] || undefined,
-      publicKey: environment['POWERSYNC_PUBLIC_KEY'] || undefined,
-      published: environment['POWERSYNC_PUBLISHED_KEYS'] || undefined
-    },
-    { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
-  ]
+/**
+ * The keys and the audience of tokens. Undefined in write-only mode: with the routes `token` and `jwks` off nothing is
+ * signed or published, unless the option `keys` says otherwise.
+ */
+export function readSigning ({ routes = {}, keys, powersyncUrl }: PowerSyncMongoOptions, environment: Environment): { keys: KeySet, powersyncUrl: string } | undefined {
+  if (routes.token === false && routes.jwks === false && keys === undefined) return undefined
+  const production = environment['NODE_ENV'] === 'production'
+  return { powersyncUrl: readUrl(powersyncUrl, environment, production), keys: refuseMadeUpKey(loadKeys(...readKeys(keys, environment)), production) }
 }
 
-/**
- * @throws {OptionError} in production, for a signing key that `generateKeys()` made in this process: the next start
- * and every other process would have another one
- */
-export function refuseMadeUpKey ({ published: [own] }: KeySet, environment: Environment): void {
-  if (environment['NODE_ENV'] === 'production' && wasMadeHere(own)) {
+/** The configured keys, and their names in errors. */
+export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
+  if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
+  // A variable that is set to nothing counts as not set.
+  const variable = (name: string) => environment[name] || undefined
+  const names = { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
+  return [{ signing: variable(names.signing), publicKey: variable(names.publicKey), published: variable(names.published) }, names]
+}
+
+/** A key that `generateKeys()` made in this process: the next start and every other process would have another one. */
+function refuseMadeUpKey (keys: KeySet, production: boolean): KeySet {
+  if (production && wasMadeHere(keys.published[0])) {
     throw new OptionError('keys.signing', 'was made by generateKeys() in this process, and NODE_ENV is production: each process and each start would sign with another key, which the PowerSync Service does not know. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
   }
+  return keys
 }
 
 /** @throws {OptionError} when there is none, or it is none, or anybody could listen in production */
@@ -102,15 +103,4 @@ export function readUrl (option: string | undefined, environment: Environment, p
     throw new OptionError('powersyncUrl', `(from ${source}) is plain http, and NODE_ENV is production: clients would send their tokens there for anybody to read. Use the https URL that clients connect to`)
   }
   return url.replace(/\/+$/, '')
-}
-
-interface Range<Default> { byDefault: Default, minimum: number, maximum: number, unit: string }
-
-/** @throws {OptionError} for anything but an integer of the range, or nothing */
-export function readInteger<Default extends number | undefined> (option: string, value: number | undefined, { byDefault, minimum, maximum, unit }: Range<Default>): number | Default {
-  if (value === undefined) return byDefault
-  if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw new OptionError(option, `is ${typeof value === 'number' ? value : typeof value}: expected an integer from ${minimum} to ${maximum} ${unit}`)
-  }
-  return value
 }

@@ -1,8 +1,8 @@
 import { BSON, type mongodb } from '../bson.js'
-import { typeWords } from '../type-words.js'
 import { JsonNumber, isShortest } from '../json.js'
+import { typeWords } from '../type-words.js'
 import type { Codec, Way } from './codec.js'
-import { DecodeFault, joinPath } from './faults.js'
+import { DecodeFault } from './faults.js'
 import { forbiddenKey, isForbiddenKey } from './names.js'
 import { integerText, isLong, numberText, toDecimal128, toNumber } from './numbers.js'
 import { isWellFormed } from './text.js'
@@ -13,74 +13,53 @@ export const DEEPEST = 20
 /** MongoDB's own limit, for what the app's code gives. */
 const DEEPEST_BSON = 100
 
-/**
- * Whatever JSON can hold, stored as it came, and whatever BSON can hold when it comes from the app's own code. Names
- * are checked at every depth. A number that a double does not hold is stored as long, else as decimal.
- */
+/** Any JSON value, stored as it came, and any BSON value that the app's own code gives. */
 export function anyCodec (depth: number): Codec {
-  const flawOf = (value: unknown, way: Way) => findFlaw(value, Math.max(depth, 1), way)
-  const convert = (way: Way) => (value: unknown) => flawOf(value, way) ? undefined : isWhole(value) ? value : asBson(value)
+  const way = (way: Way) => (value: unknown) => convertAny(value, Math.max(depth, 1), way)
   return {
-    decode: convert('decode'),
-    encode: convert('encode'),
-    expects: 'any JSON value',
-    gives: 'any BSON value',
+    decode: way('decode'),
+    encode: way('encode'),
+    expects: WORDS.decode,
+    gives: WORDS.encode,
     shape: {},
     column: 'text',
     nullable: true,
-    container: true,
-    explain: (value, path, way) => {
-      const { steps, fault } = flawOf(value, way)!
-      return fault(steps.reduce(addStep, path))
-    }
+    container: true
   }
 }
 
-/** What is wrong with a value, and the way to it, innermost step last. */
-interface Flaw { steps: Array<string | number>, fault: (path: string) => DecodeFault }
+const WORDS = { decode: 'any JSON value', encode: 'any BSON value' }
 
-function findFlaw (value: unknown, depth: number, way: Way): Flaw | undefined {
+const fault = (expected: string, found: string) => new DecodeFault('INVALID_DATA', expected, found)
+
+/** Leaves out what is undefined, which the driver may write as null. */
+function convertAny (value: unknown, depth: number, way: Way): unknown {
   switch (typeof value) {
-    case 'boolean': return undefined
-    case 'string': return isWellFormed(value) ? undefined : flaw('well-formed Unicode text', 'text with half a character')
-    case 'number': return way === 'encode' || Number.isFinite(value) ? undefined : flaw('a finite number', 'a number beyond it')
-    case 'bigint': return way === 'encode' && isLong(value) ? undefined : flaw(way === 'encode' ? 'a bigint of 64 bits' : 'any JSON value', typeWords(value))
-    case 'object': return value === null ? undefined : findNestedFlaw(value, depth, way)
-    default: return flaw(way === 'encode' ? 'any BSON value' : 'any JSON value', typeWords(value))
+    case 'boolean': return value
+    case 'string': return isWellFormed(value) ? value : fault('well-formed Unicode text', 'text with half a character')
+    case 'number': return way === 'encode' || Number.isFinite(value) ? value : fault('a finite number', 'a number beyond it')
+    case 'bigint':
+      if (way === 'decode') break
+      return isLong(value) ? value : fault('a bigint of 64 bits', typeWords(value))
+    case 'object': return value === null ? null : convertObject(value, depth, way)
   }
+  return fault(WORDS[way], typeWords(value))
 }
 
-function findNestedFlaw (value: object, depth: number, way: Way): Flaw | undefined {
-  if (value instanceof JsonNumber) return numberOf(value) === undefined ? flaw('a number of at most 34 digits', 'a longer one') : undefined
-  if (way === 'encode' && isBsonObject(value)) return undefined
-  if (way === 'encode' && !isPlain(value)) return flaw('any BSON value', typeWords(value))
+function convertObject (value: object, depth: number, way: Way): unknown {
+  if (value instanceof JsonNumber) return numberOf(value) ?? fault('a number of at most 34 digits', 'a longer one')
+  if (way === 'encode' && isBsonObject(value)) return value
+  if (way === 'encode' && !isPlain(value)) return fault(WORDS.encode, typeWords(value))
   const deepest = way === 'encode' ? DEEPEST_BSON : DEEPEST
-  if (depth > deepest) return flaw(`JSON of at most ${deepest} levels`, 'a deeper one')
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) {
-      const flaw = findFlaw(item, depth + 1, way)
-      if (flaw) return within(index, flaw)
-    }
-    return undefined
+  if (depth > deepest) return fault(`JSON of at most ${deepest} levels`, 'a deeper one')
+  const converted: Record<string | number, unknown> | unknown[] = Array.isArray(value) ? [] : {}
+  for (const [name, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
+    if (typeof name === 'string' && way === 'encode' && item === undefined) continue
+    const result = typeof name === 'string' && isForbiddenKey(name) ? forbiddenKey() : convertAny(item, depth + 1, way)
+    if (result instanceof DecodeFault) return result.within(name)
+    ;(converted as Record<string | number, unknown>)[name] = result
   }
-  for (const [name, item] of Object.entries(value)) {
-    if (way === 'encode' && item === undefined) continue
-    const flaw = isForbiddenKey(name) ? { steps: [], fault: forbiddenKey } : findFlaw(item, depth + 1, way)
-    if (flaw) return within(name, flaw)
-  }
-  return undefined
-}
-
-function flaw (expected: string, found: string): Flaw {
-  return { steps: [], fault: path => new DecodeFault('INVALID_DATA', path, expected, found) }
-}
-
-function within (step: string | number, { steps, fault }: Flaw): Flaw {
-  return { steps: [step, ...steps], fault }
-}
-
-function addStep (path: string, step: string | number): string {
-  return typeof step === 'number' ? `${path}[${step}]` : joinPath(path, step)
+  return converted
 }
 
 /** The driver would write the properties of any other, which are seldom what it is. */
@@ -94,21 +73,7 @@ function isBsonObject (value: object): boolean {
     (value instanceof Date && !Number.isNaN(value.getTime()))
 }
 
-/** Whether the driver would write the value as it is. */
-function isWhole (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return value !== undefined
-  return !(value instanceof JsonNumber) && (isBsonObject(value) || Object.values(value).every(isWhole))
-}
-
-/** The same with numbers for BSON in the place of their digits, and without what is undefined, which the driver may write as null. */
-function asBson (value: unknown): unknown {
-  if (value instanceof JsonNumber) return numberOf(value)
-  if (Array.isArray(value)) return value.map(asBson)
-  if (typeof value !== 'object' || value === null || isBsonObject(value)) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([name, item]) => item === undefined ? [] : [[name, asBson(item)]]))
-}
-
-/** Exactly the number of these digits, or undefined where MongoDB has none. */
+/** Exactly the number of these digits: a double, else a long, else a decimal; undefined where MongoDB has none. */
 function numberOf (value: JsonNumber): bigint | number | mongodb.Decimal128 | undefined {
   const digits = integerText(value)
   if (digits !== undefined && isLong(BigInt(digits))) return BigInt(digits)

@@ -1,11 +1,14 @@
 import type { TSchema } from '@sinclair/typebox'
+import { typeWords } from '../type-words.js'
 import { DecodeFault } from './faults.js'
 import type { JsonSchema } from './shapes.js'
-import { typeWords } from '../type-words.js'
 
 /** How values of one schema node are checked and converted, each way they come and go. */
 export interface Codec {
-  /** The BSON value of what a client sent; undefined when it is not accepted. Null is the caller's business. */
+  /**
+   * The BSON value of what a client sent; undefined when it is not accepted, a fault when something in it is not.
+   * Null is the caller's business.
+   */
   decode (value: unknown): unknown
   /** The same of what the app's own code gave, in the types that hooks see. A decoded value is its own encoded value. */
   encode (value: unknown): unknown
@@ -15,7 +18,7 @@ export interface Codec {
   expects: string
   /** What `encode` accepts, in words. */
   gives: string
-  /** What MongoDB's validator says of it. */
+  /** The rule for MongoDB's validator. */
   shape: JsonSchema
   /** The client's column type. */
   column: Column
@@ -23,13 +26,11 @@ export interface Codec {
   nullable?: boolean
   /** Values are objects or arrays: what a JSON column can hold. */
   container?: boolean
-  /** Where exactly a refused value is wrong, for containers. */
-  explain? (value: unknown, path: string, way: Way): DecodeFault
 }
 
 export type Column = 'text' | 'integer' | 'real'
 
-/** Which of a codec's functions a value went through. */
+/** Which of a codec's functions a value goes through. */
 export type Way = 'decode' | 'encode'
 
 /** What to do with a column, or nested key, that the schema does not have. */
@@ -50,17 +51,27 @@ export interface Place {
   here (schema: TSchema): Codec
 }
 
-/** The fault of a value that a codec does not accept. */
-export function explain (codec: Codec, value: unknown, path: string, way: Way = 'decode'): DecodeFault {
-  return codec.explain?.(value, path, way) ?? mismatch(codec, value, path, way)
+/** The converted value, or why it is not accepted. */
+export function convert (codec: Codec, value: unknown, way: Way): unknown {
+  if (value === null && codec.nullable) return null
+  const converted = value === null ? undefined : codec[way](value)
+  return converted === undefined ? mismatch(codec, value, way) : converted
 }
 
 /** The fault of a value whose type is wrong, or out of bounds, as a whole. */
-export function mismatch (codec: Codec, value: unknown, path: string, way: Way): DecodeFault {
-  return new DecodeFault('INVALID_DATA', path, way === 'decode' ? codec.expects : codec.gives, typeWords(value))
+export function mismatch (codec: Codec, value: unknown, way: Way, problem?: string): DecodeFault {
+  return new DecodeFault('INVALID_DATA', way === 'decode' ? codec.expects : codec.gives, typeWords(value), problem)
 }
 
 /** The fault of a value that has to be there. */
-export function missing (codec: Codec, value: unknown, path: string, way: Way = 'decode'): DecodeFault {
-  return new DecodeFault('INVALID_DATA', path, way === 'decode' ? codec.expects : codec.gives, typeWords(value), 'is required')
+export function missing (codec: Codec, value: unknown, way: Way): DecodeFault {
+  return mismatch(codec, value, way, 'is required')
 }
+
+/** @param gives what `encode` accepts, in words, where that differs from what `decode` accepts */
+export function scalar (column: Column, shape: JsonSchema, decode: Codec['decode'], expects: string, encode: Codec['encode'], gives = expects): Codec {
+  return { column, shape, decode, expects, encode, gives }
+}
+
+/** Whose copy of the driver an object has to be of. */
+export const OF_DRIVER = "of @fastify/mongodb's driver"

@@ -1,8 +1,8 @@
 import type { Collection } from '../../types/collections.js'
 import { JsonNumber } from '../json.js'
 import { anyCodec } from './any.js'
-import { explain, missing, type UnknownFields } from './codec.js'
-import { DecodeFault, joinPath } from './faults.js'
+import { convert, mismatch, missing, type UnknownFields } from './codec.js'
+import { DecodeFault } from './faults.js'
 import { encodeField, fieldsOf, type Field } from './field-list.js'
 import { compileId, decodeId } from './ids.js'
 import { forbiddenName, isForbiddenColumn, knownNames, unknownName } from './names.js'
@@ -15,11 +15,8 @@ type Row = Record<string, unknown>
 export type UploadedRow = { op: 'PUT' | 'PATCH', id: string, data: Readonly<Row> }
 
 /**
- * All that a collection's schema says of values: how each gets from the client to MongoDB, from the app's code to
- * MongoDB, and from MongoDB to the hooks. It knows columns and fields, and nothing of users but the rights it is given.
- *
- * What does not fit is a `DecodeFault`, returned, where the client's data are at fault, and an `Error` that is thrown
- * where the app's own code is.
+ * How values get from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A value that
+ * does not fit is a `DecodeFault`, returned, if the client sent it, and a thrown `Error` if the app's own code gave it.
  */
 export interface CompiledSchema {
   /** In the schema's order, each with its column, type, nullability and default. */
@@ -31,23 +28,19 @@ export interface CompiledSchema {
   /** The client's id of an `_id`. */
   idText (value: unknown): string
   /**
-   * The fields that an operation writes, as BSON values: what hooks see.
+   * The fields that an operation writes, as BSON values: a PUT all that the user may write, in the schema's order, with
+   * their defaults or null; a PATCH the changed ones. Read-only fields are left out. The owner's field may be null in
+   * spite of its type: the server sets it. `id` and `_id` may be in the data if they are the operation's own.
    *
-   * A PUT gives every field that the user may write, in the schema's order: one whose column is absent or null has its
-   * default, else null. The owner's field may be null in spite of its type: the server sets it. A PATCH gives the
-   * changed fields only; null means cleared. Read-only fields are left out of both. `id` and `_id` may be in the data
-   * if they are the operation's own.
-   *
-   * @param rights of the user. Default: as the definition says, all fields
+   * @param rights of the user. Default: all fields
    */
   decode (operation: UploadedRow, rights?: Rights): Row | DecodeFault
   /** One value, not null, of one field, as a client would send it: for example the user's id for the owner's field. */
   decodeField (name: string, value: unknown): unknown
   /**
-   * The BSON value of what a hook gave for a field, in the types that hooks see: a number for a long becomes a long, a
-   * value that was decoded stays as it is. A field that the schema does not have takes any BSON value.
+   * The BSON value of what a hook gave for a field. A field that the schema does not have takes any BSON value.
    *
-   * @param source what gave it, for the message: `transform`
+   * @param source for the message: `transform`
    * @throws {Error} to be retried: it names source, table, field and what was expected, and no value
    */
   encode (name: string, value: unknown, source: string): unknown
@@ -87,8 +80,8 @@ export function compileSchema (table: string, definition: Collection): CompiledS
     idText: value => id.encode(value),
     decode: decoderOf(fields, definition),
     decodeField: (name, value) => {
-      const codec = byName.get(name)?.codec ?? any
-      return codec.decode(value) ?? explain(codec, value, name)
+      const decoded = convert(byName.get(name)?.codec ?? any, value, 'decode')
+      return decoded instanceof DecodeFault ? decoded.within(name) : decoded
     },
     encode: (name, value, source) => encodeField(table, byName.get(name) ?? { name, codec: any, nullable: true }, value, source),
     onInsert: rights => Object.fromEntries(withDefault.filter(field => isKept(field, rights)).map(field => [field.name, field.default!()])),
@@ -116,7 +109,7 @@ function previousOf (data: Readonly<Row>, fields: Field[], { schema, unknownFiel
     columns.add(column)
     const value = own(data, column)
     const decoded = value === null ? null : codec.decode(value)
-    if (decoded !== undefined) row[name] = decoded
+    if (decoded !== undefined && !(decoded instanceof DecodeFault)) row[name] = decoded
   }
   if (schema !== 'any' && unknownFields !== 'store') return row
   for (const [column, value] of Object.entries(data)) {
@@ -143,9 +136,9 @@ function decoderOf (fields: Field[], { schema, unknownFields }: Collection): Com
       let decoded: unknown = null
       if (value !== undefined && value !== null) {
         decoded = codec.decode(value)
-        if (decoded === undefined) return explain(codec, value, joinPath('', column))
+        if (decoded === undefined || decoded instanceof DecodeFault) return (decoded ?? mismatch(codec, value, 'decode')).within(column)
       } else if (op === 'PUT' && field.default) decoded = field.default()
-      if (decoded === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(field.name)))) return missing(codec, value, joinPath('', column))
+      if (decoded === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(field.name)))) return missing(codec, value, 'decode').within(column)
       row[field.name] = decoded
     }
     // Counting the columns is quicker than looking each of them up, and finds whether there are others than the known ones.
@@ -168,17 +161,16 @@ function restOf (fields: Field[], policy: UnknownFields) {
     for (const column of Object.keys(data)) {
       const value = data[column]
       if (columns.has(column) || (value === undefined && !isForbiddenColumn(column))) continue
-      const path = joinPath('', column)
       if (isForbiddenColumn(column)) {
         if (isOwnId(column, value, id)) continue
-        return forbiddenName(path)
+        return forbiddenName().within(column)
       }
       // A field whose column has another name is not to be had by its own.
-      if (policy === 'reject' || names.has(column)) return unknownName(path, knownNames([...columns]))
+      if (policy === 'reject' || names.has(column)) return unknownName(knownNames([...columns])).within(column)
       if (policy === 'drop') continue
       if (isClosed(column, rights)) return closedTo(column)
       const decoded = any.decode(value)
-      if (decoded === undefined) return explain(any, value, path)
+      if (decoded instanceof DecodeFault) return decoded.within(column)
       row[column] = decoded
     }
     return row
@@ -189,4 +181,4 @@ function restOf (fields: Field[], policy: UnknownFields) {
 const isOwnId = (column: string, value: unknown, id: string): boolean =>
   (column === 'id' || column === '_id') && (typeof value !== 'object' || value instanceof JsonNumber) && String(value) === id
 
-const closedTo = (column: string) => new DecodeFault('UNAUTHORIZED', joinPath('', column), 'no value', 'one', 'is not this user\'s to write')
+const closedTo = (column: string) => new DecodeFault('UNAUTHORIZED', 'no value', 'one', 'is not this user\'s to write').within(column)

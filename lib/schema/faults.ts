@@ -1,18 +1,15 @@
-/**
- * `SCHEMA_MISMATCH`: the data have a column that the collection does not know. `UNAUTHORIZED`: one that the user may not
- * write. Else `INVALID_DATA`.
- */
+/** `SCHEMA_MISMATCH`: a column that the collection does not know. `UNAUTHORIZED`: one that the user may not write. */
 export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED'
 
-/**
- * Why an uploaded value cannot be stored. Returned, not thrown, since bad data are nothing unexpected.
- * It names types and places, never a value.
- */
+/** Letters of a path after which the rest is cut: the client may have named each step. */
+const LONGEST_PATH = 512
+
+/** Why an uploaded value cannot be stored: types and places, never a value. Returned, not thrown: bad data are no surprise. */
 export class DecodeFault {
+  readonly #steps: Array<string | number> = []
+
   constructor (
     readonly code: DecodeFaultCode,
-    /** Column, and the way into its JSON: `address.lines[2]`. */
-    readonly path: string,
     /** What would be accepted, in words. */
     readonly expected: string,
     /** The type of what came, in words. */
@@ -20,17 +17,25 @@ export class DecodeFault {
     readonly problem: string = 'cannot be stored'
   ) {}
 
+  /** Adds an outer step to the path: a column, a name within its JSON, or a position. */
+  within (step: string | number): this {
+    this.#steps.unshift(step)
+    return this
+  }
+
+  /** Column, and the way into its JSON: `address.lines[2]`. */
+  get path (): string {
+    return this.#steps.reduce<string>((path, step) => typeof step === 'number' ? `${path}[${step}]` : joinPath(path, step), '')
+  }
+
   get message (): string {
     return `${this.path} ${this.problem}: expected ${this.expected}, found ${this.found}`
   }
 }
 
-/** Letters of a way into the data from which on it is not told any further: the client may have named each step. */
-const longestPath = 512
-
-/** A way into the data. Names of unknown columns come from the client: they are cut and quoted where they look odd. */
+/** Names of unknown columns come from the client: they are cut, and quoted where they look odd. */
 export function joinPath (path: string, key: string): string {
-  if (path.length > longestPath) return path.endsWith('…') ? path : `${path}…`
+  if (path.length > LONGEST_PATH) return path.endsWith('…') ? path : `${path}…`
   const name = /^[\w$-]{1,64}$/.test(key) ? key : JSON.stringify(key.length > 64 ? `${key.slice(0, 64)}…` : key)
   return path === '' ? name : `${path}.${name}`
 }

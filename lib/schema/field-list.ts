@@ -3,9 +3,9 @@ import type { Collection, OwnerField } from '../../types/collections.js'
 import { OptionError } from '../errors.js'
 import { DEEPEST } from './any.js'
 import { checkColumns } from './client-names.js'
-import { explain, missing, type Codec, type Place, type UnknownFields } from './codec.js'
+import { convert, type Codec, type Place, type UnknownFields } from './codec.js'
 import { codecOf } from './codecs.js'
-import { joinPath } from './faults.js'
+import { DecodeFault, joinPath } from './faults.js'
 import { checkKeywords } from './keywords.js'
 import { isForbiddenColumn, knownNames, NAME_RULE } from './names.js'
 import { checkRequired } from './nested.js'
@@ -94,9 +94,9 @@ function defaultOf (table: string, field: Omit<Field, 'default'>, option: (() =>
  */
 export function encodeField (table: string, { name, codec, nullable }: Pick<Field, 'name' | 'codec' | 'nullable'>, value: unknown, source: string, orNull = nullable): unknown {
   if (value === null && orNull) return null
-  const encoded = value === null ? undefined : codec.encode(value)
-  if (encoded !== undefined) return encoded
-  const { path, expected, found } = value === null ? missing(codec, value, name, 'encode') : explain(codec, value, name, 'encode')
+  const encoded = convert(codec, value, 'encode')
+  if (!(encoded instanceof DecodeFault)) return encoded
+  const { path, expected, found } = encoded.within(name)
   throw new Error(`${source} gave ${found} for ${table}.${path}: expected ${expected}`)
 }
 
@@ -150,8 +150,7 @@ function checkName (table: string, option: string, name: string): void {
   if (isForbiddenColumn(name)) throw new OptionError(`collections.${table}.${option}`, `has the name ${JSON.stringify(name)}: use ${NAME_RULE}`)
 }
 
-/** Where a schema stands: `path` is the way to it, for messages. */
-export function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields, whole = depth === 0): Place {
+function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields, whole = depth === 0): Place {
   const place: Place = {
     depth,
     whole,

@@ -51,67 +51,42 @@ export interface TBsonJson<Content extends TSchema = TSchema> extends TSchema {
   content: Content
 }
 
+/** The maker of one of these types. */
+const type = <Schema extends TSchema, Options = SchemaOptions>(kind: string) =>
+  (options?: Options): Schema => ({ ...options, [Kind]: kind }) as unknown as Schema
+
 /** The field types of MongoDB, for schemas; they mix with TypeBox's own. `bson.Date()` and its like are TypeBox types. */
 export const bson = {
   /** A date; the client holds ISO 8601 text. Text without zone is UTC. In hooks a `Date`. */
-  Date (options: DateOptions = {}): TBsonDate {
-    return { ...options, [Kind]: 'BsonDate' } as TBsonDate
-  },
-
+  Date: type<TBsonDate, DateOptions>('BsonDate'),
   /** A boolean; the client holds 1 or 0. */
-  Boolean (options: SchemaOptions = {}): TBsonBoolean {
-    return { ...options, [Kind]: 'BsonBoolean' } as TBsonBoolean
-  },
-
+  Boolean: type<TBsonBoolean>('BsonBoolean'),
   /** An ObjectId; the client holds 24 lower-case hexadecimal digits. */
-  ObjectId (options: SchemaOptions = {}): TBsonObjectId {
-    return { ...options, [Kind]: 'BsonObjectId' } as TBsonObjectId
-  },
-
+  ObjectId: type<TBsonObjectId>('BsonObjectId'),
   /** A UUID (binary subtype 4); the client holds its lower-case text with hyphens. */
-  UUID (options: SchemaOptions = {}): TBsonUUID {
-    return { ...options, [Kind]: 'BsonUUID' } as TBsonUUID
-  },
-
+  UUID: type<TBsonUUID>('BsonUUID'),
   /** A whole number of 32 bits; in hooks a `number`, which the driver stores as int as long as it is whole. */
-  Int32 (options: RangeOptions = {}): TBsonInt32 {
-    return { ...options, [Kind]: 'BsonInt32' } as TBsonInt32
-  },
-
+  Int32: type<TBsonInt32, RangeOptions>('BsonInt32'),
   /**
-   * A whole number of 64 bits. In hooks a `bigint`: exact, comparable with `number`, and always stored as long, however
-   * small it is; a `number` would become int or double by its size. JavaScript clients lose what is beyond 2⁵³ before
-   * anybody can see it: such values need a text column.
+   * A whole number of 64 bits; in hooks a `bigint`, which is always stored as long, where a `number` would become int or
+   * double by its size. JavaScript clients round values beyond 2⁵³: such values need a text column.
    */
-  Long (options: RangeOptions<number | bigint> = {}): TBsonLong {
-    return { ...options, [Kind]: 'BsonLong' } as TBsonLong
-  },
-
+  Long: type<TBsonLong, RangeOptions<number | bigint>>('BsonLong'),
   /**
-   * A double, also when it is whole. In hooks the driver's `Double` (its number is `.value`): as a plain number, 5.0
-   * would be stored as int. For "any number", use `Type.Number()`.
+   * A double, also when it is whole; in hooks the driver's `Double` (its number is `.value`), since a plain 5.0 would be
+   * stored as int. For "any number", use `Type.Number()`.
    */
-  Double (options: RangeOptions = {}): TBsonDouble {
-    return { ...options, [Kind]: 'BsonDouble' } as TBsonDouble
-  },
-
+  Double: type<TBsonDouble, RangeOptions>('BsonDouble'),
   /** A decimal number of up to 34 digits; the client holds its text, such as `1.50` or `1E+3`. */
-  Decimal128 (options: SchemaOptions = {}): TBsonDecimal128 {
-    return { ...options, [Kind]: 'BsonDecimal128' } as TBsonDecimal128
-  },
-
+  Decimal128: type<TBsonDecimal128>('BsonDecimal128'),
   /** Bytes; the client holds base64 text. PowerSync drops blobs: select the field as `base64(field)` in the stream. */
-  Binary (options: BinaryOptions = {}): TBsonBinary {
-    return { ...options, [Kind]: 'BsonBinary' } as TBsonBinary
-  },
-
+  Binary: type<TBsonBinary, BinaryOptions>('BsonBinary'),
   /**
    * A nested document or array; the client holds JSON text. The content's own types apply at every depth.
    * `Type.Object` and `Type.Array` as a column mean the same.
    */
-  Json<Content extends TSchema> (content: Content, options: SchemaOptions = {}): TBsonJson<Content> {
-    return { ...options, [Kind]: 'BsonJson', content } as unknown as TBsonJson<Content>
-  }
+  Json: <Content extends TSchema>(content: Content, options?: SchemaOptions): TBsonJson<Content> =>
+    ({ ...options, [Kind]: 'BsonJson', content }) as unknown as TBsonJson<Content>
 }
 
 type Check = (schema: TSchema, value: unknown) => boolean

@@ -1,10 +1,23 @@
-import { Double, Int32, Long, ObjectId, UUID } from '../bson.js'
 import type { IdCodec, IdType } from '../../types/collections.js'
+import { Double, Int32, Long, ObjectId, UUID } from '../bson.js'
 import { OptionError } from '../errors.js'
-import { regularExpression } from './constraints.js'
+import { OF_DRIVER, scalar } from './codec.js'
 import { DecodeFault } from './faults.js'
+import { regularExpression } from './keywords.js'
 import { integerText, isLong } from './numbers.js'
 import { isWellFormed } from './text.js'
+
+const CANONICAL_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const OBJECT_ID = /^[0-9a-f]{24}$/
+
+/** The types of ids that fields may have too. */
+export const uuid = scalar('text', { bsonType: 'binData' },
+  value => typeof value === 'string' && CANONICAL_UUID.test(value) ? new UUID(value) : undefined, 'a UUID in lower case with hyphens',
+  value => value instanceof UUID ? value : undefined, `a UUID ${OF_DRIVER}`)
+
+export const objectId = scalar('text', { bsonType: 'objectId' },
+  value => typeof value === 'string' && OBJECT_ID.test(value) ? new ObjectId(value) : undefined, '24 lower-case hexadecimal digits',
+  value => value instanceof ObjectId ? value : undefined, `an ObjectId ${OF_DRIVER}`)
 
 /** An id codec that says what it accepts, for messages. */
 export interface CompiledId extends IdCodec { expects: string }
@@ -24,8 +37,8 @@ export function compileId (table: string, id: IdType = 'string'): CompiledId {
   const type: Exclude<IdType, string | IdCodec> = typeof id === 'string' ? { type: id } : id
   switch (type.type) {
     case 'string': return stringId(table, type.pattern)
-    case 'uuid': return type.store === 'bson' ? bsonUuid : textUuid
-    case 'objectId': return objectId
+    case 'uuid': return { ...uuid, encode: String, ...type.store !== 'bson' && { decode: text => CANONICAL_UUID.test(text) ? text : undefined } }
+    case 'objectId': return { ...objectId, encode: String }
     case 'integer': return integer
     default: throw new OptionError(`collections.${table}.id`, "is of no known type: use 'string', 'uuid', 'objectId', 'integer' or { decode, encode }")
   }
@@ -34,7 +47,7 @@ export function compileId (table: string, id: IdType = 'string'): CompiledId {
 /** The `_id` of a row, or why it has none. */
 export function decodeId (codec: CompiledId, text: string): unknown {
   const value = typeof text === 'string' ? codec.decode(text) : undefined
-  return value === undefined ? new DecodeFault('INVALID_DATA', 'id', codec.expects, typeof text === 'string' ? 'other text' : 'no text') : value
+  return value === undefined ? new DecodeFault('INVALID_DATA', codec.expects, typeof text === 'string' ? 'other text' : 'no text').within('id') : value
 }
 
 function stringId (table: string, pattern: string | undefined): CompiledId {
@@ -48,26 +61,6 @@ function stringId (table: string, pattern: string | undefined): CompiledId {
     },
     encode: String
   }
-}
-
-const CANONICAL_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-const OBJECT_ID = /^[0-9a-f]{24}$/
-
-const textUuid: CompiledId = {
-  expects: 'a UUID in lower case with hyphens',
-  decode: text => CANONICAL_UUID.test(text) ? text : undefined,
-  encode: String
-}
-
-const bsonUuid: CompiledId = {
-  ...textUuid,
-  decode: text => CANONICAL_UUID.test(text) ? new UUID(text) : undefined
-}
-
-const objectId: CompiledId = {
-  expects: '24 lower-case hexadecimal digits',
-  decode: text => OBJECT_ID.test(text) ? new ObjectId(text) : undefined,
-  encode: String
 }
 
 /** PowerSync's service takes a row whose id is 0, false or empty for one without id. */

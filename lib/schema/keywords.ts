@@ -35,3 +35,19 @@ export function checkKeywords (schema: TSchema, honoured: readonly string[], pla
     place.fail(`uses "${keyword}", which is not supported here: ${instead}`)
   }
 }
+
+/** A numeric keyword of a schema; undefined when it is not set. */
+export function numberKeyword (schema: TSchema, keyword: string, place: Place): number | undefined {
+  const value: unknown = schema[keyword]
+  if (value === undefined || (typeof value === 'number' && !Number.isNaN(value))) return value
+  return place.fail(`has ${keyword} set to something that is not a number`)
+}
+
+/** A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. */
+export function regularExpression (pattern: unknown): RegExp | undefined {
+  try {
+    return new RegExp(pattern as string, 'u')
+  } catch {
+    return undefined
+  }
+}

@@ -1,5 +1,6 @@
+import { listWords } from '../type-words.js'
 import { DecodeFault } from './faults.js'
-import { isWellFormed, listWords } from './text.js'
+import { isWellFormed } from './text.js'
 
 /**
  * Keys that nothing may have at any depth: what BSON cannot hold (NUL, lone surrogates), what changes a JavaScript
@@ -23,23 +24,13 @@ export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
 /** The rule for columns in words. */
 export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, does not start with "$" and contains neither "." nor NUL'
 
-/** The fault of a column's name that uploaded data may never have. */
-export function forbiddenName (path: string): DecodeFault {
-  return new DecodeFault('INVALID_DATA', path, NAME_RULE, 'a name that data never set')
-}
-
-/** The same within a value. */
-export function forbiddenKey (path: string): DecodeFault {
-  return new DecodeFault('INVALID_DATA', path, KEY_RULE, 'a name that data never set')
-}
+/** The fault of a column's name that uploaded data may never have, and of a key within a value. */
+export const forbiddenName = () => new DecodeFault('INVALID_DATA', NAME_RULE, 'a name that data never set')
+export const forbiddenKey = () => new DecodeFault('INVALID_DATA', KEY_RULE, 'a name that data never set')
 
 /** The fault of a name that the schema does not have. */
-export function unknownName (path: string, expected: string): DecodeFault {
-  return new DecodeFault('SCHEMA_MISMATCH', path, expected, 'another name', 'is not in the schema')
-}
+export const unknownName = (expected: string) => new DecodeFault('SCHEMA_MISMATCH', expected, 'another name', 'is not in the schema')
 
 /** The names of a schema, in words. */
-export function knownNames (names: readonly string[]): string {
-  if (names.length <= 20) return `one of ${listWords(names)}`
-  return `one of ${names.slice(0, 20).join(', ')}, …`
-}
+export const knownNames = (names: readonly string[]): string =>
+  `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`

@@ -1,11 +1,11 @@
 import { Kind, OptionalKind, PatternStringExact, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../bson.js'
-import { typeWords } from '../type-words.js'
 import { JsonNumber, parseJson } from '../json.js'
+import { typeWords } from '../type-words.js'
 import { anyCodec } from './any.js'
-import { explain, mismatch, missing, type Codec, type Place, type Way } from './codec.js'
-import { numberKeyword, regularExpression } from './constraints.js'
-import { DecodeFault, joinPath } from './faults.js'
+import { convert, missing, type Codec, type Place, type Way } from './codec.js'
+import { DecodeFault } from './faults.js'
+import { numberKeyword, regularExpression } from './keywords.js'
 import { forbiddenKey, isForbiddenKey, KEY_RULE, knownNames, unknownName } from './names.js'
 import { orNull, sizes, type JsonSchema } from './shapes.js'
 
@@ -22,30 +22,20 @@ export function jsonColumn (schema: TSchema, place: Place): Codec {
     expects,
     column: 'text',
     decode: value => {
-      const parsed = parseColumn(value)
-      return parsed === undefined ? undefined : content.decode(parsed)
+      const parsed = typeof value === 'string' ? tryParse(value) : value
+      if (isContainer(parsed)) return convert(content, parsed, 'decode')
+      return new DecodeFault('INVALID_DATA', expects, typeof value === 'string' ? 'other text' : typeWords(value))
     },
-    encode: value => isContainer(value) ? content.encode(value) : undefined,
-    explain: (value, path, way) => {
-      const parsed = way === 'encode' ? value : parseColumn(value)
-      if (isContainer(parsed)) return explain(content, parsed, path, way)
-      if (way === 'encode') return new DecodeFault('INVALID_DATA', path, content.gives, typeWords(value))
-      return new DecodeFault('INVALID_DATA', path, expects, typeof value === 'string' ? 'other text' : typeWords(value))
-    }
+    encode: value => isContainer(value) ? content.encode(value) : undefined
   }
 }
 
-/** An object or array; undefined for anything else, such as the texts `null` and `5`. */
-function parseColumn (value: unknown): object | undefined {
-  let parsed = value
-  if (typeof value === 'string') {
-    try {
-      parsed = parseJson(value)
-    } catch {
-      return undefined
-    }
+function tryParse (text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch {
+    return undefined
   }
-  return isContainer(parsed) ? parsed : undefined
 }
 
 function isContainer (value: unknown): value is object {
@@ -57,38 +47,29 @@ export function arrayCodec (schema: TSchema, place: Place): Codec {
   const most = numberKeyword(schema, 'maxItems', place) ?? Infinity
   const unique = schema['uniqueItems'] === true
   const item = place.inside(schema['items'], '[]')
-  const convert = (way: Way) => (value: unknown) => {
-    if (!Array.isArray(value) || value.length < least || value.length > most) return undefined
+  const converter = (way: Way) => (value: unknown) => {
+    if (!Array.isArray(value)) return undefined
     const items: unknown[] = []
-    for (const each of value) {
-      const converted = convertNullable(item, each, way)
-      if (converted === undefined) return undefined
+    for (const [index, each] of value.entries()) {
+      const converted = convert(item, each, way)
+      if (converted instanceof DecodeFault) return converted.within(index)
       items.push(converted)
     }
-    return unique && hasDuplicates(items) ? undefined : items
+    return items.length < least || items.length > most || (unique && hasDuplicates(items)) ? undefined : items
   }
   const size = least === 0 && most === Infinity ? '' : ` of ${least} to ${most} items`
   const words = `an array${size}${unique ? ' without duplicates' : ''}`
   const { read } = item
-  const codec: Codec = {
-    decode: convert('decode'),
-    encode: convert('encode'),
+  return {
+    decode: converter('decode'),
+    encode: converter('encode'),
     ...read && { read: value => Array.isArray(value) ? value.map(read) : value },
     expects: words,
     gives: words,
     shape: { bsonType: 'array', items: item.shape, ...sizes(schema, ['minItems', 'maxItems']) },
     column: 'text',
-    container: true,
-    explain: (value, path, way) => {
-      if (Array.isArray(value)) {
-        for (const [index, each] of value.entries()) {
-          if (convertNullable(item, each, way) === undefined) return explain(item, each, `${path}[${index}]`, way)
-        }
-      }
-      return mismatch(codec, value, path, way)
-    }
+    container: true
   }
-  return codec
 }
 
 /** Equal as BSON, which is how MongoDB's own `uniqueItems` sees them. */
@@ -143,62 +124,40 @@ function keyed (properties: Map<string, Property>, additional: Additional): Code
   const required = [...properties].filter(([, { optional }]) => !optional) // JSON, unlike a column, tells null and absent apart
   const others = additional && { codec: additional.codec, optional: false }
   const anything = { codec: anyCodec(1), optional: false }
-  const propertyOf = (name: string, way: Way): Property | null => {
-    const property = properties.get(name)
-    if (property) return property
-    if (additional?.accepts(name)) return others
-    return way === 'encode' ? anything : null // the server may have its own
+  const names = additional?.words ?? knownNames([...properties.keys()])
+  const convertProperty = (name: string, value: unknown, way: Way) => {
+    if (isForbiddenKey(name)) return forbiddenKey()
+    // The server may have its own.
+    const property = properties.get(name) ?? (additional?.accepts(name) ? others : way === 'encode' ? anything : null)
+    if (!property) return unknownName(names)
+    return value === null && property.optional ? null : convert(property.codec, value, way)
   }
-  const convert = (way: Way) => (value: unknown) => {
+  const converter = (way: Way) => (value: unknown) => {
     if (!isObject(value)) return undefined
     const document: PlainObject = {}
-    for (const name of Object.keys(value)) {
-      if (way === 'encode' && value[name] === undefined) continue
-      const property = isForbiddenKey(name) ? null : propertyOf(name, way)
-      const converted = property && convertProperty(property, value[name], way)
-      if (property === null || converted === undefined) return undefined
+    for (const [name, property] of Object.entries(value)) {
+      if (way === 'encode' && property === undefined) continue
+      const converted = convertProperty(name, property, way)
+      if (converted instanceof DecodeFault) return converted.within(name)
       document[name] = converted
     }
-    return required.every(([name]) => Object.hasOwn(document, name)) ? document : undefined
+    const absent = required.find(([name]) => !Object.hasOwn(document, name))
+    return absent ? missing(absent[1].codec, undefined, way).within(absent[0]) : document
   }
-  const names = additional?.words ?? knownNames([...properties.keys()])
-  const codec: Codec = {
-    decode: convert('decode'),
-    encode: convert('encode'),
+  return {
+    decode: converter('decode'),
+    encode: converter('encode'),
     ...readerOf(properties, additional),
     expects: 'an object',
     gives: 'an object',
     shape: shapeOf(properties),
     column: 'text',
-    container: true,
-    explain: (value, path, way) => {
-      if (!isObject(value)) return mismatch(codec, value, path, way)
-      for (const name of Object.keys(value)) {
-        const at = joinPath(path, name)
-        if (way === 'encode' && value[name] === undefined) continue
-        if (isForbiddenKey(name)) return forbiddenKey(at)
-        const property = propertyOf(name, way)
-        if (!property) return unknownName(at, names)
-        if (convertProperty(property, value[name], way) === undefined) return explain(property.codec, value[name], at, way)
-      }
-      const [name, { codec: absent }] = required.find(([name]) => value[name] === undefined || !Object.hasOwn(value, name))!
-      return missing(absent, undefined, joinPath(path, name), way)
-    }
+    container: true
   }
-  return codec
 }
 
 function isObject (value: unknown): value is PlainObject {
   return isContainer(value) && !Array.isArray(value)
-}
-
-function convertProperty ({ codec, optional }: Property, value: unknown, way: Way): unknown {
-  return value === null && optional ? null : convertNullable(codec, value, way)
-}
-
-function convertNullable (codec: Codec, value: unknown, way: Way): unknown {
-  if (value !== null) return codec[way](value)
-  return codec.nullable ? null : undefined
 }
 
 function readerOf (properties: Map<string, Property>, additional: Additional): Pick<Codec, 'read'> {

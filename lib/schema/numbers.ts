@@ -1,5 +1,8 @@
+import type { TSchema } from '@sinclair/typebox'
 import { Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
 import { isShortest, JsonNumber } from '../json.js'
+import type { Place } from './codec.js'
+import { numberKeyword } from './keywords.js'
 
 /**
  * A number as clients send it: a JSON number, or its text. Kotlin and Swift send every value as text, and print a
@@ -77,4 +80,53 @@ export function toDecimal128 (text: string): mongodb.Decimal128 | undefined {
   } catch {
     return undefined
   }
+}
+
+export interface Range<Value> {
+  accepts (value: Value): boolean
+  /** To append to what is expected, for example ` of at least 0`. */
+  words: string
+}
+
+type Bound = number | bigint
+
+const BOUNDS: Record<string, { words: string, holds (value: Bound, bound: Bound): boolean }> = {
+  minimum: { words: 'of at least', holds: (value, bound) => value >= bound },
+  maximum: { words: 'of at most', holds: (value, bound) => value <= bound },
+  exclusiveMinimum: { words: 'above', holds: (value, bound) => value > bound },
+  exclusiveMaximum: { words: 'below', holds: (value, bound) => value < bound }
+}
+
+/** JSON Schema's ranges, for numbers. */
+export function numberRange (schema: TSchema, place: Place): Range<number> {
+  return rangeOf(keyword => numberKeyword(schema, keyword, place), (value, divisor) => {
+    const quotient = value / divisor // 0.3 / 0.1 is 2.9999999999999996
+    return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient)
+  })
+}
+
+/** The same for bigints, whose bounds may be numbers too. */
+export function bigintRange (schema: TSchema, place: Place): Range<bigint> {
+  return rangeOf(keyword => {
+    const value: unknown = schema[keyword]
+    if (value === undefined || typeof value === 'bigint') return value
+    return Number.isSafeInteger(value) ? BigInt(value as number) : place.fail(`has ${keyword} set to something that is not a whole number`)
+  }, (value, divisor) => value % divisor === 0n)
+}
+
+function rangeOf<Value extends Bound> (read: (keyword: string) => Value | undefined, divides: (value: Value, divisor: Value) => boolean): Range<Value> {
+  const tests: Array<(value: Value) => boolean> = []
+  const words: string[] = []
+  for (const [keyword, bound] of Object.entries(BOUNDS)) {
+    const limit = read(keyword)
+    if (limit === undefined) continue
+    tests.push(value => bound.holds(value, limit))
+    words.push(`${bound.words} ${limit}`)
+  }
+  const divisor = read('multipleOf')
+  if (divisor !== undefined) {
+    tests.push(value => divides(value, divisor))
+    words.push(`that is a multiple of ${divisor}`)
+  }
+  return { accepts: value => tests.every(test => test(value)), words: words.length === 0 ? '' : ` ${words.join(' and ')}` }
 }

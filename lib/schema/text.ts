@@ -1,3 +1,6 @@
+import { FormatRegistry } from '@sinclair/typebox'
+import { parseDate } from './dates.js'
+
 /** Without lone surrogates, which have no UTF-8 and which the driver would silently replace by U+FFFD. */
 export function isWellFormed (text: string): boolean {
   return (text as string & { isWellFormed (): boolean }).isWellFormed() // Node >= 20; TypeScript has it from ES2024 on
@@ -10,8 +13,30 @@ export function codePoints (text: string): number {
   return count
 }
 
-/** `a, b or c`. */
-export function listWords (words: readonly string[]): string {
-  const last = words.at(-1) ?? 'nothing'
-  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`
+type Format = (text: string) => boolean
+
+/** A format that the host has registered with TypeBox, whose registry is global and stays as it is, else one of these. */
+export function stringFormat (name: string): Format | undefined {
+  return FormatRegistry.Get(name) ?? formats.get(name)
 }
+
+export const formatNames = (): string[] => [...formats.keys()]
+
+const isDate = (text: string) => !Number.isNaN(parseDate(text))
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i // RFC 9562: either case
+const DATE = /^\d{4}-\d\d-\d\d$/
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/ // RFC 3339
+const FRACTION = /\.\d+/
+// HTML's definition of a valid e-mail address, whose parts cannot backtrack into each other.
+const EMAIL = /^[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?(?:\.[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?)*$/i
+const SCHEME = /^[a-z][a-z\d+.-]{0,63}:./i // RFC 3986
+const NOT_IN_URI = /[^\w.~:/?#[\]@!$&'()*+,;=%-]|%(?![\da-f]{2})/i // searched for: repeating what may be there runs out of stack in long text
+
+const formats = new Map<string, Format>([
+  ['uuid', text => UUID.test(text)],
+  ['email', text => text.length <= 254 && EMAIL.test(text)],
+  ['date', text => DATE.test(text) && isDate(text)],
+  ['date-time', text => DATE_TIME.test(text) && isDate(text.replace(FRACTION, ''))],
+  ['uri', text => SCHEME.test(text) && !NOT_IN_URI.test(text)]
+])

@@ -1,11 +1,12 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { JsonNumber } from '../json.js'
-import type { Codec, Place } from './codec.js'
+import { listWords } from '../type-words.js'
+import { scalar, type Codec, type Place } from './codec.js'
+import { DecodeFault } from './faults.js'
 import { toNumber } from './numbers.js'
 import { eitherOf, orNull } from './shapes.js'
-import { listWords } from './text.js'
 
-export type Literal = string | number | boolean
+type Literal = string | number | boolean
 
 /**
  * A union holds what the first of its types accepts, in the schema's order: write `[Number, String]` for clients that
@@ -28,7 +29,7 @@ function firstOf (variants: Codec[]): Codec {
   const firstResult = (convert: (variant: Codec) => unknown) => {
     for (const variant of variants) {
       const converted = convert(variant)
-      if (converted !== undefined) return converted
+      if (converted !== undefined && !(converted instanceof DecodeFault)) return converted
     }
     return undefined
   }
@@ -48,7 +49,8 @@ function firstOf (variants: Codec[]): Codec {
 /** A stored value in the type that hooks have for it, if it is of this one. */
 function readAs ({ read, encode }: Codec, value: unknown): unknown {
   const hooked = read ? read(value) : value
-  return encode(hooked) === undefined ? undefined : hooked
+  const encoded = encode(hooked)
+  return encoded === undefined || encoded instanceof DecodeFault ? undefined : hooked
 }
 
 const COLUMNS = { string: 'text', number: 'real', boolean: 'integer' } as const
@@ -60,25 +62,18 @@ export function literalCodec (literals: Literal[]): Codec {
   for (const literal of literals) {
     for (const spelling of spellings(literal)) if (!accepted.has(spelling)) accepted.set(spelling, literal)
   }
-  const columns = new Set(literals.map(literal => COLUMNS[typeof literal as keyof typeof COLUMNS]))
-  const words = listWords(literals.map(literal => JSON.stringify(literal)))
-  return {
-    decode: value => {
-      const literal = accepted.get(value)
-      if (literal !== undefined || numbers.size === 0 || !(typeof value === 'string' || value instanceof JsonNumber)) return literal
-      const number = toNumber(value) // "1.0"
-      return numbers.has(number) ? number : undefined
-    },
-    encode: value => literals.includes(value as Literal) ? value : undefined,
-    expects: words,
-    gives: words,
-    shape: { enum: literals },
-    column: columns.size === 1 ? [...columns][0]! : 'text'
+  const [column, ...others] = new Set(literals.map(literal => COLUMNS[typeof literal as keyof typeof COLUMNS]))
+  const decode = (value: unknown) => {
+    const literal = accepted.get(value)
+    if (literal !== undefined || numbers.size === 0 || !(typeof value === 'string' || value instanceof JsonNumber)) return literal
+    const number = toNumber(value) // "1.0"
+    return numbers.has(number) ? number : undefined
   }
+  return scalar(others.length ? 'text' : column!, { enum: literals }, decode, listWords(literals.map(literal => JSON.stringify(literal))),
+    value => literals.includes(value as Literal) ? value : undefined)
 }
 
-/** How clients without the type send it. */
-export function spellings (literal: Literal): unknown[] {
+function spellings (literal: Literal): unknown[] {
   if (typeof literal !== 'boolean') return [String(literal)]
   return literal ? [1, '1', 'true'] : [0, '0', 'false']
 }

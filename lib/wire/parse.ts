@@ -36,10 +36,10 @@ export function parseBody (bytes: Buffer, expected: string): unknown {
 }
 
 /**
- * Parses the body of an upload, a few operations at a time, so that a large one leaves the process free for others.
- * What nobody reads, as a field of the body that `UploadBody` does not have, is skipped.
+ * Parses the body of an upload, an operation at a time, so that a large one leaves the process free for others.
+ * Fields that nobody reads, since `UploadBody` does not have them, are skipped.
  *
- * @throws {BodyError} for what is not JSON
+ * @throws {BodyError} for anything but JSON
  * @throws {TooLargeError} for an operation that has too much in it
  */
 export function parseUpload (bytes: Buffer, options: ParseOptions): Promise<unknown> {
@@ -55,92 +55,74 @@ function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
   return result
 }
 
+/** Reads what stands at a place; the result may be a promise. */
+type Reader = (place: string) => unknown
+
 async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMany } }: ParseOptions): Promise<unknown> {
-  checkText(bytes, expected)
   // As many bytes cannot have too many units.
-  if (bytes.length <= Math.min(most, atOnce)) return parse(bytes.toString(), expected)
+  if (bytes.length <= Math.min(most, atOnce)) return parseBody(bytes, expected)
+  checkText(bytes, expected)
   let at = 0
   let since = performance.now()
 
   skipSpace()
-  const body = bytes[at] === Byte.openBrace
-    ? await object('The body', { client_id: value, batch: operations, operations, transactions: place => list(place, transaction) })
-    : await value('The body')
+  const body = await object({ client_id: value, batch: list(value), operations: list(value), transactions: list(object({ transaction_id: value, crud: list(value) })) })('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
-  await breathe()
   return body
 
-  function transaction (place: string): unknown {
-    return bytes[at] === Byte.openBrace ? object(place, { transaction_id: value, crud: operations }) : value(place)
+  /** Reads the fields that have a reader, and anything but an object as it is. */
+  function object (readers: Record<string, Reader>): Reader {
+    return async place => {
+      if (bytes[at] !== Byte.openBrace) return value(place)
+      const fields: Record<string, unknown> = {}
+      await elements(Byte.closeBrace, () => {
+        const name = parse(textTo(skipString), expected) as string
+        skipSpace()
+        expect(Byte.colon)
+        skipSpace()
+        if (!Object.hasOwn(readers, name)) return ignore()
+        return then(readers[name]!(place === 'The body' ? name : `${place}.${name}`), field => { fields[name] = field })
+      })
+      return fields
+    }
   }
 
-  /** The fields that have a reader. */
-  async function object (place: string, readers: Record<string, Reader>): Promise<object> {
-    const fields: Record<string, unknown> = {}
+  function list (element: Reader): Reader {
+    return async place => {
+      if (bytes[at] !== Byte.openBracket) return value(place)
+      const all: unknown[] = []
+      await elements(Byte.closeBracket, () => then(element(`${place}[${all.length}]`), each => { all.push(each) }))
+      return all
+    }
+  }
+
+  /** Moves over what stands between brackets. */
+  async function elements (end: Byte, element: () => void | Promise<void>): Promise<void> {
     at++
     skipSpace()
-    while (bytes[at] !== Byte.closeBrace) {
-      const name = parse(textTo(skipString), expected) as string
+    while (bytes[at] !== end) {
+      const pending = element()
+      if (pending) await pending
       skipSpace()
-      expect(Byte.colon)
-      skipSpace()
-      const inside = place === 'The body' ? name : `${place}.${name}`
-      const reader = Object.hasOwn(readers, name) ? readers[name] : undefined
-      if (reader) fields[name] = await reader(inside)
-      else ignore()
-      await separator(Byte.closeBrace)
+      if (bytes[at] !== end) {
+        expect(Byte.comma)
+        skipSpace()
+        if (bytes[at] === end) throw notJson(expected)
+      }
+      if (performance.now() - since < slice) continue
+      await nextTurn()
+      since = performance.now()
     }
     at++
-    return fields
-  }
-
-  async function list (place: string, element: Reader): Promise<unknown> {
-    if (bytes[at] !== Byte.openBracket) return value(place)
-    const elements: unknown[] = []
-    at++
-    skipSpace()
-    while (bytes[at] !== Byte.closeBracket) {
-      elements.push(await element(`${place}[${elements.length}]`))
-      await separator(Byte.closeBracket)
-    }
-    at++
-    return elements
-  }
-
-  /** As `list`, but neighbours are parsed together. */
-  async function operations (place: string): Promise<unknown> {
-    if (bytes[at] !== Byte.openBracket) return value(place)
-    const all: unknown[] = []
-    let index = 0
-    let start = at + 1
-    do {
-      at++
-      check(`${place}[${index++}]`)
-      const isLast = bytes[at] === Byte.closeBracket
-      if (!isLast && bytes[at] !== Byte.comma) throw notJson(expected)
-      if (!isLast && at - start < piece) continue
-      const text = bytes.toString('utf8', start, at)
-      // Between brackets, nothing would be an empty list.
-      if (/^\s*$/.test(text) && !(isLast && index === 1)) throw notJson(expected)
-      for (const operation of parse(`[${text}]`, expected) as unknown[]) all.push(operation)
-      start = at + 1
-      await breathe()
-    } while (bytes[at] !== Byte.closeBracket)
-    at++
-    return all
   }
 
   function value (place: string): unknown {
-    return parse(textTo(() => check(place)), expected)
-  }
-
-  /** Moves over a value that is going to be parsed. */
-  function check (place: string): void {
     const start = at
     skipValue()
     const units = at - start > most ? countUnits(bytes.subarray(start, at)) : 0
     if (units > most) throw new TooLargeError(tooMany(place, units))
+    return parse(bytes.toString('utf8', start, at), expected)
   }
 
   /** Moves over a value that nobody reads. */
@@ -171,8 +153,7 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
           break
         case Byte.closeBrace:
         case Byte.closeBracket:
-          if (depth === 0) return
-          depth--
+          if (depth-- === 0) return
           break
         case Byte.comma:
           if (depth === 0) return
@@ -193,16 +174,6 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
     throw notJson(expected)
   }
 
-  /** Moves over a comma, behind which there is more, or to the end. */
-  async function separator (end: Byte): Promise<void> {
-    skipSpace()
-    if (bytes[at] === end) return
-    expect(Byte.comma)
-    skipSpace()
-    if (bytes[at] === end) throw notJson(expected)
-    await breathe()
-  }
-
   function skipSpace (): void {
     while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++
   }
@@ -211,16 +182,12 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
     if (bytes[at] !== byte) throw notJson(expected)
     at++
   }
-
-  async function breathe (): Promise<void> {
-    if (performance.now() - since < slice) return
-    await nextTurn()
-    since = performance.now()
-  }
 }
 
-/** Reads what stands at a place; the result may be a promise. */
-type Reader = (place: string) => unknown
+/** Goes on at once where it can: a promise for each operation would take longer than parsing it. */
+function then (value: unknown, next: (value: unknown) => void): void | Promise<void> {
+  return value instanceof Promise ? value.then(next) : next(value)
+}
 
 function checkText (bytes: Buffer, expected: string): void {
   if (bytes.length === 0) throw new BodyError(`The body: expected ${expected}, found nothing`)

@@ -36,6 +36,14 @@ t.test('a token of the issuer signs in, with each algorithm, by the keys that di
   t.same(issuer.requests, ['/.well-known/openid-configuration', '/jwks'], 'the keys are fetched once')
 })
 
+t.test('a token without kid is by the only key of its issuer', async t => {
+  const issuer = await startIssuer(t, 'ES256')
+  const { signIn } = await server(t, jwtIssuers({ issuers: issuer.url, audience: 'api' }))
+  t.match(await signIn(await issuer.sign({}, { kid: null })), { status: 200, user: 'user1' })
+  const { privateKey } = await generateKeyPair('ES256')
+  t.match(await signIn(await issuer.sign({}, { kid: null, key: privateKey })), { status: 401 })
+})
+
 t.test('a jwksUri is asked in place of discovery; a key without alg is taken by its kind', async t => {
   const issuer = await startIssuer(t, 'RS256')
   issuer.keys = issuer.keys.map(({ alg, use, ...jwk }) => jwk)
@@ -61,10 +69,11 @@ t.test('a bad token is 401, says why in the log and nothing of itself, and does 
     ['alg none', unsigned, /alg/],
     ['HS256 with the public key', await issuer.sign({}, { alg: 'HS256', kid: issuer.keys[0]!.kid!, key: new Uint8Array(createSecretKey(publicPem, 'utf8').export()) }), /alg is not one of/],
     ['an algorithm that is not allowed', await issuer.sign({}, { alg: 'RS512', kid: issuer.keys[0]!.kid! }), /alg is not one of/],
-    ['no kid', await issuer.sign({}, { kid: null }), /not a JWT with alg, kid and iss/],
-    ['another issuer', await stranger.sign(), /iss is not one of/],
-    ['another issuer\'s path', await issuer.sign({ iss: `${issuer.url}/` }), /iss is not one of/],
-    ['no issuer', await issuer.sign({ iss: undefined } as never), /not a JWT with alg, kid and iss/]
+    ['a kid that is no text', await issuer.sign({}, { header: { kid: 5 } }), /not a JWT/],
+    ['another issuer', await stranger.sign(), new RegExp(`its iss \\\\"${stranger.url}\\\\" is not one of issuers, \\\\"${issuer.url}\\\\""`)],
+    ['a slash at the end of the issuer', await issuer.sign({ iss: `${issuer.url}/` }), /is not one of issuers, .*: they differ in the \/ at the end"/],
+    ['an endless issuer', await issuer.sign({ iss: 'x'.repeat(5000) }), /its iss \\"x{200}\\" is not one of/],
+    ['no issuer', await issuer.sign({ iss: undefined } as never), /not a JWT with alg and iss/]
   ]
   for (const [name, token, reason] of early) {
     lines.length = 0
@@ -75,6 +84,7 @@ t.test('a bad token is 401, says why in the log and nothing of itself, and does 
   t.same([...issuer.requests, ...stranger.requests], [], 'nothing was fetched')
 
   const late: [name: string, token: string, reason: RegExp][] = [
+    ['no kid, and several keys', await issuer.sign({}, { kid: null }), /it has no kid, and its issuer has not exactly one key/],
     ['an unknown kid', await issuer.sign({}, { kid: '../../etc/passwd' }), /no key with its kid and alg/],
     ['the kid of a key of another kind', await issuer.sign({}, { kid: issuer.keys[1]!.kid! }), /no key with its kid and alg/],
     ['another key', await issuer.sign({}, { key: other.privateKey }), /ERR_JWS_SIGNATURE_VERIFICATION_FAILED/],
@@ -174,12 +184,12 @@ t.test('an issuer whose keys cannot be fetched is 503, never 401, and is logged 
     ['a redirect', () => issuer.answer('/jwks', response => response.writeHead(302, { location: 'http://169.254.169.254/' }).end()), `${url}/jwks answered 302: expected 200 (redirects are not followed)`],
     ['no body', () => issuer.answer('/jwks', response => response.writeHead(204).end()), `${url}/jwks answered 204`],
     ['not JSON', () => issuer.answer('/jwks', response => response.end('<html>')), `${url}/jwks answered something that is not JSON`],
-    ['not a key set', () => issuer.answer('/jwks', response => response.end('{"keys":[1]}')), `${url}/jwks answered something that is not a key set`],
+    ['not a key set', () => issuer.answer('/jwks', response => response.end('{"keys":[1]}')), `${url}/jwks gave something that is not a key set`],
     ['too much', () => issuer.answer('/jwks', response => response.end(' '.repeat(1024 * 1024 + 1))), `${url}/jwks answered more than 1048576 bytes`],
     ['never an answer', () => issuer.answer('/jwks', () => {}), `${url}/jwks did not answer in time`],
     ['half an answer', () => issuer.answer('/jwks', response => response.writeHead(200).write('{')), `${url}/jwks did not answer in time`],
     ['a cut connection', () => issuer.answer('/jwks', response => response.destroy()), `${url}/jwks cannot be reached (UND_ERR_SOCKET)`],
-    ['another issuer\'s configuration', () => { issuer.configuration['issuer'] = 'https://other.example' }, `${url}/.well-known/openid-configuration is the configuration of another issuer`],
+    ['another issuer\'s configuration', () => { issuer.configuration['issuer'] = 'https://other.example' }, `${url}/.well-known/openid-configuration is the configuration of another issuer, \\"https://other.example\\"`],
     ['no jwks_uri', () => { issuer.configuration['jwks_uri'] = undefined }, 'has no jwks_uri'],
     ['a jwks_uri of another kind', () => { issuer.configuration['jwks_uri'] = 'file:///etc/passwd' }, 'has no jwks_uri'],
     ['a port that fetch refuses', () => { issuer.configuration['jwks_uri'] = 'http://127.0.0.1:1/jwks?apikey=secret' }, 'http://127.0.0.1:1/jwks cannot be reached (TypeError)'],
@@ -277,11 +287,11 @@ t.test('mistakes in the options stop the start and say what to do', async t => {
   const issuer = 'https://issuer.example/'
   const cases: [options: unknown, message: RegExp][] = [
     [undefined, /option jwtIssuers is nothing: expected an object/],
-    [{ issuers: issuer, audience: 'api', issuer }, /option jwtIssuers\.issuer is unknown: expected one of issuers, audience/],
+    [{ issuers: issuer, audience: 'api', issuer }, /option jwtIssuers\.issuer is unknown; did you mean issuers/],
     [{ audience: 'api' }, /option jwtIssuers\.issuers is missing or empty: pass the URL/],
     [{ issuers: [], audience: 'api' }, /option jwtIssuers\.issuers is missing or empty/],
-    [{ issuers: [5], audience: 'api' }, /option jwtIssuers\.issuers\[0\] is a number: expected an object/],
-    [{ issuers: [{ url: issuer }], audience: 'api' }, /option jwtIssuers\.issuers\[0\]\.url is unknown: expected one of issuer, jwksUri/],
+    [{ issuers: [5], audience: 'api' }, /option jwtIssuers\.issuers\[0\] is 5: expected an object/],
+    [{ issuers: [{ url: issuer }], audience: 'api' }, /option jwtIssuers\.issuers\[0\]\.url is unknown/],
     [{ issuers: [{}], audience: 'api' }, /option jwtIssuers\.issuers\[0\] is not a URL/],
     [{ issuers: 'issuer.example', audience: 'api' }, /option jwtIssuers\.issuers\[0\] is not a URL that starts with https/],
     [{ issuers: 'ftp://issuer.example', audience: 'api' }, /is not a URL/],
@@ -293,19 +303,21 @@ t.test('mistakes in the options stop the start and say what to do', async t => {
     [{ issuers: [issuer, issuer], audience: 'api' }, /has one issuer twice/],
     [{ issuers: [issuer, 'https://other.example'], audience: 'api' }, /option jwtIssuers\.userId is missing: two issuers may use one sub for two people/],
     [{ issuers: issuer }, /option jwtIssuers\.audience is missing: tokens that the issuer made for other apps would be accepted/],
-    [{ issuers: issuer, audience: [] }, /option jwtIssuers\.audience is not text/],
-    [{ issuers: issuer, audience: '' }, /option jwtIssuers\.audience is not text/],
-    [{ issuers: issuer, claims: { azp: 5 } }, /option jwtIssuers\.claims\.azp is not text/],
-    [{ issuers: issuer, audience: 'api', algorithms: ['HS256'] }, /option jwtIssuers\.algorithms is not a list of these: RS256, RS384/],
+    [{ issuers: issuer, audience: [] }, /option jwtIssuers\.audience is .*: expected text, or a list of texts/],
+    [{ issuers: issuer, audience: '' }, /option jwtIssuers\.audience is .*: expected text, or a list of texts/],
+    [{ issuers: issuer, claims: { azp: 5 } }, /option jwtIssuers\.claims\.azp is 5: expected text, or a list of texts/],
+    [{ issuers: issuer, audience: 'api', algorithms: ['HS256'] }, /option jwtIssuers\.algorithms is an array: expected a list of these: RS256, RS384/],
     [{ issuers: issuer, audience: 'api', algorithms: ['none'] }, /jwtIssuers\.algorithms/],
     [{ issuers: issuer, audience: 'api', algorithms: [] }, /jwtIssuers\.algorithms/],
     [{ issuers: issuer, audience: 'api', algorithms: 'RS256' }, /jwtIssuers\.algorithms/],
-    [{ issuers: issuer, audience: 'api', userId: 5 }, /option jwtIssuers\.userId is a number: expected the name of a claim/],
-    [{ issuers: issuer, audience: 'api', userId: '' }, /option jwtIssuers\.userId is text/],
+    [{ issuers: issuer, audience: 'api', userId: 5 }, /option jwtIssuers\.userId is 5: expected the name of a claim/],
+    [{ issuers: issuer, audience: 'api', userId: '' }, /option jwtIssuers\.userId is /],
     [{ issuers: issuer, audience: 'api', token: 'x' }, /option jwtIssuers\.token is text/],
     [{ issuers: issuer, audience: 'api', clockTolerance: 301 }, /option jwtIssuers\.clockTolerance is 301: expected an integer from 0 to 300 seconds/],
     [{ issuers: issuer, audience: 'api', cache: { maxAge: 59 } }, /option jwtIssuers\.cache\.maxAge is 59/],
     [{ issuers: issuer, audience: 'api', cache: { cooldown: 0 } }, /option jwtIssuers\.cache\.cooldown is 0/],
+    [{ issuers: issuer, audience: 'api', cache: { maxage: 60 } }, /option jwtIssuers\.cache\.maxage is unknown; did you mean maxAge/],
+    [{ issuers: issuer, audience: 'api', getJwks: () => {} }, /option jwtIssuers\.getJwks is a function: expected what get-jwks gives/],
     [{ issuers: issuer, audience: 'api', timeout: 1 }, /option jwtIssuers\.timeout is 1/]
   ]
   for (const [options, message] of cases) {

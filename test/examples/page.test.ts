@@ -7,16 +7,18 @@ import t, { type Test } from 'tap'
 import { browserMissing, openBrowser } from './browser.js'
 import { startExample } from './run.js'
 
-// A build, a browser and four times SQLite from nothing: slow where the processor is shared.
-t.setTimeout(450_000)
+// A build, a browser and twice four times SQLite from nothing: slow where the processor is shared.
+t.setTimeout(600_000)
 
 const { url, output } = await startExample(t, 'start.ts', { last: 'Ctrl-C' })
 
 t.test('npm start says at once what it does, builds the page, and prints all in one style', async t => {
-  t.match(output, /^\n {2}Building the page\n {2}Starting the server\n/)
+  t.match(output, /^\n {2}A todo app on PowerSync and MongoDB\n\n {2}Building the page\n {2}Starting MongoDB and the server\n/)
   t.match(output, `See it work in a browser: ${url}/`)
-  t.strictSame(output.split('\n').filter(line => !/^( {2}|curl |$)/.test(line)), [])
-  t.match(await (await fetch(url)).text(), '<title>Todos, offline first')
+  t.strictSame(output.split('\n').filter(line => !/^( {2}\S| {14}\S|$)/.test(line)), [])
+  const html = await (await fetch(url)).text()
+  t.match(html, '<title>Todos, offline first')
+  t.match(html, /<noscript>.*needs JavaScript/, 'without JavaScript a sentence says so')
 })
 
 t.test('the page', { skip: browserMissing }, async t => {
@@ -25,132 +27,197 @@ t.test('the page', { skip: browserMissing }, async t => {
   const errors: string[] = []
   page.on('pageerror', error => errors.push(error.message))
   await page.goto(url)
-  await isOnline(page)
-  const app = view(page)
+  const phone = device(page, 'Phone')
+  const laptop = device(page, 'Laptop')
+  await Promise.all([phone.isOnline(), laptop.isOnline()])
 
-  await t.test('a todo is added, ticked, renamed and deleted in SQLite, and MongoDB follows', async t => {
-    await app.add('Buy milk')
-    await app.place('Buy milk', 'stored')
-    t.match(await documents(url), [{ description: 'Buy milk', completed: false, list_id: 'inbox', created_by: 'demo' }])
-    await page.getByText('Empty: the server has everything.').waitFor()
-
-    await page.getByLabel('Buy milk', { exact: true }).check()
-    await eventually(t, async () => (await documents(url))[0]?.['completed'], true)
-
-    await page.getByRole('button', { name: 'Rename Buy milk' }).click()
-    await page.getByLabel('New name').fill('Buy oat milk')
-    await page.keyboard.press('Enter')
-    await eventually(t, async () => (await documents(url))[0]?.['description'], 'Buy oat milk')
-    t.equal(await page.getByLabel('Buy oat milk', { exact: true }).isChecked(), true)
-    t.equal(await page.evaluate('document.activeElement.ariaLabel'), 'Rename Buy oat milk', 'the focus stays at the todo')
-
-    await t.test('with the document of the server beside the local row', async t => {
-      await eventually(t, () => cells(page, 'completed'), ['1 integer', 'true bool'])
-      await eventually(t, async () => (await cells(page, 'created_at')).map(cell => cell.split(' ').at(-1)), ['text', 'date'])
-      t.match(await cells(page, 'description'), ['Buy oat milk text', 'Buy oat milk string'])
-    })
-
-    await page.getByRole('button', { name: 'Delete Buy oat milk' }).click()
-    await eventually(t, () => documents(url), [])
-    await page.getByText('Nothing to do.').waitFor()
+  await t.test('it says that the service is a stand-in', async t => {
+    t.match(await page.locator('#service').textContent(), 'There is no PowerSync Service here: a stand-in')
   })
 
-  await t.test('switched offline, writes wait in the queue, stay there over a reload, and go when it is switched back', async t => {
-    await app.offline(true)
-    await page.locator('#status', { hasText: 'Offline: switched off' }).waitFor()
-    await app.add('Written offline')
-    await app.place('Written offline', 'waiting')
-    await page.getByLabel('Written offline', { exact: true }).check()
-    await eventually(t, () => app.queue(), ['PATCH', 'PUT'])
+  await t.test('a todo is added, ticked, renamed and deleted on one device; MongoDB and the other device follow', async t => {
+    await phone.add('Buy milk')
+    await phone.isMarked('Buy milk', 'stored')
+    await laptop.isMarked('Buy milk', 'stored')
+    t.match(await documents(url), [{ description: 'Buy milk', completed: false, list_id: 'inbox', created_by: 'ann' }])
+
+    await laptop.todo('Buy milk').getByRole('checkbox').check()
+    await eventually(t, () => phone.todo('Buy milk').getByRole('checkbox').isChecked(), true)
+
+    await phone.button('Rename Buy milk').click()
+    await phone.node.getByLabel('New name').fill('Buy oat milk')
+    await page.keyboard.press('Enter')
+    await laptop.isMarked('Buy oat milk', 'stored')
+    t.equal(await focused(page), 'Rename Buy oat milk', 'the focus stays at the todo')
+
+    await t.test('with the document of the server beside the local row', async t => {
+      await phone.button('Compare Buy oat milk').click()
+      await eventually(t, () => phone.cells('completed'), ['1 integer', 'true bool'])
+      await eventually(t, async () => (await phone.cells('created_at')).map(cell => cell.split(' ').at(-1)), ['text', 'date'])
+      t.match(await phone.cells('description'), ['Buy oat milk text', 'Buy oat milk string'])
+    })
+
+    await phone.button('Delete Buy oat milk').click()
+    await eventually(t, () => laptop.todos(), [])
     t.strictSame(await documents(url), [])
+    await phone.node.getByText('Nothing to do.').waitFor()
+  })
+
+  await t.test('the focus moves to the next todo, and from the last to the field for a new one', async t => {
+    for (const name of ['One', 'Two']) {
+      await phone.add(name)
+      await phone.todo(name).waitFor()
+    }
+    await phone.button('Delete Two').focus()
+    await page.keyboard.press('Enter')
+    await eventually(t, () => focused(page), 'Delete One')
+    await page.keyboard.press('Enter')
+    await eventually(t, () => page.evaluate('document.activeElement.id'), 'phone-todo')
+    await eventually(t, () => phone.todos(), [])
+  })
+
+  await t.test('a list is added, and its todos are its own', async t => {
+    await phone.node.getByText('New list').first().click()
+    await phone.node.getByRole('textbox', { name: 'New list' }).fill('Hardware')
+    await page.keyboard.press('Enter')
+    await eventually(t, async () => await phone.lists(), ['Inbox', 'Hardware'])
+    await eventually(t, async () => await laptop.lists(), ['Inbox', 'Hardware'])
+    await phone.add('Nails')
+    await phone.isMarked('Nails', 'stored')
+    t.strictSame(await laptop.todos(), [])
+    await laptop.node.getByLabel('List', { exact: true }).selectOption('Hardware')
+    await laptop.isMarked('Nails', 'stored')
+    for (const each of [phone, laptop]) await each.node.getByLabel('List', { exact: true }).selectOption('Inbox')
+  })
+
+  await t.test('switched off, a device keeps its writes over a reload, and sends them when it is switched on', async t => {
+    await phone.switchOff(true)
+    await phone.status('Switched off')
+    await phone.add('Written offline')
+    await phone.isMarked('Written offline', 'waiting')
+    await phone.todo('Written offline').getByRole('checkbox').check()
+    await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
+    t.strictSame(await laptop.todos(), [])
 
     await page.reload()
-    await eventually(t, () => app.queue(), ['PATCH', 'PUT'])
-    t.equal(await page.getByRole('switch', { name: 'Work offline' }).getAttribute('aria-checked'), 'true')
+    await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
+    await phone.status('Switched off')
+    await laptop.isOnline()
 
-    await app.offline(false)
-    await isOnline(page)
-    await eventually(t, () => app.queue(), [])
-    await app.place('Written offline', 'stored')
-    t.match(await documents(url), [{ description: 'Written offline', completed: true }])
+    await phone.switchOff(false)
+    await phone.isOnline()
+    await eventually(t, () => phone.queue(), [])
+    await laptop.isMarked('Written offline', 'stored')
   })
 
   await t.test('without a network the page opens, works, and catches up', async t => {
     await page.evaluate('navigator.serviceWorker.ready.then(() => true)')
     await context.setOffline(true)
     await page.reload()
-    await page.locator('#status', { hasText: 'Offline: no network' }).waitFor()
-    await page.getByLabel('Written offline', { exact: true }).waitFor()
-    await app.add('Written in a tunnel')
-    await app.place('Written in a tunnel', 'waiting')
-    t.equal((await documents(url)).length, 1)
+    await phone.status('No network')
+    await laptop.todo('Written offline').waitFor()
+    await phone.add('Written in a tunnel')
+    await phone.isMarked('Written in a tunnel', 'waiting')
 
     await context.setOffline(false)
-    await isOnline(page)
-    await app.place('Written in a tunnel', 'stored')
-    t.match((await documents(url)).map(({ description }) => description).sort(), ['Written in a tunnel', 'Written offline'])
+    await Promise.all([phone.isOnline(), laptop.isOnline()])
+    await laptop.isMarked('Written in a tunnel', 'stored')
   })
 
-  for (const [button, code, table] of [
-    ['Date that is none', 'INVALID_DATA', 'todos'],
-    ['Unknown table', 'SCHEMA_MISMATCH', 'notes'],
-    ['In another name', 'UNAUTHORIZED', 'todos'],
-    ['Second list of a name', 'DUPLICATE_KEY', 'lists'],
-    ['Todo without words', 'NOTHING_TO_DO', 'todos']
+  for (const [helper, verdict, now] of [
+    ['lastWriteWins', 'Laptop won.', ['Party on Sunday']],
+    ['fieldLevel', 'name: Phone won. phone: Laptop won.', ['Bea Miller', '555-0122']],
+    ['additive', 'Both won.', ['5']],
+    ['versioned', 'Laptop won.', ['Ben\'s draft']],
+    ['keepServer', 'The server won.', ['100']]
   ] as const) {
-    await t.test(`${button}: ${code}, a dead letter, and the queue goes on`, async t => {
-      const before = await documents(url)
-      await page.getByRole('button', { name: button }).click()
-      await page.locator('#notice', { hasText: `Refused, ${code}` }).waitFor()
-      await page.locator('#answers li', { hasText: code }).waitFor()
-      await page.locator('#letters li', { hasText: code }).filter({ hasText: `PUT ${table}` }).waitFor()
-      await eventually(t, () => app.queue(), [])
-      t.strictSame(await documents(url), before)
+    await t.test(`a conflict of ${helper}: both devices end with ${now}, and the page says who won`, async t => {
+      const play = page.locator(`#${helper}`)
+      await page.getByRole('button', { name: `Play ${helper}` }).click()
+      await eventually(t, () => play.locator('.steps li').count(), 7)
+      t.match(await play.locator('.steps li').last().textContent(), 'Both devices show what MongoDB has')
+      await play.locator('.verdict:not(:empty)').waitFor()
+      t.match(await play.locator('.verdict').textContent(), verdict)
+      t.strictSame(await play.locator('tr', { has: page.getByRole('rowheader', { name: 'Now', exact: true }) }).locator('td').allTextContents(), now)
+      t.strictSame([await phone.queue(), await laptop.queue()], [[], []])
     })
   }
 
-  await t.test('the refused todos are marked in the list', async t => {
-    await eventually(t, () => page.locator('.place[data-place=refused]').count(), 3)
+  await t.test('the stale change of versioned is a dead letter of the phone; discarded, it goes', async t => {
+    t.match(await phone.letters(), ['CONFLICT'])
+    t.strictSame(await laptop.letters(), [])
+    await phone.switchOff(true)
+    await phone.add('Water the plants')
+    await phone.isMarked('Water the plants', 'waiting')
+    await picture(page)
+    await phone.button('Delete Water the plants').click()
+    await phone.switchOff(false)
+    await phone.letter('CONFLICT').getByRole('button', { name: 'Discard' }).click()
+    await eventually(t, () => phone.letters(), [])
   })
+
+  for (const [label, code, table] of [
+    ['Invalid date', 'INVALID_DATA', 'todos'],
+    ['Unknown table', 'SCHEMA_MISMATCH', 'drafts'],
+    ['Another author', 'UNAUTHORIZED', 'todos'],
+    ['Second inbox', 'DUPLICATE_KEY', 'lists'],
+    ['Empty todo', 'NOTHING_TO_DO', 'todos']
+  ] as const) {
+    await t.test(`${label}: ${code} beside the button, a dead letter; the queue goes on, the row goes`, async t => {
+      const before = await documents(url)
+      const line = page.locator('#rejections li', { hasText: code })
+      await line.getByRole('button', { name: label }).click()
+      await line.locator('.notice', { hasText: 'Refused' }).waitFor()
+      await phone.letter(code).filter({ hasText: `PUT ${table}` }).waitFor()
+      await eventually(t, () => phone.queue(), [])
+      t.strictSame(await documents(url), before)
+      await eventually(t, async () => (await phone.todos()).sort(), ['Written in a tunnel', 'Written offline'])
+      t.ok(await line.locator('.notice').evaluate(isInView), 'what happened is in view')
+    })
+  }
 
   await t.test('a server that fails for now holds the queue, and loses nothing', async t => {
-    await page.getByRole('switch', { name: 'Break the server' }).click()
+    const fault = page.getByRole('switch', { name: 'Break the server' })
+    await fault.click()
     await page.locator('#fault[aria-checked=true]').waitFor()
-    await app.add('Worth waiting for')
-    await page.locator('#answers li', { hasText: 'retryable_error' }).first().waitFor()
-    await page.locator('#upload-error', { hasText: 'it is sent again' }).waitFor()
-    t.strictSame(await app.queue(), ['PUT'])
+    await phone.add('Worth waiting for')
+    await phone.node.locator('.error', { hasText: 'it is sent again' }).waitFor()
+    t.strictSame(await phone.queue(), ['PUT'])
+    t.match(await phone.node.locator('summary', { hasText: 'Answers of the server' }).textContent(), /: [1-9]/)
 
-    await page.getByRole('switch', { name: 'Break the server' }).click()
-    await app.place('Worth waiting for', 'stored')
-    await eventually(t, () => app.queue(), [])
+    await fault.click()
+    await laptop.isMarked('Worth waiting for', 'stored')
+    await eventually(t, () => phone.queue(), [])
   })
 
-  await t.test('dead letters run again, or go', async t => {
-    const letter = (code: string) => page.locator('#letters li', { hasText: code })
-    await letter('DUPLICATE_KEY').getByRole('button', { name: 'Run again' }).click()
-    await page.locator('#notice', { hasText: 'Refused again: Another document has the same value' }).waitFor()
-    t.equal(await letter('DUPLICATE_KEY').count(), 1)
-
-    await letter('NOTHING_TO_DO').getByRole('button', { name: 'Discard' }).click()
-    await letter('NOTHING_TO_DO').waitFor({ state: 'detached' })
-    await eventually(t, () => page.locator('#letters li').count(), 4)
+  await t.test('dead letters run again, or go, and what was said of them goes too', async t => {
+    await phone.letter('DUPLICATE_KEY').getByRole('button', { name: 'Run again' }).click()
+    await phone.letter('DUPLICATE_KEY').getByText(/Refused again.*Another document has the same value/).waitFor()
+    const said = page.locator('#rejections li', { hasText: 'NOTHING_TO_DO' }).locator('.notice')
+    t.equal(await said.isVisible(), true)
+    await phone.letter('NOTHING_TO_DO').getByRole('button', { name: 'Discard' }).focus()
+    await page.keyboard.press('Enter')
+    await phone.letter('NOTHING_TO_DO').waitFor({ state: 'detached' })
+    await said.waitFor({ state: 'hidden' })
+    t.match(await focused(page), /^Discard /, 'the focus moves to the next letter')
   })
 
   await t.test('everybody can use it', async t => {
-    await app.offline(true)
-    await app.add('Sharpen the pencils')
-    await app.place('Sharpen the pencils', 'waiting')
-    await picture(page)
+    await phone.switchOff(true)
+    await phone.add('Sharpen the pencils')
+    await phone.isMarked('Sharpen the pencils', 'waiting')
+    await phone.button('Compare Written offline').click()
+    await phone.button('Rename Sharpen the pencils').click()
     const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
     await page.evaluate(axe)
     for (const colorScheme of ['light', 'dark'] as const) {
-      for (const width of [1400, 400]) {
+      for (const width of [1280, 390, 320]) {
         await page.emulateMedia({ colorScheme })
         await page.setViewportSize({ width, height: 900 })
         const { violations } = await page.evaluate('axe.run()') as { violations: Array<{ id: string, nodes: Array<{ html: string }> }> }
         t.strictSame(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), [], `no barrier that axe knows, ${colorScheme}, ${width} pixels wide`)
-        t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, 'it fits')
+        t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, 'it does not scroll sideways')
+        for (const name of ['Save', 'Cancel']) t.ok(await phone.button(name).evaluate(isWithin), `${name} is on the screen`)
       }
     }
   })
@@ -158,41 +225,61 @@ t.test('the page', { skip: browserMissing }, async t => {
   t.strictSame(errors, [], 'no error in the page')
 })
 
-function view (page: Page) {
-  const todo = (description: string): Locator => page.locator('#todos li', { has: page.getByLabel(description, { exact: true }) })
+function device (page: Page, name: string) {
+  const node = page.getByRole('region', { name, exact: true })
+  const todo = (description: string): Locator => node.locator('.todos li', { has: page.getByLabel(description, { exact: true }) })
+  const letters = node.getByRole('region', { name: `Refused, ${name}` }).locator('.records > li')
   return {
+    node,
+    todo,
+    todos: () => node.locator('.todos .line label').allTextContents(),
+    button: (label: string) => node.getByRole('button', { name: label, exact: true }),
+    lists: () => node.getByLabel('List', { exact: true }).locator('option').allTextContents(),
     async add (description: string) {
-      await page.getByLabel('What is to be done?').fill(description)
+      await node.getByRole('textbox', { name: 'New todo' }).fill(description)
       await page.keyboard.press('Enter')
     },
     /** Waits until the list says where the todo is. */
-    place: (description: string, place: string) => todo(description).locator(`.place[data-place="${place}"]`).waitFor(),
+    isMarked: (description: string, text: string) => todo(description).locator('.tag', { hasText: text }).waitFor(),
     /** Kinds of the operations in the upload queue, sorted. */
-    queue: async () => (await page.locator('#queue .tag').allTextContents()).sort(),
-    async offline (checked: boolean) {
-      await page.getByRole('switch', { name: 'Work offline' }).click()
-      await page.locator(`#offline[aria-checked=${checked}]`).waitFor()
+    queue: async () => (await node.locator('details', { hasText: 'Upload queue' }).locator('.tag').allTextContents()).sort(),
+    letters: async () => (await letters.locator('.tag').allTextContents()),
+    letter: (code: string) => letters.filter({ hasText: code }),
+    /** A column of the row that is compared: what SQLite and what MongoDB has. */
+    cells: (column: string) => node.locator('.sides tr', { has: page.getByRole('rowheader', { name: column, exact: true }) }).locator('td').allTextContents(),
+    status: (text: string) => node.locator('.status', { hasText: text }).waitFor(),
+    /** Opening SQLite takes a while on a busy machine. */
+    isOnline: () => node.locator('.status[data-state=online]').waitFor(),
+    async switchOff (checked: boolean) {
+      const control = node.getByRole('switch')
+      await control.click()
+      await node.locator(`[role=switch][aria-checked=${checked}]`).waitFor()
     }
   }
+}
+
+const focused = (page: Page): Promise<unknown> => page.evaluate('document.activeElement.ariaLabel')
+
+/** In the browser: whether the element is in view, from top to bottom. */
+function isInView (node: { getBoundingClientRect (): { top: number, bottom: number } }): boolean {
+  const { top, bottom } = node.getBoundingClientRect()
+  return top >= 0 && bottom <= (globalThis as unknown as { innerHeight: number }).innerHeight
+}
+
+/** In the browser: whether the element is between the left and the right side of the screen. */
+function isWithin (node: { getBoundingClientRect (): { left: number, right: number } }): boolean {
+  const { left, right } = node.getBoundingClientRect()
+  return left >= 0 && right <= (globalThis as unknown as { innerWidth: number }).innerWidth
 }
 
 /** The README's picture, for whoever sets SCREENSHOT=docs/images/page.png. */
 async function picture (page: Page): Promise<void> {
   const path = process.env['SCREENSHOT']
   if (!path) return
-  await page.setViewportSize({ width: 1200, height: 860 })
+  const before = page.viewportSize()!
+  await page.setViewportSize({ width: 1200, height: 1560 })
   await page.screenshot({ path })
-}
-
-/** Opening SQLite takes a while on a busy machine. */
-async function isOnline (page: Page): Promise<void> {
-  await page.locator('#status[data-state=online]').waitFor()
-}
-
-/** A column of the row that is compared: what SQLite and what MongoDB has. */
-async function cells (page: Page, column: string): Promise<string[]> {
-  const row = page.locator('#sides tr', { has: page.getByRole('rowheader', { name: column, exact: true }) })
-  return await row.locator('td').allTextContents()
+  await page.setViewportSize(before)
 }
 
 async function documents (url: string): Promise<Array<Record<string, unknown>>> {

@@ -44,7 +44,7 @@ t.test('what it prints to try works as it stands', async (t) => {
     t.match(document.paths['/powersync/token'], { get: { security: [], parameters: [{ name: 'user_id', in: 'query', example: 'user1' }] } })
   })
 
-  const commands = output.match(/^curl .*$/gm) ?? []
+  const commands = output.match(/^ {2}curl .*$/gm) ?? []
   t.equal(commands.length, 3)
   const missing = await run('curl', ['--version']).then(() => false, () => 'curl is not installed')
   await t.test('with curl itself', { skip: missing }, async (t) => {

@@ -14,7 +14,7 @@ const schema = Type.Object({ name: Type.String(), due: Type.Optional(bson.Date()
 t.test('a collection is its options, complete and frozen', async t => {
   const authorize = () => true
   const definition = collection({ schema, owner: 'name', name: undefined, authorize, readOnly: ['price'] })
-  t.strictSame({ ...definition }, {
+  t.strictSame(Object.fromEntries(Object.entries(definition)), {
     schema,
     id: 'string',
     name: undefined,

@@ -1,138 +1,116 @@
-/**
- * The page: reads both sides, shows them. All that changes data is in database.ts, as in any PowerSync app; that it
- * gets to the server is the SDK's work.
- */
-import { connectOrNot, isOffline, onAnswer, onRejected, setOffline } from './connection.js'
-import { addTodo, database, prepareList, readLocal } from './database.js'
-import { byId, element, setText } from './dom.js'
-import { answerList, letterList, queueList } from './records.js'
-import { rejections } from './rejections.js'
-import { discardLetter, readServer, retryLetter, setFault, type ServerState } from './server.js'
-import { sides } from './sides.js'
-import { todoList, type Place } from './todos.js'
+/** The page: two devices, the conflicts that they can have, and what the server refuses. */
+import { conflictList } from './conflicts.js'
+import { Device } from './device.js'
+import { deviceView, inbox } from './device-view.js'
+import { button, byId, element, setText } from './dom.js'
+import { readServer, setFault, type ServerState } from './server.js'
 
-let chosen: string | undefined
 /** What the server showed last. */
 let server: ServerState | undefined
 
-const showTodos = todoList(id => {
-  chosen = id
-  show()
+const devices = [new Device('Phone', 'ann', look), new Device('Laptop', 'ben', look)] as const
+const [phone] = devices
+const views = devices.map(device => deviceView(device, onServer))
+byId('devices').replaceChildren(...views.map(({ node }) => node))
+byId('conflicts').append(conflictList(devices, show))
+
+/** One write for each way in which the server refuses a transaction. */
+const rejections = [
+  {
+    code: 'INVALID_DATA',
+    label: 'Invalid date',
+    about: 'SQLite keeps any text in created_at; the schema of the server wants a date.',
+    write: () => phone.addTodo({ list_id: inbox.id, description: 'Learn to tell the time', created_at: 'tomorrow, perhaps' })
+  },
+  {
+    code: 'SCHEMA_MISMATCH',
+    label: 'Unknown table',
+    about: 'The app has a table, drafts, that is not among the collections of the server.',
+    write: () => phone.insert('drafts', { text: 'Nobody expects this table' })
+  },
+  {
+    code: 'UNAUTHORIZED',
+    label: 'Another author',
+    about: 'The hook authorize lets nobody write a todo in the name of somebody else.',
+    write: () => phone.addTodo({ list_id: inbox.id, description: 'Forge a signature', created_by: 'somebody else' })
+  },
+  {
+    code: 'DUPLICATE_KEY',
+    label: 'Second inbox',
+    about: 'A unique index in MongoDB: an owner has one list of each name.',
+    write: () => phone.insert('lists', { name: inbox.name, owner_id: phone.user, created_at: new Date().toISOString() })
+  },
+  {
+    code: 'NOTHING_TO_DO',
+    label: 'Empty todo',
+    about: 'A rule of the app: a hook throws PowerSyncFatalError with a code of its own.',
+    write: () => phone.addTodo({ list_id: inbox.id, description: '   ' })
+  }
+].map(({ code, label, about, write }) => {
+  const outcome = element('p', { className: 'notice', role: 'status', hidden: true })
+  const node = element('li', {}, button(label, write), element('p', {}, element('code', {}, code), ` ${about}`), outcome)
+  return { code, node, outcome }
 })
-const showQueue = queueList()
-const showAnswers = answerList()
-const showLetters = letterList({
-  retry: id => onServer(async () => {
-    const { result } = await retryLetter(id)
-    notify(result?.status === 'success' ? 'The dead letter ran: its transaction is stored.' : `Refused again: ${result?.failed_operation?.message ?? 'it is gone'}`)
-  }),
-  discard: id => onServer(() => discardLetter(id))
-})
+byId('rejections').append(...rejections.map(({ node }) => node))
 
-const offlineSwitch = byId<HTMLButtonElement>('offline')
-const faultSwitch = byId<HTMLButtonElement>('fault')
-
-offlineSwitch.onclick = () => {
-  setOffline(!isOffline())
-  showConnection()
-}
-faultSwitch.onclick = () => onServer(() => setFault(!server?.isBroken))
-
-const form = byId<HTMLFormElement>('add')
-form.onsubmit = event => {
-  event.preventDefault()
-  const description = byId<HTMLInputElement>('description')
-  const text = description.value.trim()
-  if (!text) return
-  description.value = ''
-  addTodo({ description: text }).then(id => { chosen = id })
-}
-
-byId('provoke').append(...rejections.map(({ code, label, about, write }) =>
-  element('li', {}, element('button', { type: 'button', textContent: label, onclick: () => write() }), element('p', {}, element('code', {}, code), ` ${about}`))))
-
-onRejected((code, message) => notify(`Refused, ${code}: ${message}`))
-onAnswer(() => look())
+const fault = byId<HTMLButtonElement>('fault')
+fault.onclick = () => onServer(() => setFault(!server?.isBroken))
 
 await start()
 
 async function start (): Promise<void> {
-  await database.init()
-  await prepareList()
-  database.onChange({ onChange: () => show() }, { tables: ['todos', 'ps_crud', 'answers'], throttleMs: 30, triggerImmediate: true })
-  database.registerListener({ statusChanged: showConnection })
-  for (const event of ['online', 'offline', 'storage'] as const) addEventListener(event, showConnection)
-  offlineSwitch.disabled = false
-  showConnection()
-  connectOrNot()
+  for (const [position, device] of devices.entries()) {
+    await device.database.init()
+    device.database.onChange({ onChange: show }, { tables: ['lists', 'todos', 'ps_crud'], throttleMs: 30, triggerImmediate: true })
+    device.database.registerListener({ statusChanged: views[position]!.showConnection })
+    device.connectOrNot()
+  }
+  await prepareInbox()
+  for (const event of ['online', 'offline', 'storage'] as const) addEventListener(event, show)
   await look()
   setInterval(() => { if (!document.hidden) look() }, 3000)
   await navigator.serviceWorker?.register('/service-worker.js')
 }
 
-/** Asks the server what it holds; offline, what it held when it was asked last stays. */
+/** Once per browser; the laptop gets it by sync. */
+async function prepareInbox (): Promise<void> {
+  const found = await phone.database.getOptional('SELECT id FROM lists WHERE id = ?', [inbox.id])
+  if (!found) await phone.insert('lists', { ...inbox, owner_id: phone.user, created_at: new Date().toISOString() })
+}
+
+/** Asks the server what it holds; while it cannot be reached, what it held when it was asked last stays. */
 async function look (): Promise<void> {
-  if (isOffline() || !navigator.onLine) return
   try {
     server = await readServer()
   } catch {
-    return // The connection's status says it.
+    return // The devices' status says it.
   }
   await show()
 }
 
 async function show (): Promise<void> {
-  const { todos, queue, answers, chosen: row } = await readLocal(chosen)
-  const stored = new Map(server?.todos.map(document => [String(document['_id']), document]))
-  const waiting = new Set(queue.map(({ id }) => id))
-  const refused = new Set(server?.letters.flatMap(({ operations }) => operations.map(({ id }) => id)))
-  const placeOf = (id: string): Place => {
-    if (waiting.has(id)) return 'waiting'
-    if (stored.has(id)) return 'stored'
-    return refused.has(id) ? 'refused' : 'here only'
+  for (const view of views) await view.show(server)
+  for (const { code, node, outcome } of rejections) {
+    const letter = server?.letters.filter(({ failed_operation: failed }) => failed.error_code === code).at(-1)
+    const isNew = outcome.hidden
+    setText(outcome, letter ? `Refused: ${letter.failed_operation.message}. It is a dead letter of ${phone.name} now, and the queue went on.` : '')
+    if (letter && isNew && node.contains(document.activeElement)) outcome.scrollIntoView({ block: 'nearest' })
   }
-
-  showTodos(todos.map(todo => ({ ...todo, place: placeOf(todo.id), isChosen: todo.id === row?.['id'] })))
-  showQueue(queue)
-  showAnswers(answers)
-  showLetters(server?.letters ?? [])
-  byId('sides').replaceChildren(...row ? [sides(row, stored.get(String(row['id'])))] : [])
-  byId('sides-about').hidden = row !== null
-  setText(byId('count-local'), String(todos.length))
-  setText(byId('count-queue'), String(queue.length))
-  setText(byId('count-server'), server ? String(server.todos.length) : '–')
-  setText(byId('count-letters'), server ? String(server.letters.length) : '–')
-  faultSwitch.ariaChecked = String(server?.isBroken ?? false)
-  faultSwitch.disabled = !server
-  setText(byId('service'), !server
-    ? ''
-    : server.hasService
-      ? 'Connected to the PowerSync Service at POWERSYNC_URL: what other devices write arrives here as well.'
-      : 'There is no PowerSync Service here, only a stand-in: uploads work in full, but nothing comes down. With one (set POWERSYNC_URL), what the server refused would vanish here too.')
-  showConnection()
-}
-
-function showConnection (): void {
-  const { connected, connecting, uploadError } = database.currentStatus
-  const [state, text] = isOffline()
-    ? ['offline', 'Offline: switched off']
-    : !navigator.onLine
-        ? ['offline', 'Offline: no network']
-        : connected
-          ? ['online', 'Online']
-          : connecting ? ['connecting', 'Connecting…'] : ['offline', 'The server cannot be reached']
-  const status = byId('status')
-  status.dataset['state'] = state
-  setText(status, text)
-  offlineSwitch.ariaChecked = String(isOffline())
-  setText(byId('upload-error'), uploadError && !isOffline() ? uploadError.message : '')
+  fault.ariaChecked = String(server?.isBroken ?? false)
+  fault.disabled = !server
+  if (!server) return
+  setText(byId('service'), server.hasService
+    ? 'Both sync through the PowerSync Service at POWERSYNC_URL.'
+    : 'There is no PowerSync Service here: a stand-in in this page\'s server passes on what MongoDB has. To use a service, set POWERSYNC_URL.')
 }
 
 /** Something that needs the server itself, and not the queue. */
-function onServer (work: () => Promise<unknown>): void {
-  work().then(look, () => notify('The server cannot be reached: this one needs it.'))
-}
-
-function notify (text: string): void {
-  setText(byId('notice'), text)
+async function onServer (work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work()
+    setText(byId('unreachable'), '')
+  } catch {
+    setText(byId('unreachable'), 'The server cannot be reached, and this one needs it.')
+  }
+  await look()
 }

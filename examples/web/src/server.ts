@@ -7,23 +7,27 @@ export type ServerDocument = Record<string, ExtendedJson>
 
 export interface Letter {
   _id: string
+  client_id: string
   created_at: { $date: { $numberLong: string } }
   failed_operation: { error_code: string, message: string }
   operations: Array<{ op: string, table: string, id: string, data: string | null }>
 }
 
 export interface ServerState {
-  /** Whether the server has a PowerSync Service, which brings down what other devices wrote. */
+  /** Whether the server has a PowerSync Service; else it stands in for one. */
   hasService: boolean
   /** Whether uploads are made to fail. */
   isBroken: boolean
-  todos: ServerDocument[]
+  /** By table. */
+  documents: Record<string, ServerDocument[]>
   letters: Letter[]
 }
 
+interface RetryAnswer { result: { status: string, failed_operation?: Letter['failed_operation'] } | null }
+
 export const readServer = (): Promise<ServerState> => request<ServerState>('GET', '/page/state')
 export const setFault = (isBroken: boolean): Promise<unknown> => request('PUT', '/page/fault', { isBroken })
-export const retryLetter = (id: string): Promise<{ result: { status: string, failed_operation?: Letter['failed_operation'] } | null }> => request('POST', `/page/dead-letters/${id}/retry`)
+export const retryLetter = (id: string): Promise<RetryAnswer> => request('POST', `/page/dead-letters/${id}/retry`)
 export const discardLetter = (id: string): Promise<unknown> => request('DELETE', `/page/dead-letters/${id}`)
 
 async function request<Answer> (method: string, url: string, body?: object): Promise<Answer> {
@@ -33,4 +37,19 @@ async function request<Answer> (method: string, url: string, body?: object): Pro
   })
   if (!response.ok) throw new Error(`${method} ${url}: ${response.status}`)
   return await response.json() as Answer
+}
+
+const names: Record<string, string> = { $numberInt: 'int', $numberLong: 'long', $numberDouble: 'double', $numberDecimal: 'decimal', $oid: 'objectId' }
+
+/** A value of a document, and its BSON type. */
+export function describe (value: ExtendedJson | undefined): { text: string, type: string } {
+  if (value === undefined) return { text: '–', type: '' }
+  if (value === null) return { text: 'null', type: '' }
+  if (typeof value === 'string') return { text: value, type: 'string' }
+  if (typeof value === 'boolean') return { text: String(value), type: 'bool' }
+  if (Array.isArray(value)) return { text: JSON.stringify(value), type: 'array' }
+  const [[key, inner] = ['', '']] = Object.entries(value)
+  if (key === '$date') return { text: new Date(Number((inner as { $numberLong: string }).$numberLong)).toISOString(), type: 'date' }
+  const type = names[key]
+  return type ? { text: String(inner), type } : { text: JSON.stringify(value), type: 'object' }
 }
