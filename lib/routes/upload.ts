@@ -148,9 +148,9 @@ const weightOf = ({ bytes, units }: Body) => 3 * bytes.length + 64 * units
 /** Node joins a repeated header of this kind into one text. */
 const clientHeader = ({ headers }: FastifyRequest) => headers['x-client-id'] as string | undefined
 
-/** Aborts when the client has hung up, and when it has its answer. */
+/** Aborts when the client has hung up. */
 function goneSignal ({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  raw.once('close', () => controller.abort())
+  raw.once('close', () => { if (!raw.writableFinished) controller.abort() })
   return controller.signal
 }

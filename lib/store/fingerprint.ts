@@ -13,20 +13,37 @@ import { fingerprintBytes } from './page.js'
  */
 export function fingerprintOf ({ opId, op, table, id, data }: CrudOperation): string | undefined {
   if (opId === undefined) return undefined
-  return hash('sha256', canonical([opId, op, table, id, data]), 'binary').slice(0, fingerprintBytes)
+  return hash('sha256', `${op}${measured(opId)}${measured(table)}${measured(id)}${canonical(data)}`, 'binary').slice(0, fingerprintBytes)
 }
 
-/** JSON whose names are sorted, at any depth, in texts that hold JSON too. */
+/**
+ * A value as text that no other value has: names sorted at any depth, in texts that hold JSON too. A text has its length
+ * before it, so that nothing in it needs to be looked for and escaped: with JSON.stringify it takes twice the time.
+ */
 export function canonical (value: unknown): string {
-  if (typeof value === 'string') return mayBeJson(value) ? canonicalText(value) : JSON.stringify(value)
+  if (typeof value === 'string') return mayBeJson(value) ? canonicalText(value) : measured(value)
   if (typeof value !== 'object' || value === null) return String(value)
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (const item of value) text += `${canonical(item)},`
+    return `[${text}]`
+  }
   const prototype: unknown = Object.getPrototypeOf(value)
   // A number that JavaScript cannot hold, as the body's parser keeps it.
   if (prototype !== Object.prototype && prototype !== null) return String(value)
-  let text = ''
-  for (const name of Object.keys(value).sort()) text += `${JSON.stringify(name)}:${canonical((value as Record<string, unknown>)[name])},`
+  for (const name of sortedNames(value)) text += `${measured(name)}${canonical((value as Record<string, unknown>)[name])},`
   return `{${text}}`
+}
+
+const measured = (text: string) => `${text.length}"${text}`
+
+/** Neighbours in an upload have the same columns as a rule: sorting these takes as long as all the rest. */
+let latest: { names: string[], sorted: string[] } = { names: [], sorted: [] }
+
+function sortedNames (value: object): string[] {
+  const names = Object.keys(value)
+  if (names.length !== latest.names.length || names.some((name, index) => name !== latest.names[index])) latest = { names, sorted: [...names].sort() }
+  return latest.sorted
 }
 
 /** Whether a text begins as an array or an object does. */
@@ -39,6 +56,6 @@ function canonicalText (text: string): string {
   try {
     return canonical(parseJson(text))
   } catch {
-    return JSON.stringify(text)
+    return measured(text)
   }
 }

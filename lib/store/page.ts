@@ -35,8 +35,8 @@ export interface Settlement {
   operations: readonly string[]
   /** Why they are rejected; undefined: they are applied. */
   rejected?: Omit<Rejection, 'number'> | undefined
-  /** Fingerprints of all operations of the upload. */
-  upload: ReadonlySet<string>
+  /** Fingerprints of all operations of the upload; asked for when something may be forgotten. */
+  upload: () => ReadonlySet<string>
   /** A letter that is written with it. */
   opened?: OpenLetter | undefined
   /** Letters that are gone. */
@@ -56,7 +56,7 @@ const keptSeconds = 86_400
 /** Far below 16 MiB: what exceeds it is forgotten, the oldest first. */
 const mostRecords = 500_000
 
-/** Operations from which on a look-up table is quicker than a search. */
+/** Operations from which on one look at all records is quicker than a search for each. */
 const worthATable = 16
 
 /**
@@ -76,32 +76,38 @@ export class Page {
     return 500 + operations.length + 500 * rejections.length + letters.reduce((sum, { rows }) => sum + 100 + 50 * rows.size, 0)
   }
 
-  /** What became of operations, by their fingerprints; undefined for those that are new. */
-  verdicts (fingerprints: ReadonlyArray<string | undefined>): Array<Verdict | undefined> {
+  /** What became of operations, by their fingerprints: of those that are not new. */
+  verdicts (fingerprints: ReadonlyArray<string | undefined>): ReadonlyMap<string, Verdict> {
     const { operations, rejections } = this.content
-    if (operations.length === 0) return fingerprints.map(() => undefined)
-    const find = fingerprints.length < worthATable ? this.#search : this.#table()
-    return fingerprints.map(fingerprint => {
-      const at = fingerprint === undefined ? undefined : find(fingerprint)
-      if (at === undefined) return undefined
+    const verdicts = new Map<string, Verdict>()
+    for (const [fingerprint, at] of fingerprints.length < worthATable ? this.#search(fingerprints) : this.#scan(fingerprints)) {
       const number = operations.readUInt16LE(at + fingerprintBytes + 4)
-      return number === 0 ? 'applied' : rejections.find(rejection => rejection.number === number)
-    })
-  }
-
-  readonly #search = (fingerprint: string): number | undefined => {
-    const { operations } = this.content
-    for (let at = operations.indexOf(fingerprint, 0, 'latin1'); at >= 0; at = operations.indexOf(fingerprint, at + 1, 'latin1')) {
-      if (at % recordBytes === 0) return at
+      verdicts.set(fingerprint, rejections.find(rejection => rejection.number === number) ?? 'applied')
     }
-    return undefined
+    return verdicts
   }
 
-  #table (): (fingerprint: string) => number | undefined {
+  /** Positions of records. */
+  * #search (fingerprints: ReadonlyArray<string | undefined>): Generator<[string, number]> {
     const { operations } = this.content
-    const positions = new Map<string, number>()
-    for (let at = 0; at < operations.length; at += recordBytes) positions.set(operations.toString('latin1', at, at + fingerprintBytes), at)
-    return fingerprint => positions.get(fingerprint)
+    for (const fingerprint of fingerprints) {
+      if (fingerprint === undefined) continue
+      let at = operations.indexOf(fingerprint, 0, 'latin1')
+      while (at % recordBytes > 0) at = operations.indexOf(fingerprint, at + 1, 'latin1')
+      if (at >= 0) yield [fingerprint, at]
+    }
+  }
+
+  /** The same for many: four bytes of a record tell of most that they are not asked for. */
+  * #scan (fingerprints: ReadonlyArray<string | undefined>): Generator<[string, number]> {
+    const { operations } = this.content
+    if (operations.length === 0) return
+    const asked = Buffer.from(fingerprints.filter(fingerprint => fingerprint !== undefined).join(''), 'latin1')
+    const beginnings = new Set<number>()
+    for (let at = 0; at < asked.length; at += fingerprintBytes) beginnings.add(asked.readUInt32LE(at))
+    for (let at = 0; at < operations.length; at += recordBytes) {
+      if (beginnings.has(operations.readUInt32LE(at))) yield [operations.toString('latin1', at, at + fingerprintBytes), at]
+    }
   }
 
   /** The page after a commit. */
@@ -112,13 +118,11 @@ export class Page {
     const used = rejections.length ? numbersIn(kept) : undefined
     const known = rejections.filter(({ number }) => used?.has(number))
     const rejection = rejected && { number: freeNumber(known), ...rejected }
-    const added = Buffer.alloc(operations.length * recordBytes)
-    for (const [index, fingerprint] of operations.entries()) {
-      const at = index * recordBytes
-      added.write(fingerprint, at, 'latin1')
-      added.writeUInt32LE(seconds, at + fingerprintBytes)
-      added.writeUInt16LE(rejection?.number ?? 0, at + fingerprintBytes + 4)
-    }
+    const settled = Buffer.alloc(recordBytes - fingerprintBytes)
+    settled.writeUInt32LE(seconds)
+    settled.writeUInt16LE(rejection?.number ?? 0, 4)
+    const end = settled.toString('latin1')
+    const added = Buffer.from(operations.map(fingerprint => fingerprint + end).join(''), 'latin1')
     return new Page({
       version: new ObjectId(),
       sequence: opened ? sequence + 1 : sequence,
@@ -129,7 +133,7 @@ export class Page {
   }
 
   /** The records that stay. Those that go are at the beginning, but for what the upload contains. */
-  #kept (upload: ReadonlySet<string>, adding: number, seconds: number): Buffer {
+  #kept (upload: () => ReadonlySet<string>, adding: number, seconds: number): Buffer {
     const { operations } = this.content
     const count = operations.length / recordBytes
     let leaving = 0
@@ -138,8 +142,9 @@ export class Page {
     while (leaving < count && mayLeave(leaving)) leaving++
     if (leaving === 0) return operations
     const staying: Buffer[] = []
+    const uploaded = upload()
     for (let at = 0; at < leaving * recordBytes; at += recordBytes) {
-      if (upload.has(operations.toString('latin1', at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
+      if (uploaded.has(operations.toString('latin1', at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
     }
     return Buffer.concat([...staying, operations.subarray(leaving * recordBytes)])
   }

@@ -51,6 +51,14 @@ export interface Around<Result> {
   result: Result
 }
 
+/** One attempt at it. */
+interface Attempt<Result> extends Work<Result> {
+  tables: ReadonlySet<string>
+  way: Way
+  /** Whether hooks are looked at one by one, for the one that caught an error of MongoDB. */
+  probing: boolean
+}
+
 export interface Commit {
   /**
    * Runs one MongoDB transaction: asks what there is to write, plans it, writes it, commits it. Starts again after a
@@ -90,8 +98,9 @@ export function createCommit (dependencies: CommitDependencies): Commit {
       try {
         return await inTransaction(client, { ...options, spans, onRetry }, async scope => {
           const work = await prepare(scope)
-          hooked = collections.hasWriteHooks(tablesOf(work.transactions))
-          return await write(work, caller, scope, ways[0]!, probing)
+          const tables = tablesOf(work.transactions)
+          hooked = collections.hasWriteHooks(tables)
+          return await write({ ...work, tables, way: ways[0]!, probing }, caller, scope)
         })
       } catch (error) {
         if (error instanceof EndedError) probing = true
@@ -115,13 +124,11 @@ export function createCommit (dependencies: CommitDependencies): Commit {
     }
   }
 
-  async function write <Result> (work: Work<Result>, caller: Caller, scope: TransactionScope, way: Way, probing: boolean): Promise<Result> {
-    const { user, request, log } = caller
-    const { transactions, since } = work
+  async function write <Result> (work: Attempt<Result>, { user, request, log }: Caller, scope: TransactionScope): Promise<Result> {
+    const { transactions, since, tables, way, probing } = work
     const ofUser = collections.for(user)
     const permits = new Permits()
     const context: TransactionContext = { user, request, log, db, session: scope.session }
-    const tables = tablesOf(transactions)
     const probe = probing ? probeOf(scope) : undefined
     const decoded = await spans.run('powersync.decode', async () => decodeAll(transactions, ofUser))
     const planned = collections.hasOperationHooks(tables)

@@ -168,14 +168,14 @@ class Upload {
   async #attempt (group: readonly Entry[]): Promise<Outcome> {
     const identity = this.#page(group)
     const remembered = identity && this.#dependencies.ledger?.remembered(identity)
-    const known = remembered && settledBy(remembered, group, this.#policy)
-    if (known) return { kind: 'settled', verdicts: known }
+    const known = remembered && pendingOf(remembered, group, this.#policy)
+    if (known && isSettled(known)) return { kind: 'settled', verdicts: known.verdicts }
     try {
       const [{ transaction }] = group as [Entry]
       if (!identity && group.length === 1 && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
         return { kind: 'settled', verdicts: ['applied'] }
       }
-      const { verdicts } = await this.#commit(identity, scope => this.#work(group, identity, scope), group.length)
+      const { verdicts } = await this.#commit(identity, async scope => await this.#work(group, identity, scope, known), group.length)
       return { kind: 'settled', verdicts }
     } catch (error) {
       if (error instanceof Rejected) return { kind: 'rejected', position: error.transaction, failed: failedOperation(error) }
@@ -186,11 +186,11 @@ class Upload {
   /** The page of a group's client; undefined if none of its operations can be recognised. */
   #page (group: readonly Entry[]): PageIdentity | undefined {
     const { clientId } = group[0]!.transaction
-    if (clientId === undefined || known(group).length === 0) return undefined
+    if (clientId === undefined || !group.some(({ fingerprints }) => fingerprints.some(fingerprint => fingerprint !== undefined))) return undefined
     return this.#dependencies.ledger?.identify(this.#caller.user, clientId)
   }
 
-  async #work (group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope): Promise<Work<Settled>> {
+  async #work (group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope, known: Pending | undefined): Promise<Work<Settled>> {
     if (!identity) {
       return {
         transactions: group.map(({ transaction }) => transaction),
@@ -199,15 +199,15 @@ class Upload {
       }
     }
     const page = await this.#read(identity, scope)
-    const { pending, verdicts } = pendingOf(page, group, this.#policy)
-    const operations = known(pending)
+    const { pending, verdicts } = known?.page === page ? known : pendingOf(page, group, this.#policy)
+    const operations = fingerprintsOf(pending)
     return {
       transactions: pending.map(({ transaction }) => transaction),
       deduplicated: ({ opId }) => opId !== undefined,
       around: async (plans, ofUser) => {
         if (operations.length === 0) return { before: [], result: { verdicts, page } }
         const { statements, closed } = await this.#noteSince(page, plans, ofUser, scope)
-        const next = page.next({ operations, upload: this.#uploadOf(group), closed })
+        const next = page.next({ operations, upload: () => this.#uploadOf(group), closed })
         return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: statements, result: { verdicts, page: next } }
       }
     }
@@ -240,7 +240,7 @@ class Upload {
   #uploadOf ([first]: readonly Entry[]): ReadonlySet<string> {
     const clientId = first!.transaction.clientId!
     let fingerprints = this.#fingerprints.get(clientId)
-    if (!fingerprints) this.#fingerprints.set(clientId, fingerprints = new Set(known(this.#entries.filter(({ transaction }) => transaction.clientId === clientId))))
+    if (!fingerprints) this.#fingerprints.set(clientId, fingerprints = new Set(fingerprintsOf(this.#entries.filter(({ transaction }) => transaction.clientId === clientId))))
     return fingerprints
   }
 
@@ -278,16 +278,16 @@ class Upload {
       return work({ before: [], after: statements, result: { verdicts: [rejection(failed, null)], letter: letter._id } })
     }
     const page = await this.#read(identity, scope)
-    const settled = settledBy(page, [entry], this.#policy)
-    if (settled) return work({ before: [], result: { verdicts: settled, page } })
-    const { transaction, fingerprints } = pendingOf(page, [entry], skipping).pending[0]!
+    const known = pendingOf(page, [entry], this.#policy)
+    if (isSettled(known)) return work({ before: [], result: { verdicts: known.verdicts, page } })
+    const { transaction, fingerprints } = known.pending[0]!
     const position = transaction.operations.findIndex(({ index }) => index === failed.operation_index)
     if (position < 0 && failed.operation_index !== undefined) return work({ before: [], result: { verdicts: [], page } })
     const rows = marksOf(transaction, collections)
     const letter = deadLetters.letterOf(transaction, failed, user, request?.id, { sequence: page.content.sequence + 1, rows: [...rows] })
     const rejected = { failed: fingerprints[position] ?? null, reason: failed }
-    const operations = known([{ transaction, fingerprints }])
-    const next = page.next({ operations, rejected, upload: this.#uploadOf([entry]), opened: { _id: letter._id, rows } })
+    const operations = fingerprintsOf([{ transaction, fingerprints }])
+    const next = page.next({ operations, rejected, upload: () => this.#uploadOf([entry]), opened: { _id: letter._id, rows } })
     return work({
       before: [ledger!.statement(identity, page, next)],
       after: await deadLetters.statementsOf(letter, scope),
@@ -341,40 +341,36 @@ interface Settled {
   page?: Page | undefined
 }
 
-const skipping: UploadPolicy = { onRejection: 'skip' }
+const fingerprintsOf = (entries: readonly Entry[]): string[] => entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
 
-const known = (entries: readonly Entry[]): string[] => entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
+/** A group beside a page. */
+interface Pending {
+  page: Page
+  /** What is left of its transactions, up to the first whose earlier rejection stops the upload. */
+  pending: Entry[]
+  /** Of the same transactions, once that is applied. */
+  verdicts: Verdict[]
+}
 
-/** What is left of a group's transactions, up to the first whose earlier rejection stops the upload. */
-function pendingOf (page: Page, group: readonly Entry[], { onRejection }: UploadPolicy): { pending: Entry[], verdicts: Verdict[] } {
+function pendingOf (page: Page, group: readonly Entry[], { onRejection }: UploadPolicy): Pending {
   const pending: Entry[] = []
   const verdicts: Verdict[] = []
+  const known = page.verdicts(group.flatMap(({ fingerprints }) => fingerprints))
   const seen = new Set<string>()
-  const all = page.verdicts(group.flatMap(({ fingerprints }) => fingerprints))
-  let from = 0
-  for (const { transaction, fingerprints } of group) {
-    const own = all.slice(from, from += fingerprints.length)
-    const rejected = own.find(verdict => typeof verdict === 'object')
-    const open = fingerprints.map((fingerprint, index) => {
-      if (own[index] !== undefined) return false
-      if (fingerprint === undefined) return true
-      const isNew = !seen.has(fingerprint)
-      seen.add(fingerprint)
-      return isNew
-    })
-    verdicts.push(rejected ?? 'applied')
+  for (const entry of group) {
+    const { transaction, fingerprints } = entry
+    const rejected = known.size ? fingerprints.map(fingerprint => known.get(fingerprint!)).find(verdict => typeof verdict === 'object') : undefined
+    const open = fingerprints.map(fingerprint => fingerprint === undefined || !(known.has(fingerprint) || seen.size === seen.add(fingerprint).size))
     const isOpen = (_: unknown, index: number) => open[index] as boolean
-    pending.push(open.every(Boolean) ? { transaction, fingerprints } : { transaction: { ...transaction, operations: transaction.operations.filter(isOpen) }, fingerprints: fingerprints.filter(isOpen) })
+    pending.push(open.every(Boolean) ? entry : { transaction: { ...transaction, operations: transaction.operations.filter(isOpen) }, fingerprints: fingerprints.filter(isOpen) })
+    verdicts.push(rejected ?? 'applied')
     if (rejected && onRejection === 'stop') break
   }
-  return { pending, verdicts }
+  return { page, pending, verdicts }
 }
 
-/** The verdicts on a group if nothing of it is left to write. */
-function settledBy (page: Page, group: readonly Entry[], policy: UploadPolicy): Verdict[] | undefined {
-  const { pending, verdicts } = pendingOf(page, group, policy)
-  return pending.every(({ transaction }) => transaction.operations.length === 0) ? verdicts : undefined
-}
+/** Whether nothing is left to write. */
+const isSettled = ({ pending }: Pending) => pending.every(({ transaction }) => transaction.operations.length === 0)
 
 /** Plans on rows of open letters, by letter: also those of operations that hooks moved to another row. */
 function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map<string, Plan[]> {
