@@ -7,6 +7,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { commands } from './commands.js'
+import { congestion } from './congestion.js'
 import { decode } from './decode.js'
 import { growth } from './growth.js'
 import { jwks } from './jwks.js'
@@ -16,7 +17,7 @@ import type { Figure, Options } from './support.js'
 import { token } from './token.js'
 import { upload } from './upload.js'
 
-const benchmarks: Record<string, (options: Options) => Promise<Figure[]>> = { decode, upload, commands, 'per-op': perOp, token, jwks, memory, growth }
+const benchmarks: Record<string, (options: Options) => Promise<Figure[]>> = { decode, upload, commands, 'per-op': perOp, token, jwks, memory, growth, congestion }
 
 const { values: { quick, profiles }, positionals } = parseArgs({
   allowPositionals: true,
