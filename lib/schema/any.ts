@@ -32,11 +32,13 @@ const WORDS = { decode: 'any JSON value', encode: 'any BSON value' }
 
 const fault = (expected: string, found: string) => new DecodeFault('INVALID_DATA', expected, found)
 
+export const halfCharacter = () => fault('well-formed Unicode text', 'text with half a character')
+
 /** Leaves out what is undefined, which the driver may write as null. */
 function convertAny (value: unknown, depth: number, way: Way): unknown {
   switch (typeof value) {
     case 'boolean': return value
-    case 'string': return isWellFormed(value) ? value : fault('well-formed Unicode text', 'text with half a character')
+    case 'string': return isWellFormed(value) ? value : halfCharacter()
     case 'number': return way === 'encode' || Number.isFinite(value) ? value : fault('a finite number', 'a number beyond it')
     case 'bigint':
       if (way === 'decode') break

@@ -1,7 +1,7 @@
 import { Kind, TransformKind, type TSchema } from '@sinclair/typebox'
 import { Binary, Decimal128, Double } from '../bson.js'
 import { listWords } from '../type-words.js'
-import { anyCodec } from './any.js'
+import { anyCodec, halfCharacter } from './any.js'
 import { OF_DRIVER, scalar, type Codec, type Place } from './codec.js'
 import { parseDate } from './dates.js'
 import { objectId, uuid } from './ids.js'
@@ -32,7 +32,7 @@ const types: Record<string, Row> = {
   Boolean: { keywords: [], codec: () => boolean },
   Number: { keywords: RANGE, codec: number },
   Integer: { keywords: RANGE, codec: whole('number', 'a whole number', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) },
-  Literal: { keywords: ['const'], codec: schema => literalCodec([schema['const']]) },
+  Literal: { keywords: ['const'], codec: (schema, place) => literalCodec([schema['const']], place) },
   Union: { keywords: ['anyOf'], codec: unionCodec },
   Array: { keywords: ['items', 'minItems', 'maxItems', 'uniqueItems'], codec: nested(arrayCodec) },
   Object: { keywords: ['properties', 'required', 'additionalProperties'], codec: nested(objectCodec) },
@@ -68,7 +68,8 @@ const instead: Record<string, string> = {
 
 /** The codec of a schema. What it cannot be made for stops the start, through `place.fail`. */
 export function codecOf (schema: TSchema, place: Place): Codec {
-  const kind = schema[Kind]
+  const kind: string | undefined = Object(schema)[Kind]
+  if (kind === undefined) return place.fail('is not a schema of @sinclair/typebox 0.34: use Type.String(), bson.Date() and their like')
   if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
   const type = Object.hasOwn(types, kind) ? types[kind] : undefined
   if (type) {
@@ -114,7 +115,11 @@ function text (schema: TSchema, place: Place): Codec {
     tests.push(text => choices.includes(text))
     rules.push(`that is ${listWords(choices.map(choice => JSON.stringify(choice)))}`)
   }
-  const decode = (value: unknown) => typeof value === 'string' && isWellFormed(value) && tests.every(test => test(value)) ? value : undefined
+  const decode = (value: unknown) => {
+    if (typeof value !== 'string') return undefined
+    if (!isWellFormed(value)) return halfCharacter()
+    return tests.every(test => test(value)) ? value : undefined
+  }
   const shape = choices ? { enum: choices } : { bsonType: 'string', ...sizes(schema, ['minLength', 'maxLength']) }
   return scalar('text', shape, decode, ['text', rules.join(' and ')].filter(Boolean).join(' '), decode)
 }

@@ -131,7 +131,7 @@ function checkWhole (table: string, schema: TObject, unknownFields: UnknownField
   if (additional !== undefined && additional !== (unknownFields === 'store')) {
     place.fail("says in additionalProperties something else than unknownFields: leave it out, and use unknownFields: 'reject', 'drop' or 'store'")
   }
-  checkRequired(schema, new Map(Object.entries(schema.properties).map(([name, property]) => [name, { optional: OptionalKind in property }])), place)
+  checkRequired(schema, new Map(Object.entries(schema.properties).map(([name, property]) => [name, { optional: OptionalKind in Object(property) }])), place)
 }
 
 /** Field → column, for those that differ. */

@@ -33,4 +33,4 @@ export const unknownName = (expected: string) => new DecodeFault('SCHEMA_MISMATC
 
 /** The names of a schema, in words. */
 export const knownNames = (names: readonly string[]): string =>
-  `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`
+  names.length === 0 ? 'no name' : `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`

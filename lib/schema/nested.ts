@@ -1,5 +1,5 @@
 import { Kind, OptionalKind, PatternStringExact, type TSchema } from '@sinclair/typebox'
-import { BSON } from '../bson.js'
+import { BSON, Double } from '../bson.js'
 import { JsonNumber, parseJson } from '../json.js'
 import { typeWords } from '../type-words.js'
 import { anyCodec } from './any.js'
@@ -45,7 +45,8 @@ function isContainer (value: unknown): value is object {
 export function arrayCodec (schema: TSchema, place: Place): Codec {
   const least = numberKeyword(schema, 'minItems', place) ?? 0
   const most = numberKeyword(schema, 'maxItems', place) ?? Infinity
-  const unique = schema['uniqueItems'] === true
+  const unique: unknown = schema['uniqueItems'] ?? false
+  if (typeof unique !== 'boolean') place.fail('has uniqueItems set to something that is not true or false')
   const item = place.inside(schema['items'], '[]')
   const converter = (way: Way) => (value: unknown) => {
     if (!Array.isArray(value)) return undefined
@@ -72,9 +73,16 @@ export function arrayCodec (schema: TSchema, place: Place): Codec {
   }
 }
 
-/** Equal as BSON, which is how MongoDB's own `uniqueItems` sees them. */
+/** As JSON Schema has it: the order of names does not count, nor the sign of 0. */
 function hasDuplicates (items: unknown[]): boolean {
-  return new Set(items.map(item => Buffer.from(BSON.serialize({ item })).toString('latin1'))).size < items.length
+  return new Set(items.map(item => Buffer.from(BSON.serialize({ item: canonical(item) })).toString('latin1'))).size < items.length
+}
+
+function canonical (value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical)
+  if (value instanceof Double) return value.value + 0
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value === 0 ? 0 : value
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map(([name, item]) => [name, canonical(item)]))
 }
 
 interface Property { codec: Codec, optional: boolean }

@@ -99,7 +99,7 @@ const BOUNDS: Record<string, { words: string, holds (value: Bound, bound: Bound)
 
 /** JSON Schema's ranges, for numbers. */
 export function numberRange (schema: TSchema, place: Place): Range<number> {
-  return rangeOf(keyword => numberKeyword(schema, keyword, place), (value, divisor) => {
+  return rangeOf(place, keyword => numberKeyword(schema, keyword, place), (value, divisor) => {
     const quotient = value / divisor // 0.3 / 0.1 is 2.9999999999999996
     return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient)
   })
@@ -107,14 +107,14 @@ export function numberRange (schema: TSchema, place: Place): Range<number> {
 
 /** The same for bigints, whose bounds may be numbers too. */
 export function bigintRange (schema: TSchema, place: Place): Range<bigint> {
-  return rangeOf(keyword => {
+  return rangeOf(place, keyword => {
     const value: unknown = schema[keyword]
     if (value === undefined || typeof value === 'bigint') return value
     return Number.isSafeInteger(value) ? BigInt(value as number) : place.fail(`has ${keyword} set to something that is not a whole number`)
   }, (value, divisor) => value % divisor === 0n)
 }
 
-function rangeOf<Value extends Bound> (read: (keyword: string) => Value | undefined, divides: (value: Value, divisor: Value) => boolean): Range<Value> {
+function rangeOf<Value extends Bound> (place: Place, read: (keyword: string) => Value | undefined, divides: (value: Value, divisor: Value) => boolean): Range<Value> {
   const tests: Array<(value: Value) => boolean> = []
   const words: string[] = []
   for (const [keyword, bound] of Object.entries(BOUNDS)) {
@@ -125,6 +125,7 @@ function rangeOf<Value extends Bound> (read: (keyword: string) => Value | undefi
   }
   const divisor = read('multipleOf')
   if (divisor !== undefined) {
+    if (divisor <= 0) place.fail('has multipleOf set to something that is not above 0')
     tests.push(value => divides(value, divisor))
     words.push(`that is a multiple of ${divisor}`)
   }

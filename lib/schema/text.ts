@@ -24,9 +24,17 @@ export const formatNames = (): string[] => [...formats.keys()]
 
 const isDate = (text: string) => !Number.isNaN(parseDate(text))
 
+/** RFC 3339, 5.6 and 5.7: either case, and a 61st second at the end of a UTC day. */
+function isDateTime (text: string): boolean {
+  if (!DATE_TIME.test(text)) return false
+  const whole = text.toUpperCase().replace(FRACTION, '')
+  if (whole.slice(17, 19) !== '60') return isDate(whole)
+  return parseDate(`${whole.slice(0, 17)}59${whole.slice(19)}`) % 86_400_000 === 86_399_000
+}
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i // RFC 9562: either case
 const DATE = /^\d{4}-\d\d-\d\d$/
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/ // RFC 3339
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i
 const FRACTION = /\.\d+/
 // HTML's definition of a valid e-mail address, whose parts cannot backtrack into each other.
 const EMAIL = /^[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?(?:\.[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?)*$/i
@@ -37,6 +45,6 @@ const formats = new Map<string, Format>([
   ['uuid', text => UUID.test(text)],
   ['email', text => text.length <= 254 && EMAIL.test(text)],
   ['date', text => DATE.test(text) && isDate(text)],
-  ['date-time', text => DATE_TIME.test(text) && isDate(text.replace(FRACTION, ''))],
+  ['date-time', isDateTime],
   ['uri', text => SCHEME.test(text) && !NOT_IN_URI.test(text)]
 ])

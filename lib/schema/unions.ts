@@ -19,7 +19,7 @@ export function unionCodec (schema: TSchema, place: Place): Codec {
   const nullable = variants.length < all.length
   if (variants.length === 0) place.fail('has no type but null: add the one that it can hold')
   const codecs = variants.map(place.here) // also of literals, to check their keywords
-  const codec = variants.every(variant => variant[Kind] === 'Literal') ? literalCodec(variants.map(variant => variant['const'])) : firstOf(codecs)
+  const codec = variants.every(variant => variant[Kind] === 'Literal') ? literalCodec(variants.map(variant => variant['const']), place) : firstOf(codecs)
   return nullable ? { ...codec, nullable, shape: orNull(codec.shape) } : codec
 }
 
@@ -56,7 +56,8 @@ function readAs ({ read, encode }: Codec, value: unknown): unknown {
 const COLUMNS = { string: 'text', number: 'real', boolean: 'integer' } as const
 
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
-export function literalCodec (literals: Literal[]): Codec {
+export function literalCodec (literals: Literal[], place: Place): Codec {
+  if (!literals.every(literal => Object.hasOwn(COLUMNS, typeof literal))) place.fail('has a literal that is not text, a number, true or false')
   const accepted = new Map<unknown, Literal>(literals.map(literal => [literal, literal]))
   const numbers = new Set(literals.filter(literal => typeof literal === 'number'))
   for (const literal of literals) {

@@ -30,6 +30,23 @@ t.test('a keyword that would be ignored stops the start, which names it and says
   t.throws(() => decoderOf(Type.String({ nullable: true })), { message: /use Type\.Union\(\[…, Type\.Null\(\)\]\)/ })
 })
 
+t.test('a keyword with a value that says something else, or nothing, stops the start', async t => {
+  const wrong: Array<[TSchema, RegExp]> = [
+    [Type.Number({ multipleOf: 0 }), /has multipleOf set to something that is not above 0/], [Type.Integer({ multipleOf: -2 }), /multipleOf/], [bson.Long({ multipleOf: 0n }), /multipleOf/],
+    [Type.Array(Type.String(), { uniqueItems: 'yes' as never }), /has uniqueItems set to something that is not true or false/],
+    [Type.Literal(null as never), /has a literal that is not text, a number, true or false/], [Type.Union([Type.Literal('a'), Type.Literal(1n as never)]), /has a literal/]
+  ]
+  for (const [type, message] of wrong) t.throws(() => decoderOf(type), { code: 'FST_PSM_OPTION', message })
+})
+
+t.test('what is no schema of TypeBox stops the start with a sentence', async t => {
+  for (const type of [undefined, null, true, 'text', {}, { type: 'string' }, class {}]) {
+    for (const schema of [type, Type.Object({ in: type as never })]) {
+      t.throws(() => decoderOf(schema as never), { code: 'FST_PSM_OPTION', message: /is wrong at value(?:\.in)?: it is not a schema of @sinclair\/typebox 0\.34: use Type\.String\(\), bson\.Date\(\) and their like/ })
+    }
+  }
+})
+
 t.test('what only describes a schema is no keyword', async t => {
   const words = { $id: 'x', title: 'x', description: 'x', examples: ['x'], $comment: 'x', deprecated: true, 'x-label': 'x', not: undefined }
   t.equal(decoderOf(Type.String(words as never))('a'), 'a')

@@ -147,3 +147,16 @@ t.test('odd names in paths are quoted and cut', async t => {
   t.equal(fault(Type.Object({}), JSON.stringify({ 'a b': 1 }))[1], 'value."a b"')
   t.equal(fault(Type.Object({}), JSON.stringify({ ['x'.repeat(1000)]: 1 }))[1], `value."${'x'.repeat(64)}…"`)
 })
+
+t.test('items are duplicates as JSON Schema has it', async t => {
+  const unknown = decoderOf(Type.Array(Type.Unknown(), { uniqueItems: true }))
+  for (const items of ['[1,1.0]', '[0,-0]', '[{"a":1,"b":[0]},{"b":[-0],"a":1}]', '[9007199254740993,9007199254740993]', '[null,null]']) t.type(unknown(items), DecodeFault, items)
+  for (const items of ['[1,"1"]', '[[1,2],[2,1]]', '[9007199254740993,9007199254740992]', '[{"a":1},{"a":1,"b":null}]', '[]']) t.notOk(unknown(items) instanceof DecodeFault, items)
+  t.type(decoderOf(Type.Array(bson.Double(), { uniqueItems: true }))([0, -0]), DecodeFault)
+  t.type(decoderOf(Type.Array(bson.Date(), { uniqueItems: true }))(['2024-01-01', '2024-01-01T00:00Z']), DecodeFault)
+})
+
+t.test('half a character is called by its name', async t => {
+  t.strictSame(fault(Type.String(), 'a\ud800'), ['INVALID_DATA', 'value', 'well-formed Unicode text', 'text with half a character'])
+  t.strictSame(fault(Type.Array(Type.String()), '["\\udc00"]'), ['INVALID_DATA', 'value[0]', 'well-formed Unicode text', 'text with half a character'])
+})
