@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens, noTokens } from './lib/auth/tokens.js'
+import { asGiven, withClaims } from './lib/auth/users.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { observed } from './lib/uploads/observed.js'
@@ -19,11 +20,12 @@ import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
 import { Statements } from './lib/store/statements.js'
 import { ensureValidators, nameOf } from './lib/store/validators.js'
+import { userOf } from './lib/user.js'
 import { createGate, memoryForUploads } from './lib/uploads/gate.js'
 import { createCommit } from './lib/uploads/commit.js'
 import { createReplay } from './lib/uploads/replay.js'
 import { createUploader } from './lib/uploads/uploader.js'
-import type { PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
+import type { Identity, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -66,37 +68,49 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const deadLetters = new DeadLetters(db, deadLetterSettings, createReplay({ ...shared, commit, log: fastify.log }))
   await createIndexes({ ledger, deadLetters })
   const upload = observed(createUploader({ ...shared, commit, ledger, deadLetters }), spans)
-  const uploaders = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
-  if (uploaders.development) {
+  const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
+  if (uploading.development) {
     fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
   }
 
   // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and ours.
   await fastify.register(async scope => {
     const namespace = name ? `powersync_${name}` : 'powersync'
-    const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, claims: options.token?.claims, namespace }) : noTokens
+    const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, namespace }) : noTokens
+    const ofToken = withClaims(options.token?.claims)
+    const toUser = routes.token === false ? asGiven : ofToken
+    const uploaders = { authenticate: uploading, toUser }
     isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
       ...signing && {
         jwks: jwksRoute(signing.keys.published),
-        token: tokenRoute({ authenticate, tokens, powersyncUrl: signing.powersyncUrl })
+        token: tokenRoute({ identification: { authenticate, toUser }, tokens, powersyncUrl: signing.powersyncUrl })
       },
-      upload: uploadRoute({ authenticate: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
-      ...options.checkpoints && { checkpoint: checkpointRoute({ authenticate: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
+      upload: uploadRoute({ identification: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
+      ...options.checkpoints && { checkpoint: checkpointRoute({ identification: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]
       if (own !== false) addRoute(scope, definition, own)
     }
     decorate({
-      signToken: user => tokens.sign(user),
+      signToken: async identity => tokens.sign(await ofToken(identified(identity), undefined)),
       jwks: { keys: signing?.keys.published ?? [] },
-      upload: (transactions, user) => upload(transactions, { user, request: undefined, log: fastify.log }, { onRejection: 'skip' }),
+      upload: async (transactions, user) => {
+        const { id, ...claims } = identified(user)
+        return await upload(transactions, { user: userOf(id, claims), request: undefined, log: fastify.log }, { onRejection: 'skip' })
+      },
       deadLetters,
       collections: collections.tables(),
       health: () => gate.health()
     })
   }, options.prefix === undefined ? {} : { prefix: options.prefix })
+}
+
+/** @throws {TypeError} for a user that no token can be of */
+function identified (identity: Identity): Identity {
+  if (typeof identity.id === 'string' && identity.id !== '') return identity
+  throw new TypeError('fastify.powersync: the user\'s id is not text, or empty: it becomes the sub of the token, by which the PowerSync Service knows the user')
 }
 
 async function createIndexes ({ ledger, deadLetters }: { ledger: Ledger | undefined, deadLetters: DeadLetters }): Promise<void> {

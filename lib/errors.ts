@@ -87,6 +87,14 @@ export class HookError extends Error {
   }
 }
 
+/** A rule or a hook reads a property of `user` that no claim carries: the server is at fault, and the upload is retryable. */
+export class ClaimError extends Error {
+  override readonly name = 'ClaimError'
+  constructor (readonly claim: string) {
+    super(`user.${claim} was read, but the user has no such claim: give it in token.claims (option of fastify-powersync-mongo), null for users without it`)
+  }
+}
+
 /** MongoDB refused a write of the built-in storage. */
 export class WriteError extends Error {
   override readonly name = 'WriteError'

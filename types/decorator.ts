@@ -2,18 +2,21 @@ import type { PublicJwk } from '../lib/keys/jwk.js'
 import type { SignedToken } from '../lib/auth/tokens.js'
 import type { DeadLetters } from '../lib/store/dead-letters.js'
 import type { UploadHealth } from '../lib/uploads/gate.js'
-import type { User } from './hooks.js'
+import type { Identity } from './hooks.js'
 import type { CrudTransaction } from './operations.js'
 import type { TransactionResult } from './results.js'
 
 /** `fastify.powersync`: what the routes use, for the app's own routes and jobs. */
 export interface PowerSync {
   /** A token for the PowerSync Service, as `GET /token` gives it. */
-  signToken (user: User): Promise<SignedToken>
+  signToken (user: Identity): Promise<SignedToken>
   /** What `GET /jwks` answers. */
   jwks: { keys: readonly PublicJwk[] }
-  /** Applies client transactions, in order, as `POST /upload` does: decoded, authorised, exactly as if `user` had sent them. */
-  upload (transactions: CrudTransaction[], user: User): Promise<TransactionResult[]>
+  /**
+   * Applies client transactions, in order, as `POST /upload` does: decoded, authorised, exactly as if `user` had sent them.
+   * @param user as hooks and rules are to see it: `{ id, ...claims }`
+   */
+  upload (transactions: CrudTransaction[], user: Identity): Promise<TransactionResult[]>
   /** Rejected transactions: to read them, run them again as their users, or discard them. */
   deadLetters: DeadLetters
   /** Names of the tables that can be written. */

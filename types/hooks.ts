@@ -3,11 +3,29 @@ import type { mongodb } from '../lib/bson.js'
 import type { AnyRow, CrudOperation, CrudTransaction, OperationToWrite, PatchOperation } from './operations.js'
 import type { TransactionResult } from './results.js'
 
-/** Who signs in or uploads: what `authenticate` gave. `id` becomes the token's `sub`. */
-export interface User {
-  /** Stable, not empty. */
+/** What `authenticate` gives. Hooks see of it the id and the claims that `token.claims` makes of it. */
+export interface Identity {
+  /** Stable, not empty: the `sub` of tokens. */
   id: string
   [property: string]: unknown
+}
+
+/**
+ * What `token.claims` gives, as a token carries it: JSON values. Declare yours, and hooks and rules know them:
+ *
+ * @example
+ * declare module 'fastify-powersync-mongo' { interface Claims { org: string, role: 'editor' | 'guest' } }
+ */
+export interface Claims {
+  [claim: string]: unknown
+}
+
+/**
+ * Who uploads, as hooks and rules see them: `{ id, ...claims }`, read-only and the same whether the upload came with a
+ * token, with the host's session, or is a dead letter that is run again. Reading a claim that is not there throws.
+ */
+export interface User extends Readonly<Claims> {
+  readonly id: string
 }
 
 /** What every hook of one client transaction gets to see. */

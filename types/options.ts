@@ -2,7 +2,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
 import type { CollectionRow, Collections } from './collections.js'
-import type { AuthorizeHook, Conflict, Hooks, OperationContext, ResolveConflictHook, TransformHook, User } from './hooks.js'
+import type { AuthorizeHook, Conflict, Hooks, Claims, Identity, OperationContext, ResolveConflictHook, TransformHook, User } from './hooks.js'
 import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
 
@@ -19,7 +19,7 @@ export interface AuthenticateContext {
  * An error with a `statusCode` is answered as it is; any other means that nobody can say at the moment: 503.
  */
 export interface Authenticate {
-  (request: FastifyRequest, context: AuthenticateContext): User | null | Promise<User | null>
+  (request: FastifyRequest, context: AuthenticateContext): Identity | null | Promise<Identity | null>
   /** Set by `developmentAuth()`: lets anybody be anybody, and refuses to start in production. */
   development?: boolean
 }
@@ -47,8 +47,11 @@ export interface MongoOptions extends mongodb.MongoClientOptions {
 export interface TokenOptions {
   /** Lifetime in seconds, 60 to 86 400. Default 300. */
   expiresIn?: number | undefined
-  /** Further claims, JSON values only; the reserved ones cannot be set. */
-  claims?: ((user: User, request: FastifyRequest | undefined) => Record<string, unknown> | Promise<Record<string, unknown>>) | undefined
+  /**
+   * Claims beside `sub`, JSON values only; the reserved ones cannot be set. Hooks and rules see the user as the id and
+   * these. Undefined is signed as null.
+   */
+  claims?: ((user: Identity, request: FastifyRequest | undefined) => Claims | Promise<Claims>) | undefined
 }
 
 /** Who may upload, how much at a time, and what becomes of an upload in part or in whole. */

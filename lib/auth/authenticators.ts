@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import type { Authenticate, AuthenticateContext, User } from '../../types/index.js'
+import type { Authenticate, AuthenticateContext, Identity, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
+import type { ToUser } from './users.js'
 
 /**
  * Knows the bearer of a token that this registration signed, by the `Authorization: Bearer` (or `Token`) header.
@@ -58,26 +59,30 @@ export function bearerToken ({ headers }: FastifyRequest): string | undefined {
   return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
+export interface Identification {
+  authenticate: Authenticate
+  toUser: ToUser
+}
+
 /**
+ * Who is calling, as hooks and rules see them.
  * @throws {UnauthorizedError} when nobody is known
- * @throws {AuthenticationUnavailableError} when `authenticate` fails without saying how to answer
+ * @throws {AuthenticationUnavailableError} when `authenticate` or `token.claims` fails without saying how to answer
  */
-export async function identify (authenticate: Authenticate, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
+export async function identify ({ authenticate, toUser }: Identification, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
   if (isAmbiguous(request)) throw new UnauthorizedError('The request has more than one Authorization header: send one')
-  let user
-  try {
-    user = await authenticate(request, context)
-  } catch (error) {
+  const failed = (what: string) => (error: unknown): never => {
     if (error instanceof Error && 'statusCode' in error) throw error
-    request.log.error({ err: error }, 'authenticate failed')
+    request.log.error({ err: error }, `${what} failed`)
     throw new AuthenticationUnavailableError()
   }
+  const user: Identity | null = await (async () => authenticate(request, context))().catch(failed('authenticate'))
   if (!user) throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'}`)
   if (typeof user.id !== 'string' || user.id === '') {
     request.log.error({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
     throw new AuthenticationUnavailableError()
   }
-  return user
+  return await toUser(user, request).catch(failed('token.claims'))
 }
 
 /** Node takes the first of several, a proxy in front perhaps the last: nobody can say whose request it is. */

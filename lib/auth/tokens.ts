@@ -1,16 +1,14 @@
 import fastifyJwt from '@fastify/jwt'
 import type { JWT } from '@fastify/jwt'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { decodeProtectedHeader } from 'jose'
 import { createPublicKey, sign as signBytes } from 'node:crypto'
-import type { TokenOptions, User } from '../../types/index.js'
+import type { User } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { algorithms } from '../keys/algorithms.js'
 import type { PublicJwk } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
-
-/** Claims that the service reads or that this package sets: `claims` cannot. */
-const reservedClaims = ['sub', 'aud', 'iat', 'exp', 'nbf', 'iss', 'jti']
+import { claimsOf, userOf } from '../user.js'
 
 /** A token for the PowerSync Service, and until when it is valid. */
 export interface SignedToken {
@@ -20,12 +18,12 @@ export interface SignedToken {
 }
 
 export interface Tokens {
-  sign (user: User, request?: FastifyRequest): Promise<SignedToken>
+  sign (user: User): SignedToken
   /** The user of a token that one of the published keys signed for this audience and that has not expired, else null. */
   verify (token: string): User | null
 }
 
-export interface TokenSettings extends TokenOptions {
+export interface TokenSettings {
   keys: KeySet
   /** The tokens' audience. */
   powersyncUrl: string
@@ -36,7 +34,7 @@ export interface TokenSettings extends TokenOptions {
 
 /** Without keys, in write-only mode: nobody has a token of this server. */
 export const noTokens: Tokens = {
-  async sign () { throw new OptionError('keys', 'is missing: the routes token and jwks are off, so that no token can be signed. Pass keys and powersyncUrl') },
+  sign () { throw new OptionError('keys', 'is missing: the routes token and jwks are off, so that no token can be signed. Pass keys and powersyncUrl') },
   verify: () => null
 }
 
@@ -44,7 +42,7 @@ export const noTokens: Tokens = {
  * Tokens as the PowerSync Service checks them: `kid` in the header, integer `iat` and `exp`, text `sub`, `aud`.
  * Source: KeyStore.ts in powersync-service.
  */
-export async function createTokens (scope: FastifyInstance, { keys, powersyncUrl: audience, expiresIn, claims, namespace }: TokenSettings): Promise<Tokens> {
+export async function createTokens (scope: FastifyInstance, { keys, powersyncUrl: audience, expiresIn, namespace }: TokenSettings): Promise<Tokens> {
   const { algorithm, kid } = keys.signing
   await scope.register(fastifyJwt, {
     namespace,
@@ -62,21 +60,18 @@ export async function createTokens (scope: FastifyInstance, { keys, powersyncUrl
   const sign = oncePerSecond(signerOf(keys.signing))
 
   return {
-    async sign (user, request) {
-      if (typeof user.id !== 'string' || user.id === '') throw new TypeError('signToken: the user\'s id is not text, or empty: it becomes the sub of the token, by which the PowerSync Service knows the user')
-      const further = await claims?.(user, request) ?? {}
-      checkClaims(further)
+    sign (user) {
       const issuedAt = Math.floor(Date.now() / 1000)
       const expires = issuedAt + expiresIn
-      const token = sign({ ...further, sub: user.id, aud: audience, iat: issuedAt, exp: expires })
+      const token = sign({ ...claimsOf(user), sub: user.id, aud: audience, iat: issuedAt, exp: expires })
       return { token, expiresAt: new Date(expires * 1000) }
     },
     verify (token) {
       try {
         const { kid = '' } = decodeProtectedHeader(token)
         if (!verifiers.has(kid)) return null
-        const { sub, ...rest } = jwt.verify<Claims>(token, verifiers.get(kid))
-        return typeof sub === 'string' && sub && isTimely(rest) ? { ...rest, id: sub } : null
+        const { sub, aud, iat, exp, ...claims } = jwt.verify<Payload>(token, verifiers.get(kid))
+        return typeof sub === 'string' && sub && isTimely(iat, exp) ? userOf(sub, claims) : null
       } catch {
         return null
       }
@@ -124,19 +119,10 @@ function oncePerSecond (sign: Sign): Sign {
   }
 }
 
-/** What the signature and the claims' types are checked for before. */
-interface Claims extends Record<string, unknown> { sub: unknown, iat: number, exp: number }
+/** The signature and the types of the times are checked before. */
+interface Payload extends Record<string, unknown> { sub: unknown, iat: number, exp: number }
 
 /** Not made in the future, by clocks that differ by no more than the service allows, and not for longer than it allows. */
-function isTimely ({ iat, exp }: Pick<Claims, 'iat' | 'exp'>): boolean {
-  return iat <= Date.now() / 1000 + 60 && exp - iat <= 86_400
-}
-
-function checkClaims (claims: Record<string, unknown>): void {
-  const reserved = reservedClaims.filter(name => Object.hasOwn(claims, name))
-  if (reserved.length) throw new Error(`token.claims sets the reserved claim ${reserved.join(', ')}: leave it to fastify-powersync-mongo`)
-  const { parameters } = claims
-  if (parameters !== undefined && (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters))) {
-    throw new Error('token.claims sets "parameters" to something that is not an object: the PowerSync Service refuses such a token')
-  }
+function isTimely (issuedAt: number, expires: number): boolean {
+  return issuedAt <= Date.now() / 1000 + 60 && expires - issuedAt <= 86_400
 }

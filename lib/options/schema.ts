@@ -103,7 +103,7 @@ export const pluginOptions = object({
   mongo,
   token: object({
     expiresIn: integer('lifetime of a token', { minimum: 60, maximum: 86_400, unit: 'seconds', default: 300 }),
-    claims: hook('`(user, request) => object`', 'claims of the token beside `sub`, JSON values: with the id they are [the user that hooks see](authorization.md). `parameters` must be an object; the reserved `sub`, `aud`, `iat`, `exp`, `nbf`, `iss` and `jti` cannot be set', 'none')
+    claims: hook('`(user, request) => object`', 'claims of the token beside `sub`, JSON values: with the id they are [the user that hooks see](authorization.md#the-user). `parameters` must be an object; the reserved `sub`, `aud`, `iat`, `exp`, `nbf`, `iss` and `jti` cannot be set', 'none')
   }),
   upload: object({
     authenticate: hook('as `authenticate`', 'who may upload', '`firstOf(powersyncToken(), authenticate)`'),

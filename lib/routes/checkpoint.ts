@@ -1,8 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RouteOptions } from 'fastify'
-import type { Authenticate } from '../../types/index.js'
-import { identify } from '../auth/authenticators.js'
+import { identify, type Identification } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, UnavailableError } from '../errors.js'
 import type { WriteCheckpoints } from '../store/checkpoints.js'
@@ -15,7 +14,7 @@ import { errorAnswers, type RouteSchema } from './schema.js'
 
 export interface CheckpointRouteDependencies {
   /** That of uploads. */
-  authenticate: Authenticate
+  identification: Identification
   tokens: Tokens
   checkpoints: WriteCheckpoints
 }
@@ -53,14 +52,14 @@ const schema: RouteSchema = {
 }
 
 /** `PUT /checkpoint`: the number that the client hands to `complete()` after an upload. */
-export function checkpointRoute ({ authenticate, tokens, checkpoints }: CheckpointRouteDependencies): RouteOptions {
+export function checkpointRoute ({ identification, tokens, checkpoints }: CheckpointRouteDependencies): RouteOptions {
   return {
     method: 'PUT',
     url: '/checkpoint',
     schema,
     async handler (request) {
       limitTime(request)
-      const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
+      const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
       const { bytes } = await readBody(request, limits)
       const body = parseBody(bytes, CheckpointBody.description as string)
       const requested = Value.Check(CheckpointBody, body) ? BigInt(body.checkpoint_request_id ?? 0) : undefined

@@ -1,12 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { RouteOptions } from 'fastify'
-import type { Authenticate } from '../../types/index.js'
-import { identify } from '../auth/authenticators.js'
+import { identify, type Identification } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
 
 export interface TokenRouteDependencies {
-  authenticate: Authenticate
+  identification: Identification
   tokens: Tokens
   powersyncUrl: string
 }
@@ -35,14 +34,14 @@ const schema: RouteSchema = {
 }
 
 /** `GET /token`: a token for whoever `authenticate` knows. */
-export function tokenRoute ({ authenticate, tokens, powersyncUrl }: TokenRouteDependencies): RouteOptions {
+export function tokenRoute ({ identification, tokens, powersyncUrl }: TokenRouteDependencies): RouteOptions {
   return {
     method: 'GET',
     url: '/token',
     schema,
     async handler (request, reply) {
-      const user = await identify(authenticate, request, { route: 'token', verifyToken: tokens.verify })
-      const { token, expiresAt } = await tokens.sign(user, request)
+      const user = await identify(identification, request, { route: 'token', verifyToken: tokens.verify })
+      const { token, expiresAt } = tokens.sign(user)
       reply.header('cache-control', 'no-store')
       return { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() }
     }

@@ -1,8 +1,8 @@
 import { getHeapStatistics } from 'node:v8'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { Authenticate, UploadOptions } from '../../types/index.js'
-import { identify } from '../auth/authenticators.js'
+import type { UploadOptions } from '../../types/index.js'
+import { identify, type Identification } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { BodyError, TooLargeError } from '../errors.js'
 import type { Gate } from '../uploads/gate.js'
@@ -15,7 +15,7 @@ import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/s
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
 
 export interface UploadRouteDependencies {
-  authenticate: Authenticate
+  identification: Identification
   tokens: Tokens
   upload: Uploader
   /** Bytes. */
@@ -78,7 +78,7 @@ const schema: RouteSchema = {
 }
 
 /** `POST /upload`: applies what a client's upload queue holds. */
-export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
+export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
   const limits = limitsOf(bodyLimit)
   return {
     method: 'POST',
@@ -93,7 +93,7 @@ export function uploadRoute ({ authenticate, tokens, upload, gate, bodyLimit, ma
       limitTime(request)
       gate.check()
       // Who is nobody takes no place and gets nothing read.
-      const user = await identify(authenticate, request, { route: 'upload', verifyToken: tokens.verify })
+      const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
       const gone = goneSignal(reply)
       const body = await readBody(request, { ...limits.body, room: bytes => gate.receive(bytes, gone) })
       const leave = await gate.enter(weightOf(body), gone).finally(body.release)

@@ -5,6 +5,7 @@ import { BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
+import { claimsOf, userOf } from '../user.js'
 import type { Since } from '../rules/since.js'
 import { expireAfter } from './expiry.js'
 import { canonical } from './fingerprint.js'
@@ -19,6 +20,8 @@ export interface DeadLetter {
   /** Later than that of every letter that this process stored before. */
   created_at: Date
   user_id: string
+  /** The user's claims as JSON, for the hooks and rules of a retry; null if there are none. */
+  claims: string | null
   client_id: string | null
   transaction_id: string | null
   /** Its place among the letters of its client, from 1; null where uploads are not deduplicated. */
@@ -55,7 +58,7 @@ export interface DeadLetterOperation {
 }
 
 /** A letter without what was uploaded: its names and its reason, no values. */
-export type DeadLetterSummary = Omit<DeadLetter, 'operations' | 'since'>
+export type DeadLetterSummary = Omit<DeadLetter, 'claims' | 'operations' | 'since'>
 
 /** What `mirror` tells the user whose change was rejected: a flat row, as clients have them. */
 export interface DeadLetterNote {
@@ -93,7 +96,7 @@ export interface DeadLetterPage {
 
 /** Overrides for a retry. */
 export interface RetryOptions {
-  /** What hooks see of the user beside the id, which is the letter's, for example `{ role: 'editor' }`. */
+  /** Claims in place of those that the user had at the upload, for example `{ role: 'editor' }`. The id stays the letter's. */
   user?: Record<string, unknown> | undefined
   /** Changes the transaction before it is run, to correct it. The letter keeps what was uploaded. */
   edit?: ((transaction: CrudTransaction) => CrudTransaction) | undefined
@@ -175,6 +178,7 @@ export class DeadLetters {
       _id: idOf(transaction, user),
       created_at: this.#now(),
       user_id: user.id,
+      claims: JSON.stringify(claimsOf(user)),
       client_id: transaction.clientId ?? null,
       transaction_id: transaction.id ?? null,
       sequence,
@@ -231,8 +235,8 @@ export class DeadLetters {
 
   /** The same without what was uploaded, which may be large: without `operations` and `since`. */
   async summaries (page: DeadLetterPage = {}): Promise<DeadLetterSummary[]> {
-    const found = await this.#find(page).project<StoredLetter>({ operations: 0, since: 0 }).toArray()
-    return found.map(({ operations, since, ...summary }) => summary)
+    const found = await this.#find(page).project<StoredLetter>({ claims: 0, operations: 0, since: 0 }).toArray()
+    return found.map(({ claims, operations, since, ...summary }) => summary)
   }
 
   /**
@@ -269,7 +273,8 @@ export class DeadLetters {
     if (!this.#replay) throw new Error('These DeadLetters were made without a pipeline to run letters through')
     const letter = await this.get(id)
     if (!letter) return null
-    const result = await this.#replay(edit(transactionOf(letter)), { ...user, id: letter.user_id }, scope => this.#take(letter, scope))
+    const claims = { ...JSON.parse(letter.claims ?? '{}') as Record<string, unknown>, ...user }
+    const result = await this.#replay(edit(transactionOf(letter)), userOf(letter.user_id, claims), scope => this.#take(letter, scope))
     if (result?.status === 'fatal_error') await this.#rejectedAgain(letter, result.failed_operation)
     return result
   }

@@ -22,7 +22,8 @@ async function serverWith (t: Parameters<typeof testServer>[0], collections: Col
   const app = await testServer(t, {
     mongo: { url: database.uri.replace(/\/([^/?]+)(\?|$)/, `/$1_${++servers}$2`), monitorCommands: true },
     collections,
-    authenticate: request => JSON.parse(String(request.headers['x-user'])) as User
+    authenticate: request => JSON.parse(String(request.headers['x-user'])) as User,
+    token: { claims: ({ org }) => ({ org }) }
   })
   const db = app.mongo.db!
   for (const name of ['alice', 'bob']) {

@@ -28,7 +28,8 @@ async function serverWith (t: Parameters<typeof testServer>[0], rules: Rules, sc
   const app = await testServer(t, {
     mongo,
     collections: { [table]: collection({ schema, ...rules as Partial<CollectionOptions> }) },
-    authenticate: request => JSON.parse(String(request.headers['x-user'])) as User
+    authenticate: request => JSON.parse(String(request.headers['x-user'])) as User,
+    token: { claims: ({ org, admin, banned }) => ({ org, admin, banned }) }
   })
   const rows = app.mongo.db!.collection<{ _id: string, [field: string]: unknown }>(table)
   return {
