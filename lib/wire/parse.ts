@@ -50,8 +50,8 @@ let turn: Promise<unknown> = Promise.resolve()
 
 /** One after the other, and in between whatever else there is to do. */
 function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
-  const result = turn.then(work)
-  turn = result.then(() => nextTurn(), () => nextTurn())
+  const result = turn.then(work).finally(() => nextTurn())
+  turn = result.catch(() => {})
   return result
 }
 
