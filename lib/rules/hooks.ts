@@ -107,21 +107,18 @@ function mapOperations<Result> ({ operations }: CrudTransaction, position: numbe
 
 /** One uploaded operation on its way through the hooks. */
 class OperationRun {
-  readonly #uploaded: CrudOperation
-  readonly #run: HookRun
-  readonly #rows: Rows
-  readonly #write: (operation: CrudOperation, from: string) => void
-
-  constructor (operation: CrudOperation, run: HookRun, rows: Rows, write: (operation: CrudOperation, from: string) => void) {
-    this.#uploaded = deepFreeze(operation)
-    this.#run = run
-    this.#rows = rows
-    this.#write = write
+  constructor (
+    private readonly uploaded: CrudOperation,
+    private readonly run: HookRun,
+    private readonly rows: Rows,
+    private readonly write: (operation: CrudOperation, from: string) => void
+  ) {
+    deepFreeze(uploaded)
   }
 
   start (): Awaitable<void> {
-    const operation = this.#uploaded
-    const collection = this.#run.collections.get(operation)
+    const operation = this.uploaded
+    const collection = this.run.collections.get(operation)
     const context = this.#contextOf(operation)
     return then(this.#authorize(operation, collection, context), () =>
       then(this.#transform(operation, collection, context), transformed => inOrder(transformed, each => this.#settle(each))))
@@ -129,18 +126,18 @@ class OperationRun {
 
   /** An operation on another row than the uploaded one is authorised again. */
   #settle (operation: CrudOperation): Awaitable<void> {
-    const { collections, ofUser } = this.#run
-    const moved = operation.table !== this.#uploaded.table || operation.id !== this.#uploaded.id
+    const { collections, ofUser } = this.run
+    const moved = operation.table !== this.uploaded.table || operation.id !== this.uploaded.id
     const collection = collections.get(operation)
     const context = this.#contextOf(operation)
     return then(moved ? this.#authorize(operation, collection, context) : undefined, () =>
       then(this.#resolve(operation, ofUser(operation), context), resolved =>
-        resolved ? then(this.#authorizeTransfer(resolved, ofUser(resolved), context), () => this.#write(resolved, this.#from())) : undefined))
+        resolved ? then(this.#authorizeTransfer(resolved, ofUser(resolved), context), () => this.write(resolved, this.#from())) : undefined))
   }
 
   #from (): string {
-    const collection = this.#run.collections.get(this.#uploaded)
-    return rowOf(collection.name, collection.id(this.#uploaded))
+    const collection = this.run.collections.get(this.uploaded)
+    return rowOf(collection.name, collection.id(this.uploaded))
   }
 
   #authorize (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Awaitable<void> {
@@ -161,13 +158,13 @@ class OperationRun {
 
   #resolve (operation: CrudOperation, target: UserCollection, context: OperationContext): Awaitable<CrudOperation | null> {
     const resolved = resolveConflicts(operation, target, {
-      document: () => this.#rows.loaded(operation) ?? context.existing(),
+      document: () => this.rows.loaded(operation) ?? context.existing(),
       ask: answer => this.#ask('resolveConflict', operation.table, answer),
       written: changed => this.#written('resolveConflict', changed, operation)
     }, context)
     return then(resolved, last => {
       const sums = Object.keys(last?.sums ?? {})
-      if (last?.op === 'PATCH' && sums.length && !this.#run.deduplicated(this.#uploaded)) {
+      if (last?.op === 'PATCH' && sums.length && !this.run.deduplicated(this.uploaded)) {
         throw new PowerSyncFatalError('INVALID_DATA', 'A sum is not idempotent: the upload needs client_id and op_id, by which retries are recognised', { details: { path: sums[0] } })
       }
       return last
@@ -180,18 +177,18 @@ class OperationRun {
     if (!hook || target.transfers(operation) === undefined) return
     return then(this.#ask('authorizeTransfer', operation.table, () => hook(operation as PatchOperation, context)), verdict => {
       check(verdict, 'The row may not be given to another owner')
-      this.#run.permits.allow(operation, target)
+      this.run.permits.allow(operation, target)
     })
   }
 
   /** What a hook gave in place of an operation: with values as the schema has them. */
   #written (hook: string, written: OperationToWrite<AnyRow>, from: CrudOperation): CrudOperation {
     const operation = { ...written, index: from.index } as CrudOperation
-    return deepFreeze(this.#run.ofUser(operation).encode(operation, hook))
+    return deepFreeze(this.run.ofUser(operation).encode(operation, hook))
   }
 
   #ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Awaitable<Answer> {
-    const { probe } = this.#run
+    const { probe } = this.run
     const failed = (error: unknown): never => { throw error instanceof PowerSyncFatalError ? error : new HookError({ hook, table }, 'failed', error) }
     try {
       const given = answer()
@@ -204,7 +201,7 @@ class OperationRun {
   }
 
   #contextOf (operation: CrudOperation): OperationContext {
-    return { ...this.#run.context, ...this.#rows.for(operation) }
+    return { ...this.run.context, ...this.rows.for(operation) }
   }
 }
 

@@ -24,10 +24,6 @@ export interface Questions {
  * is asked for: after `existing('lists', operation.data.list_id)`, the lists of all the other operations are there.
  */
 export class Rows {
-  readonly #transactions: readonly CrudTransaction[]
-  readonly #collections: CollectionRegistry
-  readonly #ofUser: UserCollections
-  readonly #context: TransactionContext
   readonly #documents = new Map<string, Document>()
   /** Collections of which the documents of all operations are there. */
   readonly #loaded = new Set<string>()
@@ -39,12 +35,12 @@ export class Rows {
   /** A session runs one command at a time, so that parallel questions of a hook have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor (transactions: readonly CrudTransaction[], collections: CollectionRegistry, ofUser: UserCollections, context: TransactionContext) {
-    this.#transactions = transactions
-    this.#collections = collections
-    this.#ofUser = ofUser
-    this.#context = context
-  }
+  constructor (
+    private readonly transactions: readonly CrudTransaction[],
+    private readonly collections: CollectionRegistry,
+    private readonly ofUser: UserCollections,
+    private readonly context: TransactionContext
+  ) {}
 
   /** The operations that follow are of another client transaction. */
   begin (): void {
@@ -54,10 +50,10 @@ export class Rows {
 
   /** For the hooks of one operation: documents by table and the client's id, or null, and whether they are the user's. */
   for (operation: CrudOperation): Questions {
-    const seen: Seen[] = [{ collection: this.#collections.get(operation).name, fields: operation.data ?? {} }]
+    const seen: Seen[] = [{ collection: this.collections.get(operation).name, fields: operation.data ?? {} }]
     const existing = (table = operation.table, id = operation.id) => {
       const turn = this.#last.then(async () => {
-        const collection = this.#collections.find(table)
+        const collection = this.collections.find(table)
         const document = await this.#get(collection, id, seen)
         if (document) seen.push({ collection: collection.name, fields: document })
         return document
@@ -68,7 +64,7 @@ export class Rows {
     const owns = async (table: string, value: unknown): Promise<boolean> => {
       const id = idText(value)
       // Before the row is read: the answer must not tell whether it is there.
-      const collection = this.#ofUser({ table, index: operation.index })
+      const collection = this.ofUser({ table, index: operation.index })
       if (id === undefined) return false
       const document = await existing(table, id) ?? this.#deleted.get(rowOfId(collection.shared, id) ?? '')
       if (!document || !collection.owns(document)) return false
@@ -80,7 +76,7 @@ export class Rows {
 
   /** The document of an operation's own row, if it is loaded. */
   loaded (operation: CrudOperation): Document | undefined {
-    const row = rowOfId(this.#collections.get(operation), operation.id)
+    const row = rowOfId(this.collections.get(operation), operation.id)
     return row === undefined ? null : this.#documents.get(row)
   }
 
@@ -103,7 +99,7 @@ export class Rows {
       if (row !== undefined && !this.#documents.has(row)) ids.set(row, _id)
     }
     want(collection, id)
-    if (!this.#loaded.has(collection.name)) for (const operation of this.#operationsOn(collection.name)) want(this.#collections.get(operation), operation.id)
+    if (!this.#loaded.has(collection.name)) for (const operation of this.#operationsOn(collection.name)) want(this.collections.get(operation), operation.id)
     for (const related of this.#fromTheSameFields(collection.name, id, seen)) want(collection, related)
     this.#loaded.add(collection.name)
     await this.#load(collection.name, ids)
@@ -125,13 +121,13 @@ export class Rows {
   }
 
   * #operationsOn (collection: string): Generator<CrudOperation> {
-    for (const { operations } of this.#transactions) {
-      for (const operation of operations) if (this.#collections.get(operation).name === collection) yield operation
+    for (const { operations } of this.transactions) {
+      for (const operation of operations) if (this.collections.get(operation).name === collection) yield operation
     }
   }
 
   async #load (collection: string, ids: Map<string, unknown>): Promise<void> {
-    const { db, session } = this.#context
+    const { db, session } = this.context
     const filter: mongodb.Document = { _id: { $in: [...ids.values()] } }
     // Not one by one: the cursor would make promises for each.
     const found = await db.collection(collection).find(filter, { session, ...reading }).toArray()

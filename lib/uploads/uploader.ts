@@ -13,7 +13,7 @@ import type { Ledger, PageIdentity } from '../store/ledger.js'
 import type { Page, Rejection, Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import { createBlockedQueues } from './blocked-queues.js'
+import { BlockedQueues } from './blocked-queues.js'
 import { failedOperation, type Around, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { runResultHooks } from './result-hooks.js'
@@ -58,7 +58,7 @@ interface Entry {
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
   const { ledger } = dependencies
-  const blockedQueues = createBlockedQueues()
+  const blockedQueues = new BlockedQueues()
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)

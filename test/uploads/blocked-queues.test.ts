@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { CrudTransaction } from '../../index.js'
-import { createBlockedQueues } from '../../lib/uploads/blocked-queues.js'
+import { BlockedQueues } from '../../lib/uploads/blocked-queues.js'
 
 const user = { id: 'user1' }
 const transaction = (opId: string | undefined, { clientId = 'phone', more = [] as string[] } = {}): CrudTransaction => ({
@@ -9,7 +9,7 @@ const transaction = (opId: string | undefined, { clientId = 'phone', more = [] a
 })
 
 t.test('failures of the same head of a queue are counted until it moves on', async t => {
-  const queues = createBlockedQueues()
+  const queues = new BlockedQueues()
   queues.succeeded(transaction('1'), user)
   t.equal(queues.failed(transaction('1'), user), 1)
   t.equal(queues.failed(transaction('1', { more: ['2'] }), user), 2, 'a retry may carry more')
@@ -20,7 +20,7 @@ t.test('failures of the same head of a queue are counted until it moves on', asy
 })
 
 t.test('users, clients and operations are counted by themselves', async t => {
-  const queues = createBlockedQueues()
+  const queues = new BlockedQueues()
   const queuesOf: [CrudTransaction, { id: string }][] = [
     [transaction('1'), user], [transaction('1'), { id: 'user2' }], [transaction('1', { clientId: 'tablet' }), user], [transaction('2'), user],
     [transaction(undefined), user], [{ operations: [] }, user]
@@ -32,7 +32,7 @@ t.test('users, clients and operations are counted by themselves', async t => {
 })
 
 t.test('only the latest queues are remembered', async t => {
-  const queues = createBlockedQueues(2)
+  const queues = new BlockedQueues(2)
   queues.failed(transaction('1'), user)
   queues.failed(transaction('2'), user)
   t.equal(queues.failed(transaction('1'), user), 2)
