@@ -13,14 +13,8 @@ type Fields = Record<string, unknown>
 /** The outcome of each transaction in order; undefined when the body is anything else. */
 export function readOutcomes (body: unknown, transactions: ClientTransaction[]): Outcome[] | undefined {
   const results = isObject(body) ? body['results'] : undefined
-  if (!Array.isArray(results) || results.length !== transactions.length) return undefined
-  const outcomes: Outcome[] = []
-  for (const [index, transaction] of transactions.entries()) {
-    const result: unknown = results[index]
-    if (!isResult(result)) return undefined
-    outcomes.push({ transaction, result })
-  }
-  return outcomes
+  if (!Array.isArray(results) || results.length !== transactions.length || !results.every(isResult)) return undefined
+  return transactions.map((transaction, index) => ({ transaction, result: results[index]! }))
 }
 
 /** The credentials in an answer of `/token`; undefined when the body is anything else. */
@@ -42,10 +36,13 @@ export function normalCredentials (given: unknown): Credentials | undefined {
 
 /** A number below 10¹¹ is in seconds: in milliseconds it would be of 1973 or before. */
 function toDate (end: unknown): Date {
-  if (end instanceof Date) return end
-  const number = isText(end) && /^\d+(\.\d+)?$/.test(end) ? Number(end) : end
-  if (typeof number === 'number') return new Date(number < 1e11 ? number * 1000 : number)
-  return new Date(isText(end) ? end : NaN)
+  if (typeof end === 'number') return new Date(end < 1e11 ? end * 1000 : end)
+  return new Date(isText(end) || end instanceof Date ? end : NaN)
+}
+
+/** The checkpoint in an answer of `/checkpoint`. */
+export function readCheckpoint (body: unknown): string | undefined {
+  return isObject(body) && isText(body['checkpoint_request_id']) ? body['checkpoint_request_id'] : undefined
 }
 
 function isResult (value: unknown): value is TransactionResult {
@@ -55,8 +52,8 @@ function isResult (value: unknown): value is TransactionResult {
     case 'not_attempted': return true
     case 'fatal_error': return typeof value['requires_client_handling'] === 'boolean' && isFailedOperation(value['failed_operation'])
     case 'retryable_error': return typeof value['message'] === 'string' && typeof value['retry_after_ms'] === 'number'
-    default: return false
   }
+  return false
 }
 
 /** Its `details` and `operation_index` may come from the app's own hooks: a slip there must not block the queue. */

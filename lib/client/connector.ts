@@ -1,12 +1,12 @@
-import { normalCredentials, readCredentials, readOutcomes, type Outcome } from './answers.js'
+import { normalCredentials, readCheckpoint, readCredentials, readOutcomes } from './answers.js'
 import { createCredentialsCache } from './credentials.js'
 import { callHook, ConnectorError, type ConnectorErrorCode } from './errors.js'
 import { claimQueue } from './owner.js'
-import { nextTransactions, toWire, type Limits } from './queue.js'
+import { nextTransactions, toWire } from './queue.js'
 import { requestJson, type JsonRequest } from './request.js'
 import { settle } from './settle.js'
 import { settled } from './settled.js'
-import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
+import type { ClientDatabase, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
 
 /** A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the connection. */
 const perhapsTooLarge: ConnectorErrorCode[] = ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK']
@@ -39,7 +39,6 @@ export function createConnector (options: ConnectorOptions): Connector {
   /** How many transactions go into one request: half as many when it does not get through, one more each time it does. */
   let batch = limits.transactions
 
-  const send = (request: JsonRequest) => requestJson(request, { fetch, timeout, signal })
   const appHeaders = async () => lowerCase(await callHook('headers', () => options.headers?.()) ?? {})
 
   return {
@@ -65,13 +64,12 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   async function fetchToken (headers: Record<string, string>): Promise<Credentials | null> {
-    const request: JsonRequest = { method: 'GET', url: `${url}/token`, headers }
-    const { ok, status, body } = await send(request)
-    if (status === 401) return null
-    if (!ok) throw statusError(request, status)
-    const found = readCredentials(body)
-    if (!found) throw answerError(request, status, '{ token, powersync_url, expires_at }')
-    return found
+    try {
+      return await call(['GET', '/token'], headers, readCredentials)
+    } catch (error) {
+      if ((error as ConnectorError).code === 'PSM_UNAUTHORIZED') return null
+      throw error
+    }
   }
 
   async function uploadData (database: ClientDatabase): Promise<void> {
@@ -79,10 +77,10 @@ export function createConnector (options: ConnectorOptions): Connector {
     if (transactions.length === 0) return
     const headers = await uploadHeaders()
     await claimQueue(database, headers['authorization'])
-    const request = jsonRequest('POST', '/upload', headers, { client_id: await database.getClientId(), transactions: transactions.map(toWire) })
+    const body = { client_id: await database.getClientId(), transactions: transactions.map(toWire) }
     let outcomes
     try {
-      outcomes = await upload(request, transactions)
+      outcomes = await call(['POST', '/upload'], headers, answer => readOutcomes(answer, transactions), body)
     } catch (error) {
       const { code, status } = error as ConnectorError
       if (perhapsTooLarge.includes(code) || perhapsTooLargeStatuses.includes(status!)) batch = Math.ceil(transactions.length / 2)
@@ -93,48 +91,44 @@ export function createConnector (options: ConnectorOptions): Connector {
     await settle(outcomes, options)
   }
 
-  async function upload (request: JsonRequest, transactions: ClientTransaction[]): Promise<Outcome[]> {
-    const { ok, status, body } = await send(request)
-    if (status === 401) credentials.clear()
-    if (!ok) throw statusError(request, status)
-    const outcomes = readOutcomes(body, transactions)
-    if (!outcomes) throw answerError(request, status, `{ results } with one for each of ${transactions.length} transactions`)
-    return outcomes
-  }
-
   async function uploadHeaders (): Promise<Record<string, string>> {
     const headers = await appHeaders()
     if (uploadWith === 'headers') return headers
     const found = await credentials.get(headers)
-    if (!found) throw new ConnectorError('PSM_UNAUTHORIZED', 'Nobody is signed in: there is no token to upload with')
+    if (!found) throw new ConnectorError('PSM_UNAUTHORIZED', 'Nobody is signed in')
     return { ...headers, authorization: `Bearer ${found.token}` }
   }
 
   async function postCheckpointRequest (clientId: string, requestId: string): Promise<string> {
-    const request = jsonRequest('PUT', '/checkpoint', await uploadHeaders(), { client_id: clientId, checkpoint_request_id: requestId })
-    const { ok, status, body } = await send(request)
-    if (status === 401) credentials.clear()
-    if (!ok) throw statusError(request, status)
-    const { checkpoint_request_id: reached } = Object(body) as Record<string, unknown>
-    if (typeof reached !== 'string') throw answerError(request, status, '{ checkpoint_request_id }')
-    return reached
+    const body = { client_id: clientId, checkpoint_request_id: requestId }
+    return await call(['PUT', '/checkpoint'], await uploadHeaders(), readCheckpoint, body)
   }
 
-  function jsonRequest (method: 'POST' | 'PUT', route: string, headers: Record<string, string>, body: object): JsonRequest {
-    return { method, url: url + route, headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  /** Sends a request; what `read` finds in its answer, which is undefined for another server's. */
+  async function call<Found> (route: Route, headers: Record<string, string>, read: (answer: unknown) => Found | undefined, body?: object): Promise<Found> {
+    const [method, path] = route
+    const name = `${method} ${url}${path}`
+    const request = body ? { headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(body) } : { headers }
+    const { ok, status, body: answer } = await requestJson({ method, url: url + path, ...request }, { fetch, timeout, signal })
+    if (status === 401) credentials.clear()
+    if (!ok) throw statusError(name, status)
+    const found = read(answer)
+    if (found === undefined) throw new ConnectorError('PSM_ANSWER', `${name}: not an answer of fastify-powersync-mongo`, { status })
+    return found
   }
 }
 
+type Route = [method: JsonRequest['method'], path: string]
+
 function readOptions ({ url, limits = {}, timeout = 30_000, uploadWith = 'token', fetch = platformFetch, signal }: ConnectorOptions) {
   const { transactions = 20, operations = 1000 } = limits
-  check('url', typeof url === 'string' && url !== '', 'the URL of the server with the plugin\'s prefix')
+  check('url', typeof url === 'string' && url !== '', 'a URL')
   check('limits.transactions', isCount(transactions) && transactions <= mostTransactions, `a whole number from 1 to ${mostTransactions}`)
   check('limits.operations', isCount(operations), 'a whole number from 1')
   // What setTimeout takes: more would be none.
   check('timeout', timeout > 0 && timeout < 2 ** 31, 'milliseconds from 1 to 2 147 483 647')
   check('uploadWith', uploadWith === 'token' || uploadWith === 'headers', '\'token\' or \'headers\'')
-  const checked: Limits = { transactions, operations }
-  return { url: url.replace(/\/+$/, ''), limits: checked, timeout, uploadWith, fetch, signal }
+  return { url: url.replace(/\/+$/, ''), limits: { transactions, operations }, timeout, uploadWith, fetch, signal }
 }
 
 function check (option: string, isRight: boolean, expected: string): void {
@@ -150,17 +144,10 @@ function lowerCase (headers: RequestHeaders): Record<string, string> {
   return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
 }
 
-function statusError ({ method, url }: JsonRequest, status: number): ConnectorError {
-  const name = `${method} ${url}`
-  switch (status) {
-    case 401: return new ConnectorError('PSM_UNAUTHORIZED', `${name}: the server does not accept the credentials`, { status })
-    case 413: return new ConnectorError('PSM_TOO_LARGE', `${name}: larger than the server, or a proxy before it, takes; see upload.bodyLimit and upload.maxOperations`, { status })
-    default: return new ConnectorError('PSM_STATUS', `${name}: the server answered ${status}`, { status })
-  }
-}
-
-function answerError ({ method, url }: JsonRequest, status: number, expected: string): ConnectorError {
-  return new ConnectorError('PSM_ANSWER', `${method} ${url}: expected ${expected}, found something else`, { status })
+function statusError (name: string, status: number): ConnectorError {
+  const codes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
+  const hint = status === 413 ? ': too large for it, or for a proxy; see upload.bodyLimit and upload.maxOperations' : ''
+  return new ConnectorError(codes[status] ?? 'PSM_STATUS', `${name}: the server answered ${status}${hint}`, { status })
 }
 
 const isCount = (value: number) => Number.isInteger(value) && value >= 1

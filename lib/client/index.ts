@@ -1,5 +1,6 @@
 /** `fastify-powersync-mongo/client`: runs in browsers, Node.js and React Native, and needs nothing but `fetch`. */
 export { createConnector } from './connector.js'
+export { createValidators } from './validate.js'
 export { ConnectorError } from './errors.js'
 export type { ConnectorErrorCode, ConnectorErrorDetails } from './errors.js'
 export type {
@@ -7,3 +8,4 @@ export type {
   RejectedTransaction, RequestHeaders
 } from './types.js'
 export type { FailedOperation, OperationErrorCode } from '../../types/results.js'
+export type { OperationToCheck, TableDescription, Verdict } from '../../types/validators.js'

@@ -16,7 +16,7 @@ export async function claimQueue (database: ClientDatabase | undefined, token: s
   const marked = await database.getOptional<{ value: string }>('SELECT value FROM ps_kv WHERE key = ?', [key])
   if (marked?.value === sub) return
   if (marked && await database.getNextCrudTransaction()) {
-    throw new ConnectorError('PSM_OTHER_USER', 'The upload queue holds changes of another user: sign that user in again to upload them, or drop them by disconnectAndClear()')
+    throw new ConnectorError('PSM_OTHER_USER', 'The upload queue holds changes of another user: sign that user in again, or drop them by disconnectAndClear()')
   }
   await database.execute('INSERT OR REPLACE INTO ps_kv (key, value) VALUES (?, ?)', [key, sub])
 }

@@ -33,7 +33,7 @@ export interface RequestOptions {
  */
 export async function requestJson ({ method, url, headers, body }: JsonRequest, { fetch, timeout, signal }: RequestOptions): Promise<JsonResponse> {
   const name = `${method} ${url}`
-  const aborted = () => new ConnectorError('PSM_ABORTED', `${name}: ended by the signal in the connector's options`)
+  const aborted = () => new ConnectorError('PSM_ABORTED', `${name}: ended by option signal`)
   if (signal?.aborted) throw aborted()
 
   const controller = new AbortController()
@@ -56,9 +56,8 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
     const answer = await start()
     const { ok, status } = answer
     if (isRedirect(answer)) throw redirectError(name, answer)
-    if (!ok) return { ok, status, body: undefined }
     try {
-      return { ok, status, body: await answer.json() }
+      return { ok, status, body: ok ? await answer.json() : undefined }
     } catch {
       throw new ConnectorError('PSM_ANSWER', `${name}: the answer was cut off or is not JSON`, { status })
     }

@@ -1,4 +1,4 @@
-import type { FatalErrorResult } from '../../types/results.js'
+import type { FatalErrorResult, RetryableErrorResult } from '../../types/results.js'
 import type { Outcome } from './answers.js'
 import { callHook, ConnectorError } from './errors.js'
 import type { ClientTransaction, ConnectorOptions } from './types.js'
@@ -24,14 +24,11 @@ export async function settle (outcomes: Outcome[], { onFatal }: SettleHooks): Pr
 
   let afterRejected = false
   for (const { transaction, result } of outcomes) {
-    if (result.status === 'retryable_error') {
+    if (result.status === 'retryable_error' || result.status === 'not_attempted') {
+      // The server stops at a rejected transaction. That one is settled: the SDK sends the rest at once.
+      if (result.status === 'not_attempted' && afterRejected) break
       await complete()
-      throw new ConnectorError('PSM_RETRY', 'The server could not store a transaction now: it is sent again', { retryAfter: result.retry_after_ms })
-    }
-    if (result.status === 'not_attempted') {
-      if (afterRejected) break // The server stops at a rejected transaction. That one is settled: the SDK sends the rest at once.
-      await complete()
-      throw new ConnectorError('PSM_RETRY', 'The server did not come to a transaction: it is sent again')
+      throw new ConnectorError('PSM_RETRY', 'The server could not store a transaction now: it is sent again', { retryAfter: (result as Partial<RetryableErrorResult>).retry_after_ms })
     }
     if (result.status === 'fatal_error' && result.requires_client_handling) {
       await complete() // The decision may take its time.
@@ -48,12 +45,11 @@ export async function settle (outcomes: Outcome[], { onFatal }: SettleHooks): Pr
 
 /** @throws {ConnectorError} `PSM_REJECTED` unless the transaction is to be discarded */
 async function decide (transaction: ClientTransaction, { failed_operation: failedOperation }: FatalErrorResult, onFatal: SettleHooks['onFatal']): Promise<void> {
-  const message = `The server rejected a transaction (${failedOperation.error_code}) and left it to onFatal, which `
-  let decision
+  let cause
   try {
-    decision = await onFatal?.({ transaction, failedOperation, requiresClientHandling: true })
-  } catch (cause) {
-    throw new ConnectorError('PSM_REJECTED', `${message}failed: it is sent again`, { failedOperation, cause })
+    if (await onFatal?.({ transaction, failedOperation, requiresClientHandling: true }) === 'discard') return
+  } catch (error) {
+    cause = error
   }
-  if (decision !== 'discard') throw new ConnectorError('PSM_REJECTED', `${message}did not discard it: it is sent again`, { failedOperation })
+  throw new ConnectorError('PSM_REJECTED', `The server rejected a transaction (${failedOperation.error_code}), and onFatal did not discard it: it is sent again`, { failedOperation, cause })
 }

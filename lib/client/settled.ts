@@ -18,35 +18,28 @@ export async function settled (database: ClientDatabase, { signal }: { signal?: 
 
 /** The queue may be another tab's to upload: the SDK tells all of them of its status. */
 async function uploaded (database: ClientDatabase, signal: AbortSignal | undefined): Promise<void> {
-  const edge = async (end: 'min' | 'max') => {
-    const row = await database.getOptional!<{ id: number | null }>(`SELECT ${end}(id) AS id FROM ps_crud`)
-    return row?.id ?? undefined
-  }
+  const edge = async (end: string) => (await database.getOptional!<{ id: number | null }>(`SELECT ${end}(id) AS id FROM ps_crud`))?.id
+  const uploadError = () => database.currentStatus?.uploadError
   const last = await edge('max')
-  if (last === undefined) return
-  const before = database.currentStatus?.uploadError
+  if (!last) return
+  const before = uploadError()
   let stop = () => {}
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const abort = () => reject(new ConnectorError('PSM_ABORTED', 'settled: ended by its signal'))
-      const look = async () => {
-        if ((await edge('min') ?? Infinity) > last) resolve()
-        else {
-          const error = database.currentStatus?.uploadError
-          if (error && error !== before) reject(error)
-        }
-      }
-      const statusChanged = () => { look().catch(reject) }
-      const dispose = database.registerListener!({ statusChanged })
-      signal?.addEventListener('abort', abort)
-      stop = () => {
-        dispose()
-        signal?.removeEventListener('abort', abort)
-      }
-      if (signal?.aborted) abort()
-      else statusChanged()
-    })
-  } finally {
-    stop()
-  }
+  await new Promise<void>((resolve, reject) => {
+    const abort = () => reject(new ConnectorError('PSM_ABORTED', 'settled: ended by its signal'))
+    const look = async () => {
+      const first = await edge('min')
+      const error = uploadError()
+      if (!first || first > last) resolve()
+      else if (error && error !== before) reject(error)
+    }
+    const statusChanged = () => { look().catch(reject) }
+    const dispose = database.registerListener!({ statusChanged })
+    signal?.addEventListener('abort', abort)
+    stop = () => {
+      dispose()
+      signal?.removeEventListener('abort', abort)
+    }
+    if (signal?.aborted) abort()
+    else statusChanged()
+  }).finally(() => stop())
 }

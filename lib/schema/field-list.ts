@@ -150,7 +150,8 @@ function checkName (table: string, option: string, name: string): void {
   if (isForbiddenColumn(name)) throw new OptionError(`collections.${table}.${option}`, `has the name ${JSON.stringify(name)}: use ${NAME_RULE}`)
 }
 
-function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields, whole = depth === 0): Place {
+/** Where a schema stands: `path` is the way to it, for messages. */
+export function placeOf (option: string, path: string, depth: number, unknownFields: UnknownFields, whole = depth === 0): Place {
   const place: Place = {
     depth,
     whole,

@@ -17,18 +17,16 @@ type Format = (text: string) => boolean
 
 /** A format that the host has registered with TypeBox, whose registry is global and stays as it is, else one of these. */
 export function stringFormat (name: string): Format | undefined {
-  return FormatRegistry.Get(name) ?? formats.get(name)
+  const rules = formats.get(name)
+  return FormatRegistry.Get(name) ?? (rules && checkOf(rules))
 }
 
 export const formatNames = (): string[] => [...formats.keys()]
 
-const isDate = (text: string) => !Number.isNaN(parseDate(text))
-
 /** RFC 3339, 5.6 and 5.7: either case, and a 61st second at the end of a UTC day. */
-function isDateTime (text: string): boolean {
-  if (!DATE_TIME.test(text)) return false
+function isMoment (text: string): boolean {
   const whole = text.toUpperCase().replace(FRACTION, '')
-  if (whole.slice(17, 19) !== '60') return isDate(whole)
+  if (whole.slice(17, 19) !== '60') return !Number.isNaN(parseDate(whole))
   return parseDate(`${whole.slice(0, 17)}59${whole.slice(19)}`) % 86_400_000 === 86_399_000
 }
 
@@ -41,10 +39,25 @@ const EMAIL = /^[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?(
 const SCHEME = /^[a-z][a-z\d+.-]{0,63}:./i // RFC 3986
 const NOT_IN_URI = /[^\w.~:/?#[\]@!$&'()*+,;=%-]|%(?![\da-f]{2})/i // searched for: repeating what may be there runs out of stack in long text
 
-const formats = new Map<string, Format>([
-  ['uuid', text => UUID.test(text)],
-  ['email', text => text.length <= 254 && EMAIL.test(text)],
-  ['date', text => DATE.test(text) && isDate(text)],
-  ['date-time', isDateTime],
-  ['uri', text => SCHEME.test(text) && !NOT_IN_URI.test(text)]
+/** What a text of a format has to be, as data: the client checks the same (lib/client/validate.ts). */
+export interface FormatRules {
+  /** Regular expressions; true: one that must not match. */
+  patterns: Array<[RegExp, true?]>
+  longest?: number
+  isDate?: true
+}
+
+const formats = new Map<string, FormatRules>([
+  ['uuid', { patterns: [[UUID]] }],
+  ['email', { patterns: [[EMAIL]], longest: 254 }],
+  ['date', { patterns: [[DATE]], isDate: true }],
+  ['date-time', { patterns: [[DATE_TIME]], isDate: true }],
+  ['uri', { patterns: [[SCHEME], [NOT_IN_URI, true]] }]
 ])
+
+/** Undefined when it is the host's own. */
+export const formatRules = (name: string): FormatRules | undefined => FormatRegistry.Has(name) ? undefined : formats.get(name)
+
+function checkOf ({ patterns, longest = Infinity, isDate }: FormatRules): Format {
+  return text => text.length <= longest && patterns.every(([pattern, not]) => pattern.test(text) !== Boolean(not)) && (!isDate || isMoment(text))
+}

@@ -6,7 +6,7 @@ import { DecodeFault } from './faults.js'
 import { toNumber } from './numbers.js'
 import { eitherOf, orNull } from './shapes.js'
 
-type Literal = string | number | boolean
+export type Literal = string | number | boolean
 
 /**
  * A union holds what the first of its types accepts, in the schema's order: write `[Number, String]` for clients that
@@ -74,7 +74,8 @@ export function literalCodec (literals: Literal[], place: Place): Codec {
     value => literals.includes(value as Literal) ? value : undefined)
 }
 
-function spellings (literal: Literal): unknown[] {
+/** How clients without the type send it. */
+export function spellings (literal: Literal): unknown[] {
   if (typeof literal !== 'boolean') return [String(literal)]
   return literal ? [1, '1', 'true'] : [0, '0', 'false']
 }

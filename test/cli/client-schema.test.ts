@@ -2,11 +2,14 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { transform } from 'esbuild'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
 import { bson, collection, type Owner } from '../../index.js'
 import { additive, fieldLevel, keepServer, versioned } from '../../lib/rules/conflicts/index.js'
 import { clientSchemaOf, clientTablesOf, type ClientTarget } from '../../lib/schema/client-schema.js'
+import { createValidators } from '../../lib/client/index.js'
 import { streamsOf } from '../../lib/schema/streams.js'
 import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
 
@@ -157,6 +160,56 @@ t.test('--json gives both as data', async t => {
     remarks: []
   })
   t.match(streams[1], { table: 'todos', remarks: ['Every user gets every row: add a WHERE, unless that is what you want.'] })
+})
+
+t.test('--validators prints a module without imports, which gives the verdict of the server', async t => {
+  const module = await print('client-schema', '--validators')
+  t.notMatch(module, /^import /m)
+  const { validate, serverRules } = await import(`data:text/javascript,${encodeURIComponent(module)}`) as ReturnType<typeof createValidators>
+  const list = { op: 'PUT', table: 'lists', id: 'a', opData: { name: 'Groceries' } }
+  t.equal(validate(list), undefined)
+  t.same(validate({ ...list, opData: { name: 'x'.repeat(201) } }), { code: 'INVALID_DATA', path: 'name', message: 'name cannot be stored: expected text of 0 to 200 characters, found text' })
+  t.same(validate({ ...list, table: 'other' }), { code: 'SCHEMA_MISMATCH', message: 'The table is not one of the server\'s collections' })
+  t.match(serverRules, { lists: ['owner'], todos: [] })
+  const { validate: same } = createValidators(JSON.parse(await print('client-schema', '--validators', '--json')))
+  t.same(same({ ...list, opData: {} }), { code: 'INVALID_DATA', path: 'name', message: 'name is required: expected text of 0 to 200 characters, found nothing' })
+})
+
+t.test('the validators of the example take at most 5 kB, compressed, in an app', async t => {
+  const { stdout } = await powersyncMongo('client-schema', '--validators', '--config', join(import.meta.dirname, '../../examples/collections.ts'))
+  const { code } = await transform(stdout, { minify: true, format: 'esm' })
+  const size = gzipSync(code).length
+  t.ok(size <= 5000, `${size} bytes`)
+})
+
+t.test('--target sql prints raw tables with what SQLite can check', async t => {
+  const bounds = await configFile(t, `
+    import { bson, collection } from 'fastify-powersync-mongo'
+    import { Type } from '@sinclair/typebox'
+    export const collections = {
+      items: collection({
+        owner: 'by',
+        schema: Type.Object({
+          by: Type.String(), name: Type.String({ minLength: 1, maxLength: 9 }), done: bson.Boolean(), kind: Type.Optional(Type.Union([Type.Literal("a'b"), Type.Literal('c')])),
+          size: Type.Optional(bson.Int32({ exclusiveMinimum: 0 })), count: bson.Long({ maximum: 9007199254740993n }), tags: Type.Optional(Type.Array(Type.String())), at: bson.Date(), n: Type.Number({ default: 0 })
+        })
+      })
+    }`)
+  const { stdout } = await powersyncMongo('client-schema', '--target', 'sql', '--config', bounds)
+  t.equal(stdout, `-- Rows that sync down have to meet these constraints as well: run powersync-mongo apply-validators first.
+CREATE TABLE "items" (
+  id TEXT PRIMARY KEY NOT NULL,
+  "by" TEXT,
+  "name" TEXT NOT NULL CHECK (length("name") >= 1 AND length("name") <= 9),
+  "done" INTEGER NOT NULL CHECK ("done" IN (1, '1', 'true', 0, '0', 'false')),
+  "kind" TEXT CHECK ("kind" IN ('a''b', 'c')),
+  "size" INTEGER CHECK ("size" >= -2147483648 AND "size" <= 2147483647 AND "size" > 0),
+  "count" INTEGER NOT NULL CHECK ("count" <= 9007199254740993),
+  "tags" TEXT CHECK (json_valid("tags")),
+  "at" TEXT NOT NULL,
+  "n" REAL
+);
+`)
 })
 
 t.test('a language that there is not', async t => {

@@ -1,6 +1,8 @@
 /** The connector runs where nothing but `fetch` is, and is what PowerSync's SDK takes. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
 import t from 'tap'
 import ts from 'typescript'
 import type { CommonPowerSyncDatabase, CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials } from '@powersync/common'
@@ -24,7 +26,7 @@ export type Compatible = All<[
 t.test('its modules import each other, and types only from anywhere else', async t => {
   for (const file of await readdir(folder)) {
     const { importedFiles } = ts.preProcessFile(await readFile(join(folder, file), 'utf8'))
-    for (const { fileName } of importedFiles) t.match(fileName, /^\.\/[\w-]+\.js$|^\.\.\/\.\.\/types\/results\.js$/, `${file} imports ${fileName}`)
+    for (const { fileName } of importedFiles) t.match(fileName, /^\.\/[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/, `${file} imports ${fileName}`)
   }
 })
 
@@ -58,3 +60,12 @@ for (const { name, lib, globals = '' } of platforms) {
     t.same(errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
   })
 }
+
+t.test('the connector takes at most 4 kB, compressed, of an app\'s bundle, and brings nothing that the app does not import', async t => {
+  const { outputFiles: [bundle] } = await build({
+    stdin: { contents: "export { createConnector } from './index.ts'", resolveDir: folder }, bundle: true, minify: true, format: 'esm', write: false
+  })
+  const size = gzipSync(bundle!.contents).length
+  t.ok(size <= 4000, `${size} bytes`)
+  t.notMatch(bundle!.text, 'vendor', 'validators')
+})

@@ -90,7 +90,8 @@ const some = <Value>(operation: Arbitrary<Value>) => fc.oneof({ weight: 3, arbit
 const operations = some(operation)
 const client = fc.constantFrom(undefined, undefined, undefined, 'mallory-phone', 'mallory-tablet')
 
-const upload: Arbitrary<object> = fc.oneof(
+/** Uploads of Mallory's that are accepted, but for `owner` rules. */
+export const upload: Arbitrary<object> = fc.oneof(
   fc.record({ client_id: client, batch: operations }),
   fc.record({ client_id: client, operations }),
   fc.record({ client_id: client, transactions: fc.array(fc.record({ crud: operations }), { minLength: 1, maxLength: 2 }) })
@@ -155,7 +156,8 @@ function put (container: Container, name: string, value: unknown): void {
 }
 
 /** Changes one place of a body. */
-function apply (body: object, { inside, where, how, name, value }: Change): void {
+function apply (body: object, { inside, where, how, name, ...change }: Change): void {
+  const value = structuredClone(change.value) // the constants are shared, and a later change may be within it
   const all = [...places(body)]
   const columns = all.filter(([, name]) => ['data', 'opData', 'op_data'].includes(name)).flatMap(([, , value]) => [...places(value)])
   const chosen = inside && columns.length > 0 ? columns : all
