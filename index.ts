@@ -152,16 +152,15 @@ export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/store/mongodb-storage.js'
 export { powersyncOptions } from './lib/typed-options.js'
 export { PowerSyncFatalError } from './lib/errors.js'
-export type * from './types/index.js'
-export type {
-  BinaryOptions, DateOptions, RangeOptions, TBsonBinary, TBsonBoolean, TBsonDate, TBsonDecimal128, TBsonDouble, TBsonInt32, TBsonJson, TBsonLong, TBsonObjectId, TBsonUUID
-} from './lib/schema/fields.js'
-export type { FatalErrorOptions } from './lib/errors.js'
-export type { ParentId, ThroughParentOptions } from './lib/rules/through-parent.js'
-export type { GeneratedKeys, GenerateKeysOptions } from './lib/keys/generate.js'
-export type { JsonSchema } from './lib/schema/json-schema.js'
-export type { PrivateJwk, PublicJwk } from './lib/keys/jwk.js'
+/** Every error of this package, by its class: `error instanceof errors.OptionError`. Each has a `code` of `ErrorCode`. */
+export * as errors from './lib/errors.js'
+
+export type { ErrorCode } from './lib/errors.js'
 export type { KeySource } from './lib/keys/load.js'
-export type { DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage, DeadLetters, DeadLetterSummary, RetryOptions, RetryResult, WaitingResult } from './lib/store/dead-letters.js'
-export type { Since } from './lib/rules/since.js'
-export type { UpdateBatchContext } from './lib/store/mongodb-storage.js'
+export type { DeadLetter, DeadLetterNote, DeadLetters } from './lib/store/dead-letters.js'
+export type {
+  Authenticate, AuthenticateContext, AuthorizeHook, AuthorizeTransferHook, Claims, Collection, CollectionOptions, Collections, Conflict,
+  CrudOperation, CrudTransaction, FailedOperation, Hooks, IdCodec, IdType, Identity, JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook,
+  OperationContext, OperationErrorCode, Owner, PowerSync, PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext,
+  TransactionResult, TransformHook, UpdateBatchHook, UploadMessage, UploadOptions, User
+} from './types/index.js'

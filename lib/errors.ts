@@ -33,6 +33,12 @@ export const MediaTypeError = createError<[problem: string]>('FST_PSM_MEDIA_TYPE
 /** The server takes no upload at the moment. */
 export const UnavailableError = createError<[reason: string]>('FST_PSM_UNAVAILABLE', '%s', 503)
 
+/** The `code` of this package's errors, in answers and at the start. */
+export type ErrorCode =
+  | 'FST_PSM_OPTION' | 'FST_PSM_KEY' | 'FST_PSM_MONGO'
+  | 'FST_PSM_BODY' | 'FST_PSM_PARAMETER' | 'FST_PSM_UNAUTHORIZED' | 'FST_PSM_TOO_LARGE' | 'FST_PSM_MEDIA_TYPE'
+  | 'FST_PSM_AUTHENTICATION_UNAVAILABLE' | 'FST_PSM_UNAVAILABLE'
+
 /** What a rejected operation is reported with. */
 export interface FatalErrorOptions {
   /** JSON value for the client, for example `{ path: 'created_at' }`. Keep uploaded values out of it. */

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext, type TransactionOutcome } from '../../index.js'
+import { bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext } from '../../index.js'
+import type { TransactionOutcome } from '../../types/index.js'
 import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { expect, test } from 'tstyche'
-import { bson, collection, powersyncOptions, throughParent, type CrudOperation, type OperationOf, type User } from '../../index.js'
+import { bson, collection, powersyncOptions, throughParent, type CrudOperation, type User } from '../../index.js'
+import type { OperationOf } from '../index.js'
 import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from '../../lib/rules/conflicts/index.js'
 
 const List = Type.Object({ name: Type.String(), created_at: bson.Date(), color: Type.Optional(Type.String()) })
