@@ -4,8 +4,7 @@
  *     npx powersync-mongo client-schema --config examples/collections.ts
  *     npx powersync-mongo streams --config examples/collections.ts
  */
-import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError } from 'fastify-powersync-mongo'
+import { bson, collection, PowerSyncFatalError, Type } from 'fastify-powersync-mongo'
 import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from 'fastify-powersync-mongo/conflicts'
 
 export const collections = {

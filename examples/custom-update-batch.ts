@@ -5,9 +5,8 @@
  *
  *     npx tsx custom-update-batch.ts
  */
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { collection, developmentAuth, generateKeys, PowerSyncFatalError } from 'fastify-powersync-mongo'
+import powersyncMongo, { collection, developmentAuth, generateKeys, PowerSyncFatalError, Type } from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
 
 const mongo = await developmentMongoDB({ database: 'shop' })

@@ -7,9 +7,8 @@
  */
 import fastifyJwt from '@fastify/jwt'
 import fastifyMongodb from '@fastify/mongodb'
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { collection, generateKeys, type Authenticate } from 'fastify-powersync-mongo'
+import powersyncMongo, { collection, generateKeys, Type, type Authenticate } from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
 
 const mongo = await developmentMongoDB({ database: 'shop' })

@@ -8,9 +8,8 @@
  *     npx tsx lambda.ts
  */
 import awsLambdaFastify from '@fastify/aws-lambda'
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, type User } from 'fastify-powersync-mongo'
+import powersyncMongo, { bson, collection, Type, type User } from 'fastify-powersync-mongo'
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 

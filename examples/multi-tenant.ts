@@ -4,10 +4,9 @@
  *
  *     npx tsx multi-tenant.ts
  */
-import { Type } from '@sinclair/typebox'
 import fastifyMongodb from '@fastify/mongodb'
 import Fastify from 'fastify'
-import powersyncMongo, { collection, developmentAuth, generateKeys, powersyncToken } from 'fastify-powersync-mongo'
+import powersyncMongo, { collection, developmentAuth, generateKeys, powersyncToken, Type } from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
 
 /** In an app they come from configuration. A new one is there after the next start. */

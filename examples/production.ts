@@ -11,9 +11,8 @@
 import fastifyCors from '@fastify/cors'
 import fastifyHelmet from '@fastify/helmet'
 import fastifyRateLimit from '@fastify/rate-limit'
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, jwtIssuers, type AuthorizeHook } from 'fastify-powersync-mongo'
+import powersyncMongo, { bson, collection, jwtIssuers, Type, type AuthorizeHook } from 'fastify-powersync-mongo'
 
 // Only to try it out: leave this and stand-ins.ts out of an app of yours.
 if (process.env['NODE_ENV'] !== 'production' && !process.env['ISSUER']) await (await import('./stand-ins.js')).standIn()

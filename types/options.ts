@@ -2,7 +2,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
 import type { CollectionRow, Collections } from './collections.js'
-import type { AuthorizeHook, Conflict, Hooks, Claims, Identity, OperationContext, ResolveConflictHook, TransformHook, User } from './hooks.js'
+import type { AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransactionContext, TransformHook, UpdateBatchHook, User } from './hooks.js'
 import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
 
@@ -140,7 +140,7 @@ export type ConflictOf<Tables extends Collections> = {
 }[keyof Tables & string]
 
 /** The options as `powersyncOptions` takes them: the hooks for all collections know their tables and rows. */
-export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform' | 'resolveConflict'> & {
+export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform' | 'resolveConflict' | 'updateBatch'> & {
   collections: Tables
   /** As `Hooks.authorize`. */
   authorize?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
@@ -148,4 +148,10 @@ export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOption
   transform?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
   /** As `Hooks.resolveConflict`. */
   resolveConflict?: ((conflict: ConflictOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<ResolveConflictHook>) | undefined
+  /** As `Hooks.updateBatch`. */
+  updateBatch?: ((
+    transaction: Omit<CrudTransaction, 'operations'> & { operations: Array<OperationOf<NoInfer<Tables>>> },
+    context: TransactionContext,
+    next: (transaction?: CrudTransaction) => Promise<void>
+  ) => ReturnType<UpdateBatchHook>) | undefined
 }

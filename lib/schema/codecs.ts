@@ -69,7 +69,10 @@ const instead: Record<string, string> = {
 /** The codec of a schema. What it cannot be made for stops the start, through `place.fail`. */
 export function codecOf (schema: TSchema, place: Place): Codec {
   const kind: string | undefined = Object(schema)[Kind]
-  if (kind === undefined) return place.fail('is not a schema of @sinclair/typebox 0.34: use Type.String(), bson.Date() and their like')
+  if (kind === undefined) {
+    const found = '~kind' in Object(schema) ? 'a schema of typebox 1.x' : 'not a schema of @sinclair/typebox 0.34'
+    return place.fail(`is ${found}: write import { Type } from 'fastify-powersync-mongo', which has Type.String() and the like`)
+  }
   if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
   const type = Object.hasOwn(types, kind) ? types[kind] : undefined
   if (type) {

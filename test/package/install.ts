@@ -51,20 +51,17 @@ main()
 const files = {
   'package.json': '{ "name": "empty-app", "private": true }',
   'by-import.mjs': `
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, developmentAuth } from 'fastify-powersync-mongo'
+import powersyncMongo, { bson, collection, developmentAuth, Type } from 'fastify-powersync-mongo'
 ${useServer}`,
   'by-require.cjs': `
-const { Type } = require('@sinclair/typebox')
 const Fastify = require('fastify')
 const powersyncMongo = require('fastify-powersync-mongo')
-const { bson, collection, developmentAuth } = powersyncMongo
+const { bson, collection, developmentAuth, Type } = powersyncMongo
 ${useServer}`,
   'typed.mts': `
-import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import powersyncMongo, { bson, collection, developmentAuth } from 'fastify-powersync-mongo'
+import powersyncMongo, { bson, collection, developmentAuth, Type } from 'fastify-powersync-mongo'
 import { versioned } from 'fastify-powersync-mongo/conflicts'
 
 const app = Fastify()
@@ -79,6 +76,25 @@ const kid: string | undefined = keys[0]?.kid
 // @ts-expect-error authenticate and collections are required
 app.register(powersyncMongo, { prefix: '/other' })
 console.log(kid)
+`,
+  // Of a package that "npm init --yes" made: CommonJS.
+  'server.ts': `
+import Fastify from 'fastify'
+import powersyncMongo, { bson, collection, developmentAuth, powersyncOptions, Type } from 'fastify-powersync-mongo'
+
+async function main (): Promise<void> {
+  const app = Fastify()
+  await app.register(powersyncMongo, powersyncOptions({
+    authenticate: developmentAuth(),
+    collections: { todos: collection({ schema: Type.Object({ name: Type.String(), done: bson.Boolean() }), owner: 'name' }) },
+    updateBatch: async ({ operations }, { log }, next) => {
+      const done: boolean[] = operations.map(operation => operation.op === 'PUT' && operation.data.done)
+      log.info({ done })
+      await next()
+    }
+  }))
+}
+main()
 `
 }
 
@@ -160,6 +176,22 @@ await t.test('TypeScript finds its types', async (t) => {
   ]))
 })
 
+await t.test('every TypeScript takes them, in CommonJS too, with the declarations checked and without a tsconfig', async (t) => {
+  await run('npm', ['install', '--no-audit', '--no-fund', '@types/node@20', 'typescript-5@npm:typescript@~5.9.0', 'typescript-7@npm:typescript@7'])
+  const strict = ['--strict', '--exactOptionalPropertyTypes', '--target', 'es2023']
+  const settings = {
+    'typescript-5': [[...strict, '--module', 'nodenext'], [...strict, '--module', 'preserve', '--moduleResolution', 'bundler'], [...strict, '--module', 'esnext', '--moduleResolution', 'bundler']],
+    // Its defaults, as without a tsconfig, but for the types of Node.js, which fastify itself needs.
+    'typescript-7': [[], ['--module', 'nodenext'], ['--module', 'commonjs', '--moduleResolution', 'bundler']]
+  }
+  for (const [version, all] of Object.entries(settings)) {
+    for (const flags of all) {
+      const tsc = join('node_modules', version, 'bin', 'tsc')
+      await t.resolves(run(process.execPath, [tsc, 'server.ts', '--noEmit', '--skipLibCheck', 'false', '--types', 'node', ...flags]), `${version} ${flags.join(' ')}`)
+    }
+  }
+})
+
 await t.test('who follows the README word by word, in an empty directory, has a server that works', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -177,7 +209,7 @@ await t.test('who follows the README word by word, in an empty directory, has a 
     else if (language === 'json') t.strictSame(answers.at(-1), JSON.parse(code), 'the answer is the printed one')
     else if (code.startsWith('npx tsx ')) await startServer(t, code, folder)
     else if (code.startsWith('curl ')) answers.push(JSON.parse(await run('sh', ['-ec', code.replace(':3000', `:${port}`)], folder)))
-    else await run('sh', ['-ec', code.replace(' fastify-powersync-mongo ', ` ${tarball} `)], folder)
+    else await run('sh', ['-ec', code.replace(/ fastify-powersync-mongo(?= |$)/m, ` ${tarball}`)], folder)
   }
 
   t.match(answers, [{ token: String, powersync_url: 'https://your-instance.powersync.journeyapps.com' }, { results: [{}] }])

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import t from 'tap'
 import { FormatRegistry, Kind, Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
@@ -202,4 +203,20 @@ t.test('a definition that cannot work stops the start, and the message names the
     const definition = collection({ schema, ...options } as CollectionOptions) as Collection
     t.throws(() => compileCollection('todos', definition), { code: 'FST_PSM_OPTION', message }, String(message))
   }
+})
+
+t.test('schemas of another copy of @sinclair/typebox work as well; those of typebox 1.x are refused with the import to write', async t => {
+  const { Type: Other } = createRequire(import.meta.url)('@sinclair/typebox') as typeof import('@sinclair/typebox')
+  t.not(Other, Type, 'the CommonJS copy')
+  const fields = { name: Other.String({ maxLength: 3 }), tags: Other.Optional(Other.Array(Other.Union([Other.Literal('a'), Other.Literal('b')]))), at: bson.Date() }
+  const { put } = compileCollection('lists', collection({ schema: Other.Object(fields) }))
+  t.match(put({ name: 'abc', tags: '["b"]', at: '2026-01-01 00:00:00Z' }), { name: 'abc', tags: ['b'], at: new Date('2026-01-01') })
+  t.ok(put({ name: 'abcd', at: '2026-01-01 00:00:00Z' }) instanceof DecodeFault)
+
+  const { Type: Type1 } = await import('typebox') as unknown as { Type: typeof Type }
+  const refused = /: it is a schema of typebox 1\.x: write import \{ Type \} from 'fastify-powersync-mongo'/
+  for (const wrong of [Type1.Object({ name: Type1.String() }), Type.Object({ name: Type1.String() }), Type.Object({ names: Type.Array(Type1.String()) })]) {
+    t.throws(() => compileCollection('lists', collection({ schema: wrong })), { message: refused })
+  }
+  t.throws(() => compileCollection('lists', collection({ schema: Type.Object({ name: { type: 'string' } as unknown as TSchema }) })), { message: /at name: it is not a schema of @sinclair\/typebox 0\.34/ })
 })

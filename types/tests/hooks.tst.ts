@@ -76,6 +76,15 @@ test('hooks for all collections: the table narrows the row', () => {
       if (table === 'lists') expect(existing.name).type.toBe<string>()
       if (table === 'todos' && operation.op === 'PATCH') expect(operation.data.done).type.toBe<boolean | undefined>()
       return operation
+    },
+    updateBatch: async (transaction, { db }, next) => {
+      for (const operation of transaction.operations) {
+        expect(operation.table).type.toBe<'lists' | 'todos'>()
+        if (operation.table === 'todos' && operation.op === 'PUT') expect(operation.data.done).type.toBe<boolean>()
+        if (operation.table === 'lists' && operation.op === 'PATCH') expect(operation.data.name).type.toBe<string | undefined>()
+      }
+      await db.collection('log').insertOne({ client: transaction.clientId })
+      await next({ ...transaction, operations: transaction.operations.filter(({ op }) => op !== 'DELETE') })
     }
   })
   expect<OperationOf<{ lists: typeof lists }>['table']>().type.toBe<'lists'>()
