@@ -11,6 +11,7 @@ import { limitTime, readBody } from '../wire/body.js'
 import { parseBody } from '../wire/parse.js'
 import { ClientId } from '../wire/schemas.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
+import { sendJson } from './scope.js'
 
 export interface CheckpointRouteDependencies {
   /** That of uploads. */
@@ -57,7 +58,7 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
     method: 'PUT',
     url: '/checkpoint',
     schema,
-    async handler (request) {
+    async handler (request, reply) {
       limitTime(request)
       const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
       const { bytes } = await readBody(request, limits)
@@ -66,7 +67,7 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
       if (requested === undefined || requested > largest) throw bodyError(Object(body))
       const { client_id: client } = body as CheckpointBody
       try {
-        return requested ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) } : { checkpoint: await checkpoints.next(user, client) }
+        return sendJson(reply, requested ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) } : { checkpoint: await checkpoints.next(user, client) })
       } catch (error) {
         request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
         throw new UnavailableError('The write checkpoint could not be taken: send the request again')

@@ -27,7 +27,12 @@ function answerError (error: FastifyError, request: FastifyRequest, reply: Fasti
   // Part of the body may be on its way, and takes time that nobody wants to wait for.
   if (error instanceof TooLargeError) headers['connection'] = 'close'
   if (error instanceof UnavailableError) headers['retry-after'] = '5'
-  reply.code(status).headers(headers).send(error instanceof Error ? { statusCode: status, code, error: STATUS_CODES[status], message } : error)
+  sendJson(reply.code(status).headers(headers), error instanceof Error ? { statusCode: status, code, error: STATUS_CODES[status], message } : error)
+}
+
+/** As text: on objects the host's hooks `preSerialization` would run, which may wrap them. */
+export function sendJson (reply: FastifyReply, body: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
 /** Adds a route with the host's options for it. Clients may end its path with a slash or not, whatever the host's router does. */
@@ -40,8 +45,11 @@ export function addRoute (scope: FastifyInstance, route: RouteOptions, own: OwnR
   scope.route({ ...options, url: path === options.url ? `${path}/` : path, schema: { ...options.schema, hide: true } })
 }
 
+/** Schemas here are for documents: @fastify/response-validation would compile them by an Ajv of its own. */
+const forLibraries = { responseValidation: false }
+
 /** The host's route options beside the route's own: its path takes the place of the route's, its schema adds to the route's, its hooks run before. */
 function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
   const onSend = [own.onSend ?? [], route.onSend ?? []].flat()
-  return { ...own, ...route, url: own.url ?? route.url, onSend, schema: { ...route.schema, ...own.schema }, config: { ...openapi, ...own.config } }
+  return { ...own, ...route, ...forLibraries, url: own.url ?? route.url, onSend, schema: { ...route.schema, ...own.schema }, config: { ...openapi, ...own.config } }
 }

@@ -3,6 +3,7 @@ import type { RouteOptions } from 'fastify'
 import { identify, type Identification } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
+import { sendJson } from './scope.js'
 
 export interface TokenRouteDependencies {
   identification: Identification
@@ -43,7 +44,7 @@ export function tokenRoute ({ identification, tokens, powersyncUrl }: TokenRoute
       const user = await identify(identification, request, { route: 'token', verifyToken: tokens.verify })
       const { token, expiresAt } = tokens.sign(user)
       reply.header('cache-control', 'no-store')
-      return { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() }
+      return sendJson(reply, { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() })
     }
   }
 }

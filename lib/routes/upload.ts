@@ -13,6 +13,7 @@ import { parseUpload } from '../wire/parse.js'
 import { readUpload } from '../wire/read.js'
 import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
+import { sendJson } from './scope.js'
 
 export interface UploadRouteDependencies {
   identification: Identification
@@ -109,7 +110,7 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
           requiresClientHandling: byTransaction ? requiresClientHandling : undefined
         })
         const answer = answerOf(results, container)
-        return reply.code(answer.status).headers(answer.headers).send(answer.body)
+        return sendJson(reply.code(answer.status).headers(answer.headers), answer.body)
       } catch (error) {
         if (error instanceof BodyError) request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
         throw error

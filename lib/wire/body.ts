@@ -58,13 +58,15 @@ export function limitTime ({ raw, log }: FastifyRequest, milliseconds = timeout)
 export async function readBody (request: FastifyRequest, limits: BodyLimits): Promise<Body> {
   const payload = request.body as Readable | undefined
   if (!payload) return { bytes: Buffer.alloc(0), units: 0, release: () => {} }
-  checkMediaType(request)
-  return await collect(payload, Number(request.headers['content-length'] ?? NaN), limits)
+  // A hook preParsing of the host that gives another stream has decoded it, as @fastify/compress does.
+  const asSent = payload === request.raw
+  checkMediaType(request, asSent)
+  return await collect(payload, asSent ? Number(request.headers['content-length'] ?? NaN) : NaN, limits)
 }
 
-function checkMediaType ({ headers: { 'content-type': type = 'none', 'content-encoding': encoding = 'identity' } }: FastifyRequest): void {
+function checkMediaType ({ headers: { 'content-type': type = 'none', 'content-encoding': encoding = 'identity' } }: FastifyRequest, asSent: boolean): void {
   if (!/^application\/json\s*(?:;|$)/i.test(type)) throw new MediaTypeError(`The content type: expected application/json, found ${type}`)
-  if (encoding !== 'identity') throw new MediaTypeError(`The content encoding: expected none, found ${encoding}, which this server does not decode`)
+  if (asSent && encoding !== 'identity') throw new MediaTypeError(`The content encoding: expected none, found ${encoding}, which this server does not decode`)
 }
 
 /** @param announced NaN when the client does not say how long the body is */
@@ -115,6 +117,8 @@ function collect (payload: Readable, announced: number, { bytes: limit, tooLarge
         reject(Object.assign(error, { statusCode: (error as FastifyError).statusCode ?? 400 }))
       })
     }
+    // Whoever decodes it may have paused it.
+    payload.resume()
     if (announced > limit * patience) reject(problem)
   })
 }

@@ -1,8 +1,22 @@
 /** Hosts with settings of their own for the whole server: the routes start, and answer as on any other. */
-import { createGunzip, gzipSync } from 'node:zlib'
+import 'reflect-metadata'
+import { once } from 'node:events'
+import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { createGunzip, gunzipSync, gzipSync } from 'node:zlib'
+import fastifyCompress from '@fastify/compress'
+import fastifyMongodb from '@fastify/mongodb'
+import fastifyResponseValidation from '@fastify/response-validation'
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import { Controller, Get, Module } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import Joi from 'joi'
+import mongoose from 'mongoose'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
 import powersyncMongo, { collection, type PowerSyncMongoOptions } from '../../index.js'
@@ -14,15 +28,20 @@ t.teardown(() => mongo.stop())
 
 interface Host {
   serverOptions?: FastifyServerOptions
-  prepare?: (app: FastifyInstance) => void
+  prepare?: (app: FastifyInstance) => unknown
   options?: Partial<PowerSyncMongoOptions>
 }
 
 async function server (t: Test, { serverOptions = {}, prepare = () => {}, options = {} }: Host) {
   const app = Fastify(serverOptions)
   t.teardown(() => app.close())
-  prepare(app)
-  await app.register(powersyncMongo, {
+  await prepare(app)
+  await app.register(powersyncMongo, optionsOf(options))
+  return app
+}
+
+function optionsOf (options: Partial<PowerSyncMongoOptions>): PowerSyncMongoOptions {
+  return {
     powersyncUrl: 'https://test.powersync.example',
     keys: { signing: keys.privateKey },
     mongo: { url: mongo.uri },
@@ -30,8 +49,7 @@ async function server (t: Test, { serverOptions = {}, prepare = () => {}, option
     checkpoints: true,
     collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) },
     ...options
-  })
-  return app
+  }
 }
 
 const headers = { authorization: 'Bearer ann', 'content-type': 'application/json' }
@@ -83,13 +101,120 @@ t.test('compilers, serialisers, parsers and error handlers of the host have no e
         app.addContentTypeParser(['application/json', 'text/plain'], { parseAs: 'string' }, refuse)
       }
     },
-    'a small limit of bodies': { serverOptions: { bodyLimit: 10 } }
+    'a small limit of bodies': { serverOptions: { bodyLimit: 10 } },
+    Joi: {
+      prepare: app => {
+        app.setValidatorCompiler<Joi.Schema>(({ schema }) => data => {
+          const { error, value } = schema.validate(data)
+          return error ? { error } : { value }
+        })
+        app.post('/host', { schema: { body: Joi.object({ name: Joi.string() }) } }, async ({ body }) => body)
+      }
+    },
+    'TypeBox\'s compiler': {
+      prepare: app => {
+        app.setValidatorCompiler(TypeBoxValidatorCompiler)
+        app.post('/host', { schema: { body: Type.Object({ name: Type.String() }) } }, async ({ body }) => body)
+      }
+    },
+    'validation of responses': { prepare: app => app.register(fastifyResponseValidation) },
+    compression: { prepare: app => app.register(fastifyCompress, { threshold: 0 }) },
+    'hooks that wrap payloads': { prepare: app => app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload })) },
+    'a request that knows its user': { prepare: app => app.decorateRequest('user').addHook('onRequest', async request => { request.setDecorator('user', { id: 'host' }) }) },
+    'another spelling of paths': { serverOptions: { routerOptions: { caseSensitive: false }, rewriteUrl: ({ url = '' }) => url.replace(/^\/v1\//, '/') } },
+    'BSON values that are not promoted': { options: { mongo: { url: mongo.uri, promoteValues: false, promoteLongs: false, ignoreUndefined: true, serializeFunctions: true } } },
+    'bigints and buffers': { options: { mongo: { url: mongo.uri, useBigInt64: true, promoteBuffers: true } } },
+    'raw BSON': { options: { mongo: { url: mongo.uri, raw: true } } },
+    'Mongoose\'s client': {
+      prepare: async () => { await mongoose.connect(mongo.uri) },
+      options: { mongo: { get client () { return mongoose.connection.getClient() as never } } }
+    },
+    'named connections, of which one is ours': {
+      prepare: async app => {
+        await app.register(fastifyMongodb, { name: 'first', url: `${mongo.uri}` })
+        await app.register(fastifyMongodb, { name: 'second', url: `${mongo.uri}` })
+      },
+      options: { mongo: { name: 'second' } }
+    }
+  }
+  t.teardown(() => mongoose.disconnect())
+  const own = async (app: FastifyInstance) => {
+    const responses = await Promise.all([{ name: 'x' }, { name: { first: 'x' } }].map(payload => app.inject({ method: 'POST', url: '/host', payload })))
+    return responses.map(({ statusCode, headers, body }) => [statusCode, headers['content-type'], body])
   }
   for (const [name, host] of Object.entries(hosts)) {
-    const app = await server(t, { ...host, options })
+    const app = await server(t, { ...host, options: { ...options, ...host.options } })
     t.same(await answers(app), plain, name)
-    if (name === 'Zod') t.same((await app.inject({ method: 'POST', url: '/host', payload: { name: 5 } })).statusCode, 400)
+    const bare = Fastify(host.serverOptions ?? {})
+    t.teardown(() => bare.close())
+    await host.prepare?.(bare)
+    t.same(await own(app), await own(bare), `${name}: the host is as before`)
   }
+})
+
+t.test('what a client accepts is compressed, where the host does that', async t => {
+  const app = await server(t, { prepare: app => app.register(fastifyCompress, { threshold: 0 }), options })
+  const response = await app.inject({ url: '/jwks', headers: { 'accept-encoding': 'gzip' } })
+  t.equal(response.headers['content-encoding'], 'gzip')
+  t.same(JSON.parse(String(gunzipSync(response.rawPayload))), (await app.inject('/jwks')).json())
+  const sent = { ...upload, headers: { ...headers, 'content-encoding': 'gzip' }, payload: gzipSync(JSON.stringify(upload.payload)) }
+  t.same((await app.inject(sent)).json(), { results: [{ status: 'success' }] }, 'and what it sends is decompressed')
+})
+
+t.test('a named connection of the host is not MONGO_URI\'s', async t => {
+  const before = process.env['MONGO_URI']
+  t.teardown(() => { if (before === undefined) delete process.env['MONGO_URI']; else process.env['MONGO_URI'] = before })
+  process.env['MONGO_URI'] = mongo.uri
+  const other = new URL(mongo.uri)
+  other.pathname = '/other'
+  const { mongo: _mongo, ...rest } = optionsOf(options)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(fastifyMongodb, { name: 'other', url: other.href })
+  await app.register(powersyncMongo, rest)
+  t.equal(app.mongo['powersync']?.db?.databaseName, new URL(mongo.uri).pathname.slice(1))
+  t.equal((await app.inject(upload)).statusCode, 200)
+})
+
+t.test('HTTP/2', async t => {
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(powersyncMongo, optionsOf(options))
+  await app.listen({ port: 0 })
+  const session = connect(`http://localhost:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => session.close())
+  t.match(await request(session, { ':path': '/jwks' }), [200, { keys: [{ kty: 'RSA' }] }])
+  t.match(await request(session, { ':path': '/token', ...headers }), [200, { token: String }])
+  const post = { ':path': '/upload', ':method': 'POST', ...headers }
+  t.same(await request(session, post, JSON.stringify(upload.payload)), [200, { results: [{ status: 'success' }] }])
+  t.match(await request(session, post, JSON.stringify({ batch: 'x'.repeat(5000) })), [413, { code: 'FST_PSM_TOO_LARGE' }])
+  t.match(await request(session, { ...post, authorization: '' }, '{}'), [401, { code: 'FST_PSM_UNAUTHORIZED' }])
+})
+
+async function request (session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<[status: unknown, body: unknown]> {
+  const stream = session.request(headers)
+  stream.end(body)
+  const [answer] = await once(stream, 'response') as [OutgoingHttpHeaders]
+  return [answer[':status'], JSON.parse(await text(stream))]
+}
+
+t.test('NestJS on Fastify', async t => {
+  class HostController {
+    host () { return { host: true } }
+  }
+  Controller('host')(HostController)
+  Get()(HostController.prototype, 'host', Object.getOwnPropertyDescriptor(HostController.prototype, 'host')!)
+  class HostModule {}
+  Module({ controllers: [HostController] })(HostModule)
+
+  const nest = await NestFactory.create(HostModule, new FastifyAdapter(), { logger: false })
+  t.teardown(() => nest.close())
+  const app = nest.getHttpAdapter().getInstance() as unknown as FastifyInstance
+  await app.register(powersyncMongo, optionsOf(options))
+  await nest.init()
+  await app.ready()
+  t.same(await answers(app), await answers(await server(t, { options })))
+  t.same((await app.inject('/host')).json(), { host: true })
 })
 
 t.test('paths may end with a slash on any router', async t => {
