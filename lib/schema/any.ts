@@ -54,12 +54,14 @@ function convertObject (value: object, depth: number, way: Way): unknown {
   if (way === 'encode' && !isPlain(value)) return fault(WORDS.encode, typeWords(value))
   const deepest = way === 'encode' ? DEEPEST_BSON : DEEPEST
   if (depth > deepest) return fault(`JSON of at most ${deepest} levels`, 'a deeper one')
-  const converted: Record<string | number, unknown> | unknown[] = Array.isArray(value) ? [] : {}
-  for (const [name, item] of Array.isArray(value) ? value.entries() : Object.entries(value)) {
-    if (typeof name === 'string' && way === 'encode' && item === undefined) continue
-    const result = typeof name === 'string' && isForbiddenKey(name) ? forbiddenKey() : convertAny(item, depth + 1, way)
-    if (result instanceof DecodeFault) return result.within(name)
-    ;(converted as Record<string | number, unknown>)[name] = result
+  const items: Iterable<[string | number, unknown]> = Array.isArray(value) ? value.entries() : Object.entries(value)
+  const converted = (Array.isArray(value) ? [] : {}) as Record<string | number, unknown>
+  for (const [step, item] of items) {
+    const isName = typeof step === 'string'
+    if (isName && way === 'encode' && item === undefined) continue
+    const result = isName && isForbiddenKey(step) ? forbiddenKey() : convertAny(item, depth + 1, way)
+    if (result instanceof DecodeFault) return result.within(step)
+    converted[step] = result
   }
   return converted
 }

@@ -9,13 +9,9 @@ export function sameValue (a: unknown, b: unknown): boolean {
   if (isNumber(a) && isNumber(b)) return sameNumber(a, b)
   if (!isObject(a) || !isObject(b)) return false
   if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, index) => sameValue(item, b[index]))
-  if (isPlain(a) && isPlain(b)) return sameFields(Object.entries(a), Object.entries(b))
+  // Documents that differ in the order of their fields are not equal to MongoDB.
+  if (isPlain(a) && isPlain(b)) return sameValue(Object.entries(a), Object.entries(b))
   return bytesOf(a).equals(bytesOf(b))
-}
-
-/** Documents that differ in the order of their fields are not equal to MongoDB. */
-function sameFields (a: Array<[string, unknown]>, b: Array<[string, unknown]>): boolean {
-  return a.length === b.length && a.every(([name, value], index) => name === b[index]![0] && sameValue(value, b[index]![1]))
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
