@@ -82,7 +82,7 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
   if (table === undefined || table === null) throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
-  if (isDeeper(data, deepest) || isDeeper(previous, deepest)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
+  if (isDeeper(uploaded, deepest + 1)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
   const operation = {
     op: uploaded.op,
     table,
@@ -100,9 +100,9 @@ function readOperation (uploaded: UploadedOperation, index: number, container: s
 const deepest = 100
 
 /** Whether a value has more levels of arrays and objects. */
-function isDeeper (value: unknown, levels: number): boolean {
+function isDeeper (value: object, levels: number): boolean {
   if (levels === 0) return true
-  for (const name in value as Record<string, unknown> | undefined) {
+  for (const name in value) {
     const inner = (value as Record<string, unknown>)[name]
     if (typeof inner === 'object' && inner !== null && isDeeper(inner, levels - 1)) return true
   }
