@@ -39,25 +39,38 @@ export interface IdCodec {
 /** What a client may send for a row. */
 export type OperationName = 'PUT' | 'PATCH' | 'DELETE'
 
-/** A field that says whose row it is. */
+/**
+ * A field that says whose row it is. It holds the user's `id`, or what `claim` or `value` says: text as a client would
+ * send it, a number, an ObjectId, a UUID. Undefined or null: the user has no rows here.
+ */
 export interface OwnerField<Field extends string = string> {
   field: Field
-  /**
-   * What the field holds in the rows of a user: text as a client would send it, a number, an ObjectId, a UUID. Undefined
-   * or null: the user has no rows here. Default: the user's `id`.
-   */
+  /** Name of the user's claim that the field holds. */
+  claim?: string | undefined
+  /** For what no claim says. `streams` cannot print it, and leaves the table out. */
   value?: ((user: User) => unknown) | undefined
 }
 
+/** What `throughParent` gives. */
+export interface ThroughParent<Field extends string = string> {
+  /** Table of the parents. */
+  readonly parent: string
+  /** Holds the parent's id. */
+  readonly field: Field
+  readonly missing: 'refuse' | 'allow'
+}
+
 /**
- * Whose rows they are: a field that holds the user's id, or another value of the user; several, which must all hold; or a
- * function that gives the fields and their values. From the function, `{}` leaves the user every row, null none.
+ * Whose rows they are: a field that holds the user's id, or another value of the user; `throughParent`; several of them,
+ * which must all hold; or a function that gives fields and their values. From the function, `{}` leaves the user every
+ * row, null no row. `streams` prints the same rule, except for a function.
  */
 export type Owner<Field extends string = string> =
-  | Field
-  | OwnerField<Field>
-  | ReadonlyArray<Field | OwnerField<Field>>
+  | OwnerRule<Field>
+  | ReadonlyArray<OwnerRule<Field>>
   | ((user: User) => Readonly<Partial<Record<Field, unknown>>> | null)
+
+export type OwnerRule<Field extends string = string> = Field | OwnerField<Field> | ThroughParent<Field>
 
 /** A function that gives a value for each field that has a default. */
 export type Defaults<Schema extends CollectionSchema> = {
@@ -77,7 +90,7 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
   name?: string | undefined
   /** Columns whose document field is called otherwise: `{ ownerId: 'owner_id' }`. All else here, and hooks, use the field's name. */
   fields?: Readonly<Record<string, NoInfer<FieldName<Schema>>>> | undefined
-  /** Whose rows they are: set on insert, and a condition of every write. */
+  /** Whose rows they are: fields are set on insert and a condition of every write; parents are looked up in its transaction. */
   owner?: Owner<NoInfer<FieldName<Schema>>> | undefined
   /** May the user give the row to another owner, as this PATCH would? Without it nobody may. */
   authorizeTransfer?: AuthorizeTransferHook<CollectionRow<Schema>> | undefined
@@ -111,7 +124,7 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   /** Column → field, for those that differ. */
   readonly fields: Readonly<Record<string, string>>
   /** None: everybody's. */
-  readonly owner: readonly OwnerField[] | ((user: User) => Readonly<Record<string, unknown>> | null)
+  readonly owner: ReadonlyArray<OwnerField | ThroughParent> | ((user: User) => Readonly<Record<string, unknown>> | null)
   readonly authorizeTransfer: AuthorizeTransferHook | undefined
   readonly operations: readonly OperationName[]
   /** Default: all fields but the read-only ones. */

@@ -53,13 +53,6 @@ export interface OperationContext extends TransactionContext {
    * @throws {PowerSyncFatalError} `SCHEMA_MISMATCH` when the table is not one of `collections`.
    */
   existing (table: string, id: string): Promise<mongodb.Document | null>
-  /**
-   * Whether a row of any table is there and the user's: by the `owner` of the table, and by that of its parents where
-   * its `authorize` is `throughParent`. So is one of the user's that this client transaction has deleted. The id is
-   * text, or what a field of another row holds; without one it is false. Read like `existing`.
-   * @throws {PowerSyncFatalError} as `existing` does; `UNAUTHORIZED` when the user can have no rows in the table
-   */
-  owns (table: string, id: unknown): Promise<boolean>
 }
 
 /** What a hook may give at once or later. */
@@ -70,11 +63,7 @@ export type Awaitable<T> = T | Promise<T>
  * `UNAUTHORIZED`; a string is the reason that the client gets to read.
  * Runs on the decoded operation as uploaded, and again on what `transform` moves to another row.
  */
-export interface AuthorizeHook<Row = AnyRow> {
-  (operation: CrudOperation<Row>, context: OperationContext): Awaitable<boolean | string>
-  /** The row that says whose this one is; `throughParent` sets it, so that rows below this one can be asked about. */
-  readonly parent?: { readonly table: string, readonly field: string }
-}
+export type AuthorizeHook<Row = AnyRow> = (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<boolean | string>
 
 /**
  * May the user give the row to another owner? Asked when a PATCH of the user's own row sets an owner field to something

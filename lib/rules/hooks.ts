@@ -5,6 +5,7 @@ import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { inOrder, isPromise, then } from './awaitable.js'
 import { deepFreeze } from './freeze.js'
+import type { Parents } from './parents.js'
 import type { Permits } from './permits.js'
 import { planOf, rowOf, type Plan } from './plan.js'
 import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from './registry.js'
@@ -17,6 +18,7 @@ export interface HookRun {
   ofUser: UserCollections
   context: TransactionContext
   permits: Permits
+  parents: Parents
   /** Whether sums can be recognised when they are sent again. */
   deduplicated: (operation: CrudOperation) => boolean
   /** Called after each hook. */
@@ -73,6 +75,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], run: H
         throw located(error, position, operation)
       }
     }
+    await run.parents.settle().catch((error: unknown) => { throw located(error, position) })
     done.push({ transaction: { ...transaction, operations }, plans })
   }
   return done
@@ -126,13 +129,21 @@ class OperationRun {
 
   /** An operation on another row than the uploaded one is authorised again. */
   #settle (operation: CrudOperation): Awaitable<void> {
-    const { collections, ofUser } = this.run
+    const { collections, ofUser, parents } = this.run
     const moved = operation.table !== this.uploaded.table || operation.id !== this.uploaded.id
     const collection = collections.get(operation)
     const context = this.#contextOf(operation)
     return then(moved ? this.#authorize(operation, collection, context) : undefined, () =>
-      then(this.#resolve(operation, ofUser(operation), context), resolved =>
-        resolved ? then(this.#authorizeTransfer(resolved, ofUser(resolved), context), () => this.write(resolved, this.#from())) : undefined))
+      then(parents.check(operation, this.rows), () =>
+        then(this.#resolve(operation, ofUser(operation), context), resolved =>
+          resolved ? then(this.#permit(resolved, operation, context), () => this.write(resolved, this.#from())) : undefined)))
+  }
+
+  /** What `resolveConflict` made of it may have another parent or owner. */
+  #permit (operation: CrudOperation, unresolved: CrudOperation, context: OperationContext): Awaitable<void> {
+    const { ofUser, parents } = this.run
+    const checked = operation === unresolved ? undefined : parents.check(operation, this.rows)
+    return then(checked, () => this.#authorizeTransfer(operation, ofUser(operation), context))
   }
 
   #from (): string {
@@ -201,7 +212,7 @@ class OperationRun {
   }
 
   #contextOf (operation: CrudOperation): OperationContext {
-    return { ...this.run.context, ...this.rows.for(operation) }
+    return { ...this.run.context, existing: this.rows.for(operation).existing }
   }
 }
 
@@ -219,8 +230,8 @@ function arrayOf (result: OperationToWrite | OperationToWrite[] | null): Array<O
 }
 
 /** A rejection with its place, which hooks need not say; any other error as it is. */
-function located (error: unknown, position: number, operation: CrudOperation): unknown {
+function located (error: unknown, position: number, operation?: CrudOperation): unknown {
   if (!(error instanceof PowerSyncFatalError)) return error
-  const { code, message, details, operationIndex = operation.index } = error
+  const { code, message, details, operationIndex = operation?.index } = error
   return new Rejected(position, new PowerSyncFatalError(code, message, { details, operationIndex }))
 }

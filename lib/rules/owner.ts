@@ -1,16 +1,39 @@
 import { Long, ObjectId, UUID } from '../bson.js'
-import type { Collection } from '../../types/collections.js'
+import type { Collection, ThroughParent } from '../../types/collections.js'
 import type { User } from '../../types/hooks.js'
+import { rulesOf } from '../schema/collection.js'
 import { DecodeFault } from '../schema/faults.js'
 
 /**
- * What a document must hold to be a user's, by field; empty where there is no owner. Undefined when no row can be the
- * user's: a condition that is missing, or null, must not turn into one that the rows of others meet.
+ * An `owner` for rows that belong to whoever their parent belongs to: the parent that a row is in and the one that it
+ * goes to must both be there and be the user's, by the `owner` of their table, which may be `throughParent` again.
+ *
+ * Parents are read in the MongoDB transaction that writes the row. They may come later in the same client transaction,
+ * or be deleted by it. A PATCH or DELETE of a row that is not there is refused like one of another user's row, so that
+ * the answer does not tell which it was; with `missing: 'allow'` it changes nothing and succeeds.
+ *
+ * @param table of the parents, one of `collections`
+ * @param field that holds the parent's id
+ * @example
+ * collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') })
+ */
+export function throughParent<const Field extends string> (
+  table: string, field: Field, { missing = 'refuse' }: { missing?: 'refuse' | 'allow' | undefined } = {}
+): ThroughParent<Field> {
+  return Object.freeze({ parent: table, field, missing })
+}
+
+/**
+ * What a document must hold to be a user's, by field; empty where no field says it. Undefined when no row can be the
+ * user's: a missing value, or null, must never become a condition that the rows of others meet.
  *
  * @param decode a value of the user as the field's type
  */
-export function ownerOf (owner: Collection['owner'], user: User, decode: (field: string, value: unknown) => unknown): Record<string, unknown> | undefined {
-  const values = typeof owner === 'function' ? owner(user) : Object.fromEntries(owner.map(({ field, value }) => [field, value ? value(user) : user.id]))
+export function conditionsOf (owner: Collection['owner'], user: User, decode: (field: string, value: unknown) => unknown): Record<string, unknown> | undefined {
+  const values = typeof owner === 'function'
+    ? owner(user)
+    : Object.fromEntries(rulesOf(owner).fields
+      .map(({ field, claim = 'id', value }) => [field, value ? value(user) : user[claim]]))
   if (typeof values !== 'object' || values === null) return undefined
   const conditions: Record<string, unknown> = {}
   for (const [field, value] of Object.entries(values)) {
@@ -22,7 +45,7 @@ export function ownerOf (owner: Collection['owner'], user: User, decode: (field:
   return conditions
 }
 
-/** As a client would send it. Anything else than single values, an object of operators above all, is none. */
+/** As a client would send it. Only single values have such a form: no null, and above all no object of operators. */
 function asSent (value: unknown): unknown {
   if (typeof value === 'bigint' || value instanceof ObjectId || value instanceof UUID || value instanceof Long) return String(value)
   return typeof value === 'object' ? undefined : value

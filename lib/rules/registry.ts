@@ -1,12 +1,12 @@
-import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, ResolveConflictHook, TransformHook, User } from '../../types/index.js'
+import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, ResolveConflictHook, ThroughParent, TransformHook, User } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import type { Collection } from '../schema/collection.js'
+import { rulesOf, type Collection } from '../schema/collection.js'
 import { compileSchema, DecodeFault, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'
 import { isForbiddenColumn, NAME_RULE } from '../schema/names.js'
 import { sum } from './conflicts/sum.js'
-import { ownerOf } from './owner.js'
+import { conditionsOf } from './owner.js'
 import { sameValue } from '../schema/same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
@@ -20,6 +20,8 @@ export class RegisteredCollection {
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
   readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], resolveConflict: ResolveConflictHook[], onResult: OnResultHook[] }
+  /** Parents that say whose the rows are. */
+  readonly parents: readonly ThroughParent[]
   readonly #compiled: CompiledSchema
 
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
@@ -29,6 +31,7 @@ export class RegisteredCollection {
     }
     this.put = definition.put
     this.nulls = definition.nulls
+    this.parents = rulesOf(definition.owner).parents
     this.hooks = {
       authorize: both(globalHooks.authorize, definition.authorize),
       transform: both(globalHooks.transform, definition.transform),
@@ -39,17 +42,12 @@ export class RegisteredCollection {
     this.#check()
   }
 
-  /** Where `throughParent` says whose the rows are. */
-  get parent (): AuthorizeHook['parent'] {
-    return this.definition.authorize?.parent
-  }
-
   /**
    * The collection as a user may write it.
    * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
    */
   for (user: User, operationIndex?: number): UserCollection {
-    const owner = ownerOf(this.definition.owner, user, (field, value) => this.#compiled.decodeField(field, value))
+    const owner = conditionsOf(this.definition.owner, user, (field, value) => this.#compiled.decodeField(field, value))
     if (!owner) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
     return new UserCollection(this, owner, this.#compiled, this.#rightsOf(user, owner))
   }
@@ -82,16 +80,13 @@ export class RegisteredCollection {
     for (const [option, value] of Object.entries({ writable, authorizeTransfer })) {
       if (value !== undefined && typeof value !== 'function') throw new OptionError(`collections.${table}.${option}`, `is ${typeWords(value)}: expected a function`)
     }
-    if (this.parent && !this.#compiled.has(this.parent.field)) {
-      throw new OptionError(`collections.${table}.authorize`, `goes through the field ${JSON.stringify(this.parent.field)}, which is not in the schema: name the one that has the parent's id`)
-    }
     for (const field of this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)) {
       if (!this.#compiled.has(field)) throw new OptionError(`collections.${table}.resolveConflict`, `needs ${JSON.stringify(field)}, which is not a field of the schema: add it there, or name another`)
     }
     const unknown = operations.find(name => !operationNames.includes(name))
     if (unknown !== undefined) throw new OptionError(`collections.${table}.operations`, `has ${JSON.stringify(unknown)}: expected some of ${operationNames.join(', ')}`)
-    if (authorizeTransfer && typeof owner !== 'function' && owner.length === 0) {
-      throw new OptionError(`collections.${table}.authorizeTransfer`, 'is there without owner: say in owner whose the rows are')
+    if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
+      throw new OptionError(`collections.${table}.authorizeTransfer`, 'needs an owner field: name it in owner')
     }
   }
 
@@ -244,16 +239,16 @@ export class CollectionRegistry {
     this.#byTable = new Map(Object.entries(collections).map(([table, definition]) =>
       [table, new RegisteredCollection(table, definition, globalHooks)]))
     checkTables(this.tables())
-    for (const table of this.tables()) this.#checkParents(table)
+    for (const table of this.tables()) this.#checkParents(table, [])
   }
 
-  /** @throws {OptionError} when the way through the parents leads nowhere, or round in circles */
-  #checkParents (table: string): void {
-    const passed = new Set<string>()
-    for (let at = table, parent = this.find(at).parent; parent; at = parent.table, parent = this.find(at).parent) {
-      passed.add(at)
-      if (!this.#byTable.has(parent.table)) throw new OptionError(`collections.${at}.authorize`, `goes through the parent table ${JSON.stringify(parent.table)}, which is not one of collections`)
-      if (passed.has(parent.table)) throw new OptionError(`collections.${table}.authorize`, `goes through ${parent.table} in a circle: a chain of parents has to end at a table with an owner`)
+  /** @throws {OptionError} when a way through the parents leads nowhere, or round in circles */
+  #checkParents (table: string, passed: readonly string[]): void {
+    for (const { parent } of this.find(table).parents) {
+      const way = [...passed, table]
+      if (!this.#byTable.has(parent)) throw new OptionError(`collections.${table}.owner`, `goes through the parent table ${JSON.stringify(parent)}, which is not one of collections`)
+      if (way.includes(parent)) throw new OptionError(`collections.${way[0]}.owner`, `goes through ${parent} in a circle: a chain of parents must end at a table with an owner`)
+      this.#checkParents(parent, way)
     }
   }
 
@@ -285,10 +280,10 @@ export class CollectionRegistry {
     return [...this.#byTable.keys()]
   }
 
-  /** Whether hooks see the operations on these tables one by one. */
+  /** Whether hooks or parents decide on the operations of these tables one by one. */
   hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#some(tables, ({ hooks, definition }) =>
-      hooks.authorize.length > 0 || hooks.transform.length > 0 || hooks.resolveConflict.length > 0 || definition.authorizeTransfer !== undefined)
+    return this.#some(tables, ({ hooks, definition, parents }) =>
+      parents.length > 0 || hooks.authorize.length > 0 || hooks.transform.length > 0 || hooks.resolveConflict.length > 0 || definition.authorizeTransfer !== undefined)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */

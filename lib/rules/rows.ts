@@ -1,18 +1,24 @@
 import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
-import type { CrudOperation, CrudTransaction, TransactionContext } from '../../types/index.js'
+import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { deepFreeze } from './freeze.js'
 import { applyPlan, ownedBy, rowOf, type Plan } from './plan.js'
-import type { CollectionRegistry, RegisteredCollection, UserCollections } from './registry.js'
+import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from './registry.js'
 
 type Document = mongodb.Document | null
 
 /** A row that a hook saw: where the ids that it asks for next may come from. */
 interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
 
+/** Where documents are read: in a MongoDB transaction, if there is one. */
+interface Reads { db: mongodb.Db, session?: mongodb.ClientSession | undefined }
+
 /** What one operation's hooks may ask. */
 export interface Questions {
   existing (table?: string, id?: string): Promise<Document>
-  owns (table: string, id: unknown): Promise<boolean>
+  /** Whether a document is the user's, through its parents too. Undefined: as far as is known, but a row on the way is missing. */
+  owns (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined>
+  /** The same of the row that a field's value names; one that this client transaction deleted counts as it was. */
+  holds (table: string, id: unknown): Promise<boolean | undefined>
 }
 
 /**
@@ -39,7 +45,7 @@ export class Rows {
     private readonly transactions: readonly CrudTransaction[],
     private readonly collections: CollectionRegistry,
     private readonly ofUser: UserCollections,
-    private readonly context: TransactionContext
+    private readonly context: Reads
   ) {}
 
   /** The operations that follow are of another client transaction. */
@@ -61,17 +67,23 @@ export class Rows {
       this.#last = turn.catch(() => {})
       return turn
     }
-    const owns = async (table: string, value: unknown): Promise<boolean> => {
+    const owns = async (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined> => {
+      if (!collection.owns(document)) return false
+      for (const { parent, field } of collection.shared.parents) {
+        const held = await holds(parent, document[field])
+        if (!held) return held
+      }
+      return true
+    }
+    const holds = async (table: string, value: unknown): Promise<boolean | undefined> => {
       const id = idText(value)
       // Before the row is read: the answer must not tell whether it is there.
       const collection = this.ofUser({ table, index: operation.index })
       if (id === undefined) return false
       const document = await existing(table, id) ?? this.#deleted.get(rowOfId(collection.shared, id) ?? '')
-      if (!document || !collection.owns(document)) return false
-      const { parent } = collection.shared
-      return !parent || await owns(parent.table, document[parent.field])
+      return document ? owns(collection, document) : undefined
     }
-    return { existing, owns }
+    return { existing, owns, holds }
   }
 
   /** The document of an operation's own row, if it is loaded. */
@@ -130,7 +142,7 @@ export class Rows {
     const { db, session } = this.context
     const filter: mongodb.Document = { _id: { $in: [...ids.values()] } }
     // Not one by one: the cursor would make promises for each.
-    const found = await db.collection(collection).find(filter, { session, ...reading }).toArray()
+    const found = await db.collection(collection).find(filter, { ...session && { session }, ...reading }).toArray()
     for (const row of ids.keys()) this.#documents.set(row, null)
     for (const document of found) {
       const row = rowOf(collection, document['_id'])

@@ -1,7 +1,7 @@
 import { Kind } from '@sinclair/typebox'
 import { OptionError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import type { Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField } from '../../types/collections.js'
+import type { Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule, ThroughParent } from '../../types/collections.js'
 
 export type { Collection, CollectionOptions } from '../../types/collections.js'
 
@@ -53,9 +53,16 @@ function frozenCopy (value: unknown): unknown {
 }
 
 function ownerOf (owner: Owner | undefined): Collection['owner'] {
-  if (typeof owner === 'function') return owner as Exclude<Collection['owner'], readonly OwnerField[]>
-  const fields = owner === undefined ? [] : [owner].flat() as Array<string | OwnerField>
-  return Object.freeze(fields.map(field => Object.freeze(typeof field === 'string' ? { field } : { ...field })))
+  if (typeof owner === 'function') return owner as Extract<Collection['owner'], (...args: never) => unknown>
+  const rules = owner === undefined ? [] : [owner].flat() as OwnerRule[]
+  return Object.freeze(rules.map(rule => Object.freeze(typeof rule === 'string' ? { field: rule } : { ...rule })))
+}
+
+/** The rules of an owner, by kind; those of a function are known for each user only. */
+export function rulesOf (owner: Collection['owner']): { fields: OwnerField[], parents: ThroughParent[] } {
+  const rules = typeof owner === 'function' ? [] : owner
+  const isParent = (rule: OwnerField | ThroughParent): rule is ThroughParent => 'parent' in Object(rule)
+  return { fields: rules.filter(rule => !isParent(rule)), parents: rules.filter(isParent) }
 }
 
 function withoutUndefined (options: object): object {

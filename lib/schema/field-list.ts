@@ -2,6 +2,7 @@ import { OptionalKind, Type, type TObject, type TSchema } from '@sinclair/typebo
 import type { Collection, OwnerField } from '../../types/collections.js'
 import { OptionError } from '../errors.js'
 import { DEEPEST } from './any.js'
+import { rulesOf } from './collection.js'
 import { checkColumns } from './client-names.js'
 import { convert, type Codec, type Place, type UnknownFields } from './codec.js'
 import { codecOf } from './codecs.js'
@@ -39,13 +40,13 @@ export interface Field {
  */
 export function fieldsOf (table: string, definition: Collection): Field[] {
   const { readOnly, defaults } = definition
-  const owners = ownersOf(table, definition.owner)
+  const { owners, parents } = ownersOf(table, definition.owner)
   const schema = schemaOf(table, definition)
   const known = (option: string, name: string) => {
     if (Object.hasOwn(schema.properties, name)) return
     throw new OptionError(`collections.${table}.${option}`, `names ${JSON.stringify(name)}, which is not in the schema: ${knownNames(Object.keys(schema.properties))}`)
   }
-  for (const name of owners) known('owner', name)
+  for (const name of [...owners, ...parents]) known('owner', name)
   for (const name of readOnly) known('readOnly', name)
   for (const name of Object.keys(defaults)) {
     known('defaults', name)
@@ -100,20 +101,22 @@ export function encodeField (table: string, { name, codec, nullable }: Pick<Fiel
   throw new Error(`${source} gave ${found} for ${table}.${path}: expected ${expected}`)
 }
 
-/** Names of the owner fields; those of a function depend on the user. */
-function ownersOf (table: string, owner: Collection['owner']): string[] {
-  if (typeof owner === 'function') return []
-  return owner.map(each => {
-    const { field, value } = Object(each) as Partial<OwnerField>
-    if (typeof field === 'string' && (value === undefined || typeof value === 'function')) return field
-    throw new OptionError(`collections.${table}.owner`, "is none: use 'field', { field, value: user => … }, several of them in an array, or user => ({ field: value })")
-  })
+/** Names of the fields that an owner's rules name: those that the server sets, and those that hold a parent's id. */
+function ownersOf (table: string, owner: Collection['owner']): { owners: string[], parents: string[] } {
+  const { fields, parents } = rulesOf(owner)
+  for (const rule of [...fields, ...parents] as OwnerField[]) {
+    const { field, value, claim } = rule
+    const known = Object.keys(rule).every(key => ['field', 'claim', 'value', 'parent', 'missing'].includes(key))
+    if (known && typeof field === 'string' && (value === undefined || (typeof value === 'function' && claim === undefined))) continue
+    throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, { field, value: user => … }, throughParent(table, field), several of them in an array, or user => ({ field: value })")
+  }
+  return { owners: fields.map(({ field }) => field), parents: parents.map(({ field }) => field) }
 }
 
 /** Without schema, the fields that the other options name can hold anything, and so can all others. */
 function schemaOf (table: string, { schema, fields, owner, readOnly, defaults, unknownFields }: Collection): TObject {
   if (schema === 'any') {
-    const names = [...Object.values(fields), ...ownersOf(table, owner), ...readOnly, ...Object.keys(defaults)]
+    const names = [...Object.values(fields), ...Object.values(ownersOf(table, owner)).flat(), ...readOnly, ...Object.keys(defaults)]
     return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
   }
   if (typeof schema === 'object' && schema !== null && typeof schema.properties === 'object') {

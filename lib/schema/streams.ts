@@ -1,23 +1,27 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import type { Collection, Collections } from '../../types/collections.js'
+import { rulesOf } from './collection.js'
 import { fieldsOf, type Field } from './field-list.js'
 
 /**
- * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and where
- * the collection has an owner, each user's own rows. Comments say what to look at before they are used.
+ * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and the rows
+ * that the table's `owner` gives to the user who may write them. A table whose rows would go to everybody, or whose rule
+ * is the server's own code, is printed as a comment.
  *
- * `_id` comes last, as `id`: a column of a document that is called `id` would else take its place.
+ * `_id` comes last, as `id`: a column of a document that is called `id` would otherwise take its place.
+ * @param everybody tables with a stream of all rows to all users
  * @see https://docs.powersync.com/sync/streams/overview
  */
-export function streamsOf (collections: Collections): string {
-  const streams = streamListOf(collections).map(({ table, query, remarks }) => `  ${JSON.stringify(table)}:
-${remarks.map(remark => `    # ${remark}\n`).join('')}    auto_subscribe: true
-    query: ${JSON.stringify(query)}
-`)
+export function streamsOf (collections: Collections, everybody: readonly string[] = []): string {
+  const streams = streamListOf(collections, everybody)
+  const texts = streams.map(({ table, query, remarks, off }) => {
+    const lines = [`${JSON.stringify(table)}:`, ...remarks.map(remark => `  # ${remark}`), '  auto_subscribe: true', `  query: ${JSON.stringify(query)}`]
+    return off === undefined ? lines.map(line => `  ${line}\n`).join('') : [off, ...lines].map(line => `  # ${line}\n`).join('')
+  })
   return `config:
   edition: 3
-streams:
-${streams.join('')}`
+streams:${streams.every(({ off }) => off) ? ' {}' : ''}
+${texts.join('')}`
 }
 
 export interface Stream {
@@ -25,26 +29,60 @@ export interface Stream {
   query: string
   /** What to look at before it is used. */
   remarks: string[]
+  /** Why it is printed as a comment: the query gives every row to every user. */
+  off?: string
 }
 
 /** The same as data. */
-export function streamListOf (collections: Collections): Stream[] {
+export function streamListOf (collections: Collections, everybody: readonly string[] = []): Stream[] {
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
-    return { table, query: queryOf(table, collection, fields), remarks: remarksOn(collection, fields) }
+    const rule = everybody.includes(table) ? [] : conditionsOf(table, collections)
+    const off = typeof rule === 'string' && `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.`
+    return { table, query: queryOf(table, collection, fields, typeof rule === 'string' ? [] : rule), remarks: remarksOn(collection, fields), ...off && { off } }
   })
 }
 
+/** What a row must meet to be the user's; a sentence where SQL cannot say it. */
+function conditionsOf (table: string, collections: Collections): string[] | string {
+  const { owner } = collections[table]!
+  if (typeof owner === 'function') return `the owner of ${table} is a function of the server`
+  if (owner.length === 0) return `${table} has no owner`
+  const { fields: rules, parents } = rulesOf(owner)
+  const fields = new Map(fieldsOf(table, collections[table]!).map(field => [field.name, field]))
+  const conditions: string[] = []
+  for (const { field: name, claim, value } of rules) {
+    const field = fields.get(name)!
+    if (value) return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
+    if (!isExact(field)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
+    const user = claim === undefined ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
+    conditions.push(`${textOf(field)} = ${claim !== undefined && field.codec.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`)
+  }
+  for (const { parent, field: name } of parents) {
+    const { id, name: from = parent } = collections[parent]!
+    const type = typeof id === 'string' ? id : 'type' in id ? id.type : undefined
+    const above = conditionsOf(parent, collections)
+    if (typeof above === 'string') return above
+    if (!isExact(fields.get(name)!) || !type) return `the ids of ${parent} have a type that PowerSync compares differently`
+    const _id = type === 'integer' ? 'CAST("_id" AS TEXT)' : '"_id"'
+    conditions.push(`${textOf(fields.get(name)!)} IN (SELECT ${_id} FROM ${quote(from)} WHERE ${above.join(' AND ')})`)
+  }
+  return conditions
+}
+
+/** Whether its values as text are equal where MongoDB's are: not so for doubles, decimals and dates. */
+function isExact ({ codec, schema }: Field): boolean {
+  const same = (node: TSchema): boolean => node[Kind] === 'Union' ? (node['anyOf'] as TSchema[]).every(same) : textKinds.has(String(node[Kind]))
+  return codec.column === 'integer' || same(schema)
+}
+
+const textKinds = new Set(['String', 'Literal', 'TemplateLiteral', 'BsonObjectId', 'BsonUUID', 'Null', 'Unknown'])
+
 function remarksOn (collection: Collection, fields: Field[]): string[] {
-  const { owner, schema } = collection
-  const decided = typeof owner === 'function' ? '' : owner.filter(({ value }) => value).map(({ field }) => JSON.stringify(field)).join(', ')
   const lossy = namesOf(fields.filter(({ schema }) => !isBinary(schema) && holdsBinary(schema)))
   const quoted = namesOf(fields.filter(({ name, column }) => /["*]/.test(`${name}${column}`)))
   return [
-    ...ownedById(collection).length ? [] : ['Every user gets every row: add a WHERE, unless that is what you want.'],
-    ...typeof owner === 'function' ? ['Whose rows they are is what a function of the server says: add the same to the WHERE.'] : [],
-    ...decided ? [`Whose rows they are is also a matter of what the server finds of the user: add a condition on ${decided}.`] : [],
-    ...schema === 'any' ? ['Without schema, columns that hold binary data do not sync: select them as base64.'] : [],
+    ...collection.schema === 'any' ? ['Without schema, columns that hold binary data do not sync: select them as base64.'] : [],
     ...lossy ? [`PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`] : [],
     ...quoted ? [`PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`] : []
   ]
@@ -52,16 +90,10 @@ function remarksOn (collection: Collection, fields: Field[]): string[] {
 
 const namesOf = (fields: Field[]) => fields.map(({ name }) => JSON.stringify(name)).join(', ')
 
-/** Names of the fields that hold the user's id. */
-const ownedById = ({ owner }: Collection): string[] => typeof owner === 'function' ? [] : owner.filter(({ value }) => !value).map(({ field }) => field)
-
-function queryOf (table: string, collection: Collection, fields: Field[]): string {
-  const { schema, name = table } = collection
+function queryOf (table: string, { schema, name = table }: Collection, fields: Field[], conditions: string[]): string {
   const columns = schema === 'any' ? ['*'] : fields.map(columnOf)
   const from = name === table ? quote(table) : `${quote(name)} AS ${quote(table)}`
-  const own = ownedById(collection)
-  const where = fields.filter(field => own.includes(field.name)).map(field => `${textOf(field)} = auth.user_id()`)
-  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${where.length ? ` WHERE ${where.join(' AND ')}` : ''}`
+  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}`
 }
 
 /**

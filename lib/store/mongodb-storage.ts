@@ -1,8 +1,10 @@
 import type { mongodb } from '../bson.js'
 import type { Collections, CrudTransaction, User } from '../../types/index.js'
+import { Parents } from '../rules/parents.js'
 import { Permits } from '../rules/permits.js'
-import { isEmpty, planOf, type Plan } from '../rules/plan.js'
+import { isEmpty, type Plan } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
+import { Rows } from '../rules/rows.js'
 import { Statements, type ServerFeatures, type Statement } from './statements.js'
 import type { CommandScope } from './transaction.js'
 
@@ -27,6 +29,7 @@ export interface UpdateBatchContext extends CommandScope {
  * }
  */
 export class MongoDBStorage {
+  readonly #db: mongodb.Db
   readonly #statements: Statements
   readonly #collections: CollectionRegistry
 
@@ -36,6 +39,7 @@ export class MongoDBStorage {
    * @throws {OptionError} for a mistake in a collection's options
    */
   constructor (db: mongodb.Db, collections: Collections, features: ServerFeatures = { bulkWrite: false }) {
+    this.#db = db
     this.#statements = new Statements(db, features)
     this.#collections = new CollectionRegistry(collections, {})
   }
@@ -47,8 +51,8 @@ export class MongoDBStorage {
    */
   async updateBatch (transaction: CrudTransaction, { user, ...scope }: UpdateBatchContext): Promise<void> {
     const ofUser = this.#collections.for(user)
-    const permits = new Permits()
-    const plans = transaction.operations.map(operation => planOf(operation, ofUser(operation), permits))
+    const rows = new Rows([transaction], this.#collections, ofUser, { db: this.#db, session: scope.session })
+    const plans = await new Parents(ofUser).plan(transaction, rows, new Permits())
     await this.#statements.send([statementsOf(plans)], 'fewest', scope)
   }
 }

@@ -4,9 +4,11 @@ import type { CrudOperation, CrudTransaction, FailedOperation, TransactionContex
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 import type { Spans } from '../observe/spans.js'
 import { decodeAll, planAll, Rejected, runHooks, type Planned } from '../rules/hooks.js'
+import { Parents } from '../rules/parents.js'
 import { Permits } from '../rules/permits.js'
-import { hasKeys, planOf, type Plan } from '../rules/plan.js'
+import { hasKeys, type Plan } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
+import { Rows } from '../rules/rows.js'
 import { addToOf, beneath, type Since } from '../rules/since.js'
 import { updateBatchChain } from '../rules/update-batch.js'
 import { codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type DataFault, type FaultRules } from '../store/faults.js'
@@ -128,11 +130,12 @@ export function createCommit (dependencies: CommitDependencies): Commit {
     const { transactions, since, tables, way, probing } = work
     const ofUser = collections.for(user)
     const permits = new Permits()
+    const parents = new Parents(ofUser)
     const context: TransactionContext = { user, request, log, db, session: scope.session }
     const probe = probing ? probeOf(scope) : undefined
     const decoded = await spans.run('powersync.decode', async () => decodeAll(transactions, ofUser))
     const planned = collections.hasOperationHooks(tables)
-      ? await spans.run('powersync.hooks', () => runHooks(decoded, { collections, ofUser, context, permits, probe, deduplicated: work.deduplicated }))
+      ? await spans.run('powersync.hooks', () => runHooks(decoded, { collections, ofUser, context, permits, parents, probe, deduplicated: work.deduplicated }))
       : planAll(decoded, ofUser, permits)
     scope.signal.throwIfAborted()
     const { before, after = [], result } = await work.around(planned.flatMap(({ plans }) => plans), ofUser)
@@ -151,7 +154,9 @@ export function createCommit (dependencies: CommitDependencies): Commit {
     /** One transaction through the `updateBatch` hooks. Any error of a write in them may be its data's fault. */
     async function throughHooks (position: number, { transaction }: Planned): Promise<void> {
       const next = async (written: CrudTransaction) => {
-        const plans = written.operations.map(operation => planOf(ofUser(operation).encode(operation, 'updateBatch'), ofUser(operation), permits))
+        const operations = written.operations.map(operation => ofUser(operation).encode(operation, 'updateBatch'))
+        const encoded = { ...written, operations }
+        const plans = await parents.plan(encoded, new Rows([encoded], collections, ofUser, context), permits)
         await store([{ transaction: written, plans }])
       }
       try {

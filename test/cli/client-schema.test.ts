@@ -1,17 +1,15 @@
-import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { transform } from 'esbuild'
 import { Type } from '@sinclair/typebox'
 import t from 'tap'
-import { bson, collection, type Owner } from '../../index.js'
+import { bson, collection, throughParent, type Collections } from '../../index.js'
 import { additive, fieldLevel, keepServer, versioned } from '../../lib/rules/conflicts/index.js'
 import { clientSchemaOf, clientTablesOf, type ClientTarget } from '../../lib/schema/client-schema.js'
 import { createValidators } from '../../lib/client/index.js'
-import { streamsOf } from '../../lib/schema/streams.js'
+import { streamListOf, streamsOf } from '../../lib/schema/streams.js'
 import { configFile, powersyncMongo, todoConfig } from '../support/command-line.js'
+import { serviceMissing, syncedRows, withSyncRules } from '../support/sync-rules.js'
 
 const config = await configFile(t, todoConfig)
 const print = async (...args: string[]) => (await powersyncMongo(...args, '--config', config)).stdout
@@ -107,23 +105,42 @@ export const collections = {
 }
 `
 
-t.test('streams says where the owner is not the user\'s id alone', async t => {
-  const schema = Type.Object({ owner_id: Type.String(), author_id: Type.String(), org_id: Type.String() })
-  const lines = (owner: Owner<'owner_id' | 'author_id' | 'org_id'>) => streamsOf({ rows: collection({ schema, owner }) }).split('\n').slice(4)
-  const query = 'query: "SELECT \\"owner_id\\", \\"author_id\\", \\"org_id\\", \\"_id\\" AS \\"id\\" FROM \\"rows\\"'
-  t.same(lines(['owner_id', 'author_id', { field: 'org_id', value: user => user['org'] }]), [
-    '    # Whose rows they are is also a matter of what the server finds of the user: add a condition on "org_id".',
-    '    auto_subscribe: true',
-    `    ${query} WHERE \\"owner_id\\" = auth.user_id() AND \\"author_id\\" = auth.user_id()"`,
-    ''
-  ])
-  t.same(lines(() => null), [
-    '    # Every user gets every row: add a WHERE, unless that is what you want.',
-    '    # Whose rows they are is what a function of the server says: add the same to the WHERE.',
-    '    auto_subscribe: true',
-    `    ${query}"`,
-    ''
-  ])
+const Row = Type.Object({ owner_id: Type.String(), org_id: Type.Optional(bson.Long()), due: Type.Optional(bson.Date()), up: Type.Optional(Type.String()) })
+const lineOf = (collections: Collections, table: string, everybody: string[] = []) => streamListOf(collections, everybody).find(stream => stream.table === table)!
+
+t.test('streams prints the rule of the owner: its fields, claims, and parents at any depth', async t => {
+  const collections = {
+    orgs: collection({ schema: Row, name: 'all_orgs', id: 'integer', owner: ['owner_id', { field: 'org_id', claim: 'the \'org\'' }] }),
+    lists: collection({ schema: Row, owner: throughParent('orgs', 'org_id') }),
+    todos: collection({ schema: Row, owner: ['owner_id', throughParent('lists', 'up')] })
+  }
+  const orgs = '"owner_id" = auth.user_id() AND CAST("org_id" AS TEXT) = CAST(auth.parameter(\'the \'\'org\'\'\') AS TEXT)'
+  const lists = `CAST("org_id" AS TEXT) IN (SELECT CAST("_id" AS TEXT) FROM "all_orgs" WHERE ${orgs})`
+  for (const [table, where] of Object.entries({ orgs, lists, todos: `"owner_id" = auth.user_id() AND "up" IN (SELECT "_id" FROM "lists" WHERE ${lists})` })) {
+    t.ok(lineOf(collections, table).query.endsWith(` WHERE ${where}`), lineOf(collections, table).query)
+    t.equal(lineOf(collections, table).off, undefined)
+  }
+})
+
+t.test('streams gives no table to everybody, unless it is asked to', async t => {
+  const rows: Array<[Parameters<typeof collection<typeof Row>>[0], RegExp]> = [
+    [{ schema: Row }, /^No stream: rows has no owner\. To send every row to every user, print it with --everybody rows\.$/],
+    [{ schema: Row, operations: [] }, /rows has no owner/],
+    [{ schema: Row, owner: () => null }, /the owner of rows is a function of the server/],
+    [{ schema: Row, owner: ['owner_id', { field: 'org_id', value: () => 5 }] }, /the value of org_id in the owner of rows is a function/],
+    [{ schema: Row, owner: { field: 'due', claim: 'day' } }, /due in the owner of rows has a type that PowerSync compares differently/],
+    [{ schema: Row, owner: ['owner_id', throughParent('tags', 'up')] }, /tags has no owner/],
+    [{ schema: Row, owner: throughParent('coded', 'up') }, /the ids of coded have a type that PowerSync compares differently/]
+  ]
+  for (const [options, off] of rows) {
+    const collections = { rows: collection(options), tags: collection({ schema: Row }), coded: collection({ schema: Row, owner: 'owner_id', id: { decode: text => text, encode: String } }) }
+    t.match(lineOf(collections, 'rows').off, off)
+    const yaml = streamsOf(collections)
+    t.notMatch(yaml, /^ +query: (?!.*WHERE)/m)
+    t.match(yaml, '  # "rows":\n  #   auto_subscribe: true\n  #   query: ')
+    t.notOk('off' in lineOf(collections, 'rows', ['rows']))
+    t.match(streamsOf(collections, ['rows']), /^ {2}"rows":\n {4}auto_subscribe: true\n {4}query: "SELECT [^\n]*FROM \\"rows\\""\n/m)
+  }
 })
 
 t.test('streams prints each table\'s own columns, the id last, and an owner\'s own rows', async t => {
@@ -133,19 +150,19 @@ streams:
   "lists":
     auto_subscribe: true
     query: "SELECT \\"owner_id\\" AS \\"ownerId\\", \\"name\\", \\"created_at\\", \\"_id\\" AS \\"id\\" FROM \\"app_lists\\" AS \\"lists\\" WHERE \\"owner_id\\" = auth.user_id()"
-  "todos":
-    # Every user gets every row: add a WHERE, unless that is what you want.
-    auto_subscribe: true
-    query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"it's $5\\" AS \\"its$5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
+  # No stream: todos has no owner. To send every row to every user, print it with --everybody todos.
+  # "todos":
+  #   auto_subscribe: true
+  #   query: "SELECT \\"list_id\\", \\"done\\", \\"estimate\\", CASE WHEN typeof(\\"photo\\") = 'blob' THEN base64(\\"photo\\") ELSE \\"photo\\" END AS \\"photo\\", \\"it's $5\\" AS \\"its$5\\", \\"_id\\" AS \\"id\\" FROM \\"todos\\""
 `)
 })
 
 t.test('what the definition cannot say is said in a comment', async t => {
   const odd = await configFile(t, oddConfig)
   t.match((await powersyncMongo('client-schema', '--config', odd)).stdout, /^\/\/ "free" has no schema: add the columns that your app uses\.\nimport /)
-  const { stdout } = await powersyncMongo('streams', '--config', odd)
+  const { stdout } = await powersyncMongo('streams', '--config', odd, '--everybody', 'free')
   t.match(stdout, '  "order":\n    # PowerSync leaves binary data within JSON out: "scans". Keep it in a field of its own.\n    # PowerSync finds no field whose name has a double quote or an asterisk: "a \\"quoted\\" name". Rename it.\n    auto_subscribe: true\n')
-  t.match(stdout, '  "free":\n    # Every user gets every row: add a WHERE, unless that is what you want.\n    # Without schema, columns that hold binary data do not sync: select them as base64.\n    auto_subscribe: true\n    query: "SELECT *, \\"_id\\" AS \\"id\\" FROM \\"free\\""')
+  t.match(stdout, '  "free":\n    # Without schema, columns that hold binary data do not sync: select them as base64.\n    auto_subscribe: true\n    query: "SELECT *, \\"_id\\" AS \\"id\\" FROM \\"free\\""')
 })
 
 t.test('--json gives both as data', async t => {
@@ -159,7 +176,13 @@ t.test('--json gives both as data', async t => {
     query: 'SELECT "owner_id" AS "ownerId", "name", "created_at", "_id" AS "id" FROM "app_lists" AS "lists" WHERE "owner_id" = auth.user_id()',
     remarks: []
   })
-  t.match(streams[1], { table: 'todos', remarks: ['Every user gets every row: add a WHERE, unless that is what you want.'] })
+  t.match(streams[1], { table: 'todos', remarks: [], off: 'No stream: todos has no owner. To send every row to every user, print it with --everybody todos.' })
+})
+
+t.test('--everybody is repeated or takes a list, of tables that are there', async t => {
+  t.match(await print('streams', '--everybody', 'lists, todos'), /"lists"[^#]*"todos"[^#]*$/)
+  t.match(await print('streams', '--everybody', 'lists', '--everybody', 'todos'), /"lists"[^#]*"todos"[^#]*$/)
+  t.match(await powersyncMongo('streams', '--everybody', 'todo', '--config', config), { code: 2, stderr: /--everybody names todo, which is not one of collections; did you mean todos\?/ })
 })
 
 t.test('--validators prints a module without imports, which gives the verdict of the server', async t => {
@@ -216,23 +239,8 @@ t.test('a language that there is not', async t => {
   t.match(await powersyncMongo('client-schema', '--target', 'cobol'), { code: 2, stderr: /argument 'cobol' is invalid. Allowed choices are js, dart, kotlin, swift/ })
 })
 
-/** The service's own parser needs Node 21 or later: this one, or the one that NODE_FOR_SERVICE names. */
-function service (): { node: string, rules: string } | string {
-  const node = process.env['NODE_FOR_SERVICE'] || (Number(process.versions.node.split('.')[0]) > 20 ? process.execPath : undefined)
-  if (!node) return 'needs Node 22: run the tests with it, or set NODE_FOR_SERVICE to its path'
-  try {
-    return { node, rules: import.meta.resolve('@powersync/service-sync-rules') }
-  } catch (error) {
-    return `needs the package @powersync/service-sync-rules: ${(error as Error).message.split('\n', 1).join()}`
-  }
-}
-
-const available = service()
-t.test('the service itself understands the streams, and gives the same client schema', { skip: typeof available === 'string' ? available : false }, async t => {
-  const { node, rules } = available as { node: string, rules: string }
-  const script = await configFile(t, `
-    import { readFileSync } from 'node:fs'
-    const rules = await import(${JSON.stringify(rules)})
+t.test('the service itself understands the streams, and gives the same client schema', { skip: serviceMissing }, async t => {
+  const { errors, broken, code } = await withSyncRules<{ errors: string[], broken: number, code: Record<string, string> }>(t, `
     const column = (name, sqlite_type) => ({ name, sqlite_type })
     const tables = [
       { name: 'app_lists', columns: [column('_id', 'text'), column('owner_id', 'text'), column('name', 'text'), column('created_at', 'text')] },
@@ -240,15 +248,11 @@ t.test('the service itself understands the streams, and gives the same client sc
     ]
     const schema = new rules.StaticSchema([{ tag: 'default', schemas: [{ name: 'test', tables }] }])
     const parse = yaml => rules.SqlSyncRules.fromYaml(yaml, { defaultSchema: 'test', schema, throwOnError: false })
-    const { config, errors } = parse(readFileSync(process.argv[2], 'utf8'))
+    const { config, errors } = parse(input)
     const broken = parse('config:\\n  edition: 3\\nstreams:\\n  a:\\n    query: SELEC nothing')
     const code = Object.fromEntries(['js', 'dart', 'kotlin', 'swift'].map(target => [target, rules.schemaGenerators[target].generate(config, schema)]))
-    console.log(JSON.stringify({ errors: errors.map(error => error.message), broken: broken.errors.length, code }))
-  `, { name: 'check.mjs' })
-  const yaml = join(dirname(script), 'streams.yaml')
-  await writeFile(yaml, await print('streams'))
-  const { stdout } = await promisify(execFile)(node, [script, yaml], { env: { _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
-  const { errors, broken, code } = JSON.parse(stdout) as { errors: string[], broken: number, code: Record<string, string> }
+    const result = { errors: errors.map(error => error.message), broken: broken.errors.length, code }
+  `, await print('streams', '--everybody', 'todos'))
   t.same(errors, [])
   t.ok(broken > 0, 'it would find a mistake')
   for (const [target, theirs] of Object.entries(code)) {
@@ -261,36 +265,25 @@ t.test('the service itself understands the streams, and gives the same client sc
   }
 })
 
-t.test('the service gives a user the rows of the stream, with values that go back as they came', { skip: typeof available === 'string' ? available : false }, async t => {
-  const { node, rules } = available as { node: string, rules: string }
-  const script = await configFile(t, `
-    import { readFileSync } from 'node:fs'
-    const rules = await import(${JSON.stringify(rules)})
-    const { config, errors } = rules.SqlSyncRules.fromYaml(readFileSync(process.argv[2], 'utf8'), { defaultSchema: 'test', throwOnError: false })
-    const sqlite = rules.nodeSqlite(await import('node:sqlite'))
-    const synced = config.hydrate({ hydrationState: rules.DEFAULT_HYDRATION_STATE, sqlite })
-    const subscriber = new rules.RequestParameters(new rules.BaseJwtPayload({ sub: '5' }), {})
-    const { querier } = synced.getBucketParameterQuerier({ globalParameters: subscriber, hasDefaultStreams: true, streams: {} })
-    const buckets = querier.staticBuckets.map(({ bucket }) => bucket)
-    const sync = (name, record) => synced.evaluateRow({ sourceTable: { connectionTag: 'default', schema: 'test', name }, record })
-      .filter(({ bucket }) => buckets.includes(bucket)).map(({ table, id, data }) => ({ table, id, data }))
-    const rows = [
-      ...sync('order', { _id: 'a', id: 'not the id', user: 5n, group: 'x', photo: new Uint8Array([1, 2, 3]), secret: 'z' }),
-      ...sync('order', { _id: 'b', user: 5n, group: 'x', photo: null }),
-      ...sync('order', { _id: 'c', user: 6n, group: 'x', photo: null }),
-      ...sync('free', { _id: 'd', name: 'x' })
-    ]
-    console.log(JSON.stringify({ errors: errors.map(error => error.message), rows }, (_, value) => typeof value === 'bigint' ? Number(value) : value))
-  `, { name: 'rows.mjs' })
-  const yaml = join(dirname(script), 'streams.yaml')
-  await writeFile(yaml, (await powersyncMongo('streams', '--config', await configFile(t, oddConfig))).stdout)
-  const { stdout } = await promisify(execFile)(node, [script, yaml], { env: { _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
-  t.same(JSON.parse(stdout), {
+t.test('the service gives a user the rows of the stream, with values that go back as they came', { skip: serviceMissing }, async t => {
+  const bytes = Buffer.from([1, 2, 3])
+  const streams = (await powersyncMongo('streams', '--everybody', 'free', '--config', await configFile(t, oddConfig))).stdout
+  t.same(await syncedRows(t, streams, [{ sub: '5' }], [
+    { collection: 'order', record: { _id: 'a', id: 'not the id', user: { $int: '5' }, group: 'x', photo: { $bytes: bytes.toString('base64') }, secret: 'z' } },
+    { collection: 'order', record: { _id: 'b', user: { $int: '5' }, group: 'x', photo: null } },
+    { collection: 'order', record: { _id: 'c', user: { $int: '6' }, group: 'x', photo: null } },
+    { collection: 'free', record: { _id: 'd', name: 'x' } }
+  ]), {
     errors: [],
-    rows: [
+    synced: [[
       { table: 'order', id: 'a', data: { user: 5, group: 'x', photo: 'AQID', id: 'a' } },
       { table: 'order', id: 'b', data: { user: 5, group: 'x', photo: null, id: 'b' } },
       { table: 'free', id: 'd', data: { _id: 'd', name: 'x', id: 'd' } }
-    ]
+    ]]
   })
+})
+
+t.test('where no table has a rule, the service reads the file as one without streams', { skip: serviceMissing }, async t => {
+  const collections = { rows: collection({ schema: Row }) }
+  t.same(await syncedRows(t, streamsOf(collections), [{ sub: '5' }], [{ collection: 'rows', record: { _id: 'a' } }]), { errors: [], synced: [[]] })
 })

@@ -75,7 +75,7 @@ const parents = { name: 'lists', schema: Type.Object({ owner_id: Type.Optional(T
 onBoth('a parent that was created through the other table is one', {
   lists: collection(parents),
   archived_lists: collection(parents),
-  todos: collection({ schema: Type.Object({ list_id: Type.String() }), name: 'items', authorize: throughParent({ table: 'archived_lists', field: 'list_id' }) })
+  todos: collection({ schema: Type.Object({ list_id: Type.String() }), name: 'items', owner: throughParent('archived_lists', 'list_id') })
 }, async (t, items, send) => {
   t.equal(await send(put('lists', 'l'), put('todos', 't', { list_id: 'l' })), 'success')
   t.match(await items.findOne({ _id: 't' }), { list_id: 'l' })

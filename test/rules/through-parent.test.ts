@@ -1,6 +1,8 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, throughParent, type Collections, type User } from '../../index.js'
+import {
+  bson, collection, MongoDBStorage, throughParent, type Collections, type Conflict, type CrudOperation, type CrudTransaction, type User
+} from '../../index.js'
 import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -11,9 +13,9 @@ const refused = { status: 'fatal_error', failed_operation: { error_code: 'UNAUTH
 
 const lists = collection({ schema: Type.Object({ name: Type.Optional(Type.String()), owner_id: Type.String() }), owner: 'owner_id' })
 const Todo = Type.Object({ list_id: Type.Optional(Type.String()), text: Type.Optional(Type.String()) })
-const todos = collection({ schema: Todo, authorize: throughParent({ table: 'lists', field: 'list_id' }) })
+const todos = collection({ schema: Todo, owner: throughParent('lists', 'list_id') })
 const Comment = Type.Object({ todo_id: Type.String(), text: Type.Optional(Type.String()) })
-const comments = collection({ schema: Comment, authorize: throughParent({ table: 'todos', field: 'todo_id' }) })
+const comments = collection({ schema: Comment, owner: throughParent('todos', 'todo_id') })
 
 let servers = 0
 
@@ -73,7 +75,7 @@ t.test('throughParent: the parent that a row is in and the one that it goes to h
 })
 
 t.test('throughParent: with missing: \'allow\' a change of a row that is gone changes nothing', async t => {
-  const { as } = await serverWith(t, { lists, todos: collection({ schema: Todo, authorize: throughParent({ table: 'lists', field: 'list_id', missing: 'allow' }) }) })
+  const { as } = await serverWith(t, { lists, todos: collection({ schema: Todo, owner: throughParent('lists', 'list_id', { missing: 'allow' }) }) })
   t.match(await as('alice', ['DELETE', 'todos', 'none'], ['PATCH', 'todos', 'none', { text: 'x' }], ['PATCH', 'todos', 'none', { list_id: 'alice-list' }]), [success])
   t.match(await as('alice', ['PATCH', 'todos', 'none', { list_id: 'bob-list' }]), [refused])
   t.match(await as('alice', ['DELETE', 'todos', 'bob-todo']), [refused])
@@ -92,8 +94,47 @@ t.test('throughParent: a list and its todos can be deleted in one client transac
     'nor after it, when nothing says any more whose they were')
 })
 
+t.test('throughParent: a row may come before its parents in its client transaction, but not in an earlier one', async t => {
+  const { db, as } = await serverWith(t, { lists, todos, comments })
+  const [comment, todo, list] = [['PUT', 'comments', 'c', { todo_id: 't' }], ['PUT', 'todos', 't', { list_id: 'l' }], ['PUT', 'lists', 'l', {}]] as Array<['PUT', string, string, object]>
+  t.match(await as('alice', comment!, ['PATCH', 'comments', 'c', { text: 'early' }], todo!, ['PATCH', 'todos', 't', { text: 'early' }], list!), [success])
+  t.same(await db.collection('comments').findOne({ _id: 'c' as never }), { _id: 'c', todo_id: 't', text: 'early' })
+  const refusedAt = (index: number) => [{ ...refused, failed_operation: { ...refused.failed_operation, operation_index: index } }]
+  t.match(await as('alice', ['PUT', 'lists', 'other', {}], comment!, ['PUT', 'todos', 'u', { list_id: 'none' }]), refusedAt(2), 'a parent that never comes')
+  t.match(await as('alice', ['PUT', 'comments', 'd', { todo_id: 'bob-todo' }], ['PUT', 'todos', 'bob-todo', { list_id: 'l' }]), [refused], "nor one that is somebody else's")
+  t.match(await as('alice', ['PUT', 'todos', 'v', { list_id: 'v' }, { tx_id: 1 }], ['PUT', 'lists', 'v', {}, { tx_id: 2 }]), [refused, success])
+  t.match(await as('alice', ['PATCH', 'todos', 'v', { text: 'x' }]), [refused])
+})
+
+t.test('throughParent: holds for what hooks and the storage write, and together with fields', async t => {
+  const into = (list: string) => ({ op: 'PUT' as const, table: 'todos', id: list, data: { list_id: list } })
+  const own = { schema: Todo, owner: throughParent('lists', 'list_id') }
+  const put: ['PUT', string, string, object] = ['PUT', 'todos', 'new', { list_id: 'alice-list', text: 'x' }]
+  for (const [name, hooks] of Object.entries({
+    transform: { transform: (operation: CrudOperation) => operation.op === 'PUT' ? { ...operation, data: { ...operation.data, list_id: 'bob-list' } } : operation },
+    transformed: { transform: () => into('bob-list') },
+    updateBatch: { updateBatch: (transaction: CrudTransaction, _: unknown, next: (transaction: CrudTransaction) => Promise<void>) => next({ ...transaction, operations: [{ ...into('bob-list'), index: 0 }] }) }
+  })) {
+    const { db, as } = await serverWith(t, { lists, todos: collection({ ...own, ...hooks } as typeof own) })
+    t.match(await as('alice', put), [{ failed_operation: { error_code: 'UNAUTHORIZED' } }], name)
+    t.equal(await db.collection('todos').countDocuments(), 2, name)
+    const storage = new MongoDBStorage(db, { lists, todos })
+    const write = (id: string) => storage.updateBatch({ id: undefined, clientId: undefined, operations: [{ ...into(id), index: 0 }] } as CrudTransaction, { user: { id: 'alice' } })
+    await t.rejects(write('bob-list'), { code: 'UNAUTHORIZED' })
+    await write('alice-list')
+  }
+  const conflict = { resolveConflict: ({ operation }: Conflict) => operation.op === 'PATCH' ? { ...operation, data: { list_id: 'bob-list' } } : operation }
+  const moved = await serverWith(t, { lists, todos: collection({ ...own, ...conflict } as typeof own) })
+  t.match(await moved.as('alice', ['PATCH', 'todos', 'alice-todo', { text: 'x' }]), [refused], 'resolveConflict')
+
+  const { db, as } = await serverWith(t, { lists, todos: collection({ schema: Type.Object({ ...Todo.properties, by: Type.Optional(Type.String()) }), owner: ['by', throughParent('lists', 'list_id')] }) })
+  t.match(await as('alice', put, ['PATCH', 'todos', 'new', { text: 'y' }]), [success])
+  t.match(await db.collection('todos').findOne({ _id: 'new' as never }), { by: 'alice', text: 'y' })
+  t.match(await as('alice', ['PATCH', 'todos', 'alice-todo', { text: 'y' }]), [refused], 'the list is hers, the todo is not by her')
+})
+
 t.test('throughParent: parents of parents, each table in one find', async t => {
-  const { db, finds, as } = await serverWith(t, { lists, todos, comments: collection({ schema: Comment, authorize: throughParent({ table: 'todos', field: 'todo_id' }), updateBatch: () => {} }) })
+  const { db, finds, as } = await serverWith(t, { lists, todos, comments: collection({ schema: Comment, owner: throughParent('todos', 'todo_id'), updateBatch: () => {} }) })
   const numbers = Array.from({ length: 300 }, (_, number) => number)
   await db.collection<{ _id: string, owner_id: string }>('lists').insertMany(numbers.map(number => ({ _id: `l${number}`, owner_id: 'alice' })))
   await db.collection<{ _id: string, list_id: string }>('todos').insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `l${number}` })))
@@ -105,7 +146,7 @@ t.test('throughParent: parents of parents, each table in one find', async t => {
 })
 
 t.test('throughParent: authorising 1 000 operations that move rows costs two finds', async t => {
-  const { db, finds, as } = await serverWith(t, { lists, todos: collection({ schema: Todo, authorize: throughParent({ table: 'lists', field: 'list_id' }), updateBatch: () => {} }) })
+  const { db, finds, as } = await serverWith(t, { lists, todos: collection({ schema: Todo, owner: throughParent('lists', 'list_id'), updateBatch: () => {} }) })
   const numbers = Array.from({ length: 1000 }, (_, number) => number)
   await db.collection<{ _id: string, owner_id: string }>('lists').insertMany(numbers.flatMap(number => [{ _id: `old ${number}`, owner_id: 'alice' }, { _id: `new ${number}`, owner_id: 'alice' }]))
   await db.collection<{ _id: string, list_id: string }>('todos').insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `old ${number}` })))
@@ -113,31 +154,28 @@ t.test('throughParent: authorising 1 000 operations that move rows costs two fin
   t.same(finds, ['todos', 'lists'])
 })
 
-t.test('throughParent: its authorize is asked about what the parents allow', async t => {
+t.test('throughParent: an authorize beside it decides as well', async t => {
   const asked: string[] = []
   const { as } = await serverWith(t, {
     lists,
     todos: collection({
       schema: Todo,
-      authorize: throughParent({
-        table: 'lists',
-        field: 'list_id',
-        authorize: ({ op, id, data }) => { asked.push(id); return op === 'PUT' && data.text !== '' ? true : 'Say what to do' }
-      })
+      owner: throughParent('lists', 'list_id'),
+      authorize: ({ op, id, data }) => { asked.push(id); return op === 'PUT' && data.text !== '' ? true : 'Say what to do' }
     })
   })
   t.match(await as('alice', ['PUT', 'todos', 'new', { list_id: 'alice-list', text: 'x' }]), [success])
   t.match(await as('alice', ['PUT', 'todos', 'empty', { list_id: 'alice-list', text: '' }]), [{ failed_operation: { error_code: 'UNAUTHORIZED', message: 'Say what to do' } }])
-  t.match(await as('alice', ['PUT', 'todos', 'foreign', { list_id: 'bob-list', text: '' }]), [refused])
-  t.same(asked, ['new', 'empty'])
+  t.match(await as('alice', ['PUT', 'todos', 'foreign', { list_id: 'bob-list', text: 'x' }]), [refused])
+  t.same(asked, ['new', 'empty', 'foreign'])
 })
 
 t.test('throughParent: ids of any type; a parent of everybody has to be there; who can have no parents has no rows', async t => {
   const { db, as } = await serverWith(t, {
     projects: collection({ id: 'objectId', schema: Type.Object({ org: Type.String() }), owner: user => typeof user['org'] === 'string' ? { org: user['org'] } : null }),
     tags: collection({ id: 'integer', schema: Type.Object({}) }),
-    tasks: collection({ schema: Type.Object({ project: bson.ObjectId() }), authorize: throughParent({ table: 'projects', field: 'project' }) }),
-    labels: collection({ schema: Type.Object({ tag: bson.Long() }), authorize: throughParent({ table: 'tags', field: 'tag' }) })
+    tasks: collection({ schema: Type.Object({ project: bson.ObjectId() }), owner: throughParent('projects', 'project') }),
+    labels: collection({ schema: Type.Object({ tag: bson.Long() }), owner: throughParent('tags', 'tag') })
   })
   const [mine, theirs] = [new ObjectId(), new ObjectId()]
   await db.collection('projects').insertMany([{ _id: mine, org: 'red' }, { _id: theirs, org: 'blue' }])
@@ -153,12 +191,12 @@ t.test('throughParent: ids of any type; a parent of everybody has to be there; w
 })
 
 t.test('throughParent: a chain that leads nowhere stops the start', async t => {
-  const to = (table: string, field = 'parent') => collection({ schema: Type.Object({ parent: Type.String() }), authorize: throughParent({ table, field: field as 'parent' }) })
+  const to = (table: string, field = 'parent') => collection({ schema: Type.Object({ parent: Type.String() }), owner: throughParent(table, field as 'parent') })
   for (const [collections, message] of [
-    [{ rows: to('nothing') }, /collections\.rows\.authorize goes through the parent table "nothing", which is not one of collections/],
-    [{ rows: to('rows') }, /collections\.rows\.authorize goes through rows in a circle/],
-    [{ a: to('b'), b: to('c'), c: to('b') }, /collections\.a\.authorize goes through b in a circle/],
-    [{ lists, rows: to('lists', 'list') }, /collections\.rows\.authorize goes through the field "list", which is not in the schema/]
+    [{ rows: to('nothing') }, /collections\.rows\.owner goes through the parent table "nothing", which is not one of collections/],
+    [{ rows: to('rows') }, /collections\.rows\.owner goes through rows in a circle/],
+    [{ a: to('b'), b: to('c'), c: to('b') }, /collections\.a\.owner goes through b in a circle/],
+    [{ lists, rows: to('lists', 'list') }, /collections\.rows\.owner names "list", which is not in the schema/]
   ] as Array<[Collections, RegExp]>) {
     await t.rejects(serverWith(t, collections), { code: 'FST_PSM_OPTION', message })
   }

@@ -33,7 +33,7 @@ export const collections: Collections = {
     owner: 'owner_id',
     readOnly: ['created_at', 'verified']
   }),
-  todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), authorize: throughParent({ table: 'lists', field: 'list_id' }) }),
+  todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') }),
   notes: collection({
     id: { type: 'uuid', store: 'bson' },
     schema: Type.Object({ owner: Type.String(), text: Type.String(), revoked_at: Type.Optional(bson.Date()) }),

@@ -142,17 +142,10 @@ test('the helpers know the fields of the schema, and which of them they can work
   expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<'at' | 'name'>()
 })
 
-test('throughParent knows the fields that can hold an id, and its own authorize the rows', () => {
-  collection({
-    schema: Type.Object({ list_id: Type.String(), at: bson.Date() }),
-    authorize: throughParent({
-      table: 'lists',
-      field: 'list_id',
-      authorize: async ({ op, data }, { owns }) => {
-        expect(owns).type.toBeCallableWith('lists', data?.list_id)
-        return op === 'DELETE' || data.at !== undefined
-      }
-    })
-  })
-  expect<Parameters<typeof throughParent<{ list_id: string, at: Date }>>[0]['field']>().type.toBe<'list_id'>()
+test('owner names fields of the schema, alone, with a claim, or with a parent', () => {
+  const schema = Type.Object({ list_id: Type.String(), org: Type.String() })
+  expect(collection).type.toBeCallableWith({ schema, owner: throughParent('lists', 'list_id') })
+  expect(collection).type.toBeCallableWith({ schema, owner: ['org' as const, { field: 'org' as const, claim: 'org' }, throughParent('lists', 'list_id', { missing: 'allow' })] })
+  expect(collection).type.not.toBeCallableWith({ schema, owner: throughParent('lists', 'lsit_id') })
+  expect(collection).type.not.toBeCallableWith({ schema, authorize: throughParent('lists', 'list_id') })
 })
