@@ -29,7 +29,7 @@ async function serverWith (t: Parameters<typeof testServer>[0], rules: Rules, sc
     mongo,
     collections: { [table]: collection({ schema, ...rules as Partial<CollectionOptions> }) },
     authenticate: request => JSON.parse(String(request.headers['x-user'])) as User,
-    token: { claims: ({ org, admin, banned }) => ({ org, admin, banned }) }
+    token: { claims: ({ org, admin, banned, fields }) => ({ org, admin, banned, fields }) }
   })
   const rows = app.mongo.db!.collection<{ _id: string, [field: string]: unknown }>(table)
   return {

@@ -383,7 +383,7 @@ t.test('fastify.powersync.upload runs the same hooks for the app itself', async 
   const { todos } = fresh()
   const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo, authorize: (_operation, { user, request }) => user['role'] === 'job' && request === undefined }) } })
   const transaction: CrudTransaction = { operations: [{ op: 'PUT', table: todos, id: 'a', data: { at: '2024-10-31 10:33:24' }, index: 0 }] }
-  t.match(await app.powersync.upload([transaction], { id: 'x' }), [{ status: 'fatal_error' }])
+  t.match(await app.powersync.upload([transaction], { id: 'x', role: 'guest' }), [{ status: 'fatal_error' }])
   t.same(await app.powersync.upload([transaction], { id: 'x', role: 'job' }), [{ status: 'success' }])
   t.match(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', at: new Date('2024-10-31T10:33:24Z') }])
 })
