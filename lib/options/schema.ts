@@ -134,7 +134,7 @@ export const pluginOptions = object({
   checkpoints: withRow(Type.Boolean({ default: false, expected: 'true or false' }), { type: 'boolean', meaning: 'adds `PUT /checkpoint`: [custom write checkpoints](reliability.md#write-checkpoints)' })
 }, { required: ['authenticate', 'collections'] })
 
-const names = (expected: string) => Type.Array(Type.String(), { expected })
+const names = (expected: string) => Type.Array(Type.String({ expected: 'the name of a field' }), { expected })
 
 export const collectionOptions = object({
   schema: any("TypeBox object, or `'any'`", '[the fields](schemas.md#types)', 'required'),
@@ -143,7 +143,7 @@ export const collectionOptions = object({
   fields: withRow(Type.Record(Type.String(), Type.String(), { expected: '{ column: field }' }), { type: '`{ [column]: field }`', byDefault: 'none', meaning: 'columns of the client whose document field has another name' }),
   owner: any('field, object, array or function', '[who owns a row](authorization.md#owner): forced on insert, and a condition of every write and of the stream', 'none: every user writes every row'),
   authorizeTransfer: hook('`(operation, context) => true`', '[who may give a row away](authorization.md#giving-a-row-away)', 'nobody'),
-  operations: withRow(Type.Array(Type.Union(['PUT', 'PATCH', 'DELETE'].map(name => Type.Literal(name))), { expected: "an array of 'PUT', 'PATCH' and 'DELETE'" }), { type: "array of `'PUT'`, `'PATCH'`, `'DELETE'`", byDefault: 'all', meaning: '[what clients may send](authorization.md#operations)' }),
+  operations: withRow(Type.Array(Type.Union(['PUT', 'PATCH', 'DELETE'].map(name => Type.Literal(name)), { expected: "'PUT', 'PATCH' or 'DELETE'" }), { expected: "an array of 'PUT', 'PATCH' and 'DELETE'" }), { type: "array of `'PUT'`, `'PATCH'`, `'DELETE'`", byDefault: 'all', meaning: '[what clients may send](authorization.md#operations)' }),
   writable: withRow(Type.Union([isFunction, names('an array of fields')], { expected: 'an array of fields, or a function' }), { type: '`(user) => true \\| fields`', byDefault: 'all', meaning: '[the fields that a user may write](authorization.md#fields)' }),
   readOnly: withRow(names('an array of fields'), { type: 'array of fields', byDefault: 'none', meaning: 'fields that clients cannot change' }),
   defaults: withRow(Type.Record(Type.String(), isFunction, { expected: '{ field: () => value }' }), { type: '`{ [field]: () => value }`', byDefault: 'none', meaning: 'values of the server for fields that a PUT does not have' }),

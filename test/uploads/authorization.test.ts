@@ -244,8 +244,8 @@ t.test('rules that cannot work stop the start', async t => {
     [{ owner: [null] }, /collections\.rows\.owner is invalid/],
     [{ writable: ['text'] }, /collections\.rows\.writable is an array: expected a function/],
     [{ writable: () => true, put: 'replace' }, /collections\.rows\.put is replace, which would drop the fields that writable keeps: use merge, or leave writable out/],
-    [{ operations: ['INSERT'] }, /collections\.rows\.operations .*expected an array of 'PUT', 'PATCH' and 'DELETE'/],
-    [{ owner: 'owner_id', authorizeTransfer: true }, /collections\.rows\.authorizeTransfer /],
+    [{ operations: ['INSERT'] }, /collections\.rows\.operations\[0\] is "INSERT": expected 'PUT', 'PATCH' or 'DELETE'/],
+    [{ owner: 'owner_id', authorizeTransfer: true }, /collections\.rows\.authorizeTransfer is true: expected a function/],
     [{ authorizeTransfer: () => true }, /collections\.rows\.authorizeTransfer needs an owner field/]
   ]
   for (const [rules, message] of wrong) {
