@@ -3,6 +3,7 @@ import { debuglog, styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
 import { addApplyValidators } from './apply-validators.js'
 import { addClientSchema } from './client-schema.js'
+import { addConnector } from './connector.js'
 import { addDeadLetters } from './dead-letters.js'
 import { addDoctor } from './doctor.js'
 import { envOption, loadEnvironment } from './environment.js'
@@ -58,7 +59,7 @@ Exit codes:
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
       if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
     })
-  for (const add of [addGenerateKeys, addApplyValidators, addClientSchema, addStreams, addDeadLetters, addDoctor]) add(program, io)
+  for (const add of [addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]) add(program, io)
   return program
 }
 

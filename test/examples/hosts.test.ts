@@ -1,10 +1,12 @@
 /** The examples of how the plugin fits into an app: each as its own process, used by HTTP. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { decodeJwt } from 'jose'
 import t from 'tap'
 import { testDatabase } from '../support/database.js'
 import { keys } from '../support/server.js'
+import { codeBlocks, readDocument } from '../support/documents.js'
 import { startExample } from './run.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
@@ -86,9 +88,8 @@ t.test('multi-tenant.ts: a database per tenant, and no token crosses', async t =
   t.equal((await fetch(`${url}/initech/todos`)).status, 404)
 })
 
-t.test('express-migration.md: the demo\'s paths and bodies', async t => {
-  const text = await readFile(join(examples, 'express-migration.md'), 'utf8')
-  const [, code = ''] = /```ts\n([^]*?)```/.exec(text) ?? []
+t.test('docs/from-node-demo.md: the demo\'s own client notices nothing', async t => {
+  const [code = ''] = codeBlocks(await readDocument('docs/from-node-demo.md')).filter(({ language }) => language === 'ts').map(({ code }) => code)
   const folder = await mkdtemp(join(examples, '.readme-'))
   t.teardown(() => rm(folder, { recursive: true }))
   await writeFile(join(folder, 'server.ts'), code)
@@ -97,20 +98,39 @@ t.test('express-migration.md: the demo\'s paths and bodies', async t => {
     env: { DATABASE_URI: mongo.uri, POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64, POWERSYNC_PUBLIC_KEY: keys.publicKeyBase64, POWERSYNC_URL: 'https://me.powersync.example' }
   })
 
-  t.match(await get(`${url}/api/auth/token`), { token: String, powersync_url: 'https://me.powersync.example' })
-  t.match(await get(`${url}/api/auth/keys`), { keys: [{ kty: 'RSA' }] })
-  const list = { name: 'Groceries', owner_id: 'UserID', created_at: '2024-10-31 10:33:24' }
-  t.match(await send(`${url}/api/data`, 'POST', { batch: [{ op: 'PUT', table: 'lists', id: 'l1', data: list }] }), { results: [{ status: 'success' }] })
-  t.match(await send(`${url}/api/data`, 'PUT', { table: 'lists', data: { id: 'l2', ...list } }), { status: 'success' })
-  t.match(await send(`${url}/api/data`, 'PATCH', { table: 'lists', data: { id: 'l2', name: 'Hardware' } }), { status: 'success' })
-  t.match(await send(`${url}/api/data`, 'DELETE', { table: 'lists', data: { id: 'l1' } }), { status: 'success' })
-  t.match(await send(`${url}/api/data`, 'PUT', { table: 'lists', data: { id: 'l3' } }), { status: 'fatal_error' })
-  t.match(await send(`${url}/api/data/checkpoint`, 'PUT', { user_id: 'UserID', client_id: 'c1' }), { checkpoint: '1' })
+  for (const slash of ['', '/']) {
+    t.match(await get(`${url}/api/auth/keys${slash}`), { keys: [{ kty: 'RSA' }] })
+    for (const [query, sub] of [['', 'UserID '], ['?user_id=u-123', 'u-123']] as const) {
+      const { token, powersync_url: powersyncUrl } = await get(`${url}/api/auth/token${slash}${query}`) as Record<string, string>
+      t.equal(powersyncUrl, 'https://me.powersync.example')
+      t.match(decodeJwt(String(token)), { sub, aud: 'https://me.powersync.example' })
+    }
+    const preflight = await fetch(`${url}/api/data${slash}`, {
+      method: 'OPTIONS',
+      headers: { origin: 'http://localhost:5173', 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' }
+    })
+    t.ok(preflight.ok)
+    t.match(Object.fromEntries(preflight.headers), { 'access-control-allow-origin': '*', 'access-control-allow-methods': /POST/, 'access-control-allow-headers': 'content-type' })
+  }
+
+  const list = { name: 'Groceries', owner_id: 'u-123', created_at: '2024-10-31 10:33:24' }
+  t.match(await send(`${url}/api/data/`, 'POST', {
+    batch: [
+      { op: 'PUT', table: 'lists', id: 'l1', data: list },
+      { op: 'PUT', table: 'todos', id: 't1', data: { list_id: 'l1', description: 'Milk', completed: 0, photo_id: 'p1' } }
+    ]
+  }), { message: 'Batch completed', results: [{ status: 'success' }] })
+  t.match(await send(`${url}/api/data`, 'PUT', { table: 'lists', data: { id: 'l2', ...list } }), { message: 'PUT completed for lists l2' })
+  t.match(await send(`${url}/api/data`, 'PATCH', { table: 'lists', data: { id: 'l2', name: 'Hardware' } }), { message: 'PATCH completed for lists' })
+  t.match(await send(`${url}/api/data/`, 'DELETE', { table: 'lists', data: { id: 'l1' } }), { message: 'DELETE completed for lists l1' })
+  for (const checkpoint of [1, 2]) t.strictSame(await send(`${url}/api/data/checkpoint`, 'PUT', {}), { checkpoint })
+  t.strictSame(await send(`${url}/api/data/checkpoint/`, 'PUT', { user_id: 'u-123', client_id: 'c1' }), { checkpoint: 1 })
 
   const { default: { mongodb: { MongoClient } } } = await import('@fastify/mongodb')
   const client = new MongoClient(mongo.uri)
   t.teardown(() => client.close())
-  t.match(await client.db().collection('lists').find().toArray(), [{ _id: 'l2', name: 'Hardware', created_at: new Date('2024-10-31T10:33:24Z'), archived: null }])
+  t.match(await client.db().collection('lists').find().toArray(), [{ _id: 'l2', name: 'Hardware', created_at: new Date('2024-10-31T10:33:24Z') }])
+  t.match(await client.db().collection('todos').find().toArray(), [{ _id: 't1', completed: false, photo_id: 'p1' }])
 })
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
