@@ -15,6 +15,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import fastifyMongodb from '@fastify/mongodb'
+import Fastify from 'fastify'
+import powersyncMongo, { collection, generateKeys } from '../../index.js'
+import { page } from '../../examples/page.js'
 import { testDatabase } from '../support/database.js'
 import { codeBlocks, readDocument, section } from '../support/documents.js'
 
@@ -197,6 +200,7 @@ await t.test('who follows the README word by word, in an empty directory, has a 
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const { uri } = await testDatabase(t)
   const port = await freePort()
+  const service = await standInService(t, uri)
   const answers: unknown[] = []
   const blocks = codeBlocks(section(await readDocument('README.md'), '## Use it'))
   const code = blocks.filter(({ language }) => language === 'ts')
@@ -205,14 +209,14 @@ await t.test('who follows the README word by word, in an empty directory, has a 
   // As printed, but for what depends on where it runs: the tarball in place of the registry's package, the database, the port.
   const tarball = join(app, await packed())
   for (const { language, code, file } of blocks) {
-    if (file) await appendFile(join(folder, file), code.replace(/^MONGO_URI=.*$/m, `MONGO_URI=${uri}`).replace('port: 3000', `port: ${port}`))
+    if (file) await appendFile(join(folder, file), code.replace(/^MONGO_URI=.*$/m, `MONGO_URI=${uri}`).replace(/^POWERSYNC_URL=.*$/m, `POWERSYNC_URL=${service}`).replace('port: 3000', `port: ${port}`))
     else if (language === 'json') t.strictSame(answers.at(-1), JSON.parse(code), 'the answer is the printed one')
-    else if (code.startsWith('npx tsx ')) await startServer(t, code, folder)
+    else if (code.startsWith('npx tsx ')) await start(t, code, folder, 'Server listening')
     else if (code.startsWith('curl ')) answers.push(JSON.parse(await run('sh', ['-ec', code.replace(':3000', `:${port}`)], folder)))
     else await run('sh', ['-ec', code.replace(/ fastify-powersync-mongo(?= |$)/m, ` ${tarball}`)], folder)
   }
 
-  t.match(answers, [{ token: String, powersync_url: 'https://your-instance.powersync.journeyapps.com' }, { results: [{}] }])
+  t.match(answers, [{ token: String, powersync_url: service }, { results: [{}] }])
   const client = new fastifyMongodb.mongodb.MongoClient(uri)
   t.teardown(() => client.close())
   t.strictSame(await client.db().collection('lists').find().toArray(), [{ _id: 'list1', name: 'Groceries', created_at: new Date('2024-10-31T10:33:24Z'), owner_id: 'ann' }])
@@ -220,16 +224,34 @@ await t.test('who follows the README word by word, in an empty directory, has a 
 
   await t.resolves(run('npx', ['tsc', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023', 'server.ts', 'users.ts'], folder), 'without type errors')
 
-  await t.test('and who goes on to "Getting started" has streams and a schema for the client', async (t) => {
+  await t.test('and who goes on to "Getting started" has streams, a schema, and two devices in sync', async (t) => {
     const blocks = codeBlocks(await readDocument('docs/getting-started.md'))
-    for (const { code, file } of blocks) if (file) await writeFile(join(folder, file), code)
-    const commands = blocks.map(({ code }) => code).filter((code) => /^npx powersync-mongo .* > /.test(code))
-    t.equal(commands.length, 2)
-    for (const code of commands) await run('sh', ['-ec', code], folder)
+    for (const { code, file, language } of blocks) {
+      if (file) await writeFile(join(folder, file), code.replaceAll(':3000', `:${port}`))
+      else if (/^npx tsx device\.ts phone/.test(code)) await start(t, code, folder, 'phone: Bread, Milk')
+      else if (/^npx tsx device\.ts laptop/.test(code)) await start(t, code, folder, 'laptop: Bread, Milk')
+      // SQLite is compiled where its package has no binary to download: without optimisation, which takes longer than the test.
+      else if (language === 'sh' && /^(npm|npx powersync-mongo .* >)/.test(code)) await run('sh', ['-ec', code], folder, { CFLAGS: '-O0' })
+    }
     t.match(await readFile(join(folder, 'sync-config.yaml'), 'utf8'), /^streams:[^]*"lists"[^]*"todos"/m)
     t.match(await readFile(join(folder, 'schema.js'), 'utf8'), /lists: new Table[^]*todos: new Table/)
   })
 })
+
+/** In place of a PowerSync Service: what the page of the examples has in its place. */
+async function standInService (t: Pick<Test, 'teardown'>, uri: string): Promise<string> {
+  const service = Fastify({ forceCloseConnections: true })
+  t.teardown(() => service.close())
+  await service.register(powersyncMongo, {
+    mongo: { url: uri },
+    powersyncUrl: 'https://me.powersync.example',
+    keys: { signing: (await generateKeys()).privateKey },
+    authenticate: () => null,
+    collections: { lists: collection({ schema: 'any' }), todos: collection({ schema: 'any' }) }
+  })
+  await service.register(page, { hasService: false })
+  return `${await service.listen({ host: '127.0.0.1', port: 0 })}/page/service`
+}
 
 /** Standard output; an error holds what the program wrote. */
 async function run (command: string, args: string[], cwd = app, env: Record<string, string | undefined> = {}): Promise<string> {
@@ -242,8 +264,8 @@ async function run (command: string, args: string[], cwd = app, env: Record<stri
   }
 }
 
-/** Runs the command until the test ends; resolves when the server listens. */
-async function startServer (t: Pick<Test, 'teardown'>, command: string, cwd: string): Promise<void> {
+/** Runs the command until the test ends; resolves when it has printed the text. */
+async function start (t: Pick<Test, 'teardown'>, command: string, cwd: string, text: string): Promise<void> {
   // A process group, since npx passes no signal on.
   const server = spawn('sh', ['-c', command], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => { if (server.exitCode === null) process.kill(-server.pid!) })
@@ -252,10 +274,11 @@ async function startServer (t: Pick<Test, 'teardown'>, command: string, cwd: str
     for (const stream of [server.stdout, server.stderr]) {
       stream.on('data', (data) => {
         output += String(data)
-        if (output.includes('Server listening')) resolve()
+        if (output.includes(text)) resolve()
       })
     }
-    server.once('exit', () => reject(new Error(`The server did not start:\n${output}`)))
+    server.once('exit', () => reject(new Error(`${command} ended:\n${output}`)))
+    setTimeout(() => reject(new Error(`${command} printed no "${text}" in two minutes:\n${output}`)), 120_000).unref()
   })
 }
 
