@@ -4,8 +4,7 @@ import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
 const imports = {
   client: [],
   routes: ['auth', 'keys', 'observe', 'store', 'uploads', 'wire'],
-  cli: ['doctor', 'keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
-  doctor: ['keys', 'options', 'store'],
+  cli: ['keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
   auth: ['keys', 'options'],
   options: ['keys', 'schema', 'store'],
   wire: [],

@@ -1,4 +1,3 @@
-import Fastify from 'fastify'
 import type { Command } from 'commander'
 import type { mongodb } from '../bson.js'
 import { CollectionRegistry } from '../rules/registry.js'
@@ -103,6 +102,8 @@ async function lettersToRun (client: mongodb.MongoClient, config: string | undef
     progress.clear()
     io.stderr.write(line)
   }
+  // A peer dependency: "npx fastify-powersync-mongo init" runs without it.
+  const { default: Fastify } = await import('fastify')
   const { log } = Fastify({ logger: { level: 'warn', stream: { write } } })
   const shared = { client, db, collections, statements: new Statements(db, { bulkWrite: false }), faults: {}, spans: noSpans, deadline: 20_000 }
   return new DeadLetters(db, {}, createReplay({ ...shared, commit: createCommit(shared), log }))

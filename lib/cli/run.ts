@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { debuglog, styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
+import { KeyError } from '../errors.js'
 import { addApplyValidators } from './apply-validators.js'
 import { addClientSchema } from './client-schema.js'
 import { addConnector } from './connector.js'
@@ -8,6 +9,7 @@ import { addDeadLetters } from './dead-letters.js'
 import { addDoctor } from './doctor.js'
 import { envOption, loadEnvironment } from './environment.js'
 import { addGenerateKeys } from './generate-keys.js'
+import { addInit } from './init.js'
 import { CommandError, usageError, type CommandIO } from './io.js'
 import { reasonOf } from './mongo.js'
 import { minWidthToWrap, screenOf } from './screen.js'
@@ -59,7 +61,7 @@ Exit codes:
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
       if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
     })
-  for (const add of [addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]) add(program, io)
+  for (const add of [addInit, addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]) add(program, io)
   return program
 }
 
@@ -72,7 +74,7 @@ function fail ({ stderr, env }: CommandIO, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
   const { message, fix, exitCode } = error instanceof CommandError
     ? error
-    : new CommandError(reasonOf(error), 'this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it', 1)
+    : error instanceof KeyError ? usageError(error.message) : new CommandError(reasonOf(error), 'this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it', 1)
   debug('%s', (error as Error).stack)
   stderr.write(`${wrap(`${paint('red', 'error:')} ${message}`, 2)}\n  → ${wrap(fix, 4)}\n`)
   return exitCode

@@ -54,7 +54,8 @@ async function faultOf ([program, ...words]: string[], files: Set<string | undef
   switch (program) {
     case 'npm': return await npmFault(words)
     case 'npx': switch (operands[0]) {
-      case 'powersync-mongo': return ownFault(words.slice(words.indexOf('powersync-mongo') + 1))
+      case 'fastify-powersync-mongo':
+      case 'powersync-mongo': return ownFault(words.slice(words.indexOf(operands[0]) + 1))
       case 'tsx':
       case 'tap': return missing(operands[1])
       default: return `npx ${operands[0]} is not known here`

@@ -115,7 +115,7 @@ await t.test('the package holds what users need, and nothing else', async (t) =>
   const contents = (await readdir(root, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1).replaceAll('\\', '/'))
-  const expected = /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|examples\/connectors\/connector\.\w+|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/i
+  const expected = /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|examples\/connectors\/connector\.\w+|examples\/init\/.+\.(ts|yml|yaml)|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/i
 
   t.strictSame(contents.filter((name) => !expected.test(name)), [])
   for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) t.ok(contents.includes(name), name)
