@@ -1,5 +1,4 @@
-import { Type } from '@sinclair/typebox'
-import { bson, collection } from 'fastify-powersync-mongo'
+import { bson, collection, Type } from 'fastify-powersync-mongo'
 
 /** What clients may write, as which types, and which column holds a row's owner. The command line reads this file, too. */
 export const collections = {

@@ -62,8 +62,7 @@ export function configOf (tables: Table[]): string {
     const properties = columns.map(({ name, type, optional }) => `      ${name}: ${optional ? `Type.Optional(${columnTypes[type].source})` : columnTypes[type].source}`)
     return `  ${name}: collection({\n    schema: Type.Object({\n${properties.join(',\n')}\n    })${owner === undefined ? '' : `,\n    owner: '${owner}'`}\n  })`
   }).join(',\n')
-  return `import { Type } from '@sinclair/typebox'
-import { ${text.includes('bson.') ? 'bson, ' : ''}collection } from 'fastify-powersync-mongo'
+  return `import { ${text.includes('bson.') ? 'bson, ' : ''}collection, Type } from 'fastify-powersync-mongo'
 
 /** What clients may write, as which types, and which column holds a row's owner. The command line reads this file, too. */
 export const collections = {

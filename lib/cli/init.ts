@@ -135,7 +135,7 @@ function packageOf (language: 'ts' | 'js', hasTest: boolean): string {
     private: true,
     type: 'module',
     scripts: { start: `${runner} --env-file=.env server.${language}`, ...hasTest && { test: `${runner} --env-file=.env --test test/rules.test.${language}` } },
-    dependencies: { '@sinclair/typebox': '^0.34.0', fastify: '^5.0.0', 'fastify-powersync-mongo': `^${version}` },
+    dependencies: { fastify: '^5.0.0', 'fastify-powersync-mongo': `^${version}` },
     ...language === 'ts' && { devDependencies: { '@types/node': '^20.19.0', tsx: '^4.0.0', typescript: '~5.9.0' } }
   }, null, 2)}\n`
 }
@@ -156,7 +156,7 @@ async function inWords (files: { path: string, status: string }[], { signIn, lan
   const { paint } = screenOf(stdout, env)
   const foreign = !(await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
   const steps = [
-    foreign ? 'npm install fastify fastify-powersync-mongo @sinclair/typebox tsx' : 'npm install',
+    foreign ? 'npm install fastify fastify-powersync-mongo tsx' : 'npm install',
     'docker compose up --detach --wait   # MongoDB and PowerSync; or set MONGO_URI in .env',
     foreign ? `npx tsx --env-file=.env server.${language}   # or register the plugin in a server of yours, as app.${language} does` : 'npm start',
     'npx powersync-mongo doctor --url http://localhost:3000/powersync'
