@@ -12,7 +12,7 @@ const imports = {
   store: ['observe', 'rules', 'schema'],
   rules: ['schema'],
   schema: [],
-  observe: [],
+  observe: ['schema'],
   keys: []
 }
 

@@ -35,11 +35,13 @@ export interface ClientDatabase {
   getNextCrudTransaction (): Promise<ClientTransaction | null>
   /** The first row of a query. */
   getOptional? <Row> (sql: string, parameters?: unknown[]): Promise<Row | null>
+  /** Runs one statement. */
   execute? (sql: string, parameters?: unknown[]): Promise<unknown>
   currentStatus?: { uploadError?: Error | undefined } | undefined
+  /** Calls back when the status changes, until what it gives is called. */
   registerListener? (listener: { statusChanged: () => void }): () => void
   /** In SDKs with checkpoint requests: `@powersync/common` 2.2 and later. */
-  requestCheckpoint? (): Promise<{ waitForSync (options?: { signal?: AbortSignal }): Promise<void> }>
+  requestCheckpoint? (): Promise<{ /** Resolves when it came back. */ waitForSync (options?: { signal?: AbortSignal }): Promise<void> }>
 }
 
 /** What the SDK connects to the PowerSync Service with: its `PowerSyncCredentials`. */
@@ -71,7 +73,7 @@ export interface FetchedAnswer {
   /** HTTP status. */
   status: number
   redirected?: boolean
-  headers?: { get (name: string): string | null }
+  headers?: { /** A header's value. */ get (name: string): string | null }
   /** Rejects when the body is no JSON. */
   json (): Promise<unknown>
 }

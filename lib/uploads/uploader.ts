@@ -41,6 +41,13 @@ export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy:
 /** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
 const retryAfter = 5000
 
+/** What kind of id an operation has: never the id itself, which may be a user's data. */
+function idKind (id: string): string {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return 'a UUID'
+  if (/^[0-9a-f]{24}$/i.test(id)) return 'an ObjectId'
+  return /^-?\d+$/.test(id) ? 'an integer' : `text of ${id.length} characters`
+}
+
 /** Failures in a row of the head of a queue from which on it counts as blocked: a client sends it again every 5 s. */
 const blockedAfter = 3
 
@@ -260,8 +267,8 @@ class Upload {
       if (letter === undefined) return
       const { error_code: code, operation_index: operation } = failed
       // Any other name may be anything that a client has put there.
-      const table = transaction.operations.find(({ index, table }) => index === operation && this.#dependencies.collections.has(table))?.table
-      this.#caller.log.warn({ code, operation, table, operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
+      const failedOn = transaction.operations.find(({ index, table }) => index === operation && this.#dependencies.collections.has(table))
+      this.#caller.log.warn({ code, operation, table: failedOn?.table, id: failedOn && idKind(failedOn.id), operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
     } catch (error) {
       this.#results.push(this.#retryable(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again'))
     }

@@ -113,3 +113,29 @@ t.test('a fault of the plugin itself is passed on', async t => {
   const bug = new Error('a bug')
   await t.rejects(observed(() => Promise.reject(bug), noSpans)([], { user: { id: 'user1' }, request: undefined, log: {} as never }, { onRejection: 'skip' }), bug)
 })
+
+t.test('the start is one line: tables with their rules, routes, database, who may upload', async t => {
+  const { app, lines } = await loggingServer(t)
+  const [line, ...more] = lines().filter(({ msg }) => msg.startsWith('fastify-powersync-mongo: 1 tables'))
+  t.same(more, [])
+  t.match(line, {
+    level: info,
+    powersync: {
+      database: app.mongo.db!.databaseName,
+      routes: ['GET /jwks', 'GET /token', 'POST /upload'],
+      uploads: 'users of authenticate and bearers of this server\'s tokens',
+      tables: [{ table: 'notes', collection: 'notes', owner: 'none', operations: ['PUT', 'PATCH', 'DELETE'], hooks: ['authorize', 'transform'] }]
+    }
+  })
+})
+
+t.test('a rejection says which kind of id it was about, and never the id', async t => {
+  const { app, lines } = await loggingServer(t)
+  for (const [id, kind] of [['6b1d1f0e-8f0c-4c8e-9d7b-0a1b2c3d4e5f', 'a UUID'], ['507f1f77bcf86cd799439011', 'an ObjectId'], ['42', 'an integer'], ['secret-id', 'text of 9 characters']] as const) {
+    lines()
+    await upload(app, { batch: [put(id, { text: 5 })] })
+    const line = lines().find(({ msg }) => msg === 'upload rejected, kept as a dead letter')
+    t.match(line, { table: 'notes', id: kind, code: 'INVALID_DATA', letter: String })
+    t.notMatch(JSON.stringify(line), 'secret-id')
+  }
+})

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { expect, test } from 'tstyche'
-import powersyncMongo, { bson, collection, developmentAuth, firstOf, jwtIssuers, powersyncToken, type CrudOperation, type CrudTransaction, type FailedOperation, type PowerSyncMongoOptions, type User } from '../../index.js'
+import powersyncMongo, { bson, collection, developmentAuth, firstOf, jwtIssuers, powersyncToken, type CrudOperation, type CrudTransaction, type FailedOperation, type PowerSyncMongoOptions, type Identity, type User } from '../../index.js'
 
 const app = Fastify()
 const lists = collection({ schema: Type.Object({ name: Type.String(), size: bson.Int32() }) })
@@ -16,7 +16,7 @@ test('functions among the options know their arguments', () => {
     },
     token: {
       claims: (user, request) => {
-        expect(user).type.toBe<User>()
+        expect(user).type.toBe<Identity>()
         expect(request).type.toBe<FastifyRequest | undefined>()
         return { role: user['role'] }
       }
