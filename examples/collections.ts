@@ -43,7 +43,7 @@ export const collections = {
       phone: Type.String(),
       modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
     }),
-    readOnly: ['modified'],
+    writable: ['name', 'phone'],
     resolveConflict: fieldLevel({ metadata: 'modified' })
   }),
   products: collection({

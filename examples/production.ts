@@ -61,8 +61,8 @@ await app.register(powersyncMongo, {
         created_at: Type.Optional(bson.Date())
       }),
       owner: 'owner_id',
-      // The server's own: what a client sends for it is left out.
-      readOnly: ['created_at'],
+      // All else is the server's own: a value that a client sends for it is left out.
+      writable: ['name', 'archived'],
       defaults: { created_at: () => new Date() }
     }),
     todos: collection({

@@ -97,10 +97,11 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
   /** What clients may send. Without `PATCH`, a PUT creates rows and never changes one. Default: all. */
   operations?: readonly OperationName[] | undefined
   /**
-   * The fields that a user may write; `true` for all. A value for any other is `UNAUTHORIZED`, and a PUT leaves those as they
-   * are. Owner fields need not be among them.
+   * The fields that clients may write; all others of the schema are the server's own: an uploaded value is left out, since
+   * clients send back whole rows. Or a function that gives the fields of a user, `true` for all: a value for any other is
+   * `UNAUTHORIZED`. A PUT leaves the other fields as they are. Owner fields need not be among them. Default: all.
    */
-  writable?: ((user: User) => true | readonly Writable[]) | undefined
+  writable?: ReadonlyArray<NoInfer<FieldName<Schema>>> | ((user: User) => true | readonly Writable[]) | undefined
   /** What a PUT does to fields that the schema does not have: keep them (`merge`, the default) or drop them (`replace`). */
   put?: 'merge' | 'replace' | undefined
   /** How null is stored: as null (`store`, the default) or by removing the field (`unset`). */
@@ -110,9 +111,7 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
    * `reject`, the default, and else stored as they came.
    */
   unknownFields?: 'reject' | 'drop' | 'store' | undefined
-  /** Fields that clients cannot change: the server's own. An uploaded value is left out, since clients send back whole rows. */
-  readOnly?: ReadonlyArray<NoInfer<FieldName<Schema>>> | undefined
-  /** Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a read-only field: when the document is created. */
+  /** Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a field that clients cannot write: when the document is created. */
   defaults?: NoInfer<Defaults<Schema>> | undefined
 }
 
@@ -127,12 +126,10 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly owner: ReadonlyArray<OwnerField | ThroughParent> | ((user: User) => Readonly<Record<string, unknown>> | null)
   readonly authorizeTransfer: AuthorizeTransferHook | undefined
   readonly operations: readonly OperationName[]
-  /** Default: all fields but the read-only ones. */
-  readonly writable: ((user: User) => true | readonly string[]) | undefined
+  readonly writable: readonly string[] | ((user: User) => true | readonly string[]) | undefined
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'
   readonly unknownFields: 'reject' | 'drop' | 'store'
-  readonly readOnly: readonly string[]
   /** Field → a function that gives its value where a PUT has none. */
   readonly defaults: Readonly<Record<string, () => unknown>>
 }

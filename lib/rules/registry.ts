@@ -1,4 +1,4 @@
-import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, OperationName, ResolveConflictHook, ThroughParent, TransformHook, User } from '../../types/index.js'
+import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent, TransformHook, User } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { rulesOf, type Collection } from '../schema/collection.js'
@@ -11,8 +11,6 @@ import { sameValue } from '../schema/same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
 const reserved = /^(?:system\.|_powersync|powersync_)/
-
-const operationNames: readonly OperationName[] = ['PUT', 'PATCH', 'DELETE']
 
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
@@ -54,8 +52,9 @@ export class RegisteredCollection {
 
   #rightsOf (user: User, owner: Record<string, unknown>): Rights | undefined {
     const { definition } = this
-    if (!definition.writable && typeof definition.owner !== 'function') return undefined
-    const writable = definition.writable ? definition.writable(user) : true
+    const { writable: rule } = definition
+    if (typeof rule !== 'function' && typeof definition.owner !== 'function') return undefined
+    const writable = typeof rule === 'function' ? rule(user) : true
     const owned = Object.keys(owner)
     this.#checkFields(writable, 'writable')
     this.#checkFields(owned, 'owner')
@@ -72,19 +71,13 @@ export class RegisteredCollection {
   }
 
   #check (): void {
-    const { table, put, definition: { readOnly, writable, operations, authorizeTransfer, owner } } = this
-    if (put === 'replace' && (readOnly.length > 0 || writable)) {
-      const option = writable ? 'writable' : 'readOnly'
-      throw new OptionError(`collections.${table}.put`, `is replace, which would drop the fields that ${option} keeps: use merge, or leave ${option} out`)
-    }
-    for (const [option, value] of Object.entries({ writable, authorizeTransfer })) {
-      if (value !== undefined && typeof value !== 'function') throw new OptionError(`collections.${table}.${option}`, `is ${typeWords(value)}: expected a function`)
+    const { table, put, definition: { writable, authorizeTransfer, owner } } = this
+    if (put === 'replace' && writable) {
+      throw new OptionError(`collections.${table}.put`, 'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
     }
     for (const field of this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)) {
       if (!this.#compiled.has(field)) throw new OptionError(`collections.${table}.resolveConflict`, `needs ${JSON.stringify(field)}, which is not a field of the schema: add it there, or name another`)
     }
-    const unknown = operations.find(name => !operationNames.includes(name))
-    if (unknown !== undefined) throw new OptionError(`collections.${table}.operations`, `has ${JSON.stringify(unknown)}: expected some of ${operationNames.join(', ')}`)
     if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
       throw new OptionError(`collections.${table}.authorizeTransfer`, 'needs an owner field: name it in owner')
     }

@@ -25,12 +25,11 @@ export function collection<const Schema extends CollectionSchema, Writable exten
     nulls: 'store',
     unknownFields: 'reject',
     authorizeTransfer: undefined,
-    writable: undefined,
     ...withoutUndefined(options),
+    writable: typeof options.writable === 'function' ? options.writable : frozenCopy(options.writable),
     owner: ownerOf(options.owner),
     operations: frozenCopy(options.operations ?? ['PUT', 'PATCH', 'DELETE']),
     fields: frozenCopy(options.fields ?? {}),
-    readOnly: frozenCopy(options.readOnly ?? []),
     defaults: frozenCopy(options.defaults ?? {})
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
 }

@@ -3,7 +3,7 @@ import { JsonNumber } from '../json.js'
 import { anyCodec } from './any.js'
 import { convert, mismatch, missing, type UnknownFields } from './codec.js'
 import { DecodeFault } from './faults.js'
-import { encodeField, fieldsOf, type Field } from './field-list.js'
+import { encodeField, fieldsOf, otherColumns, type Field } from './field-list.js'
 import { compileId, decodeId } from './ids.js'
 import { forbiddenName, isForbiddenColumn, knownNames, unknownName } from './names.js'
 
@@ -118,8 +118,8 @@ function previousOf (data: Readonly<Row>, fields: Field[], { schema, unknownFiel
   return row
 }
 
-function decoderOf (fields: Field[], { schema, unknownFields }: Collection): CompiledSchema['decode'] {
-  const rest = restOf(fields, schema === 'any' ? 'store' : unknownFields)
+function decoderOf (fields: Field[], definition: Collection): CompiledSchema['decode'] {
+  const rest = restOf(fields, otherColumns(definition))
   return ({ op, id, data }, rights) => {
     const row: Row = {}
     let known = 0

@@ -3,7 +3,7 @@ import type { Collection, Collections } from '../../types/collections.js'
 import type { Check, TableDescription } from '../../types/validators.js'
 import { codecOf } from './codecs.js'
 import type { UnknownFields } from './codec.js'
-import { fieldsOf, placeOf } from './field-list.js'
+import { fieldsOf, otherColumns, placeOf } from './field-list.js'
 import { compileId } from './ids.js'
 import { knownNames } from './names.js'
 import { formatRules } from './text.js'
@@ -18,7 +18,7 @@ export function descriptionsOf (collections: Collections): Record<string, TableD
 }
 
 function describeTable (table: string, collection: Collection): TableDescription {
-  const { schema, unknownFields, operations, owner, writable } = collection
+  const { unknownFields, operations, owner, writable } = collection
   const fields = fieldsOf(table, collection)
   const columns = fields.map(({ column }) => column)
   const server = new Set(serverRulesOf(collection))
@@ -34,18 +34,18 @@ function describeTable (table: string, collection: Collection): TableDescription
       return [column, described]
     })),
     hidden: fields.filter(({ name }) => !columns.includes(name)).map(({ name }) => name),
-    others: schema === 'any' ? 'store' : unknownFields,
+    others: otherColumns(collection),
     words: knownNames(columns),
-    ...(writable || typeof owner === 'function') && { perUser: 1 as const },
+    ...(typeof writable === 'function' || typeof owner === 'function') && { perUser: 1 as const },
     server: [...server]
   }
 }
 
 /** By the names of the options. Unique indexes are MongoDB's own, and known to nobody here. */
 function serverRulesOf (collection: Collection): string[] {
-  const { owner, defaults } = collection
-  const options = ['authorize', 'transform', 'resolveConflict', 'updateBatch', 'authorizeTransfer', 'writable'] as const
-  return [...options.filter(option => collection[option]), ...!Array.isArray(owner) || owner.length ? ['owner'] : [], ...Object.keys(defaults).length ? ['defaults'] : []]
+  const { owner, defaults, writable } = collection
+  const options = ['authorize', 'transform', 'resolveConflict', 'updateBatch', 'authorizeTransfer'] as const
+  return [...options.filter(option => collection[option]), ...!Array.isArray(owner) || owner.length ? ['owner'] : [], ...typeof writable === 'function' ? ['writable'] : [], ...Object.keys(defaults).length ? ['defaults'] : []]
 }
 
 function describeId (table: string, { id }: Collection): Check | undefined {

@@ -39,7 +39,8 @@ export interface Field {
  * @throws {OptionError} for a mistake in the definition
  */
 export function fieldsOf (table: string, definition: Collection): Field[] {
-  const { readOnly, defaults } = definition
+  const { defaults } = definition
+  const writable = writableOf(definition)
   const { owners, parents } = ownersOf(table, definition.owner)
   const schema = schemaOf(table, definition)
   const known = (option: string, name: string) => {
@@ -47,7 +48,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
     throw new OptionError(`collections.${table}.${option}`, `names ${JSON.stringify(name)}, which is not in the schema: ${knownNames(Object.keys(schema.properties))}`)
   }
   for (const name of [...owners, ...parents]) known('owner', name)
-  for (const name of readOnly) known('readOnly', name)
+  for (const name of writable ?? []) known('writable', name)
   for (const name of Object.keys(defaults)) {
     known('defaults', name)
     if (typeof defaults[name] !== 'function') throw new OptionError(`collections.${table}.defaults`, `has no function for ${JSON.stringify(name)}: use () => value`)
@@ -64,7 +65,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
     checkName(table, 'fields', column)
     const place = placeOf(`collections.${table}.schema`, name, 0, definition.unknownFields)
     const codec = codecOf(property, place)
-    const field = { name, column, inherited: column in Object.prototype, schema: property, codec, nullable: OptionalKind in property || codec.nullable === true, owner: owners.includes(name), readOnly: readOnly.includes(name) }
+    const field = { name, column, inherited: column in Object.prototype, schema: property, codec, nullable: OptionalKind in property || codec.nullable === true, owner: owners.includes(name), readOnly: writable?.includes(name) === false && !owners.includes(name) }
     return { ...field, default: defaultOf(table, field, Object.hasOwn(defaults, name) ? defaults[name] : undefined, place) }
   })
   checkColumns(table, fields)
@@ -113,10 +114,19 @@ function ownersOf (table: string, owner: Collection['owner']): { owners: string[
   return { owners: fields.map(({ field }) => field), parents: parents.map(({ field }) => field) }
 }
 
+/** The fields that clients may write, if they are the same for all users. */
+const writableOf = ({ writable }: Pick<Collection, 'writable'>): readonly string[] | undefined => Array.isArray(writable) ? writable : undefined
+
+/** What becomes of columns that the schema does not have: where the writable fields are listed, none is stored. */
+export function otherColumns (definition: Collection): UnknownFields {
+  const policy = definition.schema === 'any' ? 'store' : definition.unknownFields
+  return policy === 'store' && writableOf(definition) ? 'drop' : policy
+}
+
 /** Without schema, the fields that the other options name can hold anything, and so can all others. */
-function schemaOf (table: string, { schema, fields, owner, readOnly, defaults, unknownFields }: Collection): TObject {
+function schemaOf (table: string, { schema, fields, owner, defaults, unknownFields, ...definition }: Collection): TObject {
   if (schema === 'any') {
-    const names = [...Object.values(fields), ...Object.values(ownersOf(table, owner)).flat(), ...readOnly, ...Object.keys(defaults)]
+    const names = [...Object.values(fields), ...Object.values(ownersOf(table, owner)).flat(), ...writableOf(definition) ?? [], ...Object.keys(defaults)]
     return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
   }
   if (typeof schema === 'object' && schema !== null && typeof schema.properties === 'object') {

@@ -6,7 +6,7 @@ const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'exam
 
 /** What to write in place of a keyword that is not honoured. */
 const INSTEAD: Record<string, string> = {
-  readOnly: "list the field in the collection's readOnly",
+  readOnly: "leave the field out of the collection's writable",
   writeOnly: 'leave the field out of the stream',
   nullable: 'use Type.Union([…, Type.Null()])',
   const: 'use Type.Literal(…)',
@@ -24,7 +24,7 @@ const INSTEAD: Record<string, string> = {
  * @param honoured those that the schema's kind knows
  */
 export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
-  if (ReadonlyKind in schema) place.fail("is a Type.Readonly, which checks nothing: list the field in the collection's readOnly")
+  if (ReadonlyKind in schema) place.fail("is a Type.Readonly, which checks nothing: leave the field out of the collection's writable")
   for (const keyword of Object.keys(schema)) {
     if (schema[keyword] === undefined || keyword.startsWith('x-') || ANNOTATIONS.includes(keyword) || honoured.includes(keyword)) continue
     if (keyword === 'default') {

@@ -123,7 +123,7 @@ t.test('3. fields by time: both changes count where they are about different fie
         status: Type.String(),
         modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
       }),
-      readOnly: ['modified'],
+      writable: ['title', 'status'],
       resolveConflict: fieldLevel({ metadata: 'modified' })
     })
   })
@@ -228,7 +228,7 @@ t.test('6. a status for each change: those that can be are applied, the others s
         error: Type.Optional(Type.String())
       }),
       operations: ['PUT'],
-      readOnly: ['status', 'error'],
+      writable: ['row_id', 'field', 'old_value', 'new_value'],
       transform: async (change, { existing }) => {
         if (change.op !== 'PUT') return null
         const { row_id: id, field, old_value: before, new_value: value } = change.data

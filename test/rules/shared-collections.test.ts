@@ -84,7 +84,7 @@ onBoth('a parent that was created through the other table is one', {
 const guarded = collection({
   schema: Type.Object({ text: Type.String(), locked: bson.Boolean(), version: bson.Int32() }),
   name: 'items',
-  readOnly: ['locked'],
+  writable: ['text', 'version'],
   defaults: { locked: () => true, version: () => 1 },
   authorize: async (operation, { existing }) => operation.op === 'PUT' || (await existing())?.['locked'] === true
 })

@@ -14,7 +14,7 @@ const schema = Type.Object({ name: Type.String(), due: Type.Optional(bson.Date()
 
 t.test('a collection is its options, complete and frozen', async t => {
   const authorize = () => true
-  const definition = collection({ schema, owner: 'name', name: undefined, authorize, readOnly: ['price'] })
+  const definition = collection({ schema, owner: 'name', name: undefined, authorize, writable: ['name', 'due', 'count'] })
   t.strictSame(Object.fromEntries(Object.entries(definition)), {
     schema,
     id: 'string',
@@ -23,15 +23,14 @@ t.test('a collection is its options, complete and frozen', async t => {
     owner: [{ field: 'name' }],
     authorizeTransfer: undefined,
     operations: ['PUT', 'PATCH', 'DELETE'],
-    writable: undefined,
+    writable: ['name', 'due', 'count'],
     put: 'merge',
     nulls: 'store',
     unknownFields: 'reject',
-    readOnly: ['price'],
     defaults: {},
     authorize
   })
-  for (const part of [definition, definition.fields, definition.owner, definition.operations, definition.readOnly, definition.defaults]) t.ok(Object.isFrozen(part))
+  for (const part of [definition, definition.fields, definition.owner, definition.operations, definition.writable, definition.defaults]) t.ok(Object.isFrozen(part))
 })
 
 t.test('hooks and options are typed from the schema', async t => {
@@ -57,7 +56,7 @@ t.test('hooks and options are typed from the schema', async t => {
   // @ts-expect-error not a field
   collection({ schema, owner: 'owner_id' })
   // @ts-expect-error not a field
-  collection({ schema, readOnly: ['names'] })
+  collection({ schema, writable: ['names'] })
   // @ts-expect-error not a field
   collection({ schema, fields: { Name: 'Name' } })
   // @ts-expect-error not a date
@@ -188,7 +187,7 @@ t.test('a definition that cannot work stops the start, and the message names the
     [{ schema: Type.String() }, /collections\.todos\.schema is missing/],
     [{ owner: 'owner_id' }, /collections\.todos\.owner names "owner_id", which is not in the schema: one of name, due, price or count/],
     [{ owner: 'toString' }, /names "toString"/],
-    [{ readOnly: ['x'] }, /collections\.todos\.readOnly names "x"/],
+    [{ writable: ['x'] }, /collections\.todos\.writable names "x"/],
     [{ defaults: { x: () => 1 } }, /collections\.todos\.defaults names "x"/],
     [{ defaults: { name: 'unnamed' } }, /collections\.todos\.defaults has no function for "name": use \(\) => value/],
     [{ fields: { x: 'y' } }, /collections\.todos\.fields names "y"/],

@@ -97,7 +97,7 @@ t.test('defaults are encoded by the schema, from the option and from the schema 
       locked: Type.Boolean({ default: true })
     }),
     defaults: { l: () => 0 as never, d: () => 0 as never, m: () => 0 as never, note: () => null },
-    readOnly: ['locked']
+    writable: ['l', 'd', 'm', 'done', 'at', 'tags', 'state', 'note']
   }))
   const row = { l: 0n, d: new Double(0), m: Decimal128.fromString('0'), done: false, at: new Date(5), tags: [], state: 'open', note: null }
   t.equal(bytes(compiled.put({})), bytes(row))

@@ -68,7 +68,7 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
 
 t.test('an optional enum may be null, ids have their type, and a field that nobody sets is not required', async t => {
   const Literal = Type.Object({ a: Type.Optional(Type.Union([Type.Literal('x'), Type.Literal(1)])), b: Type.String(), c: Type.String() })
-  const schema = (id: Parameters<typeof collection>[0]['id']) => jsonSchemaOf(collection({ schema: Literal, id, readOnly: ['b', 'c'], defaults: { c: () => 'x' } }), 'table')
+  const schema = (id: Parameters<typeof collection>[0]['id']) => jsonSchemaOf(collection({ schema: Literal, id, writable: ['a'], defaults: { c: () => 'x' } }), 'table')
   t.match(schema('uuid'), { required: ['c'], properties: { _id: { bsonType: 'string' }, a: { enum: ['x', 1, null] } } })
   t.match(schema({ type: 'uuid', store: 'bson' }), { properties: { _id: { bsonType: 'binData' } } })
   t.match(schema('objectId'), { properties: { _id: { bsonType: 'objectId' } } })

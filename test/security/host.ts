@@ -31,7 +31,7 @@ export const collections: Collections = {
       verified: Type.Optional(bson.Boolean())
     }),
     owner: 'owner_id',
-    readOnly: ['created_at', 'verified']
+    writable: ['name', 'note', 'done', 'due', 'settings', 'extra', 'labels']
   }),
   todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') }),
   notes: collection({
@@ -39,7 +39,7 @@ export const collections: Collections = {
     schema: Type.Object({ owner: Type.String(), text: Type.String(), revoked_at: Type.Optional(bson.Date()) }),
     fields: { ownerId: 'owner' },
     owner: 'owner',
-    readOnly: ['revoked_at']
+    writable: ['text']
   }),
   photos: collection({ id: 'objectId', put: 'replace', schema: Type.Object({ ...Owner, title: Type.String(), data: Type.Optional(bson.Binary({ maxByteLength: 1024 })) }), owner: 'owner_id' }),
   counters: collection({

@@ -92,7 +92,7 @@ export const collections: Collections = {
       server: Type.Optional(Type.String())
     }),
     owner: 'owner_id',
-    readOnly: ['server'],
+    writable: ['name', 'number'],
     authorize: ({ op, data, id }) => {
       const deleted = op === 'DELETE' ? id : ''
       if (data?.name === 'full' || deleted.endsWith('kept')) throw new PowerSyncFatalError('FULL', 'There is no room')
@@ -130,7 +130,7 @@ export const collections: Collections = {
       modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
     }),
     owner: 'owner_id',
-    readOnly: ['modified'],
+    writable: ['name', 'note'],
     resolveConflict: fieldLevel({ metadata: 'modified' })
   }),
   timed_rows: collection({

@@ -151,10 +151,10 @@ t.test('a PUT of an empty schema creates the document', async t => {
 t.test('defaults of read-only fields are given when the document is created, and kept', async t => {
   let time = 0
   const schema = Type.Object({ text: Type.Optional(Type.String()), created: Type.Optional(Type.Integer()) })
-  const app = await testServer(t, { mongo: { client }, collections: { created: collection({ schema, readOnly: ['created'], defaults: { created: () => ++time } }) } })
+  const app = await testServer(t, { mongo: { client }, collections: { created: collection({ schema, writable: ['text'], defaults: { created: () => ++time } }) } })
   for (const text of ['x', 'y']) await upload(app, { batch: [{ op: 'PUT', table: 'created', id: 'a', data: { text, created: 99 } }] })
   t.same(await db.collection('created').find().toArray(), [{ _id: 'a', text: 'y', created: 1 }])
-  await t.rejects(testServer(t, { mongo: { client }, collections: { created: collection({ schema, readOnly: ['created'], put: 'replace' }) } }), { message: /collections\.created\.put is replace/ })
+  await t.rejects(testServer(t, { mongo: { client }, collections: { created: collection({ schema, writable: ['text'], put: 'replace' }) } }), { message: /collections\.created\.put is replace/ })
 })
 
 t.test('nulls: unset removes fields instead of storing null', async t => {

@@ -170,6 +170,16 @@ t.test('writable: other fields are refused by name, and a PUT leaves them as the
   }
 })
 
+t.test('writable: of a list, what nobody may write is left out, of columns without schema too', async t => {
+  const { row, as } = await serverWith(t, { owner: 'owner_id', writable: ['text'], defaults: { role: () => 'member' } })
+  t.match(await as(alice, ['PUT', 'a', { text: 'x', role: 'admin', owner_id: 'bob' }], ['PATCH', 'a', { role: 'admin', text: 'y' }]), success)
+  t.match(await row('a'), { text: 'y', role: 'member', owner_id: 'alice' })
+  t.match(await as(alice, ['PATCH', 'a', { owner_id: 'bob' }]), unauthorized(), 'the owner is not given away in silence')
+  const app = await testServer(t, { mongo, collections: { any_listed: collection({ schema: 'any', writable: ['text'] }) } })
+  t.match((await upload(app, { batch: [{ op: 'PUT', table: 'any_listed', id: 'a', data: { text: 'x', level: 9 } }] })).body.results, success)
+  t.same(await app.mongo.db!.collection('any_listed').findOne(), { _id: 'a', text: 'x' })
+})
+
 t.test('writable: of columns without schema too', async t => {
   const { app, table } = await serverWith(t, {})
   await app.close()
@@ -202,7 +212,6 @@ t.test('writable: more kinds of users than are kept at a time; a mistake in it m
 t.test('what a transform sets is the server\'s: it may be any field', async t => {
   const { row, as } = await serverWith(t, {
     writable: () => ['text'],
-    readOnly: ['org_id'],
     defaults: { role: () => 'member', org_id: () => new ObjectId(org[0]) },
     transform: operation => operation.op === 'PUT' ? { ...operation, data: { ...operation.data, role: 'set', org_id: new ObjectId(org[1]) } } : operation
   })
@@ -242,7 +251,8 @@ t.test('rules that cannot work stop the start', async t => {
     [{ owner: { field: 'owner_id', value: 'id' } }, /collections\.rows\.owner is invalid: expected 'field'/],
     [{ owner: { field: 'owner_id', clam: 'org' } }, /collections\.rows\.owner is invalid/],
     [{ owner: [null] }, /collections\.rows\.owner is invalid/],
-    [{ writable: ['text'] }, /collections\.rows\.writable is an array: expected a function/],
+    [{ writable: 5 }, /collections\.rows\.writable is 5: expected an array of fields, or a function/],
+    [{ writable: ['nobody'] }, /collections\.rows\.writable names "nobody"/],
     [{ writable: () => true, put: 'replace' }, /collections\.rows\.put is replace, which would drop the fields that writable keeps: use merge, or leave writable out/],
     [{ operations: ['INSERT'] }, /collections\.rows\.operations\[0\] is "INSERT": expected 'PUT', 'PATCH' or 'DELETE'/],
     [{ owner: 'owner_id', authorizeTransfer: true }, /collections\.rows\.authorizeTransfer is true: expected a function/],

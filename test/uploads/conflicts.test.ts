@@ -120,7 +120,7 @@ t.test('existing and previous have the types of the schema, whichever the driver
       [table]: collection({
         schema: Types,
         fields: { isHidden: 'hidden' },
-        readOnly: ['hidden'],
+        writable: Object.keys(Types.properties).filter(name => name !== 'hidden') as Array<'long'>,
         resolveConflict: conflict => { seen.push({ ...conflict }); return conflict.operation }
       })
     }

@@ -67,14 +67,14 @@ const seen = new Map<string, unknown>()
 
 const collections = (): PowerSyncMongoOptions['collections'] => {
   const item = Type.Object({ name: Type.Optional(Type.String({ maxLength: 5 })), code: Type.Optional(Type.String()), made: bson.Long() })
-  const shared = { name: 'items', readOnly: ['made'] as const, defaults: { made: () => 7n } }
+  const shared = { name: 'items', writable: ['name', 'code'] as const, defaults: { made: () => 7n } }
   return {
     active: collection({ schema: item, ...shared, transform: trimmed }),
     archived: collection({ schema: item, ...shared, nulls: 'unset' }),
     counters: collection({ schema: Type.Object({ n: bson.Double() }), resolveConflict: additive(['n']) }),
     guarded: collection({
       schema: Type.Object({ name: Type.String({ maxLength: 5 }), version: Type.Optional(bson.Int32()), locked: bson.Boolean() }),
-      readOnly: ['locked'],
+      writable: ['name', 'version'],
       defaults: { locked: () => true },
       put: 'merge',
       // A rule on what is there: the row must not be locked for one version.

@@ -50,8 +50,8 @@ test('an unknown field, in data or in an option, is an error', () => {
     }
   })
   expect(collection).type.not.toBeCallableWith({ schema: List, owner: 'owner_id' })
-  expect(collection).type.not.toBeCallableWith({ schema: List, readOnly: ['nmae'] })
-  expect(collection).type.toBeCallableWith({ schema: List, owner: 'name', readOnly: ['created_at'] })
+  expect(collection).type.not.toBeCallableWith({ schema: List, writable: ['nmae'] })
+  expect(collection).type.toBeCallableWith({ schema: List, owner: 'name', writable: ['created_at'] })
   expect(collection).type.not.toBeCallableWith({ schema: Type.String() })
 })
 

@@ -24,7 +24,7 @@ export interface FieldLevelOptions {
  * @example
  * collection({
  *   schema: Type.Object({ title: Type.String(), status: Type.String(), modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date()))) }),
- *   readOnly: ['modified'],
+ *   writable: ['title', 'status'],
  *   resolveConflict: fieldLevel({ metadata: 'modified' })
  * })
  */

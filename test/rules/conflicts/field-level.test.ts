@@ -13,7 +13,7 @@ const schema = Type.Object({
 const said = (times: Record<string, unknown>) => ({ metadata: JSON.stringify(Object.fromEntries(Object.entries(times).map(([field, time]) => [`${field}_modified_at`, time]))) })
 
 t.test('fieldLevel: of an operation those fields are written that nobody changed later', async t => {
-  const { after } = await serverWith(t, collection({ schema, readOnly: ['modified'], resolveConflict: fieldLevel({ metadata: 'modified' }) }))
+  const { after } = await serverWith(t, collection({ schema, writable: ['title', 'status'], resolveConflict: fieldLevel({ metadata: 'modified' }) }))
   const server = { title: 'server', status: 'server', modified: { title: new Date(time), status: new Date(time) } }
   const change = { title: 'client', status: 'client' }
 
