@@ -15,15 +15,14 @@ const NamespaceExists = 48
  *   refuses
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<void> {
-  const names = new Map(Object.entries(collections).map(([table, collection]) => [collection.name ?? table, collection]))
+  // Several tables may write to one collection.
+  const tables = Object.entries(collections).map(([table, collection]) => ({ name: collection.name ?? table, collection }))
+  const names = new Set(tables.map(({ name }) => name))
   try {
-    const existing = await infosOf(db, [...names.keys()])
+    const existing = await infosOf(db, [...names])
     if (!existing) return
-    for (const [name, collection] of names) {
-      const info = existing.get(name)
-      if (info) checkCollation(name, collection, info)
-      else await create(db, name)
-    }
+    for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
+    for (const name of names) if (!existing.has(name)) await create(db, name)
   } catch (error) {
     if (error instanceof MongoError) throw error
     throw new MongoError(`MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
@@ -51,8 +50,8 @@ async function create (db: mongodb.Db, name: string): Promise<void> {
 }
 
 /** The collection's index on `_id` follows its collation: `abc` would find, and change, the document `ABC`. */
-function checkCollation (name: string, { id, owner }: Collection, { options }: mongodb.CollectionInfo): void {
-  const locale = (options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
+function checkCollation (name: string, { id, owner }: Collection, info: mongodb.CollectionInfo | undefined): void {
+  const locale = (info?.options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
   const isText = ['string', 'uuid'].includes(typeof id === 'string' ? id : 'type' in id ? id.type : 'string')
   if (locale === 'simple' || !(isText || typeof owner === 'function' || owner.length)) return
   throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, by which different ids or owners may be equal: ` +
