@@ -51,7 +51,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const collections = new CollectionRegistry(options.collections, options)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators, fastify.log)
-  await prepareCollections(db, options.collections)
+  for (const warning of await prepareCollections(db, options.collections)) fastify.log.warn(`fastify-powersync-mongo: ${warning}`)
 
   const spans = await loadSpans()
   const gate = createGate({

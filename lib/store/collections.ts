@@ -1,4 +1,4 @@
-import type { mongodb } from '../bson.js'
+import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { nameOf, remedyOf } from './validators.js'
@@ -11,18 +11,21 @@ const NamespaceExists = 48
  * when it sees the first change of it; a row that is created and changed before that has no post-image, and the service
  * starts its whole replication again (PSYNC_S1344).
  *
+ * @returns what is to be logged: tables that cannot reach documents of their collection
  * @throws {MongoError} for a collection whose default collation takes different ids or owners for equal, and if MongoDB
  *   refuses
  */
-export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<void> {
+export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
   // Several tables may write to one collection.
-  const tables = Object.entries(collections).map(([table, collection]) => ({ name: collection.name ?? table, collection }))
+  const tables = Object.entries(collections).map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
   const names = new Set(tables.map(({ name }) => name))
   try {
     const existing = await infosOf(db, [...names])
-    if (!existing) return
+    if (!existing) return []
     for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
     for (const name of names) if (!existing.has(name)) await create(db, name)
+    const warnings = await Promise.all(tables.map(({ table, name, collection }) => existing.has(name) ? warningOf(db, table, name, collection) : undefined))
+    return warnings.filter(warning => warning !== undefined)
   } catch (error) {
     if (error instanceof MongoError) throw error
     throw new MongoError(`MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
@@ -47,6 +50,33 @@ async function create (db: mongodb.Db, name: string): Promise<void> {
   } catch (error) {
     if ((error as mongodb.MongoServerError).code !== NamespaceExists) throw error
   }
+}
+
+/** BSON sorts values by type first: where the least and the greatest `_id` have the type, all have it. */
+async function warningOf (db: mongodb.Db, table: string, name: string, { id }: Collection): Promise<string | undefined> {
+  const expected = kindOfIds(id)
+  if (!expected) return undefined
+  const ends = await Promise.all(([1, -1] as const).map(order =>
+    db.collection(name).find({}, { ...reading, projection: { _id: 1 }, sort: { _id: order }, limit: 1 }).toArray()))
+  const other = ends.flat().map(({ _id }) => kindOf(_id)).find(kind => kind !== expected)
+  return other && `the collection ${name} has documents whose _id is ${words[other]}, and collections.${table}.id accepts ${words[expected]}: ` +
+    'clients cannot change or delete them, and a PUT of such an id makes a second document. Set id to the type of the documents'
+}
+
+function kindOfIds (id: Collection['id']): IdKind | undefined {
+  if (typeof id === 'object' && 'decode' in id) return undefined
+  const { type, store } = typeof id === 'string' ? { type: id, store: undefined } : { store: undefined, ...id }
+  return type === 'uuid' && store !== 'bson' ? 'string' : type
+}
+
+type IdKind = 'string' | 'integer' | 'objectId' | 'uuid' | 'other'
+const words: Record<IdKind, string> = { string: 'text', integer: 'a whole number', objectId: 'an ObjectId', uuid: 'a UUID', other: 'of another type' }
+
+function kindOf (_id: unknown): IdKind {
+  if (typeof _id === 'string') return 'string'
+  if (_id instanceof ObjectId) return 'objectId'
+  if (_id instanceof UUID) return 'uuid'
+  return Number.isInteger(_id) || typeof _id === 'bigint' || _id instanceof Long ? 'integer' : 'other'
 }
 
 /** The collection's index on `_id` follows its collation: `abc` would find, and change, the document `ABC`. */
