@@ -104,7 +104,7 @@ main()
 await t.test('it packs and installs into an empty app', { bail: true }, async (t) => {
   await run('npm', ['pack', '--pack-destination', app], checkout)
   const tarball = await packed()
-  t.ok((await stat(join(app, tarball))).size <= 170_000, 'the tarball has at most 170 kB')
+  t.ok((await stat(join(app, tarball))).size <= 200_000, 'the tarball has at most 200 kB')
   await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(app, name), text)))
   await run('npm', ['install', '--no-audit', '--no-fund', 'fastify', `./${tarball}`])
   t.strictSame(Object.keys((await manifest(app)).dependencies ?? {}), ['fastify', 'fastify-powersync-mongo'])
@@ -134,7 +134,7 @@ await t.test('nothing of the examples and tests is installed with it', async (t)
 
 await t.test('it has few dependencies, and none with a known vulnerability', async (t) => {
   const { dependencies = {} } = await manifest(checkout)
-  t.ok(Object.keys(dependencies).length <= 6, `at most six: ${Object.keys(dependencies)}`)
+  t.ok(Object.keys(dependencies).length <= 7, `at most seven: ${Object.keys(dependencies)}`)
 
   const audit = await npmAudit()
   if (!audit.metadata) return t.pass('no known vulnerability', { skip: `npm's registry does not audit here: ${audit.message}` })
