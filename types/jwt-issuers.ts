@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { KeyAlgorithm } from '../lib/keys/algorithms.js'
-import type { User } from './hooks.js'
+import type { Identity } from './hooks.js'
 
 /** The payload of a token that was verified. */
 export type TokenClaims = Record<string, unknown>
@@ -35,7 +35,7 @@ export interface JwtIssuersOptions {
    * Who the user is: the name of a claim (default `sub`), or a function. Text is the user's id, beside which the user
    * has the token's claims; null is nobody. Required where there are several issuers, which may use one id for two people.
    */
-  userId?: string | ((claims: TokenClaims, request: FastifyRequest) => string | User | null | Promise<string | User | null>) | undefined
+  userId?: string | ((claims: TokenClaims, request: FastifyRequest) => string | Identity | null | Promise<string | Identity | null>) | undefined
   /** Where the token is. Default: the `Authorization: Bearer` header. */
   token?: ((request: FastifyRequest) => string | null | undefined) | undefined
   /** Seconds by which the clocks of issuer and server may differ, 0 to 300. Default 60, as in the PowerSync Service. */

@@ -71,18 +71,25 @@ export interface Identification {
  */
 export async function identify ({ authenticate, toUser }: Identification, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
   if (isAmbiguous(request)) throw new UnauthorizedError('The request has more than one Authorization header: send one')
-  const failed = (what: string) => (error: unknown): never => {
+  let user: Identity | null
+  try {
+    user = await authenticate(request, context)
+  } catch (error) {
     if (error instanceof Error && 'statusCode' in error) throw error
-    request.log.error({ err: error }, `${what} failed`)
+    request.log.error({ err: error }, 'authenticate failed')
     throw new AuthenticationUnavailableError()
   }
-  const user: Identity | null = await (async () => authenticate(request, context))().catch(failed('authenticate'))
   if (!user) throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'}`)
   if (typeof user.id !== 'string' || user.id === '') {
     request.log.error({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
     throw new AuthenticationUnavailableError()
   }
-  return await toUser(user, request).catch(failed('token.claims'))
+  try {
+    return await toUser(user, request)
+  } catch (error) {
+    request.log.error({ err: error }, 'token.claims failed')
+    throw new AuthenticationUnavailableError()
+  }
 }
 
 /** Node takes the first of several, a proxy in front perhaps the last: nobody can say whose request it is. */

@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type CryptoKey, type JWTVerifyOptions } from 'jose'
 import type { FastifyRequest } from 'fastify'
-import type { Authenticate, JwtIssuersOptions, TokenClaims, User } from '../../types/index.js'
+import type { Authenticate, JwtIssuersOptions, TokenClaims, Identity } from '../../types/index.js'
 import { AuthenticationUnavailableError } from '../errors.js'
 import { bearerToken } from './authenticators.js'
 import { readIssuers, type IssuerSettings } from './jwt-options.js'
@@ -95,8 +95,8 @@ async function verifySignature (token: string, key: CryptoKey, expected: JWTVeri
   }
 }
 
-async function userOf (claims: TokenClaims, { userId = 'sub' }: JwtIssuersOptions, request: FastifyRequest): Promise<User | null> {
+async function userOf (claims: TokenClaims, { userId = 'sub' }: JwtIssuersOptions, request: FastifyRequest): Promise<Identity | null> {
   const user = typeof userId === 'function' ? await userId(claims, request) : claims[userId]
   if (typeof userId === 'string' && (typeof user !== 'string' || user === '')) throw new RefusedError(`its claim ${userId} is not text, or empty`)
-  return typeof user === 'string' ? { ...claims, id: user } : user as User | null
+  return typeof user === 'string' ? { ...claims, id: user } : user as Identity | null
 }

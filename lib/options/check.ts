@@ -23,7 +23,7 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
     }
     return
   }
-  if (part[Kind] === 'Array' && Array.isArray(value)) return value.forEach((item, index) => checkOptions(part['items'], item, `${path}[${index}]`))
+  if (part[Kind] === 'Array' && part['items']['expected'] && Array.isArray(value)) return value.forEach((item, index) => checkOptions(part['items'], item, `${path}[${index}]`))
   if (!Value.Check(part, value)) throw wrong(part, value, path)
 }
 
