@@ -127,8 +127,7 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
  */
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
-  // An operation is worked on at once: with the most, other requests wait for a fifth of a second.
-  const mostInOne = Math.min(Math.floor(most / 8), 125_000)
+  const mostInOne = Math.floor(most / 8)
   const expected = UploadBody.description as string
   return {
     body: {
@@ -139,7 +138,7 @@ function limitsOf (bodyLimit: number) {
     parse: {
       expected,
       atOnce: 512 * 1024,
-      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, and at most 125000)` }
+      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)` }
     }
   }
 }

@@ -109,6 +109,7 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
       request => sessions.get(request.headers['x-session'] as string) ?? null,
       jwtIssuers({ issuers: issuer.url, audience: ISSUED_FOR })
     ),
+    token: { claims: ({ org, role }) => ({ org, role }) },
     collections,
     checkpoints: true,
     upload: { deadLetters: { mirror } }

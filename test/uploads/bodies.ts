@@ -4,7 +4,7 @@ const numbered = (element: (number: string) => string, bytes: number) =>
 const operation = (data: string, more = '') => `{"batch":[{"op":"PUT","type":"rows","id":"a"${more},"data":${data}}]}`
 
 /** Units of JSON that one operation may have with the default limit: see `limitsOf`. */
-const most = 125_000
+const most = 500_000
 
 /** Bodies of uploads of a size, each as costly as its kind can be. */
 export const costly = (limit: number): Record<string, string> => {
