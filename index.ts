@@ -6,7 +6,7 @@ import { asGiven, withClaims } from './lib/auth/users.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { observed } from './lib/uploads/observed.js'
-import { startLine } from './lib/observe/start-line.js'
+import { startFacts } from './lib/observe/start-facts.js'
 import { loadSpans } from './lib/observe/spans.js'
 import { readOptions, readSigning } from './lib/options/settings.js'
 import { checkpointRoute } from './lib/routes/checkpoint.js'
@@ -94,12 +94,13 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
       const own = routes[route as RouteName]
       if (own !== false) addRoute(scope, definition, own)
     }
-    fastify.log.info(...startLine({
+    const facts = startFacts({
       collections: options.collections,
       routes: Object.entries(all).filter(([route]) => routes[route as RouteName] !== false).map(([, { method, url }]) => `${method} ${options.prefix ?? ''}${url}`),
       database: db.databaseName,
       uploads: options.upload?.authenticate ? 'users of upload.authenticate' : signing ? 'users of authenticate and bearers of this server\'s tokens' : 'users of authenticate'
-    }))
+    })
+    fastify.log.info(facts, 'fastify-powersync-mongo is ready')
     decorate({
       signToken: async identity => tokens.sign(await ofToken(identified(identity), undefined)),
       jwks: { keys: signing?.keys.published ?? [] },

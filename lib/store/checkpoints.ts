@@ -2,6 +2,10 @@ import { createHash } from 'node:crypto'
 import { Long, type mongodb } from '../bson.js'
 import type { User } from '../../types/index.js'
 import { isDuplicateId } from './faults.js'
+import { isTransient } from './transaction.js'
+
+/** For requests of one client at once, each of which lets another pass. */
+const mostAttempts = 10
 
 interface CheckpointDocument {
   _id: string
@@ -40,11 +44,13 @@ export class WriteCheckpoints {
       ...change,
       $setOnInsert: { user_id: user.id, client_id: clientId }
     }, { upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, promoteValues: true, promoteLongs: false, useBigInt64: false })
-    const document = await update().catch(error => {
-      // Two requests that create one document at once: it is there now.
-      if (!isDuplicateId(error)) throw error
-      return update()
-    })
-    return String((document as CheckpointDocument).checkpoint)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return String((await update() as CheckpointDocument).checkpoint)
+      } catch (error) {
+        // Requests of one client at once: the document is there now, or has changed.
+        if (attempt === mostAttempts || !(isDuplicateId(error) || isTransient(error))) throw error
+      }
+    }
   }
 }

@@ -93,7 +93,8 @@ async function commit (session: mongodb.ClientSession, signal: AbortSignal): Pro
 
 const WriteConflict = 112
 
-const isTransient = (error: unknown): boolean => !isOfWriteConcern(error) &&
+/** Whether another was faster: to be tried again. */
+export const isTransient = (error: unknown): boolean => !isOfWriteConcern(error) &&
   (error instanceof ConflictError || hasLabel(error, 'TransientTransactionError') || codeOf(rootOf(error)) === WriteConflict)
 
 /** Milliseconds: 5, growing by half each time up to 500, of which a random part, so that rivals do not meet again. */

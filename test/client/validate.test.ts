@@ -188,7 +188,7 @@ t.test('each type is refused and accepted by its own values', async t => {
 })
 
 t.test('the module names the tables that have rules of the server', async t => {
-  t.match(serverRules, { lists: ['owner'], todos: ['authorize'], events: ['authorize'], drafts: ['transform', 'owner'], articles: ['writable', 'owner'], own_ids: ['id'], loose: [] })
+  t.match(serverRules, { lists: ['owner'], todos: ['owner'], events: ['authorize'], drafts: ['transform', 'owner'], articles: ['owner', 'writable'], own_ids: ['id'], loose: [] })
 })
 
 t.test('each table is a Standard Schema of its rows', async t => {

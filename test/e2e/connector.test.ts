@@ -66,7 +66,7 @@ async function setUp (t: Test, { server = {}, connector = {}, track }: SetUp = {
       ...server
     }, { forceCloseConnections: true })
     // The route reads the body itself, after all hooks.
-    app.addHook('preSerialization', async request => {
+    app.addHook('onSend', async request => {
       if (request.method === 'POST') seen.uploads.push((request.body as { transactions: unknown[] }).transactions.length)
     })
     await app.listen({ host: '127.0.0.1', port })

@@ -87,7 +87,7 @@ t.test('in production nothing is made up, and what is not safe does not start', 
     NODE_ENV: 'production', AUDIENCE: 'https://api.example.com', POWERSYNC_URL: 'https://me.powersync.example', POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64, MONGO_URI: 'mongodb://127.0.0.1:9/app'
   }
   const cases: Array<[name: string, env: Record<string, string>, message: RegExp]> = [
-    ['no issuer', { NODE_ENV: 'production' }, /option jwtIssuers\.issuers/],
+    ['no issuer', { NODE_ENV: 'production', AUDIENCE: 'https://api.example.com' }, /option jwtIssuers\.issuers/],
     ['an issuer that is not https', { ...configured, ISSUER: 'http://id.example.com' }, /plain http/],
     ['no audience', { ...configured, AUDIENCE: '', ISSUER: 'https://id.example.com' }, /jwtIssuers\.audience/],
     ['no key', { ...configured, POWERSYNC_PRIVATE_KEY: '', ISSUER: 'https://id.example.com' }, /POWERSYNC_PRIVATE_KEY/]

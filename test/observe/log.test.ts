@@ -116,7 +116,7 @@ t.test('a fault of the plugin itself is passed on', async t => {
 
 t.test('the start is one line: tables with their rules, routes, database, who may upload', async t => {
   const { app, lines } = await loggingServer(t)
-  const [line, ...more] = lines().filter(({ msg }) => msg.startsWith('fastify-powersync-mongo: 1 tables'))
+  const [line, ...more] = lines().filter(({ msg }) => msg === 'fastify-powersync-mongo is ready')
   t.same(more, [])
   t.match(line, {
     level: info,
@@ -124,7 +124,7 @@ t.test('the start is one line: tables with their rules, routes, database, who ma
       database: app.mongo.db!.databaseName,
       routes: ['GET /jwks', 'GET /token', 'POST /upload'],
       uploads: 'users of authenticate and bearers of this server\'s tokens',
-      tables: [{ table: 'notes', collection: 'notes', owner: 'none', operations: ['PUT', 'PATCH', 'DELETE'], hooks: ['authorize', 'transform'] }]
+      tables: [{ table: 'notes', collection: 'notes', owner: 'none: every user writes every row', operations: ['PUT', 'PATCH', 'DELETE'], hooks: ['authorize', 'transform'] }]
     }
   })
 })

@@ -17,7 +17,7 @@ import { byOthers, checkLeaks, checkLines, checkPrototypes, checkUnchanged, star
 import { at } from './seeds.js'
 import { mutated, random, type Upload } from './uploads.js'
 
-const { FUZZ_SEED: seed = '20261124', FUZZ_PATH: path } = process.env
+const { FUZZ_SEED: seed = '20261126', FUZZ_PATH: path } = process.env
 
 /** Uploads of each kind; the database is looked at after so many of them, which so many clients send at the same time. */
 const count = fullSize ? 10_000 : 400
