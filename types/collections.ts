@@ -57,7 +57,6 @@ export interface ThroughParent<Field extends string = string> {
   readonly parent: string
   /** Holds the parent's id. */
   readonly field: Field
-  readonly missing: 'refuse' | 'allow'
 }
 
 /**

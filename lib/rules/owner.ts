@@ -9,18 +9,15 @@ import { DecodeFault } from '../schema/faults.js'
  * goes to must both be there and be the user's, by the `owner` of their table, which may be `throughParent` again.
  *
  * Parents are read in the MongoDB transaction that writes the row. They may come later in the same client transaction,
- * or be deleted by it. A PATCH or DELETE of a row that is not there is refused like one of another user's row, so that
- * the answer does not tell which it was; with `missing: 'allow'` it changes nothing and succeeds.
+ * or be deleted by it. A PATCH or DELETE of a row that is not there changes nothing and succeeds, as in any table.
  *
  * @param table of the parents, one of `collections`
  * @param field that holds the parent's id
  * @example
  * collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') })
  */
-export function throughParent<const Field extends string> (
-  table: string, field: Field, { missing = 'refuse' }: { missing?: 'refuse' | 'allow' | undefined } = {}
-): ThroughParent<Field> {
-  return Object.freeze({ parent: table, field, missing })
+export function throughParent<const Field extends string> (table: string, field: Field): ThroughParent<Field> {
+  return Object.freeze({ parent: table, field })
 }
 
 /**

@@ -30,7 +30,6 @@ export class Parents {
     const target = this.#ofUser(operation)
     const { existing, owns, holds } = rows.for(operation)
     const before = await existing()
-    if (!before && op !== 'PUT' && target.shared.parents.some(({ missing }) => missing === 'refuse')) refuse(operation)
     const goesTo = target.shared.parents.filter(({ field }) => op === 'PUT' || data?.[field] !== undefined)
     const verdicts = [
       ...before ? [() => owns(target, before)] : [],

@@ -145,7 +145,7 @@ test('the helpers know the fields of the schema, and which of them they can work
 test('owner names fields of the schema, alone, with a claim, or with a parent', () => {
   const schema = Type.Object({ list_id: Type.String(), org: Type.String() })
   expect(collection).type.toBeCallableWith({ schema, owner: throughParent('lists', 'list_id') })
-  expect(collection).type.toBeCallableWith({ schema, owner: ['org' as const, { field: 'org' as const, claim: 'org' }, throughParent('lists', 'list_id', { missing: 'allow' })] })
+  expect(collection).type.toBeCallableWith({ schema, owner: ['org' as const, { field: 'org' as const, claim: 'org' }, throughParent('lists', 'list_id')] })
   expect(collection).type.not.toBeCallableWith({ schema, owner: throughParent('lists', 'lsit_id') })
   expect(collection).type.not.toBeCallableWith({ schema, authorize: throughParent('lists', 'list_id') })
 })
