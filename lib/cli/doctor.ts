@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
+import type { Collections } from '../../types/index.js'
 import type { Environment } from '../options/settings.js'
 import { checkEnvironment, checkKeys, checkPowersyncUrl } from './checks/configuration.js'
 import { skipped, type Finding } from './checks/finding.js'
 import { checkMongoDB } from './checks/mongodb.js'
 import { checkServer } from './checks/server.js'
 import { checkService } from './checks/service.js'
+import { configOption, configPath, loadConfig } from './config.js'
 import { envOption } from './environment.js'
 import { usageError, type CommandIO } from './io.js'
 import { uriOption } from './mongo.js'
@@ -16,26 +18,30 @@ export function addDoctor (program: Command, io: CommandIO): void {
     .description('look at a running set-up from outside and say what to fix; changes nothing and prints no secret')
     .option('--url <url>', 'your server with the plugin\'s prefix, as the PowerSync Service reaches it')
     .addOption(uriOption)
+    .addOption(configOption)
     .addOption(envOption)
     .option('--json', 'print { ok, findings: [{ check, status, found, fix }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo doctor --url https://api.example.com/powersync')
-    .action(async ({ url, uri, json }: { url?: string, uri?: string, json?: true }) => {
+    .action(async ({ url, uri, config, json }: { url?: string, uri?: string, config?: string, json?: true }) => {
       if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))) throw usageError('--url is not a URL', 'pass one that starts with https://')
       const { stdout, env } = io
-      const findings = await examine(env, url, uri ?? env['MONGO_URI'])
+      const collections = configPath(config, io.cwd()) === undefined ? undefined : await loadConfig(config, io.cwd())
+      const findings = await examine(env, { url, uri: uri ?? env['MONGO_URI'], collections })
       const healthy = !findings.some(({ status }) => status === 'problem')
       stdout.write(json ? `${JSON.stringify({ ok: healthy, findings }, null, 2)}\n` : inWords(findings, screenOf(stdout, env)))
       if (!healthy) io.exitCode = 1
     })
 }
 
-async function examine (environment: Environment, url: string | undefined, uri: string | undefined): Promise<Finding[]> {
+interface Place { url: string | undefined, uri: string | undefined, collections: Collections | undefined }
+
+async function examine (environment: Environment, { url, uri, collections }: Place): Promise<Finding[]> {
   const { finding: keysFinding, keys } = checkKeys(environment)
   const { finding: urlFinding, powersyncUrl } = checkPowersyncUrl(environment)
   const [server, service, mongo] = await Promise.all([
     url === undefined ? [skipped('jwks', 'pass --url to look at the running server')] : checkServer(url, keys),
     keys && powersyncUrl ? checkService(powersyncUrl, keys.signing) : skipped('service', 'needs the keys and POWERSYNC_URL'),
-    uri ? checkMongoDB(uri) : [skipped('mongodb', 'set MONGO_URI or pass --uri to look at MongoDB')]
+    uri ? checkMongoDB(uri, collections) : [skipped('mongodb', 'set MONGO_URI or pass --uri to look at MongoDB')]
   ])
   return [checkEnvironment(environment), keysFinding, urlFinding, ...server, service, ...mongo]
 }

@@ -16,13 +16,23 @@ export const envOption = new Option('--env <file>', 'a file of variables, for th
  * @throws {CommandError} when it cannot be read
  */
 export async function loadEnvironment ({ env, cwd }: CommandIO, file: string | undefined): Promise<void> {
-  let text
+  let bytes
   try {
-    text = await readFile(resolve(cwd(), file ?? '.env'), 'utf8')
+    bytes = await readFile(resolve(cwd(), file ?? '.env'))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (file === undefined && code === 'ENOENT') return
     throw usageError(`${file === undefined ? '.env' : `--env ${file}`} cannot be read (${code})`)
   }
-  for (const [name, value] of Object.entries(parseEnv(text))) env[name] ??= value
+  const encoding = foreignEncoding(bytes)
+  if (encoding) throw usageError(`${file === undefined ? '.env' : `--env ${file}`} is ${encoding}, in which Node.js does not find the variables`, 'save it as UTF-8 without a byte order mark')
+  for (const [name, value] of Object.entries(parseEnv(bytes.toString()))) env[name] ??= value
+}
+
+/** Encodings that editors and shells of Windows write, by their byte order mark. */
+export function foreignEncoding (bytes: Uint8Array): string | undefined {
+  const marks: Array<[encoding: string, mark: number[]]> = [
+    ['UTF-8 with a byte order mark (BOM)', [0xef, 0xbb, 0xbf]], ['UTF-16', [0xff, 0xfe]], ['UTF-16', [0xfe, 0xff]]
+  ]
+  return marks.find(([, mark]) => mark.every((byte, index) => bytes[index] === byte))?.[0]
 }

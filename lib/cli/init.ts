@@ -9,6 +9,7 @@ import { readKeys } from '../options/settings.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
 import { streamsOf } from '../schema/streams.js'
 import { collectionsOf, configOf, defaultTables, parseTable, sampleOf, type Table } from './init-project.js'
+import { foreignEncoding } from './environment.js'
 import { usageError, type CommandIO } from './io.js'
 import { questionsOf } from './questions.js'
 import { screenOf } from './screen.js'
@@ -74,7 +75,10 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
 
 /** Adds the variables that .env does not have, and keeps it out of git. */
 async function completeEnvironment (folder: string, files: { path: string, status: string }[]): Promise<Record<string, string | undefined>> {
-  const text = await readFile(join(folder, '.env'), 'utf8').catch(() => '')
+  const bytes = await readFile(join(folder, '.env')).catch(() => Buffer.alloc(0))
+  const encoding = foreignEncoding(bytes)
+  if (encoding) throw usageError(`.env is ${encoding}, in which Node.js does not find the variables`, 'save it as UTF-8 without a byte order mark')
+  const text = bytes.toString()
   const existing = parseEnv(text)
   const keys = existing['POWERSYNC_PRIVATE_KEY'] ? undefined : await generateKeys()
   const added = Object.entries({

@@ -16,19 +16,40 @@ const NamespaceExists = 48
  *   refuses
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
-  // Several tables may write to one collection.
-  const tables = Object.entries(collections).map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
-  const names = new Set(tables.map(({ name }) => name))
   try {
-    const existing = await infosOf(db, [...names])
-    if (!existing) return []
-    for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
-    for (const name of names) if (!existing.has(name)) await create(db, name)
-    const warnings = await Promise.all(tables.map(({ table, name, collection }) => existing.has(name) ? warningOf(db, table, name, collection) : undefined))
-    return warnings.filter(warning => warning !== undefined)
+    const state = await inspectCollections(db, collections)
+    for (const name of state?.missing ?? []) await create(db, name)
+    return state?.warnings ?? []
   } catch (error) {
     if (error instanceof MongoError) throw error
     throw new MongoError(`MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
+  }
+}
+
+export interface CollectionsState {
+  /** Names of collections that do not exist yet, and of those whose changes come without post-images. */
+  missing: string[]
+  withoutImages: string[]
+  /** Tables that cannot reach documents of their collection. */
+  warnings: string[]
+}
+
+/**
+ * What there is of the collections; nothing is written. Undefined where MongoDB does not list them.
+ * @throws {MongoError} as `prepareCollections` does for a collation
+ */
+export async function inspectCollections (db: mongodb.Db, collections: Collections): Promise<CollectionsState | undefined> {
+  // Several tables may write to one collection.
+  const tables = Object.entries(collections).map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
+  const names = [...new Set(tables.map(({ name }) => name))]
+  const existing = await infosOf(db, names)
+  if (!existing) return undefined
+  for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
+  const warnings = await Promise.all(tables.map(({ table, name, collection }) => existing.has(name) ? warningOf(db, table, name, collection) : undefined))
+  return {
+    missing: names.filter(name => !existing.has(name)),
+    withoutImages: names.filter(name => existing.has(name) && existing.get(name)!.options?.['changeStreamPreAndPostImages']?.enabled !== true),
+    warnings: warnings.filter(warning => warning !== undefined)
   }
 }
 

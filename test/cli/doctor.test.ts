@@ -4,16 +4,18 @@ import { writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
+import fastifyMongodb from '@fastify/mongodb'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { collection, developmentAuth, generateKeys, type PowerSyncMongoOptions } from '../../index.js'
 import { powersyncMongo, powersyncMongoIn } from '../support/command-line.js'
-import { testDatabase } from '../support/database.js'
+import { needs, testDatabase } from '../support/database.js'
 import { keys, testServer } from '../support/server.js'
 import { serviceKeys } from '../support/service-keys.js'
 import { commandError, startWireServer, type WireServerOptions } from '../support/wire-server.js'
 
 const collections = { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
+const database = await testDatabase(t)
 const backend = await startWireServer()
 t.teardown(() => backend.stop())
 
@@ -91,7 +93,7 @@ t.test('in words, each finding is a line, and what to do is below it', async t =
   const url = `http://127.0.0.1:${closed.port}`
   const { code, stdout } = await powersyncMongoIn({ env: { POWERSYNC_URL: url } }, 'doctor', '--env', file)
   t.equal(code, 1)
-  t.equal(stdout, `warning  environment      POWERSYNC_URL, POWERSYNC_PRIVATE_KEY set, NODE_ENV=
+  t.equal(stdout, `warning  environment      POWERSYNC_URL, POWERSYNC_PRIVATE_KEY set, NODE_ENV not set
                           → set NODE_ENV=production where real users are: it refuses what is for development only
 ok       keys             RS256, kid ${keys.publicKey.kid}
 ok       powersync-url    ${url}, the audience of tokens
@@ -111,7 +113,7 @@ skipped  mongodb          set MONGO_URI or pass --uri to look at MongoDB
 
 t.test('the environment', async t => {
   t.match((await doctor(t, {})).findings, {
-    environment: { status: 'warning', found: 'no variable set, NODE_ENV=' },
+    environment: { status: 'warning', found: 'no variable set, NODE_ENV not set' },
     keys: { status: 'problem', found: 'POWERSYNC_PRIVATE_KEY is missing', fix: /generate-keys/ },
     'powersync-url': { status: 'problem', found: 'option powersyncUrl is missing', fix: /set POWERSYNC_URL/ },
     service: { status: 'skipped' },
@@ -253,6 +255,29 @@ t.test('a database as the tests have it is reached', async t => {
   const database = await testDatabase(t)
   const { findings } = await doctor(t, {}, '--uri', database.uri)
   t.match(findings, { mongodb: { status: 'ok', found: `reached, database ${database.database}` }, 'replica-set': { status: 'ok' } })
+})
+
+t.test('collections: whether they are there, with post-images, and with ids that clients reach', { skip: needs(database, 'mongod', 'post-images') }, async t => {
+  const cwd = t.testdir({
+    'powersync.config.mjs': `
+    import { collection, Type } from ${JSON.stringify(new URL('../../index.js', import.meta.url).href.replace(/index\.js$/, 'dist/index.js'))}
+    export const collections = { doctored: collection({ schema: Type.Object({}) }) }
+  `
+  })
+  const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
+  t.teardown(() => client.close())
+  const db = client.db()
+  const finding = async () => {
+    const { stdout } = await powersyncMongoIn({ cwd, env: { MONGO_URI: database.uri } }, 'doctor', '--json')
+    return (JSON.parse(stdout) as { findings: Array<{ check: string }> }).findings.find(({ check }) => check === 'collections')
+  }
+  t.match(await finding(), { status: 'warning', found: 'not there yet: doctored', fix: /creates them with post-images/ })
+  await db.createCollection('doctored')
+  t.match(await finding(), { status: 'problem', found: 'without post-images: doctored', fix: /changeStreamPreAndPostImages/ })
+  await db.command({ collMod: 'doctored', changeStreamPreAndPostImages: { enabled: true } })
+  t.match(await finding(), { status: 'ok', found: '1 tables, all with post-images' })
+  await db.collection('doctored').insertOne({})
+  t.match(await finding(), { status: 'warning', found: /whose _id is an ObjectId/ })
 })
 
 t.test('arguments that make no sense', async t => {

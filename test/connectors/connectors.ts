@@ -2,7 +2,7 @@
  * Compiles the connectors of examples/connectors against the published SDKs, where the tools for it are, and lets the
  * one in Rust upload through a proxy that loses the first answer.
  *
- * Takes its time and needs crates.io and Maven Central, so .ci/run runs it and `npm test` does not:
+ * Takes ten minutes and needs crates.io and Maven Central, so it is run by hand after a change of a connector:
  * npx tsx test/connectors/connectors.ts
  */
 import { execFile } from 'node:child_process'

@@ -182,7 +182,7 @@ t.test('the page', { skip: browserMissing }, async t => {
     await page.locator('#fault[aria-checked=true]').waitFor()
     await phone.add('Worth waiting for')
     await phone.node.locator('.error', { hasText: 'it is sent again' }).waitFor()
-    t.strictSame(await phone.queue(), ['PUT'])
+    await eventually(t, () => phone.queue(), ['PUT'])
     t.match(await phone.node.locator('summary', { hasText: 'Answers of the server' }).textContent(), /: [1-9]/)
 
     await fault.click()

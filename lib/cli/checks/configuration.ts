@@ -7,7 +7,7 @@ const variables = ['POWERSYNC_URL', 'POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_K
 
 export function checkEnvironment (environment: Environment): Finding {
   const set = variables.filter(name => environment[name])
-  const found = `${set.join(', ') || 'no variable'} set, NODE_ENV=${environment['NODE_ENV'] ?? ''}`
+  const found = `${set.join(', ') || 'no variable'} set, ${environment['NODE_ENV'] === undefined ? 'NODE_ENV not set' : `NODE_ENV=${environment['NODE_ENV']}`}`
   if (environment['NODE_ENV'] === 'production') return ok('environment', found)
   return warning('environment', found, 'set NODE_ENV=production where real users are: it refuses what is for development only')
 }

@@ -1,6 +1,6 @@
 /** What `powersync-mongo doctor` found out about one thing. Holds no key, no token and no password. */
 export interface Finding {
-  check: 'environment' | 'keys' | 'powersync-url' | 'jwks' | 'token' | 'server-clock' | 'service' | 'mongodb' | 'replica-set' | 'mongodb-version' | 'permissions' | 'mongodb-clock'
+  check: 'environment' | 'keys' | 'powersync-url' | 'jwks' | 'token' | 'server-clock' | 'service' | 'mongodb' | 'replica-set' | 'mongodb-version' | 'permissions' | 'mongodb-clock' | 'collections'
   /** `skipped`: it cannot be looked at; `found` says why. */
   status: 'ok' | 'warning' | 'problem' | 'skipped'
   found: string

@@ -1,8 +1,10 @@
 import fastifyMongodb from '@fastify/mongodb'
 import type { mongodb } from '../../bson.js'
+import type { Collections } from '../../../types/index.js'
 import { DeadLetters } from '../../store/dead-letters.js'
 import { Ledger } from '../../store/ledger.js'
 import { databaseIn } from '../../store/connect.js'
+import { inspectCollections } from '../../store/collections.js'
 import { nameOf } from '../../store/validators.js'
 import { clockFinding, ok, problem, skipped, warning, type Finding } from './finding.js'
 
@@ -10,7 +12,7 @@ const minimumVersion = 6
 const needed = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']
 
 /** Asks the server what it is and what this user may do. Nothing is written. */
-export async function checkMongoDB (uri: string): Promise<Finding[]> {
+export async function checkMongoDB (uri: string, collections: Collections | undefined): Promise<Finding[]> {
   let client
   try {
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 5000 })
@@ -18,13 +20,13 @@ export async function checkMongoDB (uri: string): Promise<Finding[]> {
     return [problem('mongodb', 'the connection string cannot be read', 'expected mongodb://user:password@host:27017/database?replicaSet=rs0 or mongodb+srv://…, special characters percent-encoded')]
   }
   try {
-    return await checkConnection(client, uri)
+    return await checkConnection(client, uri, collections)
   } finally {
     await client.close()
   }
 }
 
-async function checkConnection (client: mongodb.MongoClient, uri: string): Promise<Finding[]> {
+async function checkConnection (client: mongodb.MongoClient, uri: string, collections: Collections | undefined): Promise<Finding[]> {
   const db = client.db()
   const asked = Date.now()
   let hello
@@ -43,8 +45,26 @@ async function checkConnection (client: mongodb.MongoClient, uri: string): Promi
     await checkPermissions(db),
     hello['localTime'] instanceof Date
       ? clockFinding('mongodb-clock', 'MongoDB', (hello['localTime'].getTime() - now) / 1000)
-      : skipped('mongodb-clock', 'MongoDB says no time')
+      : skipped('mongodb-clock', 'MongoDB says no time'),
+    ...collections ? [await checkCollections(db, collections)] : []
   ]
+}
+
+/** Whether the PowerSync Service can replicate the collections, and clients reach their documents. */
+async function checkCollections (db: mongodb.Db, collections: Collections): Promise<Finding> {
+  try {
+    const state = await inspectCollections(db, collections)
+    if (!state) return skipped('collections', 'MongoDB does not list its collections')
+    const { missing, withoutImages, warnings } = state
+    if (withoutImages.length) {
+      return problem('collections', `without post-images: ${withoutImages.join(', ')}`, 'run db.runCommand({ collMod: "<collection>", changeStreamPreAndPostImages: { enabled: true } }) for each, or let the PowerSync Service do it (post_images: auto_configure): it needs them to replicate changes')
+    }
+    if (warnings[0]) return warning('collections', warnings[0], 'set id in collection() to the type of the documents')
+    if (missing.length) return warning('collections', `not there yet: ${missing.join(', ')}`, 'start your server before the PowerSync Service: it creates them with post-images')
+    return ok('collections', `${Object.keys(collections).length} tables, all with post-images`)
+  } catch (error) {
+    return skipped('collections', `MongoDB does not let this user look at the collections (${nameOf(error)})`)
+  }
 }
 
 function unreachable (error: unknown): Finding {
