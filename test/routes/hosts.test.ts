@@ -1,6 +1,7 @@
 /** Hosts with settings of their own for the whole server: the routes start, and answer as on any other. */
 import 'reflect-metadata'
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
 import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -9,9 +10,6 @@ import fastifyCompress from '@fastify/compress'
 import fastifyMongodb from '@fastify/mongodb'
 import fastifyResponseValidation from '@fastify/response-validation'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
-import { Controller, Get, Module } from '@nestjs/common'
-import { NestFactory } from '@nestjs/core'
-import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
@@ -199,6 +197,11 @@ async function request (session: ClientHttp2Session, headers: OutgoingHttpHeader
 }
 
 t.test('NestJS on Fastify', async t => {
+  // By require: tap's loader does not find the files that NestJS looks for at run time.
+  const require = createRequire(import.meta.url)
+  const { Controller, Get, Module } = require('@nestjs/common') as typeof import('@nestjs/common')
+  const { NestFactory } = require('@nestjs/core') as typeof import('@nestjs/core')
+  const { FastifyAdapter } = require('@nestjs/platform-fastify') as typeof import('@nestjs/platform-fastify')
   class HostController {
     host () { return { host: true } }
   }
