@@ -125,6 +125,7 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly owner: ReadonlyArray<OwnerField | ThroughParent> | ((user: User) => Readonly<Record<string, unknown>> | null)
   readonly authorizeTransfer: AuthorizeTransferHook | undefined
   readonly operations: readonly OperationName[]
+  /** As in `CollectionOptions`. */
   readonly writable: readonly string[] | ((user: User) => true | readonly string[]) | undefined
   readonly put: 'merge' | 'replace'
   readonly nulls: 'store' | 'unset'

@@ -35,6 +35,7 @@ export interface Check {
   o?: Check[]
 }
 
+/** A table as `createValidators` takes it: what `client-schema --validators` prints. */
 export interface TableDescription {
   operations: string[]
   /** None: the app's own, which only the server knows. */

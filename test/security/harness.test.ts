@@ -28,8 +28,8 @@ t.test('what Mallory may do, she can do', async t => {
     ['notices', 'mallory-new', { text: 'x' }]
   ]
   const body = { client_id: 'mallory-phone', batch: rows.map(([table, id, data], index) => ({ op: 'PUT', table, id, data, op_id: index + 1, tx_id: index })) }
-  checkAnswer(await host.send({ token: own({ sub: 'mallory' }), body }), ignored)
-  checkAnswer(await host.send({ token: own({ sub: 'mallory' }), headers: { 'x-session': 'session-of-mallory' }, body: { batch: [{ op: 'PATCH', table: 'photos', id: malloryObjectId, data: { title: 'y' } }] } }), ignored)
+  checkAnswer(await host.send({ token: own({ sub: 'mallory', org: null, role: null }), body }), ignored)
+  checkAnswer(await host.send({ token: own({ sub: 'mallory', org: null, role: null }), headers: { 'x-session': 'session-of-mallory' }, body: { batch: [{ op: 'PATCH', table: 'photos', id: malloryObjectId, data: { title: 'y' } }] } }), ignored)
   const issuedToken = issued(host.issuer, { sub: 'mallory', org: 'evil' })
   checkAnswer(await host.send({ token: issuedToken, ...batch({ op: 'PUT', table: 'invoices', id: 'mallory-new', data: { total: 1 } }) }), ignored)
   checkAnswer(await host.send({ token: issuedToken, ...batch({ op: 'PATCH', table: 'gifts', id: 'mallory-new', data: { owner_id: 'bob' } }) }), ignored)
@@ -53,7 +53,7 @@ t.test('a change, another answer, a leak, a second log line and a property of al
   await t.rejects(() => attack(host, { name: 'no attack', request: created, refused: ignored }), /'accounts'/)
 
   const answer = { status: 200, headers: '{}', text: '{}' }
-  const token = own({ sub: 'mallory' })
+  const token = own({ sub: 'mallory', org: null, role: null })
   for (const secret of [MARKER, ALICE_SECRET, keys.privateKey.d, '-----BEGIN PRIVATE KEY-----']) {
     t.throws(() => checkLeaks([{}], [{ ...answer, text: secret }], []), /neither the logs nor the answer/)
     t.throws(() => checkLeaks([{}], [answer], [secret]), /neither the logs nor the answer/)
