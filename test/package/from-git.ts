@@ -28,7 +28,7 @@ t.test('npm install git+… gives a package that is built', async t => {
     console.log(typeof powersyncMongo, typeof collection, typeof createConnector)`], { cwd: app })
   t.equal(stdout, 'function function function\n')
   const installed = join(app, 'node_modules', 'fastify-powersync-mongo')
-  t.strictSame((await readdir(installed)).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json'])
+  t.strictSame((await readdir(installed)).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'examples', 'package.json'])
   t.match(await readFile(join(installed, 'dist', 'index.d.ts'), 'utf8'), 'export default')
   t.match((await run('npx', ['--no-install', 'powersync-mongo', 'generate-keys'], { cwd: app })).stdout, /^POWERSYNC_PRIVATE_KEY=/m)
 })
