@@ -6,6 +6,7 @@ import { Option } from 'commander'
 import type { Collections, Hooks } from '../../types/index.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { OptionError } from '../errors.js'
+import { checkCollections } from '../options/settings.js'
 import { typeWords } from '../type-words.js'
 import { usageError } from './io.js'
 
@@ -51,7 +52,10 @@ export async function loadApp (given: string | undefined, cwd: string): Promise<
   }
   const app = { collections, hooks } as App
   try {
-    return new CollectionRegistry(app.collections, {}) && app
+    // The registry checks what the rules mean, and the schema of the options how they are written.
+    const registry = new CollectionRegistry(app.collections, {})
+    checkCollections(app.collections)
+    return registry && app
   } catch (error) {
     if (!(error instanceof OptionError)) throw usageError(`${path} exports collections that collection() did not make`, expected)
     throw usageError(`${path}: ${error.message}`)

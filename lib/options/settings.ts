@@ -1,4 +1,4 @@
-import type { KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
+import type { Collections, KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { wasMadeHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
@@ -42,10 +42,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     if (isMistake(value)) throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${sentence}`)
   }
   checkOptions(pluginOptions, options)
-  for (const [table, collection] of Object.entries(options.collections)) {
-    checkCollection(table, collection)
-    checkOptions(collectionOptions, collection, `collections.${table}`)
-  }
+  checkCollections(options.collections)
   const production = environment['NODE_ENV'] === 'production'
   const { authenticate, token = {}, upload = {} } = options
   if (production && (authenticate.development || upload.authenticate?.development)) {
@@ -61,6 +58,17 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     maxConcurrent: upload.maxConcurrent,
     deduplicate: upload.deduplicate === false ? undefined : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
     deadLetters: { expireAfterDays: upload.deadLetters?.expireAfterDays, mirror: upload.deadLetters?.mirror }
+  }
+}
+
+/**
+ * Checks what `collection()` was given, for the plugin and for the command line: a typo never means "allowed" in either.
+ * @throws {OptionError} for the first mistake
+ */
+export function checkCollections (collections: Collections): void {
+  for (const [table, collection] of Object.entries(collections)) {
+    checkCollection(table, collection)
+    checkOptions(collectionOptions, collection, `collections.${table}`)
   }
 }
 
@@ -91,7 +99,7 @@ function refuseMadeUpKey (keys: KeySet, production: boolean): KeySet {
   return keys
 }
 
-/** @throws {OptionError} when there is none, or it is none, or anybody could listen in production */
+/** @throws {OptionError} if the URL is missing, invalid, or plain http in production */
 export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
   const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
   const url = option ?? environment['POWERSYNC_URL']

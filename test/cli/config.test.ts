@@ -23,6 +23,7 @@ t.test('what is no such file says so, with the next step', async t => {
     [['--config', await configFile(t, 'export const tables = {}')], /exports no collections\n {2}→ write "export const collections/],
     [['--config', await configFile(t, 'export const collections = 5')], /exports no collections/],
     [['--config', await configFile(t, todoConfig.replace('name: \'app_lists\'', 'name: \'system.lists\''))], /option collections\.lists writes to "system\.lists", which is reserved/],
+    [['--config', await configFile(t, todoConfig.replace('name: \'app_lists\'', 'onwer: \'name\''))], /option collections\.lists\.onwer is unknown; did you mean owner\?/],
     [['--config', await configFile(t, 'export const collections = { lists: null }')], /exports collections that collection\(\) did not make\n {2}→ write/]
   ]
   for (const [args, message] of cases) {

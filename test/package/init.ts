@@ -5,9 +5,7 @@
  * Takes its time and needs npm's registry, so .ci/run runs it and `npm test` does not: npx tsx test/package/init.ts
  */
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -16,6 +14,7 @@ import t from 'tap'
 import fastifyMongodb from '@fastify/mongodb'
 import { openClient, sdkMissing } from '../e2e/client.js'
 import { testDatabase } from '../support/database.js'
+import { freePort } from '../support/free-port.js'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
 t.setTimeout(600_000)
@@ -68,11 +67,3 @@ t.test('three commands lead to the first write', { skip: await sdkMissing() }, a
   const { findings } = JSON.parse((await run(`npx powersync-mongo doctor --json --uri '${uri}' --url http://localhost:${port}/powersync || true`, folder)).stdout) as { findings: { check: string, status: string }[] }
   for (const check of ['keys', 'jwks', 'mongodb', 'replica-set']) t.equal(findings.find(finding => finding.check === check)?.status, 'ok', check)
 })
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}

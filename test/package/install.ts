@@ -6,9 +6,7 @@
  * Takes its time and needs npm's registry, so .ci/run runs it and `npm test` does not: npx tsx test/package/install.ts
  */
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +18,7 @@ import powersyncMongo, { collection, generateKeys } from '../../index.js'
 import { page } from '../../examples/page.js'
 import { testDatabase } from '../support/database.js'
 import { codeBlocks, readDocument, section } from '../support/documents.js'
+import { freePort } from '../support/free-port.js'
 
 const checkout = fileURLToPath(new URL('../../', import.meta.url))
 const app = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
@@ -280,14 +279,6 @@ async function start (t: Pick<Test, 'teardown'>, command: string, cwd: string, t
     server.once('exit', () => reject(new Error(`${command} ended:\n${output}`)))
     setTimeout(() => reject(new Error(`${command} printed no "${text}" in two minutes:\n${output}`)), 120_000).unref()
   })
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 /** What npm knows of what is installed; without `metadata` if its registry does not answer that. */
