@@ -40,7 +40,7 @@ function figureOf (name: string, unit: string, values: number[]): Figure {
   return { name, unit, value: at(0.5), spread: [at(0.25), at(0.75)] }
 }
 
-export function median (values: number[]): number {
+function median (values: number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 }
 

@@ -1,5 +1,5 @@
 /** Whether a URL can only lead to this machine (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291 §2.5.3). */
-export function isLoopback ({ hostname }: URL): boolean {
+function isLoopback ({ hostname }: URL): boolean {
   return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname)
 }
 

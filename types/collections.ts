@@ -37,7 +37,7 @@ export interface IdCodec {
 }
 
 /** What a client may send for a row. */
-export type OperationName = 'PUT' | 'PATCH' | 'DELETE'
+type OperationName = 'PUT' | 'PATCH' | 'DELETE'
 
 /**
  * A field that says whose row it is. It holds the user's `id`, or what `claim` or `value` says: text as a client would
@@ -72,7 +72,7 @@ export type Owner<Field extends string = string> =
 export type OwnerRule<Field extends string = string> = Field | OwnerField<Field> | ThroughParent<Field>
 
 /** A function that gives a value for each field that has a default. */
-export type Defaults<Schema extends CollectionSchema> = {
+type Defaults<Schema extends CollectionSchema> = {
   readonly [Field in FieldName<Schema>]?: (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
 }
 

@@ -25,4 +25,4 @@ export interface PowerSync {
   health (): UploadHealth
 }
 
-export type { SignedToken, UploadHealth }
+export type { SignedToken }

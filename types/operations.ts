@@ -39,13 +39,13 @@ interface OperationBase {
 }
 
 /** INSERT or REPLACE: `data` is the whole row; a column that the client holds as null may be absent. */
-export interface PutOperation<Row = AnyRow> extends OperationBase { op: 'PUT'; data: Row }
+interface PutOperation<Row = AnyRow> extends OperationBase { op: 'PUT'; data: Row }
 
 /** UPDATE: `data` has the changed columns only. */
 export interface PatchOperation<Row = AnyRow> extends OperationBase { op: 'PATCH'; data: Partial<Row> }
 
 /** DELETE: no data. */
-export interface DeleteOperation extends OperationBase { op: 'DELETE'; data?: undefined }
+interface DeleteOperation extends OperationBase { op: 'DELETE'; data?: undefined }
 
 /**
  * One uploaded change of one row: PowerSync's `CrudEntry`, whatever shape it was sent in.

@@ -135,7 +135,7 @@ export type OperationOf<Tables extends Collections> = {
 }[keyof Tables & string]
 
 /** A conflict on one of these tables: `table` says which row it is about. */
-export type ConflictOf<Tables extends Collections> = {
+type ConflictOf<Tables extends Collections> = {
   [Table in keyof Tables & string]: Conflict<CollectionRow<Tables[Table]['schema']>> & { table: Table }
 }[keyof Tables & string]
 

@@ -53,7 +53,7 @@ export interface Credentials {
 }
 
 /** The same as an app's own function gives them: the end also as text, or as Unix time in seconds or milliseconds. */
-export type GivenCredentials = Omit<Credentials, 'expiresAt'> & { expiresAt?: Date | string | number | null | undefined }
+type GivenCredentials = Omit<Credentials, 'expiresAt'> & { expiresAt?: Date | string | number | null | undefined }
 
 /** Names and values, as an object, as pairs, or as the platform's `Headers`. */
 export type RequestHeaders = Record<string, string> | Iterable<readonly [name: string, value: string]>

@@ -1,5 +1,5 @@
 /** A value of a span's attribute. */
-export type AttributeValue = string | number | string[]
+type AttributeValue = string | number | string[]
 
 /** What a span says when its work is done. */
 export interface SpanReport {

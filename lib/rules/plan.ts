@@ -21,7 +21,7 @@ export interface Plan {
   readonly change: Change
 }
 
-export type Change =
+type Change =
   | {
     readonly kind: 'put'
     /** What becomes of a document that exists: its other fields stay, or go, or it stays as it is. */

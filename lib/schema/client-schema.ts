@@ -10,7 +10,7 @@ export interface ClientTable {
   options: ClientTableOptions
 }
 
-export interface ClientTableOptions {
+interface ClientTableOptions {
   /** Clients only insert: nothing of the table is kept on the device. */
   insertOnly?: true
   trackPrevious?: { columns: string[] }

@@ -12,7 +12,7 @@ export { DecodeFault } from './faults.js'
 type Row = Record<string, unknown>
 
 /** What a decoder has to know of an uploaded operation. */
-export type UploadedRow = { op: 'PUT' | 'PATCH', id: string, data: Readonly<Row> }
+type UploadedRow = { op: 'PUT' | 'PATCH', id: string, data: Readonly<Row> }
 
 /**
  * How values get from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A value that

@@ -1,5 +1,5 @@
 /** The time for an upload is over. What was under way may still be committed: to be tried again. */
-export class DeadlineError extends Error {
+class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
   constructor (milliseconds: number) {
     super(`The upload took longer than ${milliseconds} ms (option upload.deadline)`)

@@ -10,7 +10,7 @@ export interface UploadHealth {
 }
 
 /** Gives back a place or memory. A second call has no effect. */
-export type Release = () => void
+type Release = () => void
 
 /**
  * Bounds the work on uploads: how many at a time, and how much memory they take together. Who finds no room waits, first

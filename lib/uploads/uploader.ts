@@ -28,7 +28,7 @@ export interface UploadDependencies extends CommitDependencies {
 }
 
 /** What depends on the shape of an upload. */
-export interface UploadPolicy {
+interface UploadPolicy {
   /** What a rejected transaction does to those after it. */
   onRejection: 'stop' | 'skip'
   /** Whether a rejected transaction is left to the client instead of the dead letters. */

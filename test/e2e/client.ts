@@ -40,7 +40,7 @@ export async function sdkMissing (): Promise<string | false> {
 }
 
 /** One call of `/upload`, as the connector saw it. */
-export interface Upload {
+interface Upload {
   status: number
   results: TransactionResult[]
   /** `op_id` of the operations in it. */

@@ -6,7 +6,7 @@ import type { Observer } from './observer.js'
 import type { Sent, Server } from './server.js'
 import { difference, firstOpId, uploadOf, type Shape, type State, type Transaction, type Upload } from './shapes.js'
 
-export interface Violation {
+interface Violation {
   kind: 'status' | 'malformed' | 'lost' | 'half or twice' | 'out of order' | 'made final' | 'letter' | 'not attempted' | 'for ever' | 'another answer'
   detail: string
 }

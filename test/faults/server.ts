@@ -9,7 +9,7 @@ import { keys } from '../support/server.js'
 import { appName, deadline, injected } from './fault.js'
 
 /** Who sent a command that failed, or what it was about. */
-export type Place = 'ledger' | 'letters' | 'hook' | 'data' | 'commit' | 'abort' | 'start'
+type Place = 'ledger' | 'letters' | 'hook' | 'data' | 'commit' | 'abort' | 'start'
 
 /** A command as it was sent. */
 export interface Sent {

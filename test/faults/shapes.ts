@@ -55,7 +55,7 @@ export const shapes: Shape[] = described.map(shape => ({ container: 'batch', wit
 /** The rows of the tables as `table/id`, and how often hooks noted a row, as `visits/id`. */
 export type State = Record<string, object | number>
 
-export interface Operation {
+interface Operation {
   op: Step['op']
   table: Table
   id: string
@@ -110,7 +110,7 @@ export function uploadOf (shape: Shape, user: string): Upload {
 }
 
 /** What a transaction makes of a state. */
-export function applied (state: State, { operations }: Transaction): State {
+function applied (state: State, { operations }: Transaction): State {
   const next = { ...state }
   for (const { op, table, id, data } of operations) {
     const key = `${table}/${id}`

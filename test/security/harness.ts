@@ -61,7 +61,7 @@ export const unreadable: Refusal = { status: 400, code: 'FST_PSM_BODY' }
 /** 200, with nothing found that the attacker may change. */
 export const ignored: Refusal = { status: 200, ignored: true }
 /** 200, with the transaction rejected for good. */
-export const rejected = (errorCode: string): Refusal => ({ status: 200, errorCode })
+const rejected = (errorCode: string): Refusal => ({ status: 200, errorCode })
 export const unauthorized = rejected('UNAUTHORIZED')
 export const invalid = rejected('INVALID_DATA')
 export const mismatch = rejected('SCHEMA_MISMATCH')

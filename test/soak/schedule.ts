@@ -142,7 +142,7 @@ const requestFaults = {
   'answer lost': 7,
   'sent again when it is over': 7
 }
-export type RequestFault = keyof typeof requestFaults
+type RequestFault = keyof typeof requestFaults
 
 /** One attempt of a client to upload. */
 export interface Attempt {

@@ -14,9 +14,9 @@ export function keyPair (alg: string): Promise<GenerateKeyPairResult> {
   return pair
 }
 
-export type Answer = (response: ServerResponse) => void
+type Answer = (response: ServerResponse) => void
 
-export interface SignOptions {
+interface SignOptions {
   alg?: string
   /** `null` leaves it out. */
   kid?: string | null

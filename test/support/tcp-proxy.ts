@@ -7,7 +7,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Requests go from the client to the target, responses come back. */
-export type Direction = 'request' | 'response'
+type Direction = 'request' | 'response'
 
 export interface ProxyOptions {
   target: { host: string, port: number }
@@ -20,7 +20,7 @@ export interface ProxyOptions {
   rewriteHello?: boolean | undefined
 }
 
-export interface CutAfter {
+interface CutAfter {
   direction: Direction
   /** How many bytes still pass in this direction. */
   bytes: number
@@ -31,7 +31,7 @@ export interface CutAfter {
   request?: string | undefined
 }
 
-export interface ProxyConnection {
+interface ProxyConnection {
   /** From 1, in the order of arrival. */
   readonly id: number
   readonly requestBytes: number
@@ -39,7 +39,7 @@ export interface ProxyConnection {
   cut (): void
 }
 
-export interface ProxyStats {
+interface ProxyStats {
   connections: number
   refused: number
   cuts: number

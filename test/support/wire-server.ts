@@ -8,7 +8,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { messageReader, readCommand, type Command, type Document } from './wire-protocol.js'
 import { defaultReply, SET_NAME, type Exchange, type Outcome, type Topology } from './wire-replies.js'
 
-export type { Command, Document } from './wire-protocol.js'
+export type { Document } from './wire-protocol.js'
 export * from './wire-replies.js'
 
 export interface WireServerOptions {
@@ -28,7 +28,7 @@ export interface WireServerOptions {
 }
 
 /** `acknowledge` gives the default reply, to build upon. */
-export type CommandHandler = (command: Command, info: { acknowledge: () => Document }) => Outcome | undefined
+type CommandHandler = (command: Command, info: { acknowledge: () => Document }) => Outcome | undefined
 
 export interface WireServer {
   readonly port: number

@@ -18,7 +18,7 @@ interface Conflict {
 
 const now = () => new Date().toISOString()
 
-export const conflicts: Conflict[] = [
+const conflicts: Conflict[] = [
   {
     helper: 'lastWriteWins',
     table: 'notes',
