@@ -114,10 +114,10 @@ export const pluginOptions = object({
     deduplicate: withRow(deduplicate, { type: 'boolean or `{ days }`', byDefault: '`true`', meaning: '[retries are idempotent](reliability.md#exactly-once-the-ledger), for clients that send `client_id` and `op_id`' }),
     requiresClientHandling: hook('`(failed, transaction, user) => boolean`', 'for clients that send `transactions`: `true` leaves a rejected transaction to the client, without a dead letter', 'none'),
     faults: withRow(Type.Record(Type.String({ pattern: '^\\d+$' }), Type.Union([Type.Literal('retry'), Type.Literal('reject')], { expected: "'retry' or 'reject'" }), { expected: 'an object of MongoDB\'s error codes' }), {
-      type: "`{ [code]: 'retry' \\| 'reject' }`", byDefault: 'none', meaning: 'overrides for [MongoDB\'s error codes](reliability.md#which-fault-is-whose)'
+      type: "`{ [code]: 'retry' \\| 'reject' }`", byDefault: 'none', meaning: 'overrides for [MongoDB\'s error codes](reliability.md#faults)'
     }),
     deadLetters: object({
-      expireAfterDays: integer('age at which MongoDB deletes [dead letters](reliability.md#dead-letters)', { minimum: 1, maximum: 3650, unit: 'days', byDefault: 'never' }),
+      expireAfterDays: integer('age at which MongoDB deletes [dead letters](dead-letters.md)', { minimum: 1, maximum: 3650, unit: 'days', byDefault: 'never' }),
       mirror: text('collection for notes that sync to the users of rejected changes', 'none', { pattern: '^(?!system\\.|_?powersync)[^$\\0]+$', expected: 'the name of a collection of yours' })
     })
   }),

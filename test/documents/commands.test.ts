@@ -68,7 +68,7 @@ async function faultOf ([program, ...words]: string[], files: Set<string | undef
 }
 
 async function npmFault ([command, name, ...rest]: string[]): Promise<string | undefined> {
-  if (['install', 'init', 'pkg', 'publish'].includes(String(command))) return undefined
+  if (['install', 'init', 'pack', 'pkg', 'publish'].includes(String(command))) return undefined
   const script = scripts[String(command === 'run' ? name : command)]
   if (script === undefined) return `there is no script ${command} ${name}`
   const options = rest.filter(word => /^--\w/.test(word)).map(word => word.slice(2))
