@@ -98,7 +98,7 @@ export const pluginOptions = object({
   powersyncUrl: text('URL of the PowerSync instance: the tokens\' audience, and the address that clients connect to. A `/` at its end is removed. In production https, except on localhost', '`POWERSYNC_URL`'),
   keys: object({
     signing: any('key', 'the private key that signs tokens; `POWERSYNC_PUBLIC_KEY` must match it if it is set', '`POWERSYNC_PRIVATE_KEY`'),
-    published: withRow(Type.Array(Type.Unknown(), { expected: 'an array of keys' }), { type: 'array of keys', byDefault: '`POWERSYNC_PUBLISHED_KEYS`', meaning: 'further public keys for `/jwks`, [during a key rotation](authentication.md#new-keys)' })
+    published: withRow(Type.Array(Type.Unknown(), { expected: 'an array of keys' }), { type: 'array of keys', byDefault: '`POWERSYNC_PUBLISHED_KEYS`', meaning: 'further public keys for `/jwks`, [during a key rotation](keys.md#rotate-keys)' })
   }),
   mongo,
   token: object({
@@ -141,10 +141,10 @@ export const collectionOptions = object({
   id: any('see [schemas.md](schemas.md#ids)', "how the client's text ids become `_id`", "`'string'`"),
   name: text('name of the MongoDB collection', "the table's"),
   fields: withRow(Type.Record(Type.String(), Type.String(), { expected: '{ column: field }' }), { type: '`{ [column]: field }`', byDefault: 'none', meaning: 'columns of the client whose document field has another name' }),
-  owner: any('field, object, array or function', '[who owns a row](authorization.md#owner): forced on insert, and a condition of every write and of the stream', 'none: every user writes every row'),
-  authorizeTransfer: hook('`(operation, context) => true`', '[who may give a row away](authorization.md#giving-a-row-away)', 'nobody'),
+  owner: any('field, object, array or function', '[who owns a row](owners.md): forced on insert, and a condition of every write and of the stream', 'none: every user writes every row'),
+  authorizeTransfer: hook('`(operation, context) => true`', '[who may give a row away](owners.md#transfer-a-row)', 'nobody'),
   operations: withRow(Type.Array(Type.Union(['PUT', 'PATCH', 'DELETE'].map(name => Type.Literal(name)), { expected: "'PUT', 'PATCH' or 'DELETE'" }), { expected: "an array of 'PUT', 'PATCH' and 'DELETE'" }), { type: "array of `'PUT'`, `'PATCH'`, `'DELETE'`", byDefault: 'all', meaning: '[what clients may send](authorization.md#operations)' }),
-  writable: withRow(Type.Union([isFunction, names('an array of fields')], { expected: 'an array of fields, or a function' }), { type: 'array of fields, or `(user) => true \\| fields`', byDefault: 'all', meaning: '[the fields that clients may write](authorization.md#fields)' }),
+  writable: withRow(Type.Union([isFunction, names('an array of fields')], { expected: 'an array of fields, or a function' }), { type: 'array of fields, or `(user) => true \\| fields`', byDefault: 'all', meaning: '[the fields that clients may write](authorization.md#columns)' }),
   defaults: withRow(Type.Record(Type.String(), isFunction, { expected: '{ field: () => value }' }), { type: '`{ [field]: () => value }`', byDefault: 'none', meaning: 'values of the server for fields that a PUT does not have' }),
   put: choice(['merge', 'replace'], 'what a PUT does to fields that the schema does not know: keep or drop them', 'merge'),
   nulls: choice(['store', 'unset'], 'null is stored as null, or removes the field', 'store'),
