@@ -80,7 +80,8 @@ export interface UploadOptions {
   /**
    * What becomes of dead letters. `expireAfterDays`: MongoDB deletes them so many days later; default: they stay until
    * they are retried or discarded. `mirror`: name of a MongoDB collection that gets a note of each, `DeadLetterNote`,
-   * to be synced to the user whose change was rejected; the note goes with the letter.
+   * to be synced to the user whose change was rejected, under the same name: a client that deletes it there settles the
+   * letter. The note goes with the letter.
    */
   deadLetters?: { expireAfterDays?: number | undefined, mirror?: string | undefined } | undefined
   /**

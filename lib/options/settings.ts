@@ -45,6 +45,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   checkCollections(options.collections)
   const production = environment['NODE_ENV'] === 'production'
   const { authenticate, token = {}, upload = {} } = options
+  checkMirror(options.collections, upload.deadLetters?.mirror)
   if (production && (authenticate.development || upload.authenticate?.development)) {
     throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
   }
@@ -58,6 +59,13 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     maxConcurrent: upload.maxConcurrent,
     deduplicate: upload.deduplicate === false ? undefined : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
     deadLetters: { expireAfterDays: upload.deadLetters?.expireAfterDays, mirror: upload.deadLetters?.mirror }
+  }
+}
+
+/** Clients write to the mirror by settling letters, and in no other way. */
+function checkMirror (collections: Collections, mirror: string | undefined): void {
+  for (const [table, { name = table }] of Object.entries(collections)) {
+    if (mirror === table || mirror === name) throw new OptionError('upload.deadLetters.mirror', `is ${mirror}, which is in collections.${table}: name a collection that no table writes to`)
   }
 }
 

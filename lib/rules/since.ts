@@ -46,6 +46,12 @@ export function fold (since: Since | undefined, plan: Plan, addTo: AddTo): Since
   return folded
 }
 
+/** The same without these fields. */
+export function without (since: Since, fields: readonly string[]): Since {
+  const { row, replaced, set, unset, sums } = since
+  return fields.reduce(clear, { row, replaced, set: { ...set }, unset, sums: { ...sums } })
+}
+
 function clear (since: Since, field: string): Since {
   delete since.set[field]
   delete since.sums[field]

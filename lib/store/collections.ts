@@ -18,7 +18,7 @@ const NamespaceExists = 48
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
   try {
     const state = await inspectCollections(db, collections)
-    for (const name of state?.missing ?? []) await create(db, name)
+    for (const name of state?.missing ?? []) await createCollection(db, name)
     return state?.warnings ?? []
   } catch (error) {
     if (error instanceof MongoError) throw error
@@ -64,8 +64,8 @@ async function infosOf (db: mongodb.Db, names: string[]): Promise<Map<string, mo
   }
 }
 
-/** Several processes that start at once may all find a collection missing: the first creates it. */
-async function create (db: mongodb.Db, name: string): Promise<void> {
+/** With post-images. Several processes that start at once may all find a collection missing: the first creates it. */
+export async function createCollection (db: mongodb.Db, name: string): Promise<void> {
   try {
     await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } })
   } catch (error) {

@@ -7,6 +7,7 @@ import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErro
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, userOf } from '../user.js'
 import type { Since } from '../rules/since.js'
+import { createCollection } from './collections.js'
 import { expireAfter } from './expiry.js'
 import { canonical } from './fingerprint.js'
 import { Page, type OpenLetter, type PageContent } from './page.js'
@@ -60,7 +61,7 @@ export interface DeadLetterOperation {
 /** A letter without what was uploaded: its names and its reason, no values. */
 export type DeadLetterSummary = Omit<DeadLetter, 'claims' | 'operations' | 'since'>
 
-/** What `mirror` tells the user whose change was rejected: a flat row, as clients have them. */
+/** The rejection as its user's devices have it: a flat row, from which the change can be corrected and sent again. */
 export interface DeadLetterNote {
   /** The letter's. */
   _id: string
@@ -69,9 +70,17 @@ export interface DeadLetterNote {
   error_code: string
   /** One sentence, without uploaded values unless a hook of the app puts them there. */
   message: string
-  /** Table and id of the row whose operation failed, where that is known. */
+  /** Column that is at fault, where that is known. */
+  path: string | null
+  /** The operation that failed, where that is known: `data` is JSON. */
   table: string | null
   row_id: string | null
+  op: CrudOperation['op'] | null
+  data: string | null
+  /** Its position in `operations`. */
+  operation_index: number | null
+  /** JSON of all operations, `[{ op, table, id, data, metadata }]`; null if they are more than 1 MiB. */
+  operations: string | null
   tables: string[]
   /** `op_id`s of the first 1 000 operations. */
   op_ids: string[]
@@ -134,6 +143,9 @@ const majority = { writeConcern: { w: 'majority' } } as const
 /** Bytes of a letter above which its operations are compressed. A document has at most 16 MiB. */
 const compressAbove = 8 * 1024 * 1024
 
+/** Characters of its operations above which a note goes without them: devices get it whole. */
+const mostNoted = 1024 * 1024
+
 /** Bytes that what a client changed since may take in a letter: beyond them its retry leaves the row alone. */
 const mostSince = 2 * 1024 * 1024
 
@@ -155,7 +167,7 @@ export class DeadLetters {
   }
 
   /**
-   * Makes the indexes of letters, and the TTL indexes of letters and notes what `expireAfterDays` says.
+   * Creates the mirror and the indexes of letters, and makes the TTL indexes of letters and notes what `expireAfterDays` says.
    * @throws {MongoError} if `mirror` names a collection that holds something else than notes, or has a validator
    */
   async createIndexes (): Promise<void> {
@@ -164,14 +176,14 @@ export class DeadLetters {
     await this.#collection.createIndex({ user_id: 1, client_id: 1, sequence: 1 })
     await expireAfter(this.#db, DeadLetters.collectionName, 'created_at', seconds)
     if (mirror === undefined) return
-    await refuseForeign(this.#db, mirror)
+    await prepareMirror(this.#db, mirror)
     await expireAfter(this.#db, mirror, 'created_at', seconds)
   }
 
   /** A rejected transaction as a letter. @internal */
   letterOf (
     transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined,
-    { sequence, rows }: { sequence: number | null, rows: readonly string[] }
+    { sequence, rows, since = [] }: { sequence: number | null, rows: readonly string[], since?: Since[] }
   ): DeadLetter {
     const operations = transaction.operations.map(storedOperation)
     return {
@@ -191,7 +203,7 @@ export class DeadLetters {
       operation_count: operations.length,
       operations,
       rows: [...rows],
-      since: []
+      since
     }
   }
 
@@ -201,6 +213,22 @@ export class DeadLetters {
     const statements = [insert(DeadLetters.collectionName, await packed(letter))]
     if (letter.mirror !== null) statements.push(insert(letter.mirror, noteOf(letter)))
     return statements
+  }
+
+  /** Whether clients have their notes as this table. A DELETE there settles the letter. @internal */
+  isMirror (table: string): boolean {
+    return table === this.#settings.mirror
+  }
+
+  /** Letters of a user; others' are as if they were not there. @internal */
+  async lettersOf (user: User, ids: readonly string[], scope: CommandScope): Promise<DeadLetter[]> {
+    const stored = await this.#collection.find({ _id: { $in: [...ids] }, user_id: user.id }, scope).toArray()
+    return await Promise.all(stored.map(unpacked))
+  }
+
+  /** What settles a letter, and deletes its note, if they are the user's. @internal */
+  settlementOf (_id: string, user: User): Statement[] {
+    return [DeadLetters.collectionName, this.#settings.mirror!].map(name => remove(name, _id, { user_id: user.id }))
   }
 
   /** How a client's page begins: with the letters of it that are open. @internal */
@@ -338,8 +366,8 @@ export class DeadLetters {
 const insert = (collection: string, { _id, ...document }: mongodb.Document & { _id: string }): Statement =>
   ({ collection, row: _id, filter: { _id }, change: { $setOnInsert: document }, upsert: true })
 
-const remove = (collection: string, _id: string): Statement =>
-  ({ collection, row: _id, filter: { _id }, change: undefined, upsert: false })
+const remove = (collection: string, _id: string, condition: mongodb.Document = {}): Statement =>
+  ({ collection, row: _id, filter: { _id, ...condition }, change: undefined, upsert: false })
 
 async function packed (letter: DeadLetter): Promise<StoredLetter> {
   if (BSON.calculateObjectSize(letter) <= compressAbove) return letter
@@ -356,8 +384,8 @@ const storedOperation = ({ index, op, table, id, opId, data, previous, metadata 
   index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata: metadata ?? null
 })
 
-/** The transaction of a letter, as it was uploaded. */
-function transactionOf ({ client_id: clientId, transaction_id: id, operations }: DeadLetter): CrudTransaction {
+/** The transaction of a letter, as it was uploaded. @internal */
+export function transactionOf ({ client_id: clientId, transaction_id: id, operations }: DeadLetter): CrudTransaction {
   return {
     ...id !== null && { id },
     ...clientId !== null && { clientId },
@@ -390,22 +418,44 @@ function noteOf ({ _id, user_id: userId, created_at: createdAt, failed_operation
   return { _id, user_id: userId, created_at: createdAt, ...reasonOf(failed, operations), tables, op_ids: opIds }
 }
 
-function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]): Pick<DeadLetterNote, 'error_code' | 'message' | 'table' | 'row_id'> {
-  const operation = operations.find(({ index }) => index === failed.operation_index)
-  return { error_code: failed.error_code, message: failed.message, table: operation?.table ?? null, row_id: operation?.id ?? null }
+/** The part of a note that a retry may change. */
+function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]): Omit<DeadLetterNote, '_id' | 'user_id' | 'created_at' | 'tables' | 'op_ids'> {
+  const { error_code: code, message, details } = failed
+  const position = operations.findIndex(({ index }) => index === failed.operation_index)
+  const { table = null, id = null, op = null, data = null } = operations[position] ?? {}
+  const path = details?.['path']
+  const all = `[${operations.map(notedOperation).join()}]`
+  const isWhole = all.length <= mostNoted
+  return {
+    error_code: code,
+    message,
+    path: typeof path === 'string' ? path : null,
+    table,
+    row_id: id,
+    op,
+    data: isWhole ? data : null,
+    operation_index: position < 0 ? null : position,
+    operations: isWhole ? all : null
+  }
+}
+
+/** With all digits of its numbers: the columns are JSON already. */
+function notedOperation ({ op, table, id, data, metadata }: DeadLetterOperation): string {
+  const text = JSON.stringify({ op, table, id, ...metadata !== null && { metadata } })
+  return data === null ? text : `${text.slice(0, -1)},"data":${data}}`
 }
 
 const CommandNotFound = 59
 
 /** The mirror is a collection of this package: rows of the app in it would expire, and a validator would refuse notes for ever. */
-async function refuseForeign (db: mongodb.Db, mirror: string): Promise<void> {
+async function prepareMirror (db: mongodb.Db, mirror: string): Promise<void> {
   const remedy = 'name a collection of its own in upload.deadLetters.mirror'
   const other = await db.collection(mirror).findOne({ $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }, { projection: { _id: 1 } })
   if (other) throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
-  const [info] = await db.listCollections({ name: mirror }).toArray().catch((error: unknown) => {
+  const infos = await db.listCollections({ name: mirror }).toArray().catch((error: unknown) => {
     // The emulator of the examples.
     if ((error as mongodb.MongoServerError).code !== CommandNotFound) throw error
-    return []
   })
-  if ((info as mongodb.CollectionInfo | undefined)?.options?.['validator']) throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
+  if (infos?.length === 0) await createCollection(db, mirror)
+  if ((infos?.[0] as mongodb.CollectionInfo | undefined)?.options?.['validator']) throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
 }

@@ -17,6 +17,7 @@ import { BlockedQueues } from './blocked-queues.js'
 import { failedOperation, type Around, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { runResultHooks } from './result-hooks.js'
+import { settlementsIn, settles, type Settlements } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
   commit: Commit
@@ -135,7 +136,7 @@ class Upload {
     }
   }
 
-  /** The next transactions: of one client, and not too many operations, unless it is one transaction. */
+  /** The next transactions: of one client, and not too many operations, unless it is one transaction or settles a letter. */
   #group (most: number): Entry[] {
     const from = this.#results.length
     const { clientId } = this.#entries[from]!.transaction
@@ -145,9 +146,15 @@ class Upload {
       const { transaction } = this.#entries[end]!
       operations += transaction.operations.length
       if (end > from && (transaction.clientId !== clientId || operations > groupLimit)) break
+      // What settles a letter is put under what came before it, and not what comes after.
+      if (this.#settles(transaction)) return this.#entries.slice(from, end === from ? from + 1 : end)
       end++
     }
     return this.#entries.slice(from, end)
+  }
+
+  #settles ({ operations }: CrudTransaction): boolean {
+    return operations.some(operation => settles(operation, this.#dependencies))
   }
 
   async #settle (group: readonly Entry[]): Promise<void> {
@@ -179,7 +186,7 @@ class Upload {
     if (known && isSettled(known)) return { kind: 'settled', verdicts: known.verdicts }
     try {
       const [{ transaction }] = group as [Entry]
-      if (!identity && group.length === 1 && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
+      if (!identity && group.length === 1 && !this.#settles(transaction) && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
         return { kind: 'settled', verdicts: ['applied'] }
       }
       const { verdicts } = await this.#commit(identity, async scope => await this.#work(group, identity, scope, known), group.length)
@@ -199,25 +206,33 @@ class Upload {
 
   async #work (group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope, known: Pending | undefined): Promise<Work<Settled>> {
     if (!identity) {
+      const { transactions, since, settle } = await this.#settlements(group, scope)
       return {
-        transactions: group.map(({ transaction }) => transaction),
+        transactions,
+        since,
         deduplicated: ({ opId }) => opId !== undefined && group[0]!.transaction.clientId !== undefined,
-        around: () => ({ before: [], result: { verdicts: group.map(() => 'applied') } })
+        around: () => ({ before: [], after: settle(), result: { verdicts: group.map(() => 'applied') } })
       }
     }
     const page = await this.#read(identity, scope)
     const { pending, verdicts } = known?.page === page ? known : pendingOf(page, group, this.#policy)
     const operations = fingerprintsOf(pending)
+    const { transactions, since, settle } = await this.#settlements(pending, scope)
     return {
-      transactions: pending.map(({ transaction }) => transaction),
+      transactions,
+      since,
       deduplicated: ({ opId }) => opId !== undefined,
       around: async (plans, ofUser) => {
         if (operations.length === 0) return { before: [], result: { verdicts, page } }
         const { statements, closed } = await this.#noteSince(page, plans, ofUser, scope)
         const next = page.next({ operations, upload: () => this.#uploadOf(group), closed })
-        return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: statements, result: { verdicts, page: next } }
+        return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: [...statements, ...settle()], result: { verdicts, page: next } }
       }
     }
+  }
+
+  #settlements (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
+    return settlementsIn(group.map(({ transaction }) => transaction), this.#caller.user, this.#dependencies, scope)
   }
 
   async #read (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
@@ -279,8 +294,9 @@ class Upload {
     const { user, request } = this.#caller
     const work = (around: Around<Settled & { letter?: string }>) => ({ transactions: [], deduplicated: () => false, around: () => around })
     if (!identity) {
-      const letter = deadLetters.letterOf(entry.transaction, failed, user, request?.id, { sequence: null, rows: [] })
-      const statements = await deadLetters.statementsOf(letter, scope)
+      const { transactions: [rest], settle } = await this.#settlements([entry], scope)
+      const letter = deadLetters.letterOf(rest!, failed, user, request?.id, { sequence: null, rows: [] })
+      const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
       // Not as statements before the others: a letter that is there already is no conflict.
       return work({ before: [], after: statements, result: { verdicts: [rejection(failed, null)], letter: letter._id } })
     }
@@ -291,13 +307,14 @@ class Upload {
     const position = transaction.operations.findIndex(({ index }) => index === failed.operation_index)
     if (position < 0 && failed.operation_index !== undefined) return work({ before: [], result: { verdicts: [], page } })
     const rows = marksOf(transaction, collections)
-    const letter = deadLetters.letterOf(transaction, failed, user, request?.id, { sequence: page.content.sequence + 1, rows: [...rows] })
+    const { transactions: [rest], since, settle } = await this.#settlements(known.pending, scope)
+    const letter = deadLetters.letterOf(rest!, failed, user, request?.id, { sequence: page.content.sequence + 1, rows: [...rows], since: [...since.values()] })
     const rejected = { failed: fingerprints[position] ?? null, reason: failed }
     const operations = fingerprintsOf([{ transaction, fingerprints }])
     const next = page.next({ operations, rejected, upload: () => this.#uploadOf([entry]), opened: { _id: letter._id, rows } })
     return work({
       before: [ledger!.statement(identity, page, next)],
-      after: await deadLetters.statementsOf(letter, scope),
+      after: [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)],
       result: { verdicts: [rejection(failed, rejected.failed)], page: next, letter: letter._id }
     })
   }

@@ -1,5 +1,5 @@
 /** Collections that no client may write, by whatever name. */
-import { mismatch, MARKER, unreadable, type Attack } from './harness.js'
+import { ignored, mismatch, MARKER, unreadable, type Attack } from './harness.js'
 import { mirror } from './host.js'
 
 const names: Record<string, string> = {
@@ -43,6 +43,8 @@ export const reserved: Attack[] = [
   })),
   { name: 'DELETE from what is not listed', request: { body: { batch: [{ op: 'DELETE', table: 'payments', id: 'payment' }] } }, refused: mismatch },
   { name: 'PATCH of the dead letters', request: { body: { batch: [{ op: 'PATCH', type: 'powersync_dead_letters', id: 'alice-letter', data: { user_id: 'mallory' } }] } }, refused: mismatch },
+  { name: 'DELETE of somebody else\'s rejection', request: { body: { batch: [{ op: 'DELETE', type: mirror, id: 'alice-letter' }] } }, refused: ignored },
+  { name: 'PATCH of somebody else\'s rejection', request: { body: { batch: [{ op: 'PATCH', type: mirror, id: 'alice-letter', data: { user_id: 'mallory' } }] } }, refused: mismatch },
   { name: 'a reserved table behind good operations', request: { body: { transactions: [{ crud: [{ op: 'PUT', table: 'lists', id: 'x', data: { name: 'x' } }, { op: 'DELETE', table: 'system.users', id: 'x' }] }] } }, refused: mismatch },
   { name: 'a table of 1 MB', request: { body: { batch: [{ op: 'DELETE', table: 't'.repeat(1_000_000), id: 'x' }] } }, refused: unreadable }
 ]

@@ -131,8 +131,38 @@ t.test('a note for the user is written with the letter, once, and goes with it',
   await keepLetter(db, letters, { operations: [{ op: 'DELETE', table: 'todos', id: 'c', index: 0 }] }, { error_code: 'QUOTA', message: 'Too many' }, user)
   const [first, second] = (await letters.list()).reverse()
   t.same(await notes.find().sort({ created_at: 1 }).toArray(), [
-    { _id: first?._id, user_id: 'user1', created_at: first?.created_at, error_code: 'INVALID_DATA', message: failed.message, table: 'lists', row_id: 'b', tables: ['lists', 'todos'], op_ids: ['1', '2', '3'] },
-    { _id: second?._id, user_id: 'user1', created_at: second?.created_at, error_code: 'QUOTA', message: 'Too many', table: null, row_id: null, tables: ['todos'], op_ids: [] }
+    {
+      _id: first?._id,
+      user_id: 'user1',
+      created_at: first?.created_at,
+      error_code: 'INVALID_DATA',
+      message: failed.message,
+      path: 'created_at',
+      table: 'lists',
+      row_id: 'b',
+      op: 'PATCH',
+      data: '{"created_at":"soon"}',
+      operation_index: 1,
+      operations: '[{"op":"PUT","table":"lists","id":"a","metadata":"note","data":{"text":"secret"}},{"op":"PATCH","table":"lists","id":"b","data":{"created_at":"soon"}},{"op":"DELETE","table":"todos","id":"c"}]',
+      tables: ['lists', 'todos'],
+      op_ids: ['1', '2', '3']
+    },
+    {
+      _id: second?._id,
+      user_id: 'user1',
+      created_at: second?.created_at,
+      error_code: 'QUOTA',
+      message: 'Too many',
+      path: null,
+      table: null,
+      row_id: null,
+      op: null,
+      data: null,
+      operation_index: null,
+      operations: '[{"op":"DELETE","table":"todos","id":"c"}]',
+      tables: ['todos'],
+      op_ids: []
+    }
   ])
   await notes.deleteOne({ error_code: 'INVALID_DATA' })
   await keepLetter(db, letters, transaction('7', 'secret'), failed, user)

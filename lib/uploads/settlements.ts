@@ -1,0 +1,74 @@
+import type { AnyRow, CrudOperation, CrudTransaction, User } from '../../types/index.js'
+import { rowOf } from '../rules/plan.js'
+import type { CollectionRegistry } from '../rules/registry.js'
+import { without, type Since } from '../rules/since.js'
+import { transactionOf, type DeadLetter, type DeadLetters } from '../store/dead-letters.js'
+import { canonical } from '../store/fingerprint.js'
+import type { Statement } from '../store/statements.js'
+import type { CommandScope } from '../store/transaction.js'
+
+interface Dependencies { deadLetters: DeadLetters, collections: CollectionRegistry }
+
+/** What client transactions settle, and how the rest of them is written. */
+export interface Settlements {
+  /** Without the operations that settle letters. */
+  transactions: CrudTransaction[]
+  /** What the transactions are put under, by row. */
+  since: Map<string, Since>
+  /** @param written id of a letter that is written with it, the same again where operations cannot be told apart: it stays */
+  settle (written?: string): Statement[]
+}
+
+/** Whether an operation settles a letter: a DELETE on the table of the user's rejections. */
+export const settles = ({ op, table }: CrudOperation, { deadLetters }: Dependencies): boolean => op === 'DELETE' && deadLetters.isMirror(table)
+
+/**
+ * Reads the letters that are settled, which may be gone, or somebody else's, by one client transaction: it comes alone.
+ * Where it sends a column as its letter has it, what the letter's client has set there since stays, as in a retry; a
+ * column that it sends otherwise is the user's latest word.
+ */
+export async function settlementsIn (transactions: CrudTransaction[], user: User, dependencies: Dependencies, scope: CommandScope): Promise<Settlements> {
+  const { deadLetters, collections } = dependencies
+  const since = new Map<string, Since>()
+  const [transaction] = transactions as [CrudTransaction]
+  const ids = transaction.operations.filter(operation => settles(operation, dependencies)).map(({ id }) => id)
+  if (ids.length === 0) return { transactions, since, settle: () => [] }
+  const rest = { ...transaction, operations: transaction.operations.filter(operation => !settles(operation, dependencies)) }
+  for (const letter of await deadLetters.lettersOf(user, ids, scope)) {
+    for (const later of laterThan(letter, rest, collections)) since.set(later.row, later)
+  }
+  return {
+    transactions: [rest],
+    since,
+    settle: written => ids.filter(id => id !== written).flatMap(id => deadLetters.settlementOf(id, user))
+  }
+}
+
+/** A letter's later changes of rows that are sent again, without the columns that are sent otherwise. */
+function laterThan (letter: DeadLetter, sent: CrudTransaction, collections: CollectionRegistry): Since[] {
+  const now = columnsByRow(sent, collections)
+  const before = columnsByRow(transactionOf(letter), collections)
+  return letter.since.flatMap(later => {
+    const row = now.get(later.row)
+    // The user saw what replaced the row, and writes over it.
+    if (!row || later.replaced) return []
+    const old = before.get(later.row)?.columns ?? {}
+    const changed = Object.keys({ ...old, ...row.columns }).filter(column => canonical(old[column]) !== canonical(row.columns[column]))
+    return [without(later, changed.map(column => row.fields[column] ?? column))]
+  })
+}
+
+interface RowColumns { columns: AnyRow, fields: Readonly<Record<string, string>> }
+
+/** All columns that a transaction has for each row, and the fields of those with another name. */
+function columnsByRow ({ operations }: CrudTransaction, collections: CollectionRegistry): Map<string, RowColumns> {
+  const rows = new Map<string, RowColumns>()
+  for (const { table, id, data } of operations) {
+    const collection = collections.has(table) ? collections.find(table) : undefined
+    const _id = collection?.tryId(id)
+    if (!collection || _id === undefined) continue
+    const row = rowOf(collection.name, _id)
+    rows.set(row, { columns: { ...rows.get(row)?.columns, ...data }, fields: collection.definition.fields })
+  }
+  return rows
+}

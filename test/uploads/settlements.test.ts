@@ -1,0 +1,180 @@
+/** A user corrects a rejected change, or gives it up: the same client transaction settles the letter. */
+import t, { type Test } from 'tap'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
+import { Type } from '@sinclair/typebox'
+import { bson, collection } from '../../index.js'
+import { additive } from '../../lib/rules/conflicts/index.js'
+import { testDatabase } from '../support/database.js'
+import { testServer, upload } from '../support/server.js'
+
+const collections = {
+  items: collection({
+    schema: Type.Object({ name: Type.String({ maxLength: 4 }), state: Type.Optional(Type.String()), stock: bson.Int32() }),
+    defaults: { stock: () => 0 },
+    fields: { label: 'name' },
+    resolveConflict: additive(['stock'])
+  })
+}
+
+interface Operation { op: string, type: string, id: string, data?: object, old?: object }
+
+const put = (data: object, id = 'x'): Operation => ({ op: 'PUT', type: 'items', id, data })
+const patch = (data: object, old?: object): Operation => ({ op: 'PATCH', type: 'items', id: 'x', data, ...old && { old } })
+const settle = (id: string): Operation => ({ op: 'DELETE', type: 'rejections', id })
+
+async function fixture (t: Test, deadLetters: { mirror?: string } = { mirror: 'rejections' }) {
+  const mongo = await testDatabase(t)
+  const app = await testServer(t, { collections, mongo: { url: mongo.uri }, upload: { deadLetters } })
+  const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
+  t.teardown(() => client.close())
+  const db = client.db()
+  const items = db.collection<{ _id: string } & mongodb.Document>('items')
+  let opId = 0
+  let txId = 0
+  /** Client transactions as one upload; what becomes of each. */
+  const send = async (transactions: Operation[][], { user = 'user1', client = 'phone' as string | null } = {}) => {
+    const batch = transactions.flatMap(operations => {
+      txId++
+      return operations.map(operation => ({ ...operation, ...client && { op_id: ++opId, tx_id: txId } }))
+    })
+    const body = { ...client && { client_id: client }, batch }
+    const again = () => upload(app, body, { url: `/upload?user_id=${user}` })
+    const answer = await again()
+    return { again, answer, statuses: (answer.body['results'] as Array<{ status: string, failed_operation?: { error_code: string } }>).map(({ status, failed_operation: failed }) => failed?.error_code ?? status) }
+  }
+  const one = async (...operations: Operation[]) => (await send([operations])).statuses[0]
+  return {
+    app,
+    db,
+    items,
+    send,
+    one,
+    item: () => items.findOne({ _id: 'x' }),
+    letters: () => app.powersync.deadLetters.list(),
+    notes: () => db.collection<{ _id: string } & mongodb.Document>('rejections').find().toArray(),
+    /** The id of the only letter. */
+    letter: async () => (await app.powersync.deadLetters.list()).map(({ _id }) => _id).join()
+  }
+}
+
+t.test('a corrected row is written and its letter settled in one transaction; sent again, nothing changes', async t => {
+  const { send, one, item, items, letters, notes, letter } = await fixture(t)
+  t.equal(await one(put({ label: 'too long', state: 'open' })), 'INVALID_DATA')
+  const id = await letter()
+  t.match(await notes(), [{
+    _id: id,
+    user_id: 'user1',
+    error_code: 'INVALID_DATA',
+    message: /label/,
+    path: 'label',
+    table: 'items',
+    row_id: 'x',
+    op: 'PUT',
+    data: '{"label":"too long","state":"open"}',
+    operation_index: 0,
+    operations: '[{"op":"PUT","table":"items","id":"x","data":{"label":"too long","state":"open"}}]'
+  }])
+  const { again, answer, statuses } = await send([[put({ label: 'ok', state: 'open' }), settle(id)]])
+  t.same(statuses, ['success'])
+  t.same(await item(), { _id: 'x', name: 'ok', state: 'open', stock: 0 })
+  t.same([await letters(), await notes()], [[], []])
+  await items.updateOne({ _id: 'x' }, { $set: { name: 'them' } })
+  t.same((await again()).body, answer.body)
+  t.equal((await item())?.['name'], 'them')
+})
+
+t.test('later changes stay, but for the columns that the user corrected', async t => {
+  const { one, item, letter } = await fixture(t)
+  await one(put({ label: 'too long', state: 'open', stock: 5 }))
+  t.equal(await one(patch({ state: 'done' })), 'success')
+  t.equal(await one(patch({ stock: 7 }, { stock: 5 })), 'success')
+  t.equal(await item(), null, 'there is no row yet')
+  t.equal(await one(put({ label: 'ok', state: 'open', stock: 5 }), settle(await letter())), 'success')
+  t.same(await item(), { _id: 'x', name: 'ok', state: 'done', stock: 7 })
+
+  await one(patch({ label: 'too long', state: 'new' }))
+  await one(patch({ state: 'kept', label: 'mid' }))
+  t.equal(await one(patch({ label: 'end', state: 'new' }), settle(await letter())), 'success')
+  t.match(await item(), { name: 'end', state: 'kept' })
+})
+
+t.test('what replaced the row since is written over, as the user sees it', async t => {
+  const { one, item, letter } = await fixture(t)
+  await one(put({ label: 'too long', state: 'open' }))
+  await one(put({ label: 'new', state: 'new' }))
+  await one(put({ label: 'ok', state: 'open' }), settle(await letter()))
+  t.match(await item(), { name: 'ok', state: 'open' })
+})
+
+t.test('in one upload, it goes under the changes before it, and those behind it go over it', async t => {
+  const { send, one, item, letter, letters } = await fixture(t)
+  await one(put({ label: 'too long', state: 'open' }))
+  const { statuses } = await send([[patch({ state: 'done' })], [put({ label: 'ok', state: 'open' }), settle(await letter())], [patch({ label: 'last' })]])
+  t.same(statuses, ['success', 'success', 'success'])
+  t.match(await item(), { name: 'last', state: 'done' })
+  t.same(await letters(), [])
+})
+
+t.test('a correction that is rejected too takes the letter\'s place, above the same later changes', async t => {
+  const { one, item, letter, letters, notes } = await fixture(t)
+  await one(put({ label: 'too long', state: 'open' }))
+  const first = await letter()
+  await one(patch({ state: 'done' }))
+  t.equal(await one(put({ label: 'still too long', state: 'open' }), settle(first)), 'INVALID_DATA')
+  const second = await letter()
+  t.not(second, first)
+  t.match(await letters(), [{ operation_count: 1, operations: [{ data: '{"label":"still too long","state":"open"}' }] }])
+  t.match(await notes(), [{ _id: second, operations: '[{"op":"PUT","table":"items","id":"x","data":{"label":"still too long","state":"open"}}]' }])
+  t.equal(await one(put({ label: 'ok', state: 'open' }), settle(second)), 'success')
+  t.match(await item(), { name: 'ok', state: 'done' })
+  t.same(await notes(), [])
+})
+
+t.test('a letter is given up by its own user only; one that is gone or unknown is settled already', async t => {
+  const { send, letters, notes, one, letter } = await fixture(t)
+  await one(put({ label: 'too long' }))
+  const id = await letter()
+  for (const client of ['phone', null]) t.same((await send([[settle(id)]], { user: 'mallory', client })).statuses, ['success'])
+  t.equal((await letters()).length, 1)
+  t.equal((await notes()).length, 1)
+  t.equal(await one(settle('unknown')), 'success')
+  t.equal(await one(settle(id)), 'success')
+  t.same([await letters(), await notes()], [[], []])
+  t.equal(await one(settle(id)), 'success')
+})
+
+t.test('without client_id and op_id it works as well, and a rejected copy of the letter itself is kept', async t => {
+  const { send, item, letter, letters, notes } = await fixture(t)
+  const anonymous = async (...operations: Operation[]) => (await send([operations], { client: null })).statuses
+  await anonymous(put({ label: 'too long' }))
+  const id = await letter()
+  t.same(await anonymous(put({ label: 'too long' }), settle(id)), ['INVALID_DATA'])
+  t.equal(await letter(), id)
+  t.equal((await notes()).length, 1)
+  t.same(await anonymous(put({ label: 'ok' }), settle(id)), ['success'])
+  t.match(await item(), { name: 'ok' })
+  t.same([await letters(), await notes()], [[], []])
+})
+
+t.test('the table takes nothing but a DELETE, and without mirror not even that', async t => {
+  const { one, letter, notes } = await fixture(t)
+  await one(put({ label: 'too long' }))
+  const id = await letter()
+  const before = await notes()
+  for (const op of ['PUT', 'PATCH']) t.equal(await one({ op, type: 'rejections', id, data: { message: 'mine' } }), 'SCHEMA_MISMATCH')
+  t.same((await notes()).filter(({ _id }) => _id === id), before)
+  const other = await fixture(t, {})
+  t.equal(await other.one(settle(id)), 'SCHEMA_MISMATCH')
+})
+
+t.test('a note of a large transaction has no columns', async t => {
+  const { one, notes } = await fixture(t)
+  await one(put({ label: 'x'.repeat(2 ** 20) }))
+  t.match(await notes(), [{ table: 'items', row_id: 'x', op: 'PUT', data: null, operations: null, operation_index: 0 }])
+})
+
+t.test('a mirror that a table writes to is refused', async t => {
+  const mongo = await testDatabase(t)
+  const start = (name: string) => testServer(t, { mongo: { url: mongo.uri }, collections: { ...collections, rejected: collection({ schema: 'any', name }) }, upload: { deadLetters: { mirror: 'rejections' } } })
+  await t.rejects(start('rejections'), /option upload\.deadLetters\.mirror is rejections, which is in collections\.rejected/)
+})
