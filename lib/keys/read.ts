@@ -126,7 +126,10 @@ function isPrivate (form: Form): boolean {
 function publicHalf (form: Form, source: string): ReadKey {
   const jwk: Jwk = typeof form === 'string' ? {} : form
   if (jwk['kty'] === 'oct') throw foreign('oct', source)
-  const publicKey = importKey(form, createPublicKey, source)
+  // Without the private members, or newer versions of Node derive the key from them and never look at the public ones.
+  const { kty: type, crv: curve, n, e, x, y } = jwk
+  const publicForm = typeof form === 'string' ? form : { kty: type, crv: curve, n, e, x, y }
+  const publicKey = importKey(publicForm, createPublicKey, source)
   const { namedCurve, modulusLength } = publicKey.asymmetricKeyDetails ?? {}
   const { kty, crv } = exportJwk(publicKey)
   const fitting = algorithmNames.filter(name => algorithms[name].kty === kty && algorithms[name].crv === crv)
