@@ -36,8 +36,8 @@ declare module 'fastify' {
 }
 
 /**
- * Adds `GET /jwks`, `GET /token` and `POST /upload` to a Fastify server: the backend of a PowerSync app on MongoDB. With
- * `checkpoints` also `PUT /checkpoint`.
+ * Adds `GET /jwks`, `GET /token` and `POST /upload` to a Fastify server: the backend of a PowerSync app on MongoDB.
+ * With `checkpoints` also `PUT /checkpoint`.
  *
  * @throws {OptionError} `FST_PSM_OPTION` for a mistake in the options
  * @throws {KeyError} `FST_PSM_KEY` for a key that cannot be used
@@ -45,13 +45,23 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const { expiresIn, bodyLimit, maxOperations, deadline, deduplicate, maxConcurrent, deadLetters: deadLetterSettings } = readOptions(options, process.env)
+  const {
+    expiresIn,
+    bodyLimit,
+    maxOperations,
+    deadline,
+    deduplicate,
+    maxConcurrent,
+    deadLetters: deadLetterSettings
+  } = readOptions(options, process.env)
   const signing = readSigning(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
   const { client, db, features } = await connect(fastify, options.mongo, process.env['MONGO_URI'])
   if (options.validators) await ensureValidators(db, options.collections, options.validators, fastify.log)
-  for (const warning of await prepareCollections(db, options.collections)) fastify.log.warn(`fastify-powersync-mongo: ${warning}`)
+  for (const warning of await prepareCollections(db, options.collections)) {
+    fastify.log.warn(`fastify-powersync-mongo: ${warning}`)
+  }
 
   const spans = await loadSpans()
   const gate = createGate({
@@ -71,10 +81,14 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const upload = observed(createUploader({ ...shared, commit, ledger, deadLetters }), spans)
   const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploading.development) {
-    fastify.log.warn('fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. Never expose this server')
+    fastify.log.warn(
+      'fastify-powersync-mongo: developmentAuth() is on: ANYBODY gets a token for ANY user and may upload. ' +
+      'Never expose this server'
+    )
   }
 
-  // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and ours.
+  // In a scope of its own, so that neither changes the other: the host's parsers, compilers, use of @fastify/jwt, and
+  // ours.
   await fastify.register(async scope => {
     const namespace = name ? `powersync_${name}` : 'powersync'
     const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, namespace }) : noTokens
@@ -87,8 +101,18 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
         jwks: jwksRoute(signing.keys.published),
         token: tokenRoute({ identification: { authenticate, toUser }, tokens, powersyncUrl: signing.powersyncUrl })
       },
-      upload: uploadRoute({ identification: uploaders, tokens, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
-      ...options.checkpoints && { checkpoint: checkpointRoute({ identification: uploaders, tokens, checkpoints: new WriteCheckpoints(db) }) }
+      upload: uploadRoute({
+        identification: uploaders,
+        tokens,
+        upload,
+        bodyLimit,
+        maxOperations,
+        requiresClientHandling,
+        gate
+      }),
+      ...(options.checkpoints && {
+        checkpoint: checkpointRoute({ identification: uploaders, tokens, checkpoints: new WriteCheckpoints(db) })
+      })
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]
@@ -96,9 +120,15 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     }
     const facts = startFacts({
       collections: options.collections,
-      routes: Object.entries(all).filter(([route]) => routes[route as RouteName] !== false).map(([, { method, url }]) => `${method} ${options.prefix ?? ''}${url}`),
+      routes: Object.entries(all)
+        .filter(([route]) => routes[route as RouteName] !== false)
+        .map(([, { method, url }]) => `${method} ${options.prefix ?? ''}${url}`),
       database: db.databaseName,
-      uploads: options.upload?.authenticate ? 'users of upload.authenticate' : signing ? 'users of authenticate and bearers of this server\'s tokens' : 'users of authenticate'
+      uploads: options.upload?.authenticate
+        ? 'users of upload.authenticate'
+        : signing
+          ? 'users of authenticate and bearers of this server\'s tokens'
+          : 'users of authenticate'
     })
     fastify.log.info(facts, 'fastify-powersync-mongo is ready')
     decorate({
@@ -106,7 +136,11 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
       jwks: { keys: signing?.keys.published ?? [] },
       upload: async (transactions, user) => {
         const { id, ...claims } = identified(user)
-        return await upload(transactions, { user: userOf(id, claims), request: undefined, log: fastify.log }, { onRejection: 'skip' })
+        return await upload(
+          transactions,
+          { user: userOf(id, claims), request: undefined, log: fastify.log },
+          { onRejection: 'skip' }
+        )
       },
       deadLetters,
       collections: collections.tables(),
@@ -118,15 +152,26 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
 /** @throws {TypeError} for a user that no token can be of */
 function identified (identity: Identity): Identity {
   if (typeof identity.id === 'string' && identity.id !== '') return identity
-  throw new TypeError('fastify.powersync: the user\'s id is not text, or empty: it becomes the sub of the token, by which the PowerSync Service knows the user')
+  throw new TypeError(
+    'fastify.powersync: the user\'s id is not text, or empty: it becomes the sub of the token, by which the ' +
+    'PowerSync Service knows the user'
+  )
 }
 
-async function createIndexes ({ ledger, deadLetters }: { ledger: Ledger | undefined, deadLetters: DeadLetters }): Promise<void> {
+async function createIndexes ({
+  ledger,
+  deadLetters
+}: {
+  ledger: Ledger | undefined
+  deadLetters: DeadLetters
+}): Promise<void> {
   const indexes = { [Ledger.collectionName]: ledger, [DeadLetters.collectionName]: deadLetters }
   for (const [collection, owner] of Object.entries(indexes)) {
     await owner?.createIndexes().catch((error: unknown) => {
       if (error instanceof MongoError) throw error
-      throw new MongoError(`MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`)
+      throw new MongoError(
+        `MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`
+      )
     })
   }
 }
@@ -135,7 +180,10 @@ async function createIndexes ({ ledger, deadLetters }: { ledger: Ledger | undefi
 function prepareDecorator (fastify: FastifyInstance, name: string | undefined): (powersync: PowerSync) => void {
   const existing = fastify.hasDecorator('powersync') ? fastify.powersync as Record<string, unknown> : undefined
   if (existing && (name === undefined || existing[name] !== undefined)) {
-    throw new OptionError('name', `is ${name ? 'taken' : 'missing'}: this server has fastify-powersync-mongo already, so give this registration a name of its own`)
+    throw new OptionError(
+      'name',
+      `is ${name ? 'taken' : 'missing'}: this server has fastify-powersync-mongo already, so give this registration a name of its own`
+    )
   }
   return powersync => {
     if (name === undefined) fastify.decorate('powersync', powersync as FastifyInstance['powersync'])
@@ -160,15 +208,18 @@ export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/store/mongodb-storage.js'
 export { powersyncOptions } from './lib/typed-options.js'
 export { PowerSyncFatalError } from './lib/errors.js'
-/** Every error of this package, by its class: `error instanceof errors.OptionError`. Each has a `code` of `ErrorCode`. */
+/**
+ * Every error of this package, by its class: `error instanceof errors.OptionError`. Each has a `code` of `ErrorCode`.
+ */
 export * as errors from './lib/errors.js'
 
 export type { ErrorCode } from './lib/errors.js'
 export type { KeySource } from './lib/keys/load.js'
 export type { DeadLetter, DeadLetterNote, DeadLetters } from './lib/store/dead-letters.js'
 export type {
-  Authenticate, AuthenticateContext, AuthorizeHook, AuthorizeTransferHook, Claims, Collection, CollectionOptions, Collections, Conflict,
-  CrudOperation, CrudTransaction, FailedOperation, Hooks, IdCodec, IdType, Identity, JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook,
-  OperationContext, OperationErrorCode, Owner, PowerSync, PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext,
-  TransactionResult, TransformHook, UpdateBatchHook, UploadMessage, UploadOptions, User
+  Authenticate, AuthenticateContext, AuthorizeHook, AuthorizeTransferHook, Claims, Collection, CollectionOptions,
+  Collections, Conflict, CrudOperation, CrudTransaction, FailedOperation, Hooks, IdCodec, IdType, Identity,
+  JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook, OperationContext, OperationErrorCode, Owner, PowerSync,
+  PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext, TransactionResult, TransformHook,
+  UpdateBatchHook, UploadMessage, UploadOptions, User
 } from './types/index.js'

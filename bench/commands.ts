@@ -1,4 +1,7 @@
-/** How many commands MongoDB gets for an upload, of a client that the process knows. Exact: any other number is an error. */
+/**
+ * How many commands MongoDB gets for an upload, of a client that the process knows. Exact: any other number is an
+ * error.
+ */
 import { post, startServer, startWireServer } from './processes.js'
 import { print, type Figure } from './support.js'
 import { uploadBody, type UploadShape } from './uploads.js'
@@ -20,12 +23,23 @@ export async function commands (): Promise<Figure[]> {
       for (const shape of shapes) {
         for (const clientId of [undefined, 'phone']) {
           const { operations, collections = 1, withDeletes = 0, transactions = 1 } = shape
-          const send = (each: UploadShape) => post(`${server.url}/upload`, JSON.stringify(uploadBody({ ...each, ...clientId !== undefined && { clientId } })))
+          const send = (each: UploadShape) =>
+            post(
+              `${server.url}/upload`,
+              JSON.stringify(uploadBody({ ...each, ...(clientId !== undefined && { clientId }) }))
+            )
           if (clientId !== undefined) await send({ operations: 1, run: 'first' })
           const before = await count()
           await send({ ...shape, run: JSON.stringify(shape) })
           const value = await count() - before
-          const name = [`MongoDB ${version}`, `${operations} op.`, `${transactions} tr.`, `${collections}+${withDeletes} coll.`, ...clientId ? ['ledger'] : [], ...kind === 'existing' ? ['existing()'] : []].join(', ')
+          const name = [
+            `MongoDB ${version}`,
+            `${operations} op.`,
+            `${transactions} tr.`,
+            `${collections}+${withDeletes} coll.`,
+            ...(clientId ? ['ledger'] : []),
+            ...(kind === 'existing' ? ['existing()'] : [])
+          ].join(', ')
           const writes = maxWireVersion >= 25 ? 1 : collections + withDeletes + (clientId ? 1 : 0)
           const alone = operations === 1 && !clientId && kind === 'plugin'
           const expected = alone ? 1 : writes + 1 + (kind === 'existing' ? collections : 0)

@@ -1,4 +1,7 @@
-/** More clients than a small pool in front of a slow MongoDB has connections for: how much of what the pool could carry gets through. */
+/**
+ * More clients than a small pool in front of a slow MongoDB has connections for: how much of what the pool could carry
+ * gets through.
+ */
 import { setTimeout as pause } from 'node:timers/promises'
 import { startServer, startWireServer } from './processes.js'
 import { print, type Figure, type Options } from './support.js'
@@ -26,7 +29,10 @@ export async function congestion ({ quick }: Options): Promise<Figure[]> {
   return figures
 }
 
-/** Uploads a second of all clients, each of which sends its next when it has an answer, and after a refusal waits as it is told. */
+/**
+ * Uploads a second of all clients, each of which sends its next when it has an answer, and after a refusal waits as it
+ * is told.
+ */
 async function appliedBy (url: string, milliseconds: number): Promise<number> {
   const end = performance.now() + milliseconds
   let applied = 0

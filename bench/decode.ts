@@ -1,4 +1,6 @@
-/** What reading, validating and converting an upload costs, beside what parsing its body and encoding its writes costs. */
+/**
+ * What reading, validating and converting an upload costs, beside what parsing its body and encoding its writes costs.
+ */
 import fastifyMongodb from '@fastify/mongodb'
 import { CollectionRegistry, decodeAll, MongoDBStorage, parseUpload, readUpload } from './package.js'
 import { collectionsOf } from './schema.js'
@@ -15,7 +17,15 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
   const session = {}
   let command: object = {}
   // The storage encodes what it would send.
-  const encoder = { client: {}, bsonOptions: {}, command: async (written: object) => { command = written; BSON.serialize(written); return {} } }
+  const encoder = {
+    client: {},
+    bsonOptions: {},
+    command: async (written: object) => {
+      command = written
+      BSON.serialize(written)
+      return {}
+    }
+  }
   const storage = new MongoDBStorage(encoder as never, collections)
 
   const figures: Figure[] = []
@@ -23,16 +33,31 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
     const body = JSON.stringify(uploadBody({ operations }))
     const upload = async () => {
       const { transactions } = readUpload(await parseUpload(Buffer.from(body), limits), undefined)
-      for (const transaction of decodeAll(transactions, registry.for(user))) await storage.updateBatch(transaction, { user, session: session as never })
+      for (const transaction of decodeAll(transactions, registry.for(user))) {
+        await storage.updateBatch(transaction, { user, session: session as never })
+      }
     }
     await upload()
     const writes = command
     const repeat = Math.ceil(100 / operations) // short times are measured several at once
     const measured = await measure({
-      [`${operations} operations: JSON.parse and BSON`]: () => { for (let i = 0; i < repeat; i++) { JSON.parse(body); BSON.serialize(writes) } },
-      [`${operations} operations: from the body to BSON`]: async () => { for (let i = 0; i < repeat; i++) await upload() }
+      [`${operations} operations: JSON.parse and BSON`]: () => {
+        for (let i = 0; i < repeat; i++) {
+          JSON.parse(body)
+          BSON.serialize(writes)
+        }
+      },
+      [`${operations} operations: from the body to BSON`]: async () => {
+        for (let i = 0; i < repeat; i++) await upload()
+      }
     }, { rounds: quick ? 3 : Math.min(300, 100_000 / operations), warmUp: quick ? 0 : 20 })
-    figures.push(...measured.map(figure => ({ ...figure, value: figure.value / repeat, spread: figure.spread!.map(ms => ms / repeat) as [number, number] })))
+    figures.push(
+      ...measured.map(figure => ({
+        ...figure,
+        value: figure.value / repeat,
+        spread: figure.spread!.map(ms => ms / repeat) as [number, number]
+      }))
+    )
   }
   print('decode: an upload of rows with eight typed fields (at 1 000 operations at most 1.5 is wanted)', figures)
   return figures

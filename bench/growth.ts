@@ -24,18 +24,38 @@ export async function growth (options: Options): Promise<Figure[]> {
   print('growth: time per operation (at 10 000 at most 1.3 of that at 100 is wanted)', sizes)
 
   const body = JSON.stringify(uploadBody({ operations: 100 }))
-  const tables = await measure(Object.fromEntries([one, many].map(({ url }, index) => [`${index ? 200 : 1} collections registered`, async () => {
-    const start = performance.now()
-    for (let i = 0; i < (quick ? 1 : 10); i++) await post(`${url}/upload`, body)
-    return performance.now() - start
-  }])), how)
+  const tables = await measure(
+    Object.fromEntries(
+      [one, many].map(({ url }, index) => [
+        `${index ? 200 : 1} collections registered`,
+        async () => {
+          const start = performance.now()
+          for (let i = 0; i < (quick ? 1 : 10); i++) await post(`${url}/upload`, body)
+          return performance.now() - start
+        }
+      ])
+    ),
+    how
+  )
   print('growth: 10 uploads of 100 operations (with 200 collections at most 1.1 is wanted)', tables)
 
   const connections: Figure[] = []
   for (const count of [1, 4, 16, 64, 256]) {
-    const { rate, p50, p99 } = await load(`${first.url}/upload`, { body, connections: count, ...quick ? { amount: count } : { duration: 4 } })
-    connections.push({ name: `${count} connections`, unit: 'requests/s', value: rate, ratio: rate / (connections[0]?.value ?? rate) })
-    connections.push({ name: `${count} connections, half within`, unit: 'ms', value: p50 }, { name: `${count} connections, 99 of 100 within`, unit: 'ms', value: p99 })
+    const { rate, p50, p99 } = await load(`${first.url}/upload`, {
+      body,
+      connections: count,
+      ...(quick ? { amount: count } : { duration: 4 })
+    })
+    connections.push({
+      name: `${count} connections`,
+      unit: 'requests/s',
+      value: rate,
+      ratio: rate / (connections[0]?.value ?? rate)
+    })
+    connections.push(
+      { name: `${count} connections, half within`, unit: 'ms', value: p50 },
+      { name: `${count} connections, 99 of 100 within`, unit: 'ms', value: p99 }
+    )
   }
   print('growth: uploads of 100 operations by connections at a time', connections)
 

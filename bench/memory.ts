@@ -10,10 +10,17 @@ export async function memory ({ quick }: Options): Promise<Figure[]> {
     const server = await startServer('plugin', { mongo: mongo.ready['uri'] })
     let done = 0
     for (const [operations, uploads] of sizes) {
-      for (let i = 0; i < uploads; i++) await post(`${server.url}/upload`, JSON.stringify(uploadBody({ operations, run: `run${i}` })))
+      for (let i = 0; i < uploads; i++) {
+        await post(`${server.url}/upload`, JSON.stringify(uploadBody({ operations, run: `run${i}` })))
+      }
       done += operations * uploads
       const { mebibytes } = await server.ask('memory') as { mebibytes: number }
-      figures.push({ name: `${done} operations, ${name}`, unit: 'MiB', value: mebibytes, ratio: mebibytes / (figures[0]?.value ?? mebibytes) })
+      figures.push({
+        name: `${done} operations, ${name}`,
+        unit: 'MiB',
+        value: mebibytes,
+        ratio: mebibytes / (figures[0]?.value ?? mebibytes)
+      })
     }
     await server.stop()
   }

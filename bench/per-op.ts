@@ -5,7 +5,9 @@ import { uploadBody } from './uploads.js'
 
 export async function perOp ({ quick }: Options): Promise<Figure[]> {
   const mongo = await startWireServer({ delay: 1 })
-  const [each, plugin] = await Promise.all(['per-operation', 'plugin'].map(kind => startServer(kind, { mongo: mongo.ready['uri'] })))
+  const [each, plugin] = await Promise.all(
+    ['per-operation', 'plugin'].map(kind => startServer(kind, { mongo: mongo.ready['uri'] }))
+  )
   const figures: Figure[] = []
   for (const operations of [1, 10, 100, 1000]) {
     const body = JSON.stringify(uploadBody({ operations }))
@@ -18,6 +20,9 @@ export async function perOp ({ quick }: Options): Promise<Figure[]> {
     }, { rounds: quick ? 1 : 5, warmUp: quick ? 0 : 1, unit: 'requests/s' }))
   }
   await Promise.all([each!.stop(), plugin!.stop(), mongo.stop()])
-  print('per-op: requests per second of one client, 1 ms a round trip (at 100 operations at least 10 is wanted)', figures)
+  print(
+    'per-op: requests per second of one client, 1 ms a round trip (at 100 operations at least 10 is wanted)',
+    figures
+  )
   return figures
 }

@@ -14,7 +14,10 @@ export interface ServerProcess {
 }
 
 async function start (file: string, args: string[], execArgv: string[] = []): Promise<ServerProcess> {
-  const child = fork(join(import.meta.dirname, file), args, { execArgv: ['--import', 'tsx', ...execArgv], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = fork(join(import.meta.dirname, file), args, {
+    execArgv: ['--import', 'tsx', ...execArgv],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  })
   const [ready] = await Promise.race([
     once(child, 'message') as Promise<[Message]>,
     once(child, 'exit').then(([code]) => { throw new Error(`${file} ended with ${code}`) })
@@ -35,15 +38,31 @@ async function start (file: string, args: string[], execArgv: string[] = []): Pr
 
 /** A MongoDB that acknowledges everything, after some milliseconds. */
 export const startWireServer = ({ delay = 0, maxWireVersion = 25 } = {}): Promise<ServerProcess> =>
-  start('../test/support/wire-server-process.ts', ['--delay', String(delay), '--max-wire-version', String(maxWireVersion)])
+  start('../test/support/wire-server-process.ts', [
+    '--delay',
+    String(delay),
+    '--max-wire-version',
+    String(maxWireVersion)
+  ])
 
 export interface BenchServer extends ServerProcess {
   url: string
 }
 
 /** One of the servers of bench/server.ts. */
-export async function startServer (kind: string, { mongo = '', collections = 1, profiles }: { mongo?: string, collections?: number, profiles?: string | undefined } = {}): Promise<BenchServer> {
-  const server = await start('server.ts', [kind, mongo, String(collections)], profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`])
+export async function startServer (
+  kind: string,
+  {
+    mongo = '',
+    collections = 1,
+    profiles
+  }: { mongo?: string, collections?: number, profiles?: string | undefined } = {}
+): Promise<BenchServer> {
+  const server = await start(
+    'server.ts',
+    [kind, mongo, String(collections)],
+    profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+  )
   return { ...server, url: `http://127.0.0.1:${server.ready['port']}` }
 }
 
@@ -56,8 +75,12 @@ export interface Load {
 }
 
 /** Requests per second, and milliseconds that half and 99 of 100 of them take. All have to be answered with 200. */
-export async function load (url: string, { body, connections = 8, ...until }: Load): Promise<{ rate: number, p50: number, p99: number }> {
-  const post = body === undefined ? {} : { method: 'POST' as const, body, headers: { 'content-type': 'application/json' } }
+export async function load (
+  url: string,
+  { body, connections = 8, ...until }: Load
+): Promise<{ rate: number, p50: number, p99: number }> {
+  const post =
+    body === undefined ? {} : { method: 'POST' as const, body, headers: { 'content-type': 'application/json' } }
   const start = performance.now()
   let last = start
   const result = await autocannon({
@@ -71,7 +94,9 @@ export async function load (url: string, { body, connections = 8, ...until }: Lo
   })
   const seconds = (last - start) / 1000
   if (seconds === 0) throw new Error(`${url}: no answer within ${until.duration} s`)
-  if (result.non2xx || result.errors) throw new Error(`${url}: ${result.non2xx} answers other than 2xx, ${result.errors} errors`)
+  if (result.non2xx || result.errors) {
+    throw new Error(`${url}: ${result.non2xx} answers other than 2xx, ${result.errors} errors`)
+  }
   return { rate: result['2xx'] / seconds, p50: result.latency.p50, p99: result.latency.p99 }
 }
 
@@ -79,5 +104,7 @@ export async function load (url: string, { body, connections = 8, ...until }: Lo
 export async function post (url: string, body: string): Promise<void> {
   const response = await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
   const { results } = await response.json() as { results?: { status: string }[] }
-  if (response.status !== 200 || results?.some(({ status }) => status !== 'success')) throw new Error(`${url} answered ${response.status}`)
+  if (response.status !== 200 || results?.some(({ status }) => status !== 'success')) {
+    throw new Error(`${url} answered ${response.status}`)
+  }
 }

@@ -1,7 +1,8 @@
 /**
- * `npm run bench` runs all benchmarks, `npm run bench -- <name>` some of them; the figures also go to bench/results.json.
- * `--quick` runs each for a moment, to see that it runs, and checks what is exact. `--profiles <folder>` writes CPU
- * profiles of the plugin's server under `upload`, for Chrome's developer tools or any other reader of .cpuprofile.
+ * `npm run bench` runs all benchmarks, `npm run bench -- <name>` some of them; the figures also go to
+ * bench/results.json. `--quick` runs each for a moment, to see that it runs, and checks what is exact. `--profiles
+ * <folder>` writes CPU profiles of the plugin's server under `upload`, for Chrome's developer tools or any other reader
+ * of .cpuprofile.
  */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,7 +18,17 @@ import type { Figure, Options } from './support.js'
 import { token } from './token.js'
 import { upload } from './upload.js'
 
-const benchmarks: Record<string, (options: Options) => Promise<Figure[]>> = { decode, upload, commands, 'per-op': perOp, token, jwks, memory, growth, congestion }
+const benchmarks: Record<string, (options: Options) => Promise<Figure[]>> = {
+  decode,
+  upload,
+  commands,
+  'per-op': perOp,
+  token,
+  jwks,
+  memory,
+  growth,
+  congestion
+}
 
 const { values: { quick, profiles }, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,6 +1,7 @@
 /**
- * The servers that are measured, each in a process of its own: node --import tsx bench/server.ts <kind> <mongo> <collections>
- * Tells its parent `{ port }`, answers `memory` with the most MiB that it has had, and ends with its parent.
+ * The servers that are measured, each in a process of its own: node --import tsx bench/server.ts <kind> <mongo>
+ * <collections> Tells its parent `{ port }`, answers `memory` with the most MiB that it has had, and ends with its
+ * parent.
  */
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import Fastify from 'fastify'
@@ -23,7 +24,11 @@ const kinds: Record<string, () => Promise<unknown>> = {
   async static () {
     const { publicKey } = await generateKeys()
     const body = Buffer.from(JSON.stringify({ keys: [publicKey] }))
-    const headers = { 'cache-control': 'public, max-age=300', etag: '"of 43 letters and digits, as a SHA-256 would be"', 'content-type': 'application/json; charset=utf-8' }
+    const headers = {
+      'cache-control': 'public, max-age=300',
+      etag: '"of 43 letters and digits, as a SHA-256 would be"',
+      'content-type': 'application/json; charset=utf-8'
+    }
     app.get('/jwks', (_request, reply) => reply.headers(headers).send(body))
   }
 }
@@ -47,7 +52,9 @@ type Write = (client: mongodb.MongoClient, batch: UploadedOperation[]) => Promis
 async function addRoute (write: Write): Promise<void> {
   const client = await new fastifyMongodb.mongodb.MongoClient(mongo).connect()
   app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => { done(null, JSON.parse(body as string)) })
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    done(null, JSON.parse(body as string))
+  })
   app.post('/upload', async request => {
     const { batch } = request.body as { batch: UploadedOperation[] }
     await write(client, batch)
@@ -69,7 +76,9 @@ async function writeInTransaction (client: mongodb.MongoClient, batch: UploadedO
 
 function writeOf ({ op, id: _id, data = {} }: UploadedOperation): mongodb.AnyBulkWriteOperation {
   const filter = { _id } as mongodb.Document
-  return op === 'DELETE' ? { deleteOne: { filter } } : { updateOne: { filter, update: { $set: data }, upsert: op === 'PUT' } }
+  return op === 'DELETE'
+    ? { deleteOne: { filter } }
+    : { updateOne: { filter, update: { $set: data }, upsert: op === 'PUT' } }
 }
 
 /** As PowerSync's demo backends do it. */
@@ -84,5 +93,7 @@ async function writeEach (client: mongodb.MongoClient, batch: UploadedOperation[
 await kinds[kind]?.()
 await app.listen({ host: '127.0.0.1', port: 0 })
 process.send?.({ port: (app.server.address() as AddressInfo).port })
-process.on('message', message => { if (message === 'memory') process.send?.({ mebibytes: process.resourceUsage().maxRSS / 1024 }) })
+process.on('message', message => {
+  if (message === 'memory') process.send?.({ mebibytes: process.resourceUsage().maxRSS / 1024 })
+})
 process.on('disconnect', () => process.exit())

@@ -19,7 +19,10 @@ export interface Figure {
 }
 
 /** Runs each function once a round, in turn. What a function gives is its figure; without that, its milliseconds. */
-export async function measure (functions: Record<string, () => unknown>, { rounds, warmUp = 0, unit = 'ms' }: { rounds: number, warmUp?: number, unit?: string }): Promise<Figure[]> {
+export async function measure (
+  functions: Record<string, () => unknown>,
+  { rounds, warmUp = 0, unit = 'ms' }: { rounds: number, warmUp?: number, unit?: string }
+): Promise<Figure[]> {
   const values = Object.keys(functions).map((): number[] => [])
   for (let round = -warmUp; round < rounds; round++) {
     for (const [index, run] of Object.values(functions).entries()) {
@@ -30,7 +33,9 @@ export async function measure (functions: Record<string, () => unknown>, { round
   }
   const figures = Object.keys(functions).map((name, index) => figureOf(name, unit, values[index]!))
   // Of each round's own ratio: what slows the machine down for a while slows both.
-  for (const [index, figure] of figures.entries()) figure.ratio = median(values[index]!.map((value, round) => value / values[0]![round]!))
+  for (const [index, figure] of figures.entries()) {
+    figure.ratio = median(values[index]!.map((value, round) => value / values[0]![round]!))
+  }
   return figures
 }
 
@@ -48,7 +53,9 @@ export function print (title: string, figures: Figure[]): void {
   console.log(`\n${title}`)
   for (const { name, value, unit, spread, ratio } of figures) {
     const range = spread ? `(${spread.map(text).join(' to ')})` : ''
-    console.log(`  ${name.padEnd(44)} ${text(value).padStart(10)} ${unit.padEnd(11)} ${range.padEnd(24)} ${ratio === undefined ? '' : `ratio ${ratio.toFixed(2)}`}`.trimEnd())
+    console.log(
+      `  ${name.padEnd(44)} ${text(value).padStart(10)} ${unit.padEnd(11)} ${range.padEnd(24)} ${ratio === undefined ? '' : `ratio ${ratio.toFixed(2)}`}`.trimEnd()
+    )
   }
 }
 

@@ -28,8 +28,12 @@ export async function token ({ quick }: Options): Promise<Figure[]> {
     const each = quick ? 2 : 20
     figures.push(...await measure({
       [`${algorithm}: crypto.sign`]: () => { for (let i = 0; i < each; i++) sign(digest, data, options) },
-      [`${algorithm}: token of another user`]: async () => { for (let i = 0; i < each; i++) await app.powersync.signToken({ id: `user${users++}` }) },
-      [`${algorithm}: token of the same user`]: async () => { for (let i = 0; i < each; i++) await app.powersync.signToken({ id: 'user' }) }
+      [`${algorithm}: token of another user`]: async () => {
+        for (let i = 0; i < each; i++) await app.powersync.signToken({ id: `user${users++}` })
+      },
+      [`${algorithm}: token of the same user`]: async () => {
+        for (let i = 0; i < each; i++) await app.powersync.signToken({ id: 'user' })
+      }
     }, { rounds: quick ? 2 : 200, warmUp: quick ? 0 : 20 }))
     await app.close()
   }

@@ -1,4 +1,7 @@
-/** Whole requests, beside those to a hand-written route that checks nothing; on a MongoDB that acknowledges everything, and on the one of MONGO_URI. */
+/**
+ * Whole requests, beside those to a hand-written route that checks nothing; on a MongoDB that acknowledges everything,
+ * and on the one of MONGO_URI.
+ */
 import { load, startServer, startWireServer } from './processes.js'
 import { measure, print, type Figure, type Options } from './support.js'
 import { uploadBody } from './uploads.js'
@@ -22,7 +25,8 @@ async function compare (title: string, mongo: string, { quick, profiles }: Optio
   const figures: Figure[] = []
   for (const operations of [1, 100, 1000]) {
     const body = JSON.stringify(uploadBody({ operations }))
-    const rate = async (url: string) => (await load(`${url}/upload`, { body, ...quick ? { amount: 5 } : { duration: 1 } })).rate
+    const rate = async (url: string) =>
+      (await load(`${url}/upload`, { body, ...(quick ? { amount: 5 } : { duration: 1 }) })).rate
     figures.push(...await measure({
       [`${title}, ${operations} operations: hand-written`]: () => rate(handWritten.url),
       [`${title}, ${operations} operations: the plugin`]: () => rate(plugin.url)

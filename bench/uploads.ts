@@ -26,11 +26,23 @@ export interface UploadedOperation {
 export const tableName = (index: number) => `rows${index}`
 
 /** The body of an upload: each id once; PUT and PATCH in turn, in rows of eight typed fields. */
-export function uploadBody ({ operations, collections = 1, withDeletes = 0, transactions = 1, clientId, run = 'row' }: UploadShape): { client_id?: string, batch: UploadedOperation[] } {
+export function uploadBody ({
+  operations,
+  collections = 1,
+  withDeletes = 0,
+  transactions = 1,
+  clientId,
+  run = 'row'
+}: UploadShape): { client_id?: string, batch: UploadedOperation[] } {
   const batch = Array.from({ length: operations }, (_, index): UploadedOperation => {
     const table = index % collections
     const turn = Math.floor(index / collections)
-    const common = { type: tableName(table), id: `${run}-${index}`, op_id: index + 1, tx_id: Math.floor(index * transactions / operations) }
+    const common = {
+      type: tableName(table),
+      id: `${run}-${index}`,
+      op_id: index + 1,
+      tx_id: Math.floor((index * transactions) / operations)
+    }
     if (table < withDeletes && turn % 10 === 0) return { ...common, op: 'DELETE' }
     return { ...common, op: turn % 2 ? 'PUT' : 'PATCH', data: rowOf(index) }
   })

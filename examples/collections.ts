@@ -2,7 +2,8 @@
  * The tables of the todo app: what server.ts writes, and what the command line reads:
  *
  *     npx powersync-mongo client-schema --config examples/collections.ts
- *     npx powersync-mongo streams --config examples/collections.ts --everybody lists,todos,notes,contacts,products,documents,invoices
+ *     npx powersync-mongo streams --config examples/collections.ts \
+ *       --everybody lists,todos,notes,contacts,products,documents,invoices
  */
 import { bson, collection, PowerSyncFatalError, Type } from 'fastify-powersync-mongo'
 import { additive, fieldLevel, keepServer, lastWriteWins, versioned } from 'fastify-powersync-mongo/conflicts'

@@ -6,7 +6,9 @@
  *     npx tsx custom-update-batch.ts
  */
 import Fastify from 'fastify'
-import powersyncMongo, { collection, developmentAuth, generateKeys, PowerSyncFatalError, Type } from 'fastify-powersync-mongo'
+import powersyncMongo, {
+  collection, developmentAuth, generateKeys, PowerSyncFatalError, Type
+} from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
 
 const mongo = await developmentMongoDB({ database: 'shop' })
@@ -26,7 +28,13 @@ await app.register(powersyncMongo, {
       // Wraps: `next` is MongoDBStorage.updateBatch. With the session, all of it is one MongoDB transaction.
       updateBatch: async (transaction, { db, session, user }, next) => {
         await next()
-        const entries = transaction.operations.map(({ op, id, data = null }) => ({ op, todo: id, data, by: user.id, at: new Date() }))
+        const entries = transaction.operations.map(({ op, id, data = null }) => ({
+          op,
+          todo: id,
+          data,
+          by: user.id,
+          at: new Date()
+        }))
         await db.collection('history').insertMany(entries, { session })
       }
     }),
@@ -37,14 +45,18 @@ await app.register(powersyncMongo, {
       updateBatch: async ({ operations }, { db, session }) => {
         for (const operation of operations) {
           const { index: operationIndex } = operation
-          if (operation.op !== 'PUT') throw new PowerSyncFatalError('FINAL', 'What was taken stays taken', { operationIndex })
+          if (operation.op !== 'PUT') {
+            throw new PowerSyncFatalError('FINAL', 'What was taken stays taken', { operationIndex })
+          }
           const { product, count } = operation.data
           const { matchedCount } = await db.collection('stock').updateOne(
             { name: product, available: { $gte: count } },
             { $inc: { available: -count } },
             { session }
           )
-          if (matchedCount === 0) throw new PowerSyncFatalError('OUT_OF_STOCK', 'There are not as many left', { operationIndex })
+          if (matchedCount === 0) {
+            throw new PowerSyncFatalError('OUT_OF_STOCK', 'There are not as many left', { operationIndex })
+          }
         }
       }
     })

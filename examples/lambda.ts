@@ -29,7 +29,11 @@ app.register(powersyncMongo, {
   upload: { bodyLimit: 6 * 1024 * 1024 },
   collections: {
     todos: collection({
-      schema: Type.Object({ description: Type.String(), completed: Type.Optional(bson.Boolean()), owner_id: Type.String() }),
+      schema: Type.Object({
+        description: Type.String(),
+        completed: Type.Optional(bson.Boolean()),
+        owner_id: Type.String()
+      }),
       owner: 'owner_id'
     })
   }

@@ -59,7 +59,8 @@ export async function developmentMongoDB (options: DevelopmentMongoDBOptions = {
     ...reasons.map((reason) => `  - ${reason}`),
     'Set MONGO_URI to a replica set, MongoDB Atlas for example, or start one with Docker:',
     '  docker run --detach --name mongo --publish 27017:27017 mongo:8 --replSet rs0 --bind_ip_all',
-    '  docker exec mongo mongosh --eval "rs.initiate({ _id: \'rs0\', members: [{ _id: 0, host: \'127.0.0.1:27017\' }] })"',
+    '  docker exec mongo mongosh --eval ' +
+      '"rs.initiate({ _id: \'rs0\', members: [{ _id: 0, host: \'127.0.0.1:27017\' }] })"',
     `  export MONGO_URI='mongodb://127.0.0.1:27017/${options.database ?? 'development'}?replicaSet=rs0'`
   ].join('\n'))
 }
@@ -148,7 +149,8 @@ async function emulator ({ database, port, emulator }: Required<DevelopmentMongo
     if (!uri) continue
     child.stdout.resume()
     return {
-      uri: `${uri}&serverMonitoringMode=poll`, // It ends the streaming kind every few seconds, which drivers take for an outage.
+      // It ends the streaming kind every few seconds, which drivers take for an outage.
+      uri: `${uri}&serverMonitoringMode=poll`,
       kind: 'emulator',
       description: 'an emulator of MongoDB (jongodb), for trying out only; its data goes when it stops',
       stop: () => {

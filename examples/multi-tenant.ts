@@ -1,12 +1,14 @@
 /**
- * A database for each tenant, on one server and one connection. Each tenant has a registration, and a PowerSync instance
- * of its own, which replicates the tenant's database. A token of one tenant is good for nothing at another.
+ * A database for each tenant, on one server and one connection. Each tenant has a registration, and a PowerSync
+ * instance of its own, which replicates the tenant's database. A token of one tenant is good for nothing at another.
  *
  *     npx tsx multi-tenant.ts
  */
 import fastifyMongodb from '@fastify/mongodb'
 import Fastify from 'fastify'
-import powersyncMongo, { collection, developmentAuth, generateKeys, powersyncToken, Type } from 'fastify-powersync-mongo'
+import powersyncMongo, {
+  collection, developmentAuth, generateKeys, powersyncToken, Type
+} from 'fastify-powersync-mongo'
 import { developmentMongoDB } from './mongodb.js'
 
 /** In an app they come from configuration. A new one is there after the next start. */
@@ -20,7 +22,10 @@ await app.register(fastifyMongodb, { url: mongo.uri })
 const signing = process.env['POWERSYNC_PRIVATE_KEY'] ?? (await generateKeys()).privateKey
 
 const collections = {
-  todos: collection({ schema: Type.Object({ description: Type.String(), created_by: Type.String() }), owner: 'created_by' })
+  todos: collection({
+    schema: Type.Object({ description: Type.String(), created_by: Type.String() }),
+    owner: 'created_by'
+  })
 }
 
 for (const tenant of tenants) {

@@ -35,7 +35,9 @@ export const page: FastifyPluginAsync<{ hasService: boolean }> = async (app, { h
   app.get('/page/state', async (_request, reply) => {
     const [documents, letters] = await Promise.all([readDocuments(app), deadLetters.list()])
     // Extended JSON, which has the types that MongoDB stores.
-    return reply.type('application/json').send(EJSON.stringify({ hasService, isBroken, documents, letters }, { relaxed: false }))
+    return reply
+      .type('application/json')
+      .send(EJSON.stringify({ hasService, isBroken, documents, letters }, { relaxed: false }))
   })
 
   app.put<{ Body: { isBroken: boolean } }>('/page/fault', async request => {
@@ -43,8 +45,12 @@ export const page: FastifyPluginAsync<{ hasService: boolean }> = async (app, { h
     return { isBroken }
   })
 
-  app.post<{ Params: { id: string } }>('/page/dead-letters/:id/retry', async request => ({ result: await deadLetters.retry(request.params.id) }))
-  app.delete<{ Params: { id: string } }>('/page/dead-letters/:id', async request => ({ discarded: await deadLetters.discard(request.params.id) }))
+  app.post<{ Params: { id: string } }>('/page/dead-letters/:id/retry', async request => ({
+    result: await deadLetters.retry(request.params.id)
+  }))
+  app.delete<{ Params: { id: string } }>('/page/dead-letters/:id', async request => ({
+    discarded: await deadLetters.discard(request.params.id)
+  }))
 
   if (!hasService) await app.register(standInService, { prefix: '/page/service' })
 }
@@ -52,7 +58,11 @@ export const page: FastifyPluginAsync<{ hasService: boolean }> = async (app, { h
 type Documents = Record<string, Array<Record<string, unknown>>>
 
 async function readDocuments (app: FastifyInstance): Promise<Documents> {
-  const found = await Promise.all(app.powersync.collections.map(async table => [table, await app.mongo.db!.collection(table).find().toArray()] as const))
+  const found = await Promise.all(
+    app.powersync.collections.map(
+      async table => [table, await app.mongo.db!.collection(table).find().toArray()] as const
+    )
+  )
   return Object.fromEntries(found)
 }
 
@@ -112,7 +122,15 @@ const standInService: FastifyPluginAsync = async app => {
 
   function send ({ stream, writeCheckpoint }: Connection): void {
     const { name, last, data } = bucket
-    stream.write(line({ checkpoint: { last_op_id: last, write_checkpoint: writeCheckpoint, buckets: [{ bucket: name, checksum: 0, priority: 3 }] } }))
+    stream.write(
+      line({
+        checkpoint: {
+          last_op_id: last,
+          write_checkpoint: writeCheckpoint,
+          buckets: [{ bucket: name, checksum: 0, priority: 3 }]
+        }
+      })
+    )
     stream.write(data)
     stream.write(line({ checkpoint_complete: { last_op_id: last } }))
   }
@@ -126,11 +144,22 @@ function bucketOf (documents: Documents) {
   const rows = Object.entries(documents).flatMap(([table, rows]) => rows.map(row => ({ table, row })))
   const operations = rows.map(({ table, row: { _id: id, ...fields } }, position) => {
     const columns = Object.entries(fields).map(([name, value]) => [name, toSQLite(value)])
-    return { op_id: String(first + position), op: 'PUT', object_type: table, object_id: String(id), checksum: 0, data: JSON.stringify(Object.fromEntries(columns)) }
+    return {
+      op_id: String(first + position),
+      op: 'PUT',
+      object_type: table,
+      object_id: String(id),
+      checksum: 0,
+      data: JSON.stringify(Object.fromEntries(columns))
+    }
   })
   const last = String(first + operations.length)
   const name = `all-${first}`
-  return { name, last, data: line({ data: { bucket: name, after: '0', next_after: last, has_more: false, data: operations } }) }
+  return {
+    name,
+    last,
+    data: line({ data: { bucket: name, after: '0', next_after: last, has_more: false, data: operations } })
+  }
 }
 
 /** A value as the service gives it to devices. */

@@ -36,7 +36,8 @@ await app.register(fastifyHelmet)
 await app.register(fastifyCors, { origin, methods: ['GET', 'POST'] })
 await app.register(fastifyRateLimit, { global: false })
 
-// For one address. A client that is refused tries again every 5 s: fewer than 12 in a minute would never let it through.
+// For one address. A client that is refused tries again every 5 s: fewer than 12 in a minute would never let it
+// through.
 const rateLimit = { max: 120, timeWindow: '1 minute' }
 
 /** A todo stands in a list of its owner's, before and after. */

@@ -45,22 +45,35 @@ app.register(powersyncMongo, {
   updateBatch: failOnRequest,
   // For /docs: with developmentAuth() a query parameter says who is calling, and credentials are not needed.
   routes: {
-    token: { schema: { security: [], querystring: { type: 'object', properties: { user_id: { type: 'string', examples: ['user1'] } } } } },
+    token: {
+      schema: {
+        security: [],
+        querystring: { type: 'object', properties: { user_id: { type: 'string', examples: ['user1'] } } }
+      }
+    },
     upload: { schema: { security: [] } }
   }
 })
 
 app.register(page, { hasService: Boolean(process.env['POWERSYNC_URL']) })
 app.addHook('onReady', async () => {
-  await app.mongo.db!.collection('lists').createIndex({ owner_id: 1, name: 1 }, { name: 'one_list_of_a_name', unique: true })
+  await app.mongo
+    .db!.collection('lists')
+    .createIndex({ owner_id: 1, name: 1 }, { name: 'one_list_of_a_name', unique: true })
 })
 
 // The app's own routes use the same connection.
-app.get('/lists', { schema: { summary: 'The lists as MongoDB has them', tags: ['stored'] } }, () => app.mongo.db!.collection('lists').find().toArray())
-app.get('/todos', { schema: { summary: 'The todos as MongoDB has them', tags: ['stored'] } }, () => app.mongo.db!.collection('todos').find().toArray())
+app.get('/lists', { schema: { summary: 'The lists as MongoDB has them', tags: ['stored'] } }, () =>
+  app.mongo.db!.collection('lists').find().toArray()
+)
+app.get('/todos', { schema: { summary: 'The todos as MongoDB has them', tags: ['stored'] } }, () =>
+  app.mongo.db!.collection('todos').find().toArray()
+)
 
 app.addHook('onResponse', async (request, reply) => {
-  if (/^\/(powersync|lists|todos)\b/.test(request.url)) console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
+  if (/^\/(powersync|lists|todos)\b/.test(request.url)) {
+    console.log(`  ${request.method} ${request.url} ${reply.statusCode}`)
+  }
 })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())

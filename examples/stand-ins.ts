@@ -54,12 +54,20 @@ async function startIssuer (audience: string): Promise<string> {
       '/.well-known/openid-configuration': () => ({ issuer, jwks_uri: `${issuer}/jwks` }),
       '/jwks': () => ({ keys: [key] }),
       '/sign-in': async () => ({
-        access_token: await new SignJWT().setProtectedHeader({ alg: 'ES256', kid: key.kid }).setIssuer(issuer).setAudience(audience)
-          .setSubject(searchParams.get('user') ?? 'anna').setIssuedAt().setExpirationTime('1h').sign(privateKey)
+        access_token: await new SignJWT()
+          .setProtectedHeader({ alg: 'ES256', kid: key.kid })
+          .setIssuer(issuer)
+          .setAudience(audience)
+          .setSubject(searchParams.get('user') ?? 'anna')
+          .setIssuedAt()
+          .setExpirationTime('1h')
+          .sign(privateKey)
       })
     }
     const answer = answers[pathname]
-    response.writeHead(answer ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(await answer?.() ?? {}))
+    response
+      .writeHead(answer ? 200 : 404, { 'content-type': 'application/json' })
+      .end(JSON.stringify((await answer?.()) ?? {}))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

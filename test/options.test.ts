@@ -5,7 +5,9 @@ import fastifyMongodb from '@fastify/mongodb'
 import fastifySwagger from '@fastify/swagger'
 import t, { type Test } from 'tap'
 import { Kind, Type, type TSchema } from '@sinclair/typebox'
-import powersyncMongo, { collection, developmentAuth, firstOf, generateKeys, powersyncOptions, type PowerSyncMongoOptions } from '../index.js'
+import powersyncMongo, {
+  collection, developmentAuth, firstOf, generateKeys, powersyncOptions, type PowerSyncMongoOptions
+} from '../index.js'
 import { collectionOptions, pluginOptions } from '../lib/options/schema.js'
 import { needs, testDatabase } from './support/database.js'
 import { failPoints } from './support/fail-point.js'
@@ -50,7 +52,10 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
     [{ authenticate: 'jwt' }, /option authenticate is text: pass \(request\) =>/],
     [{ collections: undefined }, /option collections is missing: pass/],
     [{ collections: {} }, /option collections is an object: pass/],
-    [{ collections: { users: { ...lists, name: 'system.users' } } }, /option collections\.users writes to "system\.users", which is reserved/],
+    [
+      { collections: { users: { ...lists, name: 'system.users' } } },
+      /option collections\.users writes to "system\.users", which is reserved/
+    ],
     [{ collections: { _powersync_checkpoints: lists } }, /reserved/],
     [{ collections: { powersync_dead_letters: lists } }, /reserved/],
     [{ collections: { a$b: lists } }, /reserved/],
@@ -95,39 +100,55 @@ function eachOption (schema: TSchema, path: string[], visit: (path: string[], sc
 
 const at = (path: string[], value: unknown) => path.reduceRight<any>((inner, name) => ({ [name]: inner }), value)
 
-t.test('each option at each depth: a misspelt name, a wrong type, a value out of range stop the start with its name', async t => {
-  let checked = 0
-  const stops = async (path: string[], value: unknown, words: string) => {
-    checked++
-    const base = path[0] === 'keys' && path.length > 1 ? { keys: { ...good.keys, ...at(path.slice(1), value) } } : at(path, value)
-    const error = await start(t, base).then(() => undefined, (error: Error & { code: string }) => error)
-    t.match(error?.code, /^FST_PSM_(?:OPTION|KEY)$/, path.join('.'))
-    t.ok(error?.message.includes(words), `${words}: ${error?.message}`)
-  }
-  const seen: Array<[path: string[], schema: TSchema]> = []
-  eachOption(pluginOptions, [], (path, schema) => seen.push([path, schema]))
-  for (const [path, schema] of seen) {
-    // Fastify checks its own route options, and the driver those of its client.
-    if (path[0] === 'routes' && path.length > 2 && path[2] !== 'url') continue
-    if (!(path[0] === 'mongo' && path.length > 1)) {
-      const misspelt = `${path.at(-1)}x`
-      await stops([...path.slice(0, -1), misspelt], 1, `option ${[...path.slice(0, -1), misspelt].join('.')} is unknown`)
+t.test(
+  'each option at each depth: a misspelt name, a wrong type, a value out of range stop the start with its name',
+  async t => {
+    let checked = 0
+    const stops = async (path: string[], value: unknown, words: string) => {
+      checked++
+      const base =
+        path[0] === 'keys' && path.length > 1
+          ? { keys: { ...good.keys, ...at(path.slice(1), value) } }
+          : at(path, value)
+      const error = await start(t, base).then(() => undefined, (error: Error & { code: string }) => error)
+      t.match(error?.code, /^FST_PSM_(?:OPTION|KEY)$/, path.join('.'))
+      t.ok(error?.message.includes(words), `${words}: ${error?.message}`)
     }
-    await stops(path, Symbol('wrong'), `option ${path.join('.')}`)
-    for (const value of schema['maximum'] === undefined ? [] : [schema['minimum'] - 1, schema['maximum'] + 1, schema['minimum'] + 0.5, NaN]) {
-      await stops(path, value, `option ${path.join('.')} is ${value}`)
+    const seen: Array<[path: string[], schema: TSchema]> = []
+    eachOption(pluginOptions, [], (path, schema) => seen.push([path, schema]))
+    for (const [path, schema] of seen) {
+      // Fastify checks its own route options, and the driver those of its client.
+      if (path[0] === 'routes' && path.length > 2 && path[2] !== 'url') continue
+      if (!(path[0] === 'mongo' && path.length > 1)) {
+        const misspelt = `${path.at(-1)}x`
+        await stops(
+          [...path.slice(0, -1), misspelt],
+          1,
+          `option ${[...path.slice(0, -1), misspelt].join('.')} is unknown`
+        )
+      }
+      await stops(path, Symbol('wrong'), `option ${path.join('.')}`)
+      for (const value of schema['maximum'] === undefined
+        ? []
+        : [schema['minimum'] - 1, schema['maximum'] + 1, schema['minimum'] + 0.5, NaN]) {
+        await stops(path, value, `option ${path.join('.')} is ${value}`)
+      }
     }
+    const schema = Type.Object({ name: Type.String(), owner_id: Type.String() })
+    for (const [name, property] of Object.entries<TSchema>(collectionOptions.properties)) {
+      const misspelt = `${name}x`
+      const of = (more: object) => ({ lists: collection({ schema, ...more } as never) })
+      await stops(
+        ['collections'],
+        of({ [misspelt]: 1 }),
+        `option collections.lists.${misspelt} is unknown; did you mean ${name}?`
+      )
+      await stops(['collections'], of({ [name]: Symbol('wrong') }), `option collections.lists.${name}`)
+      t.type(property, 'object')
+    }
+    t.ok(checked > 100)
   }
-  const schema = Type.Object({ name: Type.String(), owner_id: Type.String() })
-  for (const [name, property] of Object.entries<TSchema>(collectionOptions.properties)) {
-    const misspelt = `${name}x`
-    const of = (more: object) => ({ lists: collection({ schema, ...more } as never) })
-    await stops(['collections'], of({ [misspelt]: 1 }), `option collections.lists.${misspelt} is unknown; did you mean ${name}?`)
-    await stops(['collections'], of({ [name]: Symbol('wrong') }), `option collections.lists.${name}`)
-    t.type(property, 'object')
-  }
-  t.ok(checked > 100)
-})
+)
 
 t.test('a typo in an access rule never means "allowed"', async t => {
   const schema = Type.Object({ name: Type.String(), owner_id: Type.String() })
@@ -162,67 +183,115 @@ t.test('what is not given comes from the environment; nothing counts as not set'
   t.same((await app.inject('/jwks')).json(), { keys: [keys.publicKey, next.publicKey, later.publicKey] })
 
   environment(t, { POWERSYNC_PUBLISHED_KEYS: 'rubbish' })
-  await t.rejects(start(t, { keys: undefined }), { code: 'FST_PSM_KEY', message: /POWERSYNC_PUBLISHED_KEYS\[0\] cannot be read as a key/ })
+  await t.rejects(start(t, { keys: undefined }), {
+    code: 'FST_PSM_KEY',
+    message: /POWERSYNC_PUBLISHED_KEYS\[0\] cannot be read as a key/
+  })
 })
 
 t.test('developmentAuth refuses to start in production, wherever it is', async t => {
   environment(t, { NODE_ENV: 'production' })
   const known = () => ({ id: 'user1' })
-  for (const options of [{}, { authenticate: firstOf(known, developmentAuth()) }, { authenticate: known, upload: { authenticate: developmentAuth() } }]) {
-    await t.rejects(start(t, options), { code: 'FST_PSM_OPTION', message: /developmentAuth\(\).*NODE_ENV is production/ })
+  for (const options of [
+    {},
+    { authenticate: firstOf(known, developmentAuth()) },
+    { authenticate: known, upload: { authenticate: developmentAuth() } }
+  ]) {
+    await t.rejects(start(t, options), {
+      code: 'FST_PSM_OPTION',
+      message: /developmentAuth\(\).*NODE_ENV is production/
+    })
   }
   await t.resolves(start(t, { authenticate: known, keys: { signing: keptKey } }))
 })
 
-t.test('a signing key that generateKeys() made at the start refuses to start in production, in whatever form it is given', async t => {
-  const known = () => ({ id: 'user1' })
-  const made = await generateKeys({ algorithm: 'ES256', kid: 'mine' })
-  const { kid, alg, use, ...bare } = made.privateKey
-  for (const signing of [made.privateKey, made.privateKeyBase64, bare]) await t.resolves(start(t, { authenticate: known, keys: { signing } }))
-  environment(t, { NODE_ENV: 'production' })
-  for (const signing of [made.privateKey, made.privateKeyBase64, bare]) {
-    await t.rejects(start(t, { authenticate: known, keys: { signing } }), {
-      code: 'FST_PSM_OPTION',
-      message: /option keys\.signing was made by generateKeys\(\) in this process, and NODE_ENV is production.*npx powersync-mongo generate-keys/
-    })
+t.test(
+  'a signing key that generateKeys() made at the start refuses to start in production, in whatever form it is given',
+  async t => {
+    const known = () => ({ id: 'user1' })
+    const made = await generateKeys({ algorithm: 'ES256', kid: 'mine' })
+    const { kid, alg, use, ...bare } = made.privateKey
+    for (const signing of [made.privateKey, made.privateKeyBase64, bare]) {
+      await t.resolves(start(t, { authenticate: known, keys: { signing } }))
+    }
+    environment(t, { NODE_ENV: 'production' })
+    for (const signing of [made.privateKey, made.privateKeyBase64, bare]) {
+      await t.rejects(start(t, { authenticate: known, keys: { signing } }), {
+        code: 'FST_PSM_OPTION',
+        message:
+          /option keys\.signing was made by generateKeys\(\) in this process, and NODE_ENV is production.*npx powersync-mongo generate-keys/
+      })
+    }
+    await t.resolves(
+      start(t, { authenticate: known, keys: { signing: keptKey, published: [made.publicKey] } }),
+      'publishing one is no fault'
+    )
   }
-  await t.resolves(start(t, { authenticate: known, keys: { signing: keptKey, published: [made.publicKey] } }), 'publishing one is no fault')
-})
+)
 
 t.test('a plain http powersyncUrl refuses to start in production, but for this machine\'s own', async t => {
   const kept = { authenticate: () => ({ id: 'user1' }), keys: { signing: keptKey } }
   await t.resolves(start(t, { ...kept, powersyncUrl: 'http://powersync:8080' }))
   environment(t, { NODE_ENV: 'production' })
   for (const powersyncUrl of ['http://powersync:8080', 'http://10.0.0.1']) {
-    await t.rejects(start(t, { ...kept, powersyncUrl }), { code: 'FST_PSM_OPTION', message: /option powersyncUrl \(from powersyncUrl\) is plain http, and NODE_ENV is production/ })
+    await t.rejects(start(t, { ...kept, powersyncUrl }), {
+      code: 'FST_PSM_OPTION',
+      message: /option powersyncUrl \(from powersyncUrl\) is plain http, and NODE_ENV is production/
+    })
   }
-  for (const powersyncUrl of ['http://localhost:8080', 'http://127.0.0.1:8080', 'https://powersync.example']) await t.resolves(start(t, { ...kept, powersyncUrl }))
+  for (const powersyncUrl of ['http://localhost:8080', 'http://127.0.0.1:8080', 'https://powersync.example']) {
+    await t.resolves(start(t, { ...kept, powersyncUrl }))
+  }
 })
 
 t.test('a MongoDB that cannot be used stops the start and says what to do, without the credentials', async t => {
   const standalone = await startWireServer({ topology: 'standalone' })
   t.teardown(() => standalone.stop())
-  await t.rejects(start(t, { mongo: { url: standalone.uri, database: 'test' } }), { code: 'FST_PSM_MONGO', message: /standalone server.*--replSet/ })
+  await t.rejects(start(t, { mongo: { url: standalone.uri, database: 'test' } }), {
+    code: 'FST_PSM_MONGO',
+    message: /standalone server.*--replSet/
+  })
 
   const refusing = await startWireServer()
   await refusing.stop()
   const url = `mongodb://user:secret@127.0.0.1:${refusing.port}/test`
-  await t.rejects(start(t, { mongo: { url, serverSelectionTimeoutMS: 200 } }), { code: 'FST_PSM_MONGO', message: new RegExp(`^fastify-powersync-mongo: MongoDB at 127\\.0\\.0\\.1:${refusing.port} cannot be reached: check`) })
+  await t.rejects(start(t, { mongo: { url, serverSelectionTimeoutMS: 200 } }), {
+    code: 'FST_PSM_MONGO',
+    message: new RegExp(
+      `^fastify-powersync-mongo: MongoDB at 127\\.0\\.0\\.1:${refusing.port} cannot be reached: check`
+    )
+  })
 
   const client = new fastifyMongodb.mongodb.MongoClient(url, { serverSelectionTimeoutMS: 200 })
   t.teardown(() => client.close())
   await t.rejects(start(t, { mongo: { client } }), { code: 'FST_PSM_MONGO', message: /MongoDB cannot be reached/ })
 
-  const unauthorised = await startWireServer({ on: { saslStart: () => ({ ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }) } })
+  const unauthorised = await startWireServer({
+    on: { saslStart: () => ({ ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }) }
+  })
   t.teardown(() => unauthorised.stop())
-  await t.rejects(start(t, { mongo: { url: `mongodb://user:secret@127.0.0.1:${unauthorised.port}/test` } }), { code: 'FST_PSM_MONGO', message: /refused the credentials/ })
+  await t.rejects(start(t, { mongo: { url: `mongodb://user:secret@127.0.0.1:${unauthorised.port}/test` } }), {
+    code: 'FST_PSM_MONGO',
+    message: /refused the credentials/
+  })
 })
 
-t.test('a user that may not create the indexes stops the start with what to do', { skip: needs(database, 'failPoints', 'a refused index') }, async t => {
-  await failPoints(t, database.uri).on({ failCommands: ['createIndexes'], errorCode: 13 })
-  await t.rejects(start(t, { mongo: { url: database.uri } }), { code: 'FST_PSM_MONGO', message: /indexes of powersync_(ledger|dead_letters) be read and changed \(Unauthorized\): give this server's user the role readWrite/ })
-  await t.rejects(start(t, { mongo: { url: database.uri }, upload: { deduplicate: false } }), { code: 'FST_PSM_MONGO', message: /indexes of powersync_dead_letters/ })
-})
+t.test(
+  'a user that may not create the indexes stops the start with what to do',
+  { skip: needs(database, 'failPoints', 'a refused index') },
+  async t => {
+    await failPoints(t, database.uri).on({ failCommands: ['createIndexes'], errorCode: 13 })
+    await t.rejects(start(t, { mongo: { url: database.uri } }), {
+      code: 'FST_PSM_MONGO',
+      message:
+        /indexes of powersync_(ledger|dead_letters) be read and changed \(Unauthorized\): give this server's user the role readWrite/
+    })
+    await t.rejects(start(t, { mongo: { url: database.uri }, upload: { deduplicate: false } }), {
+      code: 'FST_PSM_MONGO',
+      message: /indexes of powersync_dead_letters/
+    })
+  }
+)
 
 t.test('the host\'s own connection is used, by its name too, and stays open', async t => {
   for (const name of [undefined, 'main']) {
@@ -230,14 +299,22 @@ t.test('the host\'s own connection is used, by its name too, and stays open', as
     t.teardown(() => app.close())
     await app.register(fastifyMongodb, { url: database.uri, ...name && { name } })
     await app.register(powersyncMongo, { ...good, mongo: name ? { name } : undefined })
-    t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: `host-${name}`, data: { name: 'n' } }] })).status, 200)
+    t.equal(
+      (await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: `host-${name}`, data: { name: 'n' } }] })).status,
+      200
+    )
     const db = name ? app.mongo[name]!.db! : app.mongo.db!
     t.match(await db.collection<{ _id: string }>('lists').findOne({ _id: `host-${name}` }), { name: 'n' })
 
     const twice = Fastify()
     t.teardown(() => twice.close())
     await twice.register(fastifyMongodb, { url: database.uri, ...name && { name } })
-    await t.rejects(async () => { await twice.register(powersyncMongo, { ...good, mongo: { url: database.uri, ...name && { name } } }) }, { message: /has one already|exists already/ })
+    await t.rejects(
+      async () => {
+        await twice.register(powersyncMongo, { ...good, mongo: { url: database.uri, ...(name && { name }) } })
+      },
+      { message: /has one already|exists already/ }
+    )
   }
 })
 
@@ -245,7 +322,10 @@ t.test('an existing client is used and stays the host\'s to close', async t => {
   const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
   t.teardown(() => client.close())
   const app = await start(t, { mongo: { client } })
-  t.equal((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'client', data: { name: 'n' } }] })).status, 200)
+  t.equal(
+    (await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'client', data: { name: 'n' } }] })).status,
+    200
+  )
   await app.close()
   t.match(await client.db().collection<{ _id: string }>('lists').findOne({ _id: 'client' }), { name: 'n' })
 })
@@ -254,7 +334,12 @@ t.test('a connection without a database asks for one', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(fastifyMongodb, { url: database.uri.replace(/\/[^/?]+\?/, '/?') })
-  await t.rejects(async () => { await app.register(powersyncMongo, { ...good, mongo: undefined }) }, { message: /names no database: pass mongo\.database/ })
+  await t.rejects(
+    async () => {
+      await app.register(powersyncMongo, { ...good, mongo: undefined })
+    },
+    { message: /names no database: pass mongo\.database/ }
+  )
 })
 
 t.test('two registrations with two prefixes and two databases, beside the host\'s own jwt and JSON parser', async t => {
@@ -262,10 +347,17 @@ t.test('two registrations with two prefixes and two databases, beside the host\'
   const app = Fastify()
   t.teardown(() => app.close())
   app.decorateRequest('user', '')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, { host: body }))
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
+    done(null, { host: body })
+  )
   app.post('/host', async request => request.body)
   await app.register(powersyncMongo, { ...good, prefix: '/one' })
-  const secondOptions: PowerSyncMongoOptions = { ...good, prefix: '/two', powersyncUrl: 'https://two.powersync.example', mongo: { url: second.uri, name: 'two' } }
+  const secondOptions: PowerSyncMongoOptions = {
+    ...good,
+    prefix: '/two',
+    powersyncUrl: 'https://two.powersync.example',
+    mongo: { url: second.uri, name: 'two' }
+  }
   await app.register(powersyncMongo, { ...secondOptions, name: 'two' })
 
   const batch = [{ op: 'PUT', table: 'lists', id: 'twice', data: { name: 'n' } }]
@@ -276,19 +368,38 @@ t.test('two registrations with two prefixes and two databases, beside the host\'
   t.match((await app.inject('/two/token?user_id=a')).json(), { powersync_url: 'https://two.powersync.example' })
   t.same(app.powersync['two']!.collections, ['lists'])
   t.equal((await app.inject('/jwks')).statusCode, 404)
-  t.match((await app.inject({ method: 'POST', url: '/host', headers: { 'content-type': 'application/json' }, payload: '{}' })).json(), { host: '{}' })
+  t.match(
+    (
+      await app.inject({ method: 'POST', url: '/host', headers: { 'content-type': 'application/json' }, payload: '{}' })
+    ).json(),
+    { host: '{}' }
+  )
 
   const foreign = await app.powersync['two']!.signToken({ id: 'a' })
   const closed = await testServer(t, { mongo: good.mongo!, collections: good.collections, authenticate: () => null })
-  t.equal((await upload(closed, { batch }, { headers: { authorization: `Bearer ${foreign.token}` } })).status, 401, 'a token for another audience')
+  t.equal(
+    (await upload(closed, { batch }, { headers: { authorization: `Bearer ${foreign.token}` } })).status,
+    401,
+    'a token for another audience'
+  )
 })
 
 t.test('a first registration may have a name; a second needs one that is not taken', async t => {
   const app = await start(t, { name: 'first', mongo: { url: database.uri, name: 'first' } })
   t.same(app.powersync['first']!.collections, ['lists'])
-  await t.rejects(async () => { await app.register(powersyncMongo, { ...good, prefix: '/x', name: 'first' }) }, { message: /option name is taken/ })
+  await t.rejects(
+    async () => {
+      await app.register(powersyncMongo, { ...good, prefix: '/x', name: 'first' })
+    },
+    { message: /option name is taken/ }
+  )
   const unnamed = await start(t, {})
-  await t.rejects(async () => { await unnamed.register(powersyncMongo, { ...good, prefix: '/x' }) }, { message: /option name is missing: this server has fastify-powersync-mongo already/ })
+  await t.rejects(
+    async () => {
+      await unnamed.register(powersyncMongo, { ...good, prefix: '/x' })
+    },
+    { message: /option name is missing: this server has fastify-powersync-mongo already/ }
+  )
 })
 
 t.test('it works in a host with @fastify/jwt of its own, before or after', async t => {
@@ -308,7 +419,16 @@ t.test('routes can be left out, and take Fastify\'s route options', async t => {
     routes: {
       jwks: false,
       token: { config: { rateLimit: 1 }, onRequest: async () => { seen.push('onRequest') } },
-      upload: { preParsing: [async () => { seen.push('preParsing') }], preHandler: async () => { seen.push('preHandler') } }
+      upload: {
+        preParsing: [
+          async () => {
+            seen.push('preParsing')
+          }
+        ],
+        preHandler: async () => {
+          seen.push('preHandler')
+        }
+      }
     }
   })
   t.equal((await app.inject('/jwks')).statusCode, 404)
@@ -326,18 +446,43 @@ t.test('routes have the paths that clients know', async t => {
 })
 
 t.test('powersyncOptions gives back what it gets, typed', async t => {
-  const app = await start(t, powersyncOptions({ ...good, collections: { lists }, authorize: ({ table, op }) => table === 'lists' && op === 'PUT' }))
-  t.match((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'typed', data: { name: 'n' } }] })).body, { results: [{ status: 'success' }] })
+  const app = await start(
+    t,
+    powersyncOptions({
+      ...good,
+      collections: { lists },
+      authorize: ({ table, op }) => table === 'lists' && op === 'PUT'
+    })
+  )
+  t.match((await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'typed', data: { name: 'n' } }] })).body, {
+    results: [{ status: 'success' }]
+  })
 })
 
 t.test('the schemas of the routes feed OpenAPI', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(fastifySwagger, { openapi: { openapi: '3.1.0', info: { title: 'test', version: '1' }, components: { securitySchemes: { session: { type: 'apiKey', name: 'session', in: 'cookie' } } } } })
-  await app.register(powersyncMongo, { ...good, prefix: '/powersync', routes: { token: { schema: { security: [{ session: [] }] } } } })
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'test', version: '1' },
+      components: { securitySchemes: { session: { type: 'apiKey', name: 'session', in: 'cookie' } } }
+    }
+  })
+  await app.register(powersyncMongo, {
+    ...good,
+    prefix: '/powersync',
+    routes: { token: { schema: { security: [{ session: [] }] } } }
+  })
   await app.ready()
   const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, any>> }
   t.same(Object.keys(paths), ['/powersync/jwks', '/powersync/token', '/powersync/upload'])
-  t.match(paths['/powersync/token']!['get'], { summary: /token/, security: [{ session: [] }], responses: { 200: {}, '4XX': {} } })
-  t.match(paths['/powersync/upload']!['post'].requestBody.content['application/json'].schema.properties.batch, { anyOf: [{ type: 'array' }, { type: 'null' }] })
+  t.match(paths['/powersync/token']!['get'], {
+    summary: /token/,
+    security: [{ session: [] }],
+    responses: { 200: {}, '4XX': {} }
+  })
+  t.match(paths['/powersync/upload']!['post'].requestBody.content['application/json'].schema.properties.batch, {
+    anyOf: [{ type: 'array' }, { type: 'null' }]
+  })
 })

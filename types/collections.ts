@@ -9,7 +9,8 @@ export type CollectionSchema = TObject | 'any'
 export type CollectionRow<Schema extends CollectionSchema> = Schema extends infer S extends TObject ? RowOf<S> : AnyRow
 
 /** Names of the document's fields, which are those of the schema. */
-export type FieldName<Schema extends CollectionSchema> = Schema extends TObject<infer Properties extends TProperties> ? keyof Properties & string : string
+export type FieldName<Schema extends CollectionSchema> =
+  Schema extends TObject<infer Properties extends TProperties> ? keyof Properties & string : string
 
 /**
  * How the client's text ids become `_id`.
@@ -60,9 +61,9 @@ export interface ThroughParent<Field extends string = string> {
 }
 
 /**
- * Whose rows they are: a field that holds the user's id, or another value of the user; `throughParent`; several of them,
- * which must all hold; or a function that gives fields and their values. From the function, `{}` leaves the user every
- * row, null no row. `streams` prints the same rule, except for a function.
+ * Whose rows they are: a field that holds the user's id, or another value of the user; `throughParent`; several of
+ * them, which must all hold; or a function that gives fields and their values. From the function, `{}` leaves the user
+ * every row, null no row. `streams` prints the same rule, except for a function.
  */
 export type Owner<Field extends string = string> =
   | OwnerRule<Field>
@@ -73,11 +74,15 @@ export type OwnerRule<Field extends string = string> = Field | OwnerField<Field>
 
 /** A function that gives a value for each field that has a default. */
 type Defaults<Schema extends CollectionSchema> = {
-  readonly [Field in FieldName<Schema>]?: (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
+  readonly [Field in FieldName<Schema>]?:
+    (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
 }
 
 /** What `collection()` takes. Hooks are typed from the schema. */
-export interface CollectionOptions<Schema extends CollectionSchema = CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> extends CollectionHooks<CollectionRow<Schema>> {
+export interface CollectionOptions<
+  Schema extends CollectionSchema = CollectionSchema,
+  Writable extends FieldName<Schema> = FieldName<Schema>
+> extends CollectionHooks<CollectionRow<Schema>> {
   /**
    * The fields of the documents, as a TypeBox object of `bson` and TypeBox types. What is neither `Type.Optional` nor
    * a union with `Type.Null` is required. `'any'` checks no more than the names and stores values as they come.
@@ -87,21 +92,30 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
   id?: IdType | undefined
   /** Name of the MongoDB collection. Default: the table's. */
   name?: string | undefined
-  /** Columns whose document field is called otherwise: `{ ownerId: 'owner_id' }`. All else here, and hooks, use the field's name. */
+  /**
+   * Columns whose document field is called otherwise: `{ ownerId: 'owner_id' }`. All else here, and hooks, use the
+   * field's name.
+   */
   fields?: Readonly<Record<string, NoInfer<FieldName<Schema>>>> | undefined
-  /** Whose rows they are: fields are set on insert and a condition of every write; parents are looked up in its transaction. */
+  /**
+   * Whose rows they are: fields are set on insert and a condition of every write; parents are looked up in its
+   * transaction.
+   */
   owner?: Owner<NoInfer<FieldName<Schema>>> | undefined
   /** May the user give the row to another owner, as this PATCH would? Without it nobody may. */
   authorizeTransfer?: AuthorizeTransferHook<CollectionRow<Schema>> | undefined
   /** What clients may send. Without `PATCH`, a PUT creates rows and never changes one. Default: all. */
   operations?: readonly OperationName[] | undefined
   /**
-   * The fields that clients may write; all others of the schema are the server's own: an uploaded value is left out, since
-   * clients send back whole rows. Or a function that gives the fields of a user, `true` for all: a value for any other is
-   * `UNAUTHORIZED`. A PUT leaves the other fields as they are. Owner fields need not be among them. Default: all.
+   * The fields that clients may write; all others of the schema are the server's own: an uploaded value is left out,
+   * since clients send back whole rows. Or a function that gives the fields of a user, `true` for all: a value for any
+   * other is `UNAUTHORIZED`. A PUT leaves the other fields as they are. Owner fields need not be among them. Default:
+   * all.
    */
   writable?: ReadonlyArray<NoInfer<FieldName<Schema>>> | ((user: User) => true | readonly Writable[]) | undefined
-  /** What a PUT does to fields that the schema does not have: keep them (`merge`, the default) or drop them (`replace`). */
+  /**
+   * What a PUT does to fields that the schema does not have: keep them (`merge`, the default) or drop them (`replace`).
+   */
   put?: 'merge' | 'replace' | undefined
   /** How null is stored: as null (`store`, the default) or by removing the field (`unset`). */
   nulls?: 'store' | 'unset' | undefined
@@ -110,11 +124,17 @@ export interface CollectionOptions<Schema extends CollectionSchema = CollectionS
    * `reject`, the default, and else stored as they came.
    */
   unknownFields?: 'reject' | 'drop' | 'store' | undefined
-  /** Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a field that clients cannot write: when the document is created. */
+  /**
+   * Values that the server gives where a PUT has none: `{ created_at: () => new Date() }`. For a field that clients
+   * cannot write: when the document is created.
+   */
   defaults?: NoInfer<Defaults<Schema>> | undefined
 }
 
-/** What `collection()` gives: the options, complete and frozen. Hooks have lost the type of their row, which only their author needs. */
+/**
+ * What `collection()` gives: the options, complete and frozen. Hooks have lost the type of their row, which only their
+ * author needs.
+ */
 export interface Collection<Schema extends CollectionSchema = CollectionSchema> extends Readonly<CollectionHooks> {
   readonly schema: Schema
   readonly id: IdType

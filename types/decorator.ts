@@ -13,7 +13,8 @@ export interface PowerSync {
   /** What `GET /jwks` answers. */
   jwks: { keys: readonly PublicJwk[] }
   /**
-   * Applies client transactions, in order, as `POST /upload` does: decoded, authorised, exactly as if `user` had sent them.
+   * Applies client transactions, in order, as `POST /upload` does: decoded, authorised, exactly as if `user` had sent
+   * them.
    * @param user as hooks and rules are to see it: `{ id, ...claims }`
    */
   upload (transactions: CrudTransaction[], user: Identity): Promise<TransactionResult[]>

@@ -63,7 +63,10 @@ export type Awaitable<T> = T | Promise<T>
  * `UNAUTHORIZED`; a string is the reason that the client gets to read.
  * Runs on the decoded operation as uploaded, and again on what `transform` moves to another row.
  */
-export type AuthorizeHook<Row = AnyRow> = (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<boolean | string>
+export type AuthorizeHook<Row = AnyRow> = (
+  operation: CrudOperation<Row>,
+  context: OperationContext
+) => Awaitable<boolean | string>
 
 /**
  * May the user give the row to another owner? Asked when a PATCH of the user's own row sets an owner field to something
@@ -74,12 +77,18 @@ export type AuthorizeTransferHook<Row = AnyRow> =
 
 /**
  * Gives the operation to write: the same, another, several (in order), or null for none. Operations are frozen: give a
- * new one, `{ ...operation, data: { … } }`, whose values are converted by the schema. One on another row is authorised anew.
+ * new one, `{ ...operation, data: { … } }`, whose values are converted by the schema. One on another row is authorised
+ * anew.
  */
-export type TransformHook<Row = AnyRow> =
-  (operation: CrudOperation<Row>, context: OperationContext) => Awaitable<OperationToWrite<Row> | OperationToWrite[] | null>
+export type TransformHook<Row = AnyRow> = (
+  operation: CrudOperation<Row>,
+  context: OperationContext
+) => Awaitable<OperationToWrite<Row> | OperationToWrite[] | null>
 
-/** The document of a row, in the types that hooks have for its fields; those that others than clients wrote are as they are. */
+/**
+ * The document of a row, in the types that hooks have for its fields; those that others than clients wrote are as they
+ * are.
+ */
 export type StoredRow<Row = AnyRow> = Row & { _id: unknown, [field: string]: unknown }
 
 /** An operation on a row that is there: what a client would write over what the server has. */
@@ -143,7 +152,10 @@ export interface TransactionOutcome {
 }
 
 /** Observes outcomes (metrics, alerts). An error in it is logged and changes nothing. */
-export type OnResultHook = (outcome: TransactionOutcome, context: Omit<TransactionContext, 'session'>) => Awaitable<void>
+export type OnResultHook = (
+  outcome: TransactionOutcome,
+  context: Omit<TransactionContext, 'session'>
+) => Awaitable<void>
 
 /**
  * Hooks of one collection, or of all; those of all run first.

@@ -25,7 +25,10 @@ export interface GetJwks {
 export interface JwtIssuersOptions {
   /** Whose tokens count; those of anybody else are refused before anything is fetched. */
   issuers: string | Issuer | ReadonlyArray<string | Issuer>
-  /** What a token must have as `aud`, or one of it. Only if the provider puts none into its tokens may it be left out, with `claims` in its place. */
+  /**
+   * What a token must have as `aud`, or one of it. Only if the provider puts none into its tokens may it be left out,
+   * with `claims` in its place.
+   */
   audience?: string | readonly string[] | undefined
   /** Further claims that a token must have: name → value, or one of several. */
   claims?: Readonly<Record<string, string | readonly string[]>> | undefined
@@ -33,9 +36,13 @@ export interface JwtIssuersOptions {
   algorithms?: readonly KeyAlgorithm[] | undefined
   /**
    * Who the user is: the name of a claim (default `sub`), or a function. Text is the user's id, beside which the user
-   * has the token's claims; null is nobody. Required where there are several issuers, which may use one id for two people.
+   * has the token's claims; null is nobody. Required where there are several issuers, which may use one id for two
+   * people.
    */
-  userId?: string | ((claims: TokenClaims, request: FastifyRequest) => string | Identity | null | Promise<string | Identity | null>) | undefined
+  userId?:
+    | string
+    | ((claims: TokenClaims, request: FastifyRequest) => string | Identity | null | Promise<string | Identity | null>)
+    | undefined
   /** Where the token is. Default: the `Authorization: Bearer` header. */
   token?: ((request: FastifyRequest) => string | null | undefined) | undefined
   /** Seconds by which the clocks of issuer and server may differ, 0 to 300. Default 60, as in the PowerSync Service. */
@@ -47,6 +54,8 @@ export interface JwtIssuersOptions {
   cache?: { maxAge?: number | undefined, cooldown?: number | undefined } | undefined
   /** Milliseconds that fetching an issuer's keys may take, 100 to 60 000. Default 5 000. */
   timeout?: number | undefined
-  /** The host's own get-jwks, `buildGetJwks({ … })`, to take the keys from. Default: they are fetched by this package. */
+  /**
+   * The host's own get-jwks, `buildGetJwks({ … })`, to take the keys from. Default: they are fetched by this package.
+   */
   getJwks?: GetJwks | undefined
 }

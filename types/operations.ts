@@ -15,7 +15,11 @@ export type RowOf<Schema extends TObject> = {
 
 /** Names of a row's fields that hold such values; of a row without static type, any name. */
 export type FieldHolding<Row, Value> = {
-  [Field in keyof Row & string]: NonNullable<Row[Field]> extends Value ? Field : unknown extends Row[Field] ? Field : never
+  [Field in keyof Row & string]: NonNullable<Row[Field]> extends Value
+    ? Field
+    : unknown extends Row[Field]
+      ? Field
+      : never
 }[keyof Row & string]
 
 interface OperationBase {

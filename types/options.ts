@@ -2,7 +2,10 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { mongodb } from '../lib/bson.js'
 import type { KeySource } from '../lib/keys/load.js'
 import type { CollectionRow, Collections } from './collections.js'
-import type { AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransactionContext, TransformHook, UpdateBatchHook, User } from './hooks.js'
+import type {
+  AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransactionContext,
+  TransformHook, UpdateBatchHook, User
+} from './hooks.js'
 import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
 
@@ -28,7 +31,9 @@ export interface Authenticate {
 export interface KeyOptions {
   /** The private key that signs. */
   signing: KeySource
-  /** Further public keys to publish, while keys are being rotated. Uploads with tokens that they signed are accepted. */
+  /**
+   * Further public keys to publish, while keys are being rotated. Uploads with tokens that they signed are accepted.
+   */
   published?: KeySource[] | undefined
 }
 
@@ -58,15 +63,21 @@ export interface TokenOptions {
 export interface UploadOptions {
   /** Who may upload. Default: the bearer of a token of this registration, or whoever `authenticate` knows. */
   authenticate?: Authenticate | undefined
-  /** Largest body in bytes, at most 16 MiB, which is also the default: a rejected upload has to fit into a dead letter. A client cannot split a transaction: a larger one blocks its queue. */
+  /**
+   * Largest body in bytes, at most 16 MiB, which is also the default: a rejected upload has to fit into a dead letter.
+   * A client cannot split a transaction: a larger one blocks its queue.
+   */
   bodyLimit?: number | undefined
   /** Most operations in one upload. Default 100 000. */
   maxOperations?: number | undefined
-  /** Milliseconds after which an upload that still waits is answered with 503. Default 20 000, below the clients' usual time-out of 30 s. */
+  /**
+   * Milliseconds after which an upload that still waits is answered with 503. Default 20 000, below the clients' usual
+   * time-out of 30 s.
+   */
   deadline?: number | undefined
   /**
-   * Whether retries are idempotent, for clients that send `client_id` and `op_id`: an operation that is sent again has no
-   * second effect and gets the same answer. A client database is forgotten `days` after its last upload, default 60.
+   * Whether retries are idempotent, for clients that send `client_id` and `op_id`: an operation that is sent again has
+   * no second effect and gets the same answer. A client database is forgotten `days` after its last upload, default 60.
    * Default: true.
    */
   deduplicate?: boolean | { days?: number | undefined } | undefined
@@ -74,7 +85,8 @@ export interface UploadOptions {
    * For clients that send `transactions`: true leaves a failed transaction to the client, without a dead letter, and
    * stops the upload. Default: never. An error in it is a passing fault.
    */
-  requiresClientHandling?: ((failed: FailedOperation, transaction: CrudTransaction, user: User) => boolean | Promise<boolean>) | undefined
+  requiresClientHandling?:
+    ((failed: FailedOperation, transaction: CrudTransaction, user: User) => boolean | Promise<boolean>) | undefined
   /** Codes of MongoDB's errors to try again or to reject, against the built-in table: `{ 13: 'reject' }`. */
   faults?: Readonly<Record<number, 'retry' | 'reject'>> | undefined
   /**
@@ -105,9 +117,15 @@ export interface PowerSyncMongoOptions extends Hooks {
   prefix?: string
   /** Name of this registration, when there is more than one: `fastify.powersync.<name>`. */
   name?: string | undefined
-  /** URL of the PowerSync instance: the tokens' audience. Default `POWERSYNC_URL`. In production https, or on this machine. */
+  /**
+   * URL of the PowerSync instance: the tokens' audience. Default `POWERSYNC_URL`. In production https, or on this
+   * machine.
+   */
   powersyncUrl?: string | undefined
-  /** Default `POWERSYNC_PRIVATE_KEY`, which `POWERSYNC_PUBLIC_KEY` must match if it is set, and `POWERSYNC_PUBLISHED_KEYS`. */
+  /**
+   * Default `POWERSYNC_PRIVATE_KEY`, which `POWERSYNC_PUBLIC_KEY` must match if it is set, and
+   * `POWERSYNC_PUBLISHED_KEYS`.
+   */
   keys?: KeyOptions | undefined
   /** Default: the host's `fastify.mongo`, else `MONGO_URI`. */
   mongo?: MongoOptions | undefined
@@ -124,7 +142,10 @@ export interface PowerSyncMongoOptions extends Hooks {
    * start when they differ. Default `false`: nothing.
    */
   validators?: 'apply' | 'check' | false | undefined
-  /** Adds `PUT /checkpoint`, which gives PowerSync's custom write checkpoints. Default `false`: the service manages its own. */
+  /**
+   * Adds `PUT /checkpoint`, which gives PowerSync's custom write checkpoints. Default `false`: the service manages its
+   * own.
+   */
   checkpoints?: boolean | undefined
   /** Fastify route options to merge in, or `false` to leave the route out. */
   routes?: Partial<Record<RouteName, OwnRouteOptions | false>> | undefined
@@ -141,18 +162,26 @@ type ConflictOf<Tables extends Collections> = {
 }[keyof Tables & string]
 
 /** The options as `powersyncOptions` takes them: the hooks for all collections know their tables and rows. */
-export type TypedOptions<Tables extends Collections> = Omit<PowerSyncMongoOptions, 'collections' | 'authorize' | 'transform' | 'resolveConflict' | 'updateBatch'> & {
+export type TypedOptions<Tables extends Collections> = Omit<
+  PowerSyncMongoOptions,
+  'collections' | 'authorize' | 'transform' | 'resolveConflict' | 'updateBatch'
+> & {
   collections: Tables
   /** As `Hooks.authorize`. */
-  authorize?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
+  authorize?:
+    ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<AuthorizeHook>) | undefined
   /** As `Hooks.transform`. */
-  transform?: ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
+  transform?:
+    ((operation: OperationOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<TransformHook>) | undefined
   /** As `Hooks.resolveConflict`. */
-  resolveConflict?: ((conflict: ConflictOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<ResolveConflictHook>) | undefined
+  resolveConflict?:
+    ((conflict: ConflictOf<NoInfer<Tables>>, context: OperationContext) => ReturnType<ResolveConflictHook>) | undefined
   /** As `Hooks.updateBatch`. */
-  updateBatch?: ((
-    transaction: Omit<CrudTransaction, 'operations'> & { operations: Array<OperationOf<NoInfer<Tables>>> },
-    context: TransactionContext,
-    next: (transaction?: CrudTransaction) => Promise<void>
-  ) => ReturnType<UpdateBatchHook>) | undefined
+  updateBatch?:
+    | ((
+      transaction: Omit<CrudTransaction, 'operations'> & { operations: Array<OperationOf<NoInfer<Tables>>> },
+      context: TransactionContext,
+      next: (transaction?: CrudTransaction) => Promise<void>
+    ) => ReturnType<UpdateBatchHook>)
+    | undefined
 }

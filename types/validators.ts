@@ -61,4 +61,9 @@ export interface Verdict {
 }
 
 /** The SDK's `CrudEntry`, or any object with its parts. */
-export interface OperationToCheck { op: string, table: string, id: string, opData?: Record<string, unknown> | undefined }
+export interface OperationToCheck {
+  op: string
+  table: string
+  id: string
+  opData?: Record<string, unknown> | undefined
+}

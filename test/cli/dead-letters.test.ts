@@ -32,7 +32,7 @@ async function letters (t: Test, ...ids: string[]) {
     await client.close()
   })
   const deadLetters = new DeadLetters(client.db())
-  for (const id of ids) await keepLetter(client.db(), deadLetters, transaction(id), failed, { id: `user${id}` }, 'req-1')
+  for (const id of ids) await keepLetter(client.db(), deadLetters, transaction(id), { failed, user: { id: `user${id}` }, requestId: 'req-1' })
   const stored = (await deadLetters.list()).reverse()
   return {
     db: client.db(),
@@ -88,7 +88,12 @@ t.test('list of nothing says so', async t => {
 
 t.test('show prints what was uploaded, and marks the operation that failed', async t => {
   const { ids, command, db, deadLetters } = await letters(t, '1')
-  await keepLetter(db, deadLetters, { operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] }, { error_code: 'X', message: 'x' }, { id: 'user' })
+  await keepLetter(
+    db,
+    deadLetters,
+    { operations: [{ op: 'DELETE', table: 'a\u001b[2J\u009b', id: 'x\ny', index: 0 }] },
+    { failed: { error_code: 'X', message: 'x' }, user: { id: 'user' } }
+  )
   const { code, stdout } = await command('show', ids[0]!.slice(0, 10))
   t.equal(code, 0)
   t.same(stdout.split('\n').slice(2), [

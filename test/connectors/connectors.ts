@@ -29,40 +29,71 @@ const works = (file: string, ...args: string[]): Promise<boolean> => run(file, a
 async function findCargo (): Promise<string[] | string> {
   if (!await works('cargo', '--version')) return 'needs Cargo'
   for (const toolchain of [[], ['+nightly']]) {
-    const version = await run('cargo', [...toolchain, '--version']).then(({ stdout }) => /1\.(\d+)/.exec(stdout)?.[1], () => undefined)
-    if (Number(version) >= 96) return await works('sh', '-c', 'ls /usr/lib/llvm*/lib/libclang*.so* "$LIBCLANG_PATH"/libclang* 2>/dev/null | grep -q .') ? toolchain : 'needs libclang, on Debian: apt-get install libclang-dev'
+    const version = await run('cargo', [...toolchain, '--version']).then(
+      ({ stdout }) => /1\.(\d+)/.exec(stdout)?.[1],
+      () => undefined
+    )
+    if (Number(version) >= 96) {
+      return (await works(
+        'sh',
+        '-c',
+        'ls /usr/lib/llvm*/lib/libclang*.so* "$LIBCLANG_PATH"/libclang* 2>/dev/null | grep -q .'
+      ))
+        ? toolchain
+        : 'needs libclang, on Debian: apt-get install libclang-dev'
+    }
   }
   return 'the SDK needs Cargo 1.96 or later'
 }
 
 const cargo = await findCargo()
-t.test('Rust: compiles, and a transaction whose answer is lost is applied once', { skip: typeof cargo === 'string' && cargo }, async t => {
-  const target = process.env['CARGO_TARGET_DIR'] ?? join(tmpdir(), 'fastify-powersync-mongo-cargo')
-  const environment = { ...process.env, CARGO_TARGET_DIR: target }
-  await run('cargo', [...cargo as string[], 'build', '--quiet'], { cwd: join(folder, 'rust'), env: environment, maxBuffer: 2 ** 26 })
+t.test(
+  'Rust: compiles, and a transaction whose answer is lost is applied once',
+  { skip: typeof cargo === 'string' && cargo },
+  async t => {
+    const target = process.env['CARGO_TARGET_DIR'] ?? join(tmpdir(), 'fastify-powersync-mongo-cargo')
+    const environment = { ...process.env, CARGO_TARGET_DIR: target }
+    await run('cargo', [...(cargo as string[]), 'build', '--quiet'], {
+      cwd: join(folder, 'rust'),
+      env: environment,
+      maxBuffer: 2 ** 26
+    })
 
-  const { uri } = await testDatabase(t)
-  const app = Fastify()
-  t.teardown(() => app.close())
-  await app.register(powersyncMongo, {
-    powersyncUrl: 'https://me.powersync.example',
-    keys: { signing: (await generateKeys()).privateKey },
-    mongo: { url: uri },
-    authenticate: ({ headers }) => headers.authorization === 'Session rust' ? { id: 'rust' } : null,
-    collections: {
-      products: collection({ schema: Type.Object({ name: Type.String(), stock: bson.Int32() }), resolveConflict: additive(['stock']) })
-    }
-  })
-  const uploads: Array<Record<string, unknown>> = []
-  const proxy = await losingFirst(await app.listen({ host: '127.0.0.1', port: 0 }), uploads)
-  t.teardown(() => proxy.close())
+    const { uri } = await testDatabase(t)
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(powersyncMongo, {
+      powersyncUrl: 'https://me.powersync.example',
+      keys: { signing: (await generateKeys()).privateKey },
+      mongo: { url: uri },
+      authenticate: ({ headers }) => headers.authorization === 'Session rust' ? { id: 'rust' } : null,
+      collections: {
+        products: collection({
+          schema: Type.Object({ name: Type.String(), stock: bson.Int32() }),
+          resolveConflict: additive(['stock'])
+        })
+      }
+    })
+    const uploads: Array<Record<string, unknown>> = []
+    const proxy = await losingFirst(await app.listen({ host: '127.0.0.1', port: 0 }), uploads)
+    t.teardown(() => proxy.close())
 
-  const { stdout } = await run(join(target, 'debug', 'connector'), [proxy.url], { timeout: 60_000 })
-  t.equal(stdout, 'done\n')
-  t.match(uploads, [{ transactions: [{ crud: [{ op: 'PUT', op_id: 1 }] }] }, { transactions: [{ crud: [{ op: 'PUT', op_id: 1 }] }] }, { transactions: [{ crud: [{ op: 'PATCH', op_id: 2, old: { stock: 10 } }] }] }, { transactions: [{ crud: [{ op: 'PATCH', op_id: 2 }] }] }])
-  t.strictSame(uploads[1], uploads[0], 'sent again as it was')
-  t.strictSame(await app.mongo.db?.collection<{ _id: string }>('products').findOne({ _id: 'p1' }), { _id: 'p1', name: 'Äpfel', stock: 15 }, 'added once')
-})
+    const { stdout } = await run(join(target, 'debug', 'connector'), [proxy.url], { timeout: 60_000 })
+    t.equal(stdout, 'done\n')
+    t.match(uploads, [
+      { transactions: [{ crud: [{ op: 'PUT', op_id: 1 }] }] },
+      { transactions: [{ crud: [{ op: 'PUT', op_id: 1 }] }] },
+      { transactions: [{ crud: [{ op: 'PATCH', op_id: 2, old: { stock: 10 } }] }] },
+      { transactions: [{ crud: [{ op: 'PATCH', op_id: 2 }] }] }
+    ])
+    t.strictSame(uploads[1], uploads[0], 'sent again as it was')
+    t.strictSame(
+      await app.mongo.db?.collection<{ _id: string }>('products').findOne({ _id: 'p1' }),
+      { _id: 'p1', name: 'Äpfel', stock: 15 },
+      'added once'
+    )
+  }
+)
 
 const java = await works('mvn', '--version') && await works('java', '--version')
 t.test('Kotlin: compiles', { skip: !java && 'needs Java 17 and Maven' }, async t => {
@@ -78,7 +109,11 @@ async function losingFirst (to: string, uploads: Array<Record<string, unknown>>)
   const server = createServer(async (request, response) => {
     const body = await textOf(request)
     const { authorization = '' } = request.headers
-    const answer = await fetch(to + request.url, { method: request.method!, headers: { authorization, 'content-type': 'application/json' }, ...body && { body } })
+    const answer = await fetch(to + request.url, {
+      method: request.method!,
+      headers: { authorization, 'content-type': 'application/json' },
+      ...(body && { body })
+    })
     if (body) uploads.push(JSON.parse(body) as Record<string, unknown>)
     if (body && !lost.has(body)) {
       lost.add(body)

@@ -9,7 +9,9 @@ import { codeBlocks, documentNames, readDocument, root, section } from '../suppo
 import { keys } from '../support/server.js'
 
 const documents = await documentNames()
-const useIt = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(({ language }) => language === 'ts')
+const useIt = codeBlocks(section(await readDocument('README.md'), '## Use it')).filter(
+  ({ language }) => language === 'ts'
+)
 
 /** A folder inside the project, so that its packages are found. */
 const folder = await mkdtemp(join(root, 'test', '.readme-'))
@@ -19,14 +21,23 @@ await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
 /** How the blocks of a language are checked. */
 const checks: Record<string, (code: string, t: Test, document: string) => unknown> = {
   ts: () => {}, // all together, below
-  js: (code, t) => t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
+  js: (code, t) =>
+    t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
   sh: () => {}, // in commands.test.ts
   console: onlyOfCommands,
   text: () => {}, // drawings and output
   json: code => JSON.parse(code),
   yaml: code => parseYaml(code),
-  ini: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(POWERSYNC_(URL|PRIVATE_KEY|PUBLIC_KEY|PUBLISHED_KEYS)|MONGO_URI|NODE_ENV)=\S+$/) },
-  dockerfile: (code, t) => { for (const line of code.trimEnd().split('\n')) t.match(line, /^(FROM|WORKDIR|COPY|RUN|USER|ENV|EXPOSE|CMD|HEALTHCHECK) \S|^#/) }
+  ini: (code, t) => {
+    for (const line of code.trimEnd().split('\n')) {
+      t.match(line, /^(POWERSYNC_(URL|PRIVATE_KEY|PUBLIC_KEY|PUBLISHED_KEYS)|MONGO_URI|NODE_ENV)=\S+$/)
+    }
+  },
+  dockerfile: (code, t) => {
+    for (const line of code.trimEnd().split('\n')) {
+      t.match(line, /^(FROM|WORKDIR|COPY|RUN|USER|ENV|EXPOSE|CMD|HEALTHCHECK) \S|^#/)
+    }
+  }
 }
 
 /** What the command line prints is checked in test/cli/documentation.test.ts. */
@@ -61,7 +72,10 @@ t.test('every TypeScript block is without type errors', async t => {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
   const errors = ts.getPreEmitDiagnostics(ts.createProgram(files, options))
-  t.same(errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
+  t.same(
+    errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`),
+    []
+  )
 })
 
 t.test('the example runs as printed', async t => {
@@ -70,9 +84,17 @@ t.test('the example runs as printed', async t => {
   const database = await testDatabase(t)
   const port = 20_000 + Math.floor(Math.random() * 20_000)
   // Only what depends on where it runs: the package's name, and the port.
-  await writeFile(join(folder, 'server.ts'), example.replace('\'fastify-powersync-mongo\'', '\'../../index.js\'').replace('port: 3000', `port: ${port}`))
+  await writeFile(
+    join(folder, 'server.ts'),
+    example.replace('\'fastify-powersync-mongo\'', '\'../../index.js\'').replace('port: 3000', `port: ${port}`)
+  )
   const server = spawn(process.execPath, [...process.execArgv, join(folder, 'server.ts')], {
-    env: { ...process.env, MONGO_URI: database.uri, POWERSYNC_URL: 'https://test.powersync.example', POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64 },
+    env: {
+      ...process.env,
+      MONGO_URI: database.uri,
+      POWERSYNC_URL: 'https://test.powersync.example',
+      POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64
+    },
     stdio: ['ignore', 'pipe', 'inherit']
   })
   t.teardown(() => server.kill())
@@ -84,7 +106,11 @@ t.test('the example runs as printed', async t => {
   const url = `http://127.0.0.1:${port}/powersync`
   t.equal((await fetch(`${url}/token?user_id=ann`)).status, 200)
   const upload = async (user: string, ...batch: object[]) => {
-    const response = await fetch(`${url}/upload?user_id=${user}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ batch }) })
+    const response = await fetch(`${url}/upload?user_id=${user}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ batch })
+    })
     return await response.json() as { results: object[] }
   }
   const list = { op: 'PUT', table: 'lists', id: 'list', data: { name: 'Groceries', created_at: '2024-10-31 10:33:24' } }
@@ -94,5 +120,9 @@ t.test('the example runs as printed', async t => {
   t.match(await upload('ann', { ...todo, id: 'other', data: { ...todo.data, list_id: 'none' } }), refused)
   t.match(await upload('bob', { ...todo, op: 'PATCH', data: { completed: 1 } }), refused, 'a list of somebody else')
   t.match(await upload('bob', { ...todo, op: 'DELETE', data: undefined }), refused)
-  t.same(await upload('bob', { op: 'DELETE', table: 'todos', id: 'gone' }), { results: [{ status: 'success' }] }, 'what is gone already')
+  t.same(
+    await upload('bob', { op: 'DELETE', table: 'todos', id: 'gone' }),
+    { results: [{ status: 'success' }] },
+    'what is gone already'
+  )
 })

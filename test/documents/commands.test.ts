@@ -6,7 +6,9 @@ import t from 'tap'
 import { allCommands } from '../support/command-line.js'
 import { codeBlocks, documentNames, inlineCode, readDocument, root } from '../support/documents.js'
 
-const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>
+}
 const ours = allCommands.map(({ name }) => name[0]!)
 
 /** Stands for what the reader fills in, `<your server>`. */
@@ -19,7 +21,9 @@ for (const name of await documentNames()) {
     const shell = codeBlocks(text).filter(({ language }) => language === 'sh').map(({ code }) => code)
     const mentioned = inlineCode(text).filter(code => /^(npx|npm|bash) /.test(code))
     // As in tables of what a command takes: generate-keys [--alg RS256|ES256]
-    const listed = inlineCode(text).filter(code => ours.includes(code.split(' ')[0]!) && code.includes(' ')).map(code => `npx powersync-mongo ${code.replaceAll(/\\?\||[[\]]/g, ' ')}`)
+    const listed = inlineCode(text)
+      .filter(code => ours.includes(code.split(' ')[0]!) && code.includes(' '))
+      .map(code => `npx powersync-mongo ${code.replaceAll(/\\?\||[[\]]/g, ' ')}`)
     for (const command of [...shell, ...mentioned, ...listed].flatMap(commandsOf)) {
       t.equal(await faultOf(command, files), undefined, command.join(' '))
     }
@@ -27,20 +31,36 @@ for (const name of await documentNames()) {
 }
 
 t.test('what does not exist is found', async t => {
-  const faults = ['npm run nothing', 'npx powersync-mongo nothing', 'npx powersync-mongo doctor --nothing', 'npx powersync-mongo dead-letters nothing', 'npx tsx nothing.ts', 'npm run soak -- --nothing 1', 'curl http://localhost:3000/nothing', 'nothing']
-  for (const command of faults.flatMap(commandsOf)) t.type(await faultOf(command, new Set()), 'string', command.join(' '))
+  const faults = [
+    'npm run nothing',
+    'npx powersync-mongo nothing',
+    'npx powersync-mongo doctor --nothing',
+    'npx powersync-mongo dead-letters nothing',
+    'npx tsx nothing.ts',
+    'npm run soak -- --nothing 1',
+    'curl http://localhost:3000/nothing',
+    'nothing'
+  ]
+  for (const command of faults.flatMap(commandsOf)) {
+    t.type(await faultOf(command, new Set()), 'string', command.join(' '))
+  }
 })
 
 /** The words of each command, without variables before it and without where its output goes. */
 function commandsOf (code: string): string[][] {
   const commands: string[][] = [[]]
   let skip = false
-  for (const [token] of code.replaceAll(/<[^>\n]+>/g, placeholder).replaceAll('\\\n', ' ').matchAll(/#.*|\n|&&|[|;]|>>?|(?:'[^']*'|"[^"]*"|[^\s'"|;&>])+/g)) {
+  for (const [token] of code
+    .replaceAll(/<[^>\n]+>/g, placeholder)
+    .replaceAll('\\\n', ' ')
+    .matchAll(/#.*|\n|&&|[|;]|>>?|(?:'[^']*'|"[^"]*"|[^\s'"|;&>])+/g)) {
     if (token.startsWith('#')) continue
     if (token.startsWith('>')) skip = true
     else if (/^(\n|&&|[|;])$/.test(token)) commands.push([])
     else if (skip) skip = false
-    else if (commands.at(-1)!.length > 0 || !/^\w+=/.test(token)) commands.at(-1)!.push(token.replaceAll(/^['"]|['"]$/g, ''))
+    else if (commands.at(-1)!.length > 0 || !/^\w+=/.test(token)) {
+      commands.at(-1)!.push(token.replaceAll(/^['"]|['"]$/g, ''))
+    }
   }
   return commands.filter(words => words.length > 0)
 }
@@ -48,22 +68,38 @@ function commandsOf (code: string): string[][] {
 /** What is wrong with a command; undefined if nothing is. */
 async function faultOf ([program, ...words]: string[], files: Set<string | undefined>): Promise<string | undefined> {
   const operands = words.filter(word => !word.startsWith('-'))
-  const missing = (file: string | undefined) => file === placeholder || files.has(file) || [root, join(root, 'examples')].some(folder => existsSync(join(folder, String(file))))
-    ? undefined
-    : `there is no file ${file}`
+  const missing = (file: string | undefined) =>
+    file === placeholder ||
+    files.has(file) ||
+    [root, join(root, 'examples')].some(folder => existsSync(join(folder, String(file))))
+      ? undefined
+      : `there is no file ${file}`
   switch (program) {
-    case 'npm': return await npmFault(words)
-    case 'npx': switch (operands[0]) {
-      case 'fastify-powersync-mongo':
-      case 'powersync-mongo': return ownFault(words.slice(words.indexOf(operands[0]) + 1))
-      case 'tsx':
-      case 'tap': return missing(operands[1])
-      default: return `npx ${operands[0]} is not known here`
-    }
-    case 'bash': return missing(operands[0])
-    case 'docker': return words.includes('--file') ? missing(words[words.indexOf('--file') + 1]) : undefined
-    case 'curl': return /^https?:\/\/[^/]+\/powersync\/(jwks|token|upload|checkpoint)\b/.test(operands.find(word => word.includes('://')) ?? '') ? undefined : 'there is no such route'
-    default: return `${program} is not known here`
+    case 'npm':
+      return await npmFault(words)
+    case 'npx':
+      switch (operands[0]) {
+        case 'fastify-powersync-mongo':
+        case 'powersync-mongo':
+          return ownFault(words.slice(words.indexOf(operands[0]) + 1))
+        case 'tsx':
+        case 'tap':
+          return missing(operands[1])
+        default:
+          return `npx ${operands[0]} is not known here`
+      }
+    case 'bash':
+      return missing(operands[0])
+    case 'docker':
+      return words.includes('--file') ? missing(words[words.indexOf('--file') + 1]) : undefined
+    case 'curl':
+      return /^https?:\/\/[^/]+\/powersync\/(jwks|token|upload|checkpoint)\b/.test(
+        operands.find(word => word.includes('://')) ?? ''
+      )
+        ? undefined
+        : 'there is no such route'
+    default:
+      return `${program} is not known here`
   }
 }
 
@@ -87,5 +123,7 @@ function ownFault (words: string[]): string | undefined {
   const name = [command, ...command === 'dead-letters' ? [subcommand] : []].join(' ')
   const found = allCommands.find(each => each.name.join(' ') === name)?.command
   if (!found) return `there is no command ${name}`
-  return words.filter(word => /^--\w/.test(word) && word !== '--help' && !found.options.some(({ long }) => long === word)).map(option => `${name} has no ${option}`)[0]
+  return words
+    .filter(word => /^--\w/.test(word) && word !== '--help' && !found.options.some(({ long }) => long === word))
+    .map(option => `${name} has no ${option}`)[0]
 }

@@ -11,7 +11,9 @@ const linked = new Set(['README.md'])
 
 for (const [name, text] of texts) {
   t.test(`the links of ${name}`, async t => {
-    for (const [, target = ''] of prose(text).matchAll(/\]\(([^)\s]+)\)/g)) t.equal(faultOf(name, target), undefined, target)
+    for (const [, target = ''] of prose(text).matchAll(/\]\(([^)\s]+)\)/g)) {
+      t.equal(faultOf(name, target), undefined, target)
+    }
   })
 }
 
@@ -19,14 +21,18 @@ t.test('the files and folders that the documents name are there', async t => {
   for (const [name, text] of texts) {
     for (const path of inlineCode(text)) {
       // docs/api is made by npm run docs:api.
-      if (/^(lib|test|types|docs(?!\/api\b)|examples|bench)\/[\w./-]*$/.test(path)) t.ok(existsSync(join(root, path)), `${path}, in ${name}`)
+      if (/^(lib|test|types|docs(?!\/api\b)|examples|bench)\/[\w./-]*$/.test(path)) {
+        t.ok(existsSync(join(root, path)), `${path}, in ${name}`)
+      }
     }
   }
 })
 
 t.test('CONTRIBUTING says what each folder of lib is for', async t => {
   const named = inlineCode(texts.get('CONTRIBUTING.md')!)
-  const folders = (await readdir(join(root, 'lib'), { withFileTypes: true })).filter(entry => entry.isDirectory()).map(({ name }) => `lib/${name}`)
+  const folders = (await readdir(join(root, 'lib'), { withFileTypes: true }))
+    .filter(entry => entry.isDirectory())
+    .map(({ name }) => `lib/${name}`)
   t.strictSame(folders.filter(folder => !named.includes(folder)), [])
 })
 
@@ -35,12 +41,20 @@ t.test('every document is reached by a link', async t => {
 })
 
 t.test('a link that leads nowhere is found', async t => {
-  for (const target of ['docs/nothing.md', 'docs/schemas.md#nothing', '#nothing', 'http://example.com', '/docs/schemas.md']) t.type(faultOf('README.md', target), 'string', target)
+  for (const target of [
+    'docs/nothing.md',
+    'docs/schemas.md#nothing',
+    '#nothing',
+    'http://example.com',
+    '/docs/schemas.md'
+  ]) { t.type(faultOf('README.md', target), 'string', target) }
 })
 
 /** What is wrong with a link; undefined if nothing is. */
 function faultOf (from: string, target: string): string | undefined {
-  if (/^\w+:/.test(target)) return /^https:/.test(target) && URL.canParse(target) ? undefined : 'neither https nor a path'
+  if (/^\w+:/.test(target)) {
+    return /^https:/.test(target) && URL.canParse(target) ? undefined : 'neither https nor a path'
+  }
   if (target.startsWith('/')) return 'a path from the root'
   const [path = '', anchor] = target.split('#')
   const name = path ? normalize(join(dirname(from), path)) : from
@@ -54,7 +68,11 @@ function faultOf (from: string, target: string): string | undefined {
 function anchorsOf (text: string): string[] {
   const seen = new Map<string, number>()
   return [...prose(text).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => {
-    const anchor = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, '').replaceAll(' ', '-')
+    const anchor = heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_\- ]/gu, '')
+      .replaceAll(' ', '-')
     const count = seen.get(anchor) ?? 0
     seen.set(anchor, count + 1)
     return count ? `${anchor}-${count}` : anchor

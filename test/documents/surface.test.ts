@@ -9,7 +9,9 @@ const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFil
 const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
 const program = ts.createProgram([join(root, 'index.ts')], options)
 const checker = program.getTypeChecker()
-const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(join(root, 'index.ts'))!)!)
+const exported = checker.getExportsOfModule(
+  checker.getSymbolAtLocation(program.getSourceFile(join(root, 'index.ts'))!)!
+)
 
 t.test('at most 16 values and 40 types', async t => {
   const values = Object.keys(main).filter(name => name !== 'default')
@@ -19,9 +21,13 @@ t.test('at most 16 values and 40 types', async t => {
 })
 
 t.test('ErrorCode lists the codes of all errors', async t => {
-  const declared = checker.getDeclaredTypeOfSymbol(checker.getAliasedSymbol(exported.find(({ name }) => name === 'ErrorCode')!)) as ts.UnionType
+  const declared = checker.getDeclaredTypeOfSymbol(
+    checker.getAliasedSymbol(exported.find(({ name }) => name === 'ErrorCode')!)
+  ) as ts.UnionType
   const listed = declared.types.map(type => (type as ts.StringLiteralType).value)
-  const classes = Object.values(main.errors).filter(each => String(each).includes('FastifyError')) as unknown as Array<new () => { code: string }>
+  const classes = Object.values(main.errors).filter(each => String(each).includes('FastifyError')) as unknown as Array<
+    new () => { code: string }
+  >
   t.ok(classes.length >= 10)
   t.strictSame(classes.map(each => (Reflect.construct(each, []) as { code: string }).code).sort(), listed.sort())
 })

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import type { PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase, Schema as ClientSchema, TableOptions } from '@powersync/node'
+import type {
+  PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase, Schema as ClientSchema, TableOptions
+} from '@powersync/node'
 import type { Test } from 'tap'
 import type { TransactionResult } from '../../index.js'
 
@@ -72,11 +74,28 @@ export interface Client {
   drained (): Promise<void>
 }
 
-export async function openClient (t: Pick<Test, 'teardown'>, { backend, session, track, appSchema, connector: own }: ClientOptions): Promise<Client> {
+export async function openClient (
+  t: Pick<Test, 'teardown'>,
+  { backend, session, track, appSchema, connector: own }: ClientOptions
+): Promise<Client> {
   const { PowerSyncDatabase, Schema, Table, column } = await import('@powersync/node')
-  const columnTypes = { text: column.text, uuid: column.text, date: column.text, boolean: column.integer, double: column.real }
-  const schema = appSchema ?? new Schema(Object.fromEntries(Object.entries(tables).map(([table, columns]) =>
-    [table, new Table(Object.fromEntries(Object.entries(columns).map(([name, kind]) => [name, columnTypes[kind]])), track)])))
+  const columnTypes = {
+    text: column.text,
+    uuid: column.text,
+    date: column.text,
+    boolean: column.integer,
+    double: column.real
+  }
+  const schema =
+    appSchema ??
+    new Schema(
+      Object.fromEntries(
+        Object.entries(tables).map(([table, columns]) => [
+          table,
+          new Table(Object.fromEntries(Object.entries(columns).map(([name, kind]) => [name, columnTypes[kind]])), track)
+        ])
+      )
+    )
 
   const dbLocation = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
   t.teardown(() => rm(dbLocation, { recursive: true }))
@@ -113,7 +132,11 @@ class Connector implements PowerSyncBackendConnector {
   async fetchCredentials (): Promise<PowerSyncCredentials> {
     const response = await fetch(`${this.#backend}/token`, { headers: { 'x-session': this.#session } })
     if (!response.ok) throw new Error(`/token answered ${response.status}`)
-    const { token, powersync_url: endpoint, expires_at: expiresAt } = await response.json() as Record<'token' | 'powersync_url' | 'expires_at', string>
+    const {
+      token,
+      powersync_url: endpoint,
+      expires_at: expiresAt
+    } = (await response.json()) as Record<'token' | 'powersync_url' | 'expires_at', string>
     return { endpoint, token, expiresAt: new Date(expiresAt) }
   }
 
@@ -127,13 +150,20 @@ class Connector implements PowerSyncBackendConnector {
       body: JSON.stringify({ batch: transaction.crud, client_id: await database.getClientId() })
     })
     const { results = [] } = await response.json() as { results?: TransactionResult[] }
-    this.uploads.push({ status: response.status, results, operations: transaction.crud.map(({ clientId }) => clientId) })
+    this.uploads.push({
+      status: response.status,
+      results,
+      operations: transaction.crud.map(({ clientId }) => clientId)
+    })
     if (!response.ok) throw new Error(`/upload answered ${response.status}`)
     await transaction.complete()
   }
 }
 
-/** The SDK's threads run JavaScript: tap's TypeScript loaders, which they would inherit, make them start ten times slower. */
+/**
+ * The SDK's threads run JavaScript: tap's TypeScript loaders, which they would inherit, make them start ten times
+ * slower.
+ */
 function openWorker (...[file, options]: ConstructorParameters<typeof Worker>): Worker {
   return new Worker(file, { ...options, execArgv: [], env: { ...process.env, NODE_OPTIONS: '' } })
 }
@@ -143,7 +173,11 @@ async function drained (database: PowerSyncDatabase): Promise<void> {
   for (;;) {
     const { count } = await database.getUploadQueueStats()
     if (count === 0) return
-    if (performance.now() > end) throw new Error(`The client still has ${count} operations to upload`, { cause: database.currentStatus.uploadError })
+    if (performance.now() > end) {
+      throw new Error(`The client still has ${count} operations to upload`, {
+        cause: database.currentStatus.uploadError
+      })
+    }
     await sleep(20)
   }
 }

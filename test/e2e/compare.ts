@@ -18,13 +18,23 @@ const stored: Record<ColumnKind, (value: string | number) => unknown> = {
  *
  * @param except ids of rows that the server rejected: the client has them until it next syncs, MongoDB must not
  */
-export async function sameAsClient (t: Pick<Test, 'same'>, db: mongodb.Db, { database }: Client, except: string[] = []): Promise<void> {
+export async function sameAsClient (
+  t: Pick<Test, 'same'>,
+  db: mongodb.Db,
+  { database }: Client,
+  except: string[] = []
+): Promise<void> {
   for (const [table, columns] of Object.entries(tables)) {
     // SQLite itself says which moment a text means: like PowerSync, it takes one without zone for UTC.
-    const selected = Object.entries(columns).map(([column, kind]) => kind === 'date' ? `strftime('%Y-%m-%dT%H:%M:%fZ', ${column}) AS ${column}` : column)
+    const selected = Object.entries(columns).map(([column, kind]) =>
+      kind === 'date' ? `strftime('%Y-%m-%dT%H:%M:%fZ', ${column}) AS ${column}` : column
+    )
     const rows = await database.getAll<Row>(`SELECT id, ${selected.join(', ')} FROM ${table}`)
     const expected = rows.filter(({ id }) => !except.includes(String(id))).map(({ id, ...row }) => {
-      const fields = Object.entries(row).map(([column, value]) => [column, value === null ? null : stored[columns[column]!](value)])
+      const fields = Object.entries(row).map(([column, value]) => [
+        column,
+        value === null ? null : stored[columns[column]!](value)
+      ])
       return { _id: new UUID(String(id)), ...Object.fromEntries(fields) }
     })
     const found = await db.collection(table).find({}, { promoteValues: false }).toArray()

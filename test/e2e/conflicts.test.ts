@@ -36,11 +36,27 @@ async function printed (t: Test, collections: Collections): Promise<ClientSchema
 async function setUp (t: Test, collections: Collections, tables?: Tables) {
   const { uri } = await testDatabase(t)
   const service = await testService(t)
-  const app = await testServer(t, { mongo: { url: uri }, powersyncUrl: service.url, collections, authenticate: () => ({ id: 'user' }) })
+  const app = await testServer(t, {
+    mongo: { url: uri },
+    powersyncUrl: service.url,
+    collections,
+    authenticate: () => ({ id: 'user' })
+  })
   const backend = await app.listen({ host: '127.0.0.1', port: 0 })
   const { column, Schema, Table } = await import('@powersync/node')
-  const own = tables && new Schema(Object.fromEntries(Object.entries(tables).map(([name, { columns, options }]) =>
-    [name, new Table(Object.fromEntries(Object.entries(columns).map(([field, type]) => [field, column[type]])) as ColumnsType, options)])))
+  const own =
+    tables &&
+    new Schema(
+      Object.fromEntries(
+        Object.entries(tables).map(([name, { columns, options }]) => [
+          name,
+          new Table(
+            Object.fromEntries(Object.entries(columns).map(([field, type]) => [field, column[type]])) as ColumnsType,
+            options
+          )
+        ])
+      )
+    )
   const appSchema = own ?? await printed(t, collections)
 
   return {
@@ -51,7 +67,10 @@ async function setUp (t: Test, collections: Collections, tables?: Tables) {
       const client = await openClient(t, { backend, session: 'any', appSchema })
       for (const [table, byId] of Object.entries(rows)) {
         for (const [id, row] of Object.entries(byId)) {
-          await client.database.execute(`INSERT INTO ps_data__${table} (id, data) VALUES (?, ?)`, [id, JSON.stringify(row)])
+          await client.database.execute(`INSERT INTO ps_data__${table} (id, data) VALUES (?, ?)`, [
+            id,
+            JSON.stringify(row)
+          ])
         }
       }
       return client
@@ -74,46 +93,68 @@ t.test('1. timestamps: the later change counts, whenever it arrives', { skip }, 
     })
   })
   const row = { title: 'Old', status: 'open', modified_at: '2025-06-01T08:00:00.000Z' }
-  await db.collection<{ _id: string }>('tasks').insertOne({ _id: 'a', ...row, modified_at: new Date(row.modified_at) } as { _id: string })
-  const devices = await Promise.all([device({ tasks: { a: row } }), device({ tasks: { a: row } }), device({ tasks: { a: row } })])
+  await db
+    .collection<{ _id: string }>('tasks')
+    .insertOne({ _id: 'a', ...row, modified_at: new Date(row.modified_at) } as { _id: string })
+  const devices = await Promise.all([
+    device({ tasks: { a: row } }),
+    device({ tasks: { a: row } }),
+    device({ tasks: { a: row } })
+  ])
   const [phone, laptop, watch] = devices as [Client, Client, Client]
 
-  await phone.database.execute("UPDATE tasks SET title = 'Phone', modified_at = '2025-06-01T12:00:00.000Z' WHERE id = 'a'")
-  await laptop.database.execute("UPDATE tasks SET title = 'Laptop', status = 'done', modified_at = '2025-06-01T10:00:00.000Z' WHERE id = 'a'")
-  await watch.database.execute('UPDATE tasks SET _deleted = TRUE, _metadata = ? WHERE id = ?', [JSON.stringify({ modified_at: '2025-06-01T09:00:00.000Z' }), 'a'])
+  await phone.database.execute(
+    "UPDATE tasks SET title = 'Phone', modified_at = '2025-06-01T12:00:00.000Z' WHERE id = 'a'"
+  )
+  await laptop.database.execute(
+    "UPDATE tasks SET title = 'Laptop', status = 'done', modified_at = '2025-06-01T10:00:00.000Z' WHERE id = 'a'"
+  )
+  await watch.database.execute('UPDATE tasks SET _deleted = TRUE, _metadata = ? WHERE id = ?', [
+    JSON.stringify({ modified_at: '2025-06-01T09:00:00.000Z' }),
+    'a'
+  ])
   for (const client of devices) await upload(client)
 
   t.same(devices.map(client => client.results()), [[success], [success], [success]])
-  t.same(await db.collection('tasks').find().toArray(), [{ _id: 'a', title: 'Phone', status: 'open', modified_at: new Date('2025-06-01T12:00:00.000Z') }])
+  t.same(await db.collection('tasks').find().toArray(), [
+    { _id: 'a', title: 'Phone', status: 'open', modified_at: new Date('2025-06-01T12:00:00.000Z') }
+  ])
 })
 
-t.test('2. version numbers: who has not seen the last change is refused, with all of the transaction', { skip }, async t => {
-  const { app, db, device } = await setUp(t, {
-    documents: collection({
-      schema: Type.Object({ content: Type.String(), version: bson.Int32() }),
-      resolveConflict: versioned({ field: 'version' })
+t.test(
+  '2. version numbers: who has not seen the last change is refused, with all of the transaction',
+  { skip },
+  async t => {
+    const { app, db, device } = await setUp(t, {
+      documents: collection({
+        schema: Type.Object({ content: Type.String(), version: bson.Int32() }),
+        resolveConflict: versioned({ field: 'version' })
+      })
     })
-  })
-  const row = { content: 'Old', version: 3 }
-  await db.collection<{ _id: string }>('documents').insertOne({ _id: 'a', ...row } as { _id: string })
-  const [phone, laptop] = [await device({ documents: { a: row } }), await device({ documents: { a: row } })]
-  const edit = 'UPDATE documents SET content = ?, version = version + 1 WHERE id = ?'
+    const row = { content: 'Old', version: 3 }
+    await db.collection<{ _id: string }>('documents').insertOne({ _id: 'a', ...row } as { _id: string })
+    const [phone, laptop] = [await device({ documents: { a: row } }), await device({ documents: { a: row } })]
+    const edit = 'UPDATE documents SET content = ?, version = version + 1 WHERE id = ?'
 
-  await phone.database.execute(edit, ['Phone', 'a'])
-  await phone.database.execute(edit, ['Phone again', 'a'])
-  await laptop.database.writeTransaction(async transaction => {
-    await transaction.execute(edit, ['Laptop', 'a'])
-    await transaction.execute("INSERT INTO documents (id, content, version) VALUES ('b', 'Belongs to it', 1)")
-  })
-  await laptop.database.execute("DELETE FROM documents WHERE id = 'a'")
-  await upload(phone)
-  await upload(laptop)
+    await phone.database.execute(edit, ['Phone', 'a'])
+    await phone.database.execute(edit, ['Phone again', 'a'])
+    await laptop.database.writeTransaction(async transaction => {
+      await transaction.execute(edit, ['Laptop', 'a'])
+      await transaction.execute("INSERT INTO documents (id, content, version) VALUES ('b', 'Belongs to it', 1)")
+    })
+    await laptop.database.execute("DELETE FROM documents WHERE id = 'a'")
+    await upload(phone)
+    await upload(laptop)
 
-  t.same(phone.results(), [success, success], 'its own changes fit onto each other')
-  t.match(laptop.results(), [{ status: 'fatal_error', failed_operation: { error_code: 'CONFLICT', operation_index: 0 } }, { status: 'fatal_error', failed_operation: { error_code: 'CONFLICT' } }])
-  t.same(await db.collection('documents').find().toArray(), [{ _id: 'a', content: 'Phone again', version: 5 }])
-  t.equal((await app.powersync.deadLetters.list()).length, 2)
-})
+    t.same(phone.results(), [success, success], 'its own changes fit onto each other')
+    t.match(laptop.results(), [
+      { status: 'fatal_error', failed_operation: { error_code: 'CONFLICT', operation_index: 0 } },
+      { status: 'fatal_error', failed_operation: { error_code: 'CONFLICT' } }
+    ])
+    t.same(await db.collection('documents').find().toArray(), [{ _id: 'a', content: 'Phone again', version: 5 }])
+    t.equal((await app.powersync.deadLetters.list()).length, 2)
+  }
+)
 
 t.test('3. fields by time: both changes count where they are about different fields', { skip }, async t => {
   const { db, device } = await setUp(t, {
@@ -134,8 +175,16 @@ t.test('3. fields by time: both changes count where they are about different fie
 
   await phone.database.execute('UPDATE tasks SET title = ?, status = ?, _metadata = ? WHERE id = ?',
     ['Phone', 'done', JSON.stringify({ title_modified_at: at(12), status_modified_at: at(12) }), 'a'])
-  await laptop.database.execute('UPDATE tasks SET title = ?, _metadata = ? WHERE id = ?', ['Laptop', JSON.stringify({ title_modified_at: at(10) }), 'a'])
-  await laptop.database.execute('UPDATE tasks SET status = ?, _metadata = ? WHERE id = ?', ['checked', JSON.stringify({ status_modified_at: at(14) }), 'a'])
+  await laptop.database.execute('UPDATE tasks SET title = ?, _metadata = ? WHERE id = ?', [
+    'Laptop',
+    JSON.stringify({ title_modified_at: at(10) }),
+    'a'
+  ])
+  await laptop.database.execute('UPDATE tasks SET status = ?, _metadata = ? WHERE id = ?', [
+    'checked',
+    JSON.stringify({ status_modified_at: at(14) }),
+    'a'
+  ])
   await upload(phone)
   await upload(laptop)
 
@@ -165,11 +214,16 @@ t.test('4. business rules: the state of the row says what may become of it', { s
 
   await customer.database.execute("UPDATE orders SET address = 'New' WHERE id = 'a'")
   await customer.database.execute("UPDATE orders SET status = 'cancelled' WHERE id = 'a'")
-  for (const status of ['processing', 'shipped']) await warehouse.database.execute('UPDATE orders SET status = ? WHERE id = ?', [status, 'a'])
+  for (const status of ['processing', 'shipped']) {
+    await warehouse.database.execute('UPDATE orders SET status = ? WHERE id = ?', [status, 'a'])
+  }
   await upload(warehouse)
   await upload(customer)
 
-  t.match(customer.results(), [success, { status: 'fatal_error', failed_operation: { error_code: 'INVALID_TRANSITION', details: { path: 'status' } } }])
+  t.match(customer.results(), [
+    success,
+    { status: 'fatal_error', failed_operation: { error_code: 'INVALID_TRANSITION', details: { path: 'status' } } }
+  ])
   t.same(await db.collection('orders').find().toArray(), [{ _id: 'a', status: 'shipped', address: 'Old' }])
   t.equal((await app.powersync.deadLetters.list()).length, 1)
 })
@@ -180,13 +234,24 @@ t.test('5. a table of conflicts: a person decides between what was and what woul
       schema: Type.Object({ diagnosis: Type.String() }),
       resolveConflict: async ({ operation, existing, previous }, { db, session, user }) => {
         if (operation.op !== 'PATCH' || previous?.diagnosis === existing.diagnosis) return operation
-        await db.collection('write_conflicts').insertOne({
-          row_id: operation.id, user_id: user.id, theirs: existing.diagnosis, yours: operation.data.diagnosis, resolved: false
-        }, { session })
+        await db.collection('write_conflicts').insertOne(
+          {
+            row_id: operation.id,
+            user_id: user.id,
+            theirs: existing.diagnosis,
+            yours: operation.data.diagnosis,
+            resolved: false
+          },
+          { session }
+        )
         return null
       }
     }),
-    write_conflicts: collection({ id: 'objectId', schema: Type.Object({ resolved: bson.Boolean() }), operations: ['PATCH'] })
+    write_conflicts: collection({
+      id: 'objectId',
+      schema: Type.Object({ resolved: bson.Boolean() }),
+      operations: ['PATCH']
+    })
   }, {
     records: { columns: { diagnosis: 'text' }, options: { trackPrevious: true } },
     write_conflicts: { columns: { row_id: 'text', yours: 'text', theirs: 'text', resolved: 'integer' } }
@@ -204,7 +269,10 @@ t.test('5. a table of conflicts: a person decides between what was and what woul
   t.match(conflict, { row_id: 'a', user_id: 'user', theirs: 'Flu', yours: 'Asthma', resolved: false })
 
   const id = String(conflict?.['_id'])
-  const synced = await device({ records: { a: { diagnosis: 'Flu' } }, write_conflicts: { [id]: { row_id: 'a', yours: 'Asthma', theirs: 'Flu', resolved: 0 } } })
+  const synced = await device({
+    records: { a: { diagnosis: 'Flu' } },
+    write_conflicts: { [id]: { row_id: 'a', yours: 'Asthma', theirs: 'Flu', resolved: 0 } }
+  })
   await synced.database.writeTransaction(async transaction => {
     await transaction.execute("UPDATE records SET diagnosis = 'Asthma' WHERE id = 'a'")
     await transaction.execute('UPDATE write_conflicts SET resolved = 1 WHERE id = ?', [id])
@@ -233,24 +301,43 @@ t.test('6. a status for each change: those that can be are applied, the others s
         if (change.op !== 'PUT') return null
         const { row_id: id, field, old_value: before, new_value: value } = change.data
         const task = await existing('tasks', id)
-        const status = (error?: string) => ({ ...change, data: { ...change.data, status: error ? 'failed' : 'applied', error: error ?? null } })
+        const status = (error?: string) => ({
+          ...change,
+          data: { ...change.data, status: error ? 'failed' : 'applied', error: error ?? null }
+        })
         if (!task) return status('The task is gone')
         if (String(task[field]) !== before) return status('Somebody else changed it')
         if (field === 'price' && !/^\d+(\.\d\d)?$/.test(value)) return status('That is no price')
-        return [{ op: 'PATCH', table: 'tasks', id, data: { [field]: field === 'price' ? Decimal128.fromString(value) : value } }, status()]
+        return [
+          {
+            op: 'PATCH',
+            table: 'tasks',
+            id,
+            data: { [field]: field === 'price' ? Decimal128.fromString(value) : value }
+          },
+          status()
+        ]
       }
     })
   }, {
     tasks: { columns: { title: 'text', price: 'text' } },
-    field_changes: { columns: { row_id: 'text', field: 'text', old_value: 'text', new_value: 'text', status: 'text', error: 'text' } }
+    field_changes: {
+      columns: { row_id: 'text', field: 'text', old_value: 'text', new_value: 'text', status: 'text', error: 'text' }
+    }
   })
   const row = { title: 'Old', price: '1.00' }
-  await db.collection<{ _id: string }>('tasks').insertOne({ _id: 'a', ...row, price: Decimal128.fromString('1.00') } as { _id: string })
+  await db
+    .collection<{ _id: string }>('tasks')
+    .insertOne({ _id: 'a', ...row, price: Decimal128.fromString('1.00') } as { _id: string })
   const [phone, laptop] = [await device({ tasks: { a: row } }), await device({ tasks: { a: row } })]
-  const change = (client: Client, id: string, field: 'title' | 'price', value: string) => client.database.writeTransaction(async transaction => {
-    await transaction.execute(`UPDATE tasks SET ${field} = ? WHERE id = ?`, [value, 'a'])
-    await transaction.execute('INSERT INTO field_changes (id, row_id, field, old_value, new_value) VALUES (?, ?, ?, ?, ?)', [id, 'a', field, row[field], value])
-  })
+  const change = (client: Client, id: string, field: 'title' | 'price', value: string) =>
+    client.database.writeTransaction(async transaction => {
+      await transaction.execute(`UPDATE tasks SET ${field} = ? WHERE id = ?`, [value, 'a'])
+      await transaction.execute(
+        'INSERT INTO field_changes (id, row_id, field, old_value, new_value) VALUES (?, ?, ?, ?, ?)',
+        [id, 'a', field, row[field], value]
+      )
+    })
 
   await change(phone, 'c1', 'title', 'Phone')
   await change(phone, 'c2', 'price', '-5.00')
@@ -259,7 +346,9 @@ t.test('6. a status for each change: those that can be are applied, the others s
   await upload(phone)
   await upload(laptop)
 
-  t.same(await db.collection('tasks').find().toArray(), [{ _id: 'a', title: 'Phone', price: Decimal128.fromString('2.50') }])
+  t.same(await db.collection('tasks').find().toArray(), [
+    { _id: 'a', title: 'Phone', price: Decimal128.fromString('2.50') }
+  ])
   t.match(await db.collection('field_changes').find().sort({ _id: 1 }).toArray(), [
     { _id: 'c1', status: 'applied', error: null },
     { _id: 'c2', status: 'failed', error: 'That is no price' },
@@ -278,7 +367,8 @@ t.test('7. sums: what each device took is taken, and no more than there is', { s
   const row = { name: 'Milk', quantity: 10 }
   await db.collection<{ _id: string }>('inventory').insertOne({ _id: 'a', ...row } as { _id: string })
   const [till, other] = [await device({ inventory: { a: row } }), await device({ inventory: { a: row } })]
-  const sell = (client: Client, quantity: number) => client.database.execute('UPDATE inventory SET quantity = quantity - ? WHERE id = ?', [quantity, 'a'])
+  const sell = (client: Client, quantity: number) =>
+    client.database.execute('UPDATE inventory SET quantity = quantity - ? WHERE id = ?', [quantity, 'a'])
 
   await sell(till, 3)
   await till.database.execute("UPDATE inventory SET name = 'Whole milk' WHERE id = 'a'")
@@ -289,6 +379,9 @@ t.test('7. sums: what each device took is taken, and no more than there is', { s
   await upload(other)
 
   t.same(till.results(), [success, success, success])
-  t.match(other.results(), [success, { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', details: { path: 'quantity' } } }])
+  t.match(other.results(), [
+    success,
+    { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', details: { path: 'quantity' } } }
+  ])
   t.same(await db.collection('inventory').find().toArray(), [{ _id: 'a', name: 'Whole milk', quantity: 4 }])
 })

@@ -1,4 +1,7 @@
-/** The connector in PowerSync's own client: what apps write to their local SQLite is stored once, whatever happens on the way. */
+/**
+ * The connector in PowerSync's own client: what apps write to their local SQLite is stored once, whatever happens on
+ * the way.
+ */
 import { randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -23,7 +26,14 @@ const insertTodo = 'INSERT INTO todos (id, list_id, description) VALUES (uuid(),
 
 const id = { type: 'uuid', store: 'bson' } as const
 const collections = {
-  lists: collection({ id, schema: Type.Object({ name: Type.String(), owner_id: Type.Optional(bson.UUID()), created_at: Type.Optional(bson.Date()) }) }),
+  lists: collection({
+    id,
+    schema: Type.Object({
+      name: Type.String(),
+      owner_id: Type.Optional(bson.UUID()),
+      created_at: Type.Optional(bson.Date())
+    })
+  }),
   /** Has a row for each time that an operation was applied. */
   audit: collection({ schema: Type.Object({ op_id: Type.Integer() }) }),
   todos: collection({
@@ -67,7 +77,9 @@ async function setUp (t: Test, { server = {}, connector = {}, track }: SetUp = {
     }, { forceCloseConnections: true })
     // The route reads the body itself, after all hooks.
     app.addHook('onSend', async request => {
-      if (request.method === 'POST') seen.uploads.push((request.body as { transactions: unknown[] }).transactions.length)
+      if (request.method === 'POST') {
+        seen.uploads.push((request.body as { transactions: unknown[] }).transactions.length)
+      }
     })
     await app.listen({ host: '127.0.0.1', port })
     return app
@@ -78,7 +90,12 @@ async function setUp (t: Test, { server = {}, connector = {}, track }: SetUp = {
   const proxy = await startProxy({ target: { host: '127.0.0.1', port } })
   t.teardown(() => proxy.stop())
   const client = await openClient(t, { backend: '', session: '', ...track && { track } })
-  const backend = createConnector({ url: `http://${proxy.address}`, headers: () => ({ 'x-session': 'session' }), timeout: 3000, ...connector })
+  const backend = createConnector({
+    url: `http://${proxy.address}`,
+    headers: () => ({ 'x-session': 'session' }),
+    timeout: 3000,
+    ...connector
+  })
   return {
     app,
     db: app.mongo.db!,
@@ -95,7 +112,8 @@ async function setUp (t: Test, { server = {}, connector = {}, track }: SetUp = {
       return client.database.currentStatus.uploadError
     },
     /** `op_id` of what was applied, as often as it was. */
-    applied: async (db = app.mongo.db!) => (await db.collection('audit').find().sort({ op_id: 1 }).toArray()).map(row => row['op_id'])
+    applied: async (db = app.mongo.db!) =>
+      (await db.collection('audit').find().sort({ op_id: 1 }).toArray()).map(row => row['op_id'])
   }
 }
 
@@ -120,40 +138,64 @@ t.test('a backlog arrives in few requests, in order, and the service knows its t
 
 t.test('a rejected transaction in the middle: onFatal learns of it, the others arrive', { skip }, async t => {
   const rejected: RejectedTransaction[] = []
-  const { app, client, database, db, connect, seen } = await setUp(t, { connector: { onFatal: event => { rejected.push(event) } } })
+  const { app, client, database, db, connect, seen } = await setUp(t, {
+    connector: {
+      onFatal: event => {
+        rejected.push(event)
+      }
+    }
+  })
   const bad = '11111111-0565-4686-acc4-3ea4f8c48839'
   await database.execute(insertList, [listId, 'Before', user])
   await database.writeTransaction(async transaction => {
     await transaction.execute('UPDATE lists SET name = ? WHERE id = ?', ['Never', listId])
-    await transaction.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [bad, listId, 'x'.repeat(101)])
+    await transaction.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [
+      bad,
+      listId,
+      'x'.repeat(101)
+    ])
   })
   await database.execute('UPDATE lists SET name = ? WHERE id = ?', ['After', listId])
   await connect()
   await client.drained()
-  t.match(rejected, [{ transaction: { crud: [{ op: 'PATCH' }, { id: bad }] }, failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 }, requiresClientHandling: false }])
+  t.match(rejected, [
+    {
+      transaction: { crud: [{ op: 'PATCH' }, { id: bad }] },
+      failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 },
+      requiresClientHandling: false
+    }
+  ])
   t.equal(rejected.length, 1)
   t.same(seen.uploads, [3, 1], 'the server stops there, and the rest follows')
   t.match(await app.powersync.deadLetters.list(), [{ operations: [{ op: 'PATCH' }, { id: bad }] }])
   await sameAsClient(t, db, client, [bad])
 })
 
-t.test('a rejected transaction that is left to the client blocks the queue until it is discarded', { skip }, async t => {
-  const decisions: Array<'retain' | 'discard'> = ['retain', 'retain', 'discard']
-  const { app, client, database, db, connect, failed } = await setUp(t, {
-    server: { upload: { requiresClientHandling: () => true } },
-    connector: { onFatal: () => decisions.shift() }
-  })
-  const bad = '11111111-0565-4686-acc4-3ea4f8c48839'
-  await database.execute(insertList, [listId, 'Before', user])
-  await database.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [bad, listId, 'x'.repeat(101)])
-  await database.execute(insertTodo, [listId, 'after'])
-  await connect()
-  t.match(await failed(), { code: 'PSM_REJECTED', failedOperation: { error_code: 'INVALID_DATA' } })
-  await client.drained()
-  t.same(decisions, [])
-  t.same(await app.powersync.deadLetters.list(), [])
-  await sameAsClient(t, db, client, [bad])
-})
+t.test(
+  'a rejected transaction that is left to the client blocks the queue until it is discarded',
+  { skip },
+  async t => {
+    const decisions: Array<'retain' | 'discard'> = ['retain', 'retain', 'discard']
+    const { app, client, database, db, connect, failed } = await setUp(t, {
+      server: { upload: { requiresClientHandling: () => true } },
+      connector: { onFatal: () => decisions.shift() }
+    })
+    const bad = '11111111-0565-4686-acc4-3ea4f8c48839'
+    await database.execute(insertList, [listId, 'Before', user])
+    await database.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [
+      bad,
+      listId,
+      'x'.repeat(101)
+    ])
+    await database.execute(insertTodo, [listId, 'after'])
+    await connect()
+    t.match(await failed(), { code: 'PSM_REJECTED', failedOperation: { error_code: 'INVALID_DATA' } })
+    await client.drained()
+    t.same(decisions, [])
+    t.same(await app.powersync.deadLetters.list(), [])
+    await sameAsClient(t, db, client, [bad])
+  }
+)
 
 t.test('a server that goes down and comes up again: the queue waits, then drains', { skip }, async t => {
   const { app, client, database, connect, failed, listen, seen, applied } = await setUp(t)
@@ -188,7 +230,9 @@ for (const [name, bytes] of [['before its first byte', 0], ['in the middle', 60]
 }
 
 t.test('answers that never come: each try ends with the time-out, and nothing is applied twice', { skip }, async t => {
-  const { client, database, db, connect, failed, proxy, seen, applied } = await setUp(t, { connector: { timeout: 500 } })
+  const { client, database, db, connect, failed, proxy, seen, applied } = await setUp(t, {
+    connector: { timeout: 500 }
+  })
   await connect()
   await database.execute(insertList, [listId, 'First', user])
   await client.drained()
@@ -204,7 +248,9 @@ t.test('answers that never come: each try ends with the time-out, and nothing is
 })
 
 t.test('previous values and metadata arrive', { skip }, async t => {
-  const { client, database, db, connect, seen } = await setUp(t, { track: { trackPrevious: true, trackMetadata: true } })
+  const { client, database, db, connect, seen } = await setUp(t, {
+    track: { trackPrevious: true, trackMetadata: true }
+  })
   await database.execute('INSERT INTO lists (id, name, _metadata) VALUES (?, ?, ?)', [listId, 'First', 'new'])
   await database.execute("UPDATE lists SET name = 'Second', _metadata = 'rename' WHERE id = ?", [listId])
   await database.execute('UPDATE lists SET name = name WHERE id = ?', [listId])
@@ -222,7 +268,9 @@ t.test('previous values and metadata arrive', { skip }, async t => {
 
 t.test('nobody signed in: nothing is lost, and it goes on when somebody is', { skip }, async t => {
   let session = 'forged'
-  const { client, database, db, connect, failed } = await setUp(t, { connector: { headers: () => ({ 'x-session': session }) } })
+  const { client, database, db, connect, failed } = await setUp(t, {
+    connector: { headers: () => ({ 'x-session': session }) }
+  })
   await database.execute(insertList, [listId, 'Mine', user])
   await connect()
   t.match(await failed(), { code: 'PSM_UNAUTHORIZED' })

@@ -11,7 +11,10 @@ import { testService } from './service.js'
 const skip = await sdkMissing()
 
 /** A client, and a server that takes the session's name for the user's. */
-async function setUp (t: Test, { tokensExpireIn, ...options }: Partial<ConnectorOptions> & { tokensExpireIn?: number[] } = {}) {
+async function setUp (
+  t: Test,
+  { tokensExpireIn, ...options }: Partial<ConnectorOptions> & { tokensExpireIn?: number[] } = {}
+) {
   const service = await testService(t, tokensExpireIn)
   const app = await testServer(t, {
     mongo: { url: (await testDatabase(t)).uri },
@@ -34,7 +37,8 @@ async function setUp (t: Test, { tokensExpireIn, ...options }: Partial<Connector
     drained,
     count: (route: string) => requests.filter(request => request === route).length,
     signIn: (name: string) => { user = name },
-    connect: (more: object = {}, by = connector) => database.connect(by, { retryDelayMs: 100, crudUploadThrottleMs: 10, ...more }),
+    connect: (more: object = {}, by = connector) =>
+      database.connect(by, { retryDelayMs: 100, crudUploadThrottleMs: 10, ...more }),
     write: (name: string) => database.execute('INSERT INTO lists (id, name) VALUES (uuid(), ?)', [name]),
     names: async () => (await app.mongo.db!.collection('lists').find().toArray()).map(({ name }) => name).sort(),
     async failed () {
@@ -73,7 +77,9 @@ t.test('checkpoint requests by way of the app\'s own server', { skip }, async t 
   const client = await database.getClientId()
   t.match(await connector.postCheckpointRequest!(client, '40'), '40')
   t.equal(await connector.postCheckpointRequest!(client, '7'), '40')
-  t.match(await app.mongo.db!.collection('powersync_write_checkpoints').find().toArray(), [{ user_id: 'ann', client_id: client }])
+  t.match(await app.mongo.db!.collection('powersync_write_checkpoints').find().toArray(), [
+    { user_id: 'ann', client_id: client }
+  ])
 })
 
 t.test('changes of one user are never uploaded as another', { skip }, async t => {
@@ -103,25 +109,29 @@ t.test('changes of one user are never uploaded as another', { skip }, async t =>
   t.same(await names(), ['a', 'b', 'd'])
 })
 
-t.test('with the option database the queue has its user before the first upload, and changes hands when it is empty', { skip }, async t => {
-  const setting = await setUp(t)
-  const { app, database, drained, names, service, write } = setting
-  let user = 'ann'
-  const connector = createConnector({ url: app.listeningOrigin, database, headers: () => ({ 'x-session': user }) })
-  const connect = () => setting.connect({}, connector)
-  await connect()
-  while (service.credentials.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
-  await database.disconnect()
-  user = 'bob'
-  t.match(await connector.fetchCredentials(), { token: String }, 'nothing is queued')
-  await write('of bob')
-  user = 'ann'
-  await t.rejects(connector.fetchCredentials(), { code: 'PSM_OTHER_USER' })
-  user = 'bob'
-  await connect()
-  await drained()
-  t.same(await names(), ['of bob'])
-})
+t.test(
+  'with the option database the queue has its user before the first upload, and changes hands when it is empty',
+  { skip },
+  async t => {
+    const setting = await setUp(t)
+    const { app, database, drained, names, service, write } = setting
+    let user = 'ann'
+    const connector = createConnector({ url: app.listeningOrigin, database, headers: () => ({ 'x-session': user }) })
+    const connect = () => setting.connect({}, connector)
+    await connect()
+    while (service.credentials.length === 0) await new Promise(resolve => setTimeout(resolve, 10))
+    await database.disconnect()
+    user = 'bob'
+    t.match(await connector.fetchCredentials(), { token: String }, 'nothing is queued')
+    await write('of bob')
+    user = 'ann'
+    await t.rejects(connector.fetchCredentials(), { code: 'PSM_OTHER_USER' })
+    user = 'bob'
+    await connect()
+    await drained()
+    t.same(await names(), ['of bob'])
+  }
+)
 
 t.test('the SDK renews a token with one request', { skip }, async t => {
   const { connect, count, drained, service, write } = await setUp(t, { tokensExpireIn: [20, 3600] })

@@ -82,7 +82,9 @@ t.test('inserts, updates and deletes arrive', { skip }, async t => {
   await client.connect()
 
   await client.database.execute(insertList, [listId, 'Name', user, '2024-10-31 10:33:24'])
-  for (const description of ['stays', 'changes', 'goes']) await client.database.execute(insertTodo, [listId, description])
+  for (const description of ['stays', 'changes', 'goes']) {
+    await client.database.execute(insertTodo, [listId, description])
+  }
   await client.drained()
   await sameAsClient(t, db, client)
   t.equal(await db.collection('todos').countDocuments(), 3)
@@ -91,7 +93,10 @@ t.test('inserts, updates and deletes arrive', { skip }, async t => {
   await client.database.execute("DELETE FROM todos WHERE description = 'goes'")
   await client.drained()
   await sameAsClient(t, db, client)
-  t.same((await db.collection('todos').find().toArray()).map(({ description }) => description).sort(), ['changed', 'stays'])
+  t.same((await db.collection('todos').find().toArray()).map(({ description }) => description).sort(), [
+    'changed',
+    'stays'
+  ])
   t.same(client.results(), Array(6).fill(success), 'six commits of the client, six results')
 })
 
@@ -117,31 +122,50 @@ t.test('a transaction over two tables is one transaction on the server', { skip 
   await sameAsClient(t, db, client)
 })
 
-t.test('a rejected transaction leaves nothing in MongoDB, and the queue for the dead letters; the later ones arrive', { skip }, async t => {
-  const { app, url, db } = await backend(t)
-  const client = await openClient(t, { backend: url, session })
-  const rejected = ['11111111-0565-4686-acc4-3ea4f8c48839', '22222222-0565-4686-acc4-3ea4f8c48839']
+t.test(
+  'a rejected transaction leaves nothing in MongoDB, and the queue for the dead letters; the later ones arrive',
+  { skip },
+  async t => {
+    const { app, url, db } = await backend(t)
+    const client = await openClient(t, { backend: url, session })
+    const rejected = ['11111111-0565-4686-acc4-3ea4f8c48839', '22222222-0565-4686-acc4-3ea4f8c48839']
 
-  await client.database.execute(insertList, [listId, 'Before', user, null])
-  await client.database.writeTransaction(async transaction => {
-    await transaction.execute(insertList, [rejected[0], 'Good', user, '2024-10-31 10:33:24'])
-    await transaction.execute('INSERT INTO todos (id, list_id, description, created_at) VALUES (?, ?, ?, ?)', [rejected[1], rejected[0], 'bad', 'soon'])
-  })
-  await client.database.execute(insertTodo, [listId, 'after'])
-  await client.connect()
-  await client.drained()
+    await client.database.execute(insertList, [listId, 'Before', user, null])
+    await client.database.writeTransaction(async transaction => {
+      await transaction.execute(insertList, [rejected[0], 'Good', user, '2024-10-31 10:33:24'])
+      await transaction.execute('INSERT INTO todos (id, list_id, description, created_at) VALUES (?, ?, ?, ?)', [
+        rejected[1],
+        rejected[0],
+        'bad',
+        'soon'
+      ])
+    })
+    await client.database.execute(insertTodo, [listId, 'after'])
+    await client.connect()
+    await client.drained()
 
-  t.match(client.results(), [
-    success,
-    { status: 'fatal_error', failed_operation: { operation_index: 1, error_code: 'INVALID_DATA', details: { path: 'created_at' } } },
-    success
-  ])
-  const letters = await app.powersync.deadLetters.list()
-  t.match(letters, [{ user_id: user, client_id: await client.database.getClientId(), transaction_id: '2', failed_operation: { operation_index: 1 } }])
-  t.equal(letters.length, 1)
-  t.same(letters[0]?.operations.map(({ table, id }) => [table, id]), [['lists', rejected[0]], ['todos', rejected[1]]])
-  await sameAsClient(t, db, client, rejected)
-})
+    t.match(client.results(), [
+      success,
+      {
+        status: 'fatal_error',
+        failed_operation: { operation_index: 1, error_code: 'INVALID_DATA', details: { path: 'created_at' } }
+      },
+      success
+    ])
+    const letters = await app.powersync.deadLetters.list()
+    t.match(letters, [
+      {
+        user_id: user,
+        client_id: await client.database.getClientId(),
+        transaction_id: '2',
+        failed_operation: { operation_index: 1 }
+      }
+    ])
+    t.equal(letters.length, 1)
+    t.same(letters[0]?.operations.map(({ table, id }) => [table, id]), [['lists', rejected[0]], ['todos', rejected[1]]])
+    await sameAsClient(t, db, client, rejected)
+  }
+)
 
 t.test('a transaction that MongoDB refuses half-way is undone, and kept as a dead letter', { skip }, async t => {
   const { app, url, db } = await backend(t)
@@ -153,13 +177,21 @@ t.test('a transaction that MongoDB refuses half-way is undone, and kept as a dea
   await client.database.execute(insertTodo, [listId, 'taken'])
   await client.database.writeTransaction(async transaction => {
     await transaction.execute(insertList, [rejected[0], 'Good', user, null])
-    await transaction.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [rejected[1], rejected[0], 'taken'])
+    await transaction.execute('INSERT INTO todos (id, list_id, description) VALUES (?, ?, ?)', [
+      rejected[1],
+      rejected[0],
+      'taken'
+    ])
   })
   await client.database.execute(insertList, [other, 'After', user, null])
   await client.connect()
   await client.drained()
 
-  t.match(client.results(), [success, { status: 'fatal_error', failed_operation: { operation_index: 1, error_code: 'DUPLICATE_KEY' } }, success])
+  t.match(client.results(), [
+    success,
+    { status: 'fatal_error', failed_operation: { operation_index: 1, error_code: 'DUPLICATE_KEY' } },
+    success
+  ])
   t.match(await app.powersync.deadLetters.list(), [{ operations: [{ id: rejected[0] }, { id: rejected[1] }] }])
   await sameAsClient(t, db, client, rejected)
 })
@@ -180,13 +212,19 @@ t.test('a transaction of 1 000 rows arrives in one piece', { skip }, async t => 
 
 t.test('what was written offline arrives in order', { skip }, async t => {
   const received: string[] = []
-  const { url, db } = await backend(t, { onResult: ({ transaction }) => { received.push(...transaction.operations.map(({ opId }) => opId!)) } })
+  const { url, db } = await backend(t, {
+    onResult: ({ transaction }) => {
+      received.push(...transaction.operations.map(({ opId }) => opId!))
+    }
+  })
   const client = await openClient(t, { backend: url, session })
   await client.database.execute(insertList, [listId, 'Name 0', user, null])
   for (let time = 1; time <= 20; time++) {
     await client.database.execute('UPDATE lists SET name = ? WHERE id = ?', [`Name ${time}`, listId])
     await client.database.execute(insertTodo, [listId, `made with name ${time}`])
-    if (time % 5 === 0) await client.database.execute('DELETE FROM todos WHERE description = ?', [`made with name ${time - 1}`])
+    if (time % 5 === 0) {
+      await client.database.execute('DELETE FROM todos WHERE description = ?', [`made with name ${time - 1}`])
+    }
   }
   t.equal((await client.database.getUploadQueueStats()).count, 45)
 
@@ -208,7 +246,11 @@ t.test('a column that is left out, cleared or replaced away is null', { skip }, 
   await sameAsClient(t, db, client)
   t.match(await db.collection('lists').findOne(), { owner_id: null, created_at: null })
 
-  await client.database.execute('UPDATE lists SET owner_id = ?, created_at = ? WHERE id = ?', [user, '2024-10-31', listId])
+  await client.database.execute('UPDATE lists SET owner_id = ?, created_at = ? WHERE id = ?', [
+    user,
+    '2024-10-31',
+    listId
+  ])
   await client.drained()
   await sameAsClient(t, db, client)
   await client.database.execute('UPDATE lists SET created_at = NULL WHERE id = ?', [listId])
@@ -235,7 +277,9 @@ t.test('values are stored as the BSON types of the schema, whatever SQLite made 
       INSERT INTO todos (id, description, completed, estimate, created_at, completed_at, list_id, created_by)
       VALUES (uuid(), ?, ?, ?, ?, ?, ?, ?)`, [...row, listId, user])
   }
-  await client.database.execute("UPDATE todos SET completed = NOT completed, completed_by = created_by, estimate = 5 WHERE description = ''")
+  await client.database.execute(
+    "UPDATE todos SET completed = NOT completed, completed_by = created_by, estimate = 5 WHERE description = ''"
+  )
   await client.connect()
   await client.drained()
 
@@ -261,8 +305,15 @@ t.test('hooks get the previous values and the metadata that the client tracks', 
   }
   const { url, db } = await backend(t, { authorize })
   const client = await openClient(t, { backend: url, session, track: { trackPrevious: true, trackMetadata: true } })
-  await client.database.execute('INSERT INTO lists (id, name, _metadata) VALUES (?, ?, ?)', [listId, 'First', '{"screen":"new"}'])
-  await client.database.execute("UPDATE lists SET name = 'Second', created_at = '2024-10-31 10:33:24', _metadata = 'rename' WHERE id = ?", [listId])
+  await client.database.execute('INSERT INTO lists (id, name, _metadata) VALUES (?, ?, ?)', [
+    listId,
+    'First',
+    '{"screen":"new"}'
+  ])
+  await client.database.execute(
+    "UPDATE lists SET name = 'Second', created_at = '2024-10-31 10:33:24', _metadata = 'rename' WHERE id = ?",
+    [listId]
+  )
   await client.database.execute("UPDATE lists SET name = 'Third' WHERE id = ?", [listId])
   await client.database.execute(insertList, ['33333333-0565-4686-acc4-3ea4f8c48839', 'Stays', null, null])
   await client.database.execute("UPDATE lists SET _deleted = TRUE, _metadata = 'swiped away' WHERE id = ?", [listId])
@@ -272,40 +323,56 @@ t.test('hooks get the previous values and the metadata that the client tracks', 
   t.same(seen.map(({ op, previous, metadata }) => ({ op, previous, metadata })), [
     { op: 'PUT', previous: undefined, metadata: '{"screen":"new"}' },
     { op: 'PATCH', previous: { name: 'First', owner_id: null, created_at: null }, metadata: 'rename' },
-    { op: 'PATCH', previous: { name: 'Second', owner_id: null, created_at: '2024-10-31 10:33:24' }, metadata: undefined },
+    {
+      op: 'PATCH',
+      previous: { name: 'Second', owner_id: null, created_at: '2024-10-31 10:33:24' },
+      metadata: undefined
+    },
     { op: 'PUT', previous: undefined, metadata: undefined },
-    { op: 'DELETE', previous: { name: 'Third', owner_id: null, created_at: '2024-10-31 10:33:24' }, metadata: 'swiped away' }
+    {
+      op: 'DELETE',
+      previous: { name: 'Third', owner_id: null, created_at: '2024-10-31 10:33:24' },
+      metadata: 'swiped away'
+    }
   ])
   await sameAsClient(t, db, client)
   t.equal(await db.collection('lists').countDocuments(), 1)
 })
 
-t.test('the token of /token opens the connection and is the bearer of uploads; it does not open /token', { skip }, async t => {
-  const bearers: Array<string | undefined> = []
-  const users: unknown[] = []
-  const { app, url, db, service } = await backend(t, {
-    token: { claims: () => ({ team: 'red' }) },
-    routes: { upload: { onRequest: async ({ headers }) => { bearers.push(headers.authorization) } } },
-    onResult: (_outcome, context) => { users.push(context.user) }
-  })
-  const client = await openClient(t, { backend: url, session })
-  await client.connect()
-  await client.database.execute(insertTodo, [listId, 'of the user'])
-  await client.drained()
+t.test(
+  'the token of /token opens the connection and is the bearer of uploads; it does not open /token',
+  { skip },
+  async t => {
+    const bearers: Array<string | undefined> = []
+    const users: unknown[] = []
+    const { app, url, db, service } = await backend(t, {
+      token: { claims: () => ({ team: 'red' }) },
+      routes: { upload: { onRequest: async ({ headers }) => { bearers.push(headers.authorization) } } },
+      onResult: (_outcome, context) => { users.push(context.user) }
+    })
+    const client = await openClient(t, { backend: url, session })
+    await client.connect()
+    await client.database.execute(insertTodo, [listId, 'of the user'])
+    await client.drained()
 
-  const jwks = createLocalJWKSet((await app.inject('/jwks')).json())
-  for (const credentials of [service.credentials[0], bearers[0]]) {
-    const token = credentials?.replace(/^(?:Token|Bearer) /, '') ?? ''
-    const { payload } = await jwtVerify(token, jwks, { audience: service.url, subject: user, requiredClaims: ['iat', 'exp'] })
-    t.match(payload, { sub: user, team: 'red' })
-    t.equal((await app.inject({ url: '/token', headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
+    const jwks = createLocalJWKSet((await app.inject('/jwks')).json())
+    for (const credentials of [service.credentials[0], bearers[0]]) {
+      const token = credentials?.replace(/^(?:Token|Bearer) /, '') ?? ''
+      const { payload } = await jwtVerify(token, jwks, {
+        audience: service.url,
+        subject: user,
+        requiredClaims: ['iat', 'exp']
+      })
+      t.match(payload, { sub: user, team: 'red' })
+      t.equal((await app.inject({ url: '/token', headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
+    }
+    t.match(service.credentials[0], /^Token /)
+    t.match(bearers[0], /^Bearer /)
+    t.match(users, [{ id: user, team: 'red' }])
+    t.equal(users.length, 1)
+    await sameAsClient(t, db, client)
   }
-  t.match(service.credentials[0], /^Token /)
-  t.match(bearers[0], /^Bearer /)
-  t.match(users, [{ id: user, team: 'red' }])
-  t.equal(users.length, 1)
-  await sameAsClient(t, db, client)
-})
+)
 
 t.test('a client whom the app does not know keeps its writes', { skip }, async t => {
   const { url, db } = await backend(t)
@@ -387,24 +454,31 @@ t.test('a transaction whose answer got lost is sent again and leaves the same', 
 
 const database = await testDatabase(t, { ownServer: true })
 
-t.test('MongoDB stops and starts again: 503, no dead letter, then the queue drains', { skip: skip || needs(database, 'ownServer', 'stopping it') }, async t => {
-  const service = await testService(t)
-  const { app, url, db } = await listen(t, { mongo: { url: database.uri, serverSelectionTimeoutMS: 500 }, powersyncUrl: service.url })
-  const client = await openClient(t, { backend: url, session })
-  await client.connect()
+t.test(
+  'MongoDB stops and starts again: 503, no dead letter, then the queue drains',
+  { skip: skip || needs(database, 'ownServer', 'stopping it') },
+  async t => {
+    const service = await testService(t)
+    const { app, url, db } = await listen(t, {
+      mongo: { url: database.uri, serverSelectionTimeoutMS: 500 },
+      powersyncUrl: service.url
+    })
+    const client = await openClient(t, { backend: url, session })
+    await client.connect()
 
-  await database.stop()
-  await client.database.execute(insertList, [listId, 'Name', user, null])
-  await client.database.execute(insertTodo, [listId, 'meanwhile'])
-  await client.database.waitForStatus(({ uploadError }) => uploadError !== undefined, AbortSignal.timeout(10_000))
-  t.match(client.uploads[0], { status: 503, results: [{ status: 'retryable_error' }], operations: [1] })
-  t.equal((await client.database.getUploadQueueStats()).count, 2)
+    await database.stop()
+    await client.database.execute(insertList, [listId, 'Name', user, null])
+    await client.database.execute(insertTodo, [listId, 'meanwhile'])
+    await client.database.waitForStatus(({ uploadError }) => uploadError !== undefined, AbortSignal.timeout(10_000))
+    t.match(client.uploads[0], { status: 503, results: [{ status: 'retryable_error' }], operations: [1] })
+    t.equal((await client.database.getUploadQueueStats()).count, 2)
 
-  await database.restart()
-  await client.drained()
-  t.same(await app.powersync.deadLetters.list(), [])
-  await sameAsClient(t, db, client)
-})
+    await database.restart()
+    await client.drained()
+    t.same(await app.powersync.deadLetters.list(), [])
+    await sameAsClient(t, db, client)
+  }
+)
 
 /** A loopback port that nobody listens on. */
 async function closedPort (): Promise<number> {

@@ -28,9 +28,16 @@ export async function testService (t: Pick<Test, 'teardown'>, tokensExpireIn = [
   })
   service.get('/write-checkpoint2.json', () => ({ data: { write_checkpoint: '1' } }))
   // As if everything that was uploaded had been replicated: the number comes back in an empty checkpoint.
-  service.post<{ Body: { checkpoint_request_id: string } }>('/sync/checkpoint-request', ({ body: { checkpoint_request_id: id } }) => {
-    for (const lines of open) lines.push(`{"checkpoint":{"last_op_id":"0","write_checkpoint":"${id}","buckets":[]}}\n{"checkpoint_complete":{"last_op_id":"0"}}\n`)
-    return { data: { checkpoint_request_id: id } }
-  })
+  service.post<{ Body: { checkpoint_request_id: string } }>(
+    '/sync/checkpoint-request',
+    ({ body: { checkpoint_request_id: id } }) => {
+      for (const lines of open) {
+        lines.push(
+          `{"checkpoint":{"last_op_id":"0","write_checkpoint":"${id}","buckets":[]}}\n{"checkpoint_complete":{"last_op_id":"0"}}\n`
+        )
+      }
+      return { data: { checkpoint_request_id: id } }
+    }
+  )
   return { url: await service.listen({ host: '127.0.0.1', port: 0 }), credentials }
 }

@@ -1,4 +1,6 @@
-/** Stands in for mongod where it cannot be downloaded: does what mongodb-memory-server watches for, and keeps no data. */
+/**
+ * Stands in for mongod where it cannot be downloaded: does what mongodb-memory-server watches for, and keeps no data.
+ */
 import { parseArgs } from 'node:util'
 import { startWireServer } from '../support/wire-server.js'
 

@@ -7,7 +7,11 @@ import { testDatabase } from '../support/database.js'
 import { keys } from '../support/server.js'
 
 const mongo = await testDatabase(t)
-const environment = { MONGO_URI: mongo.uri, POWERSYNC_URL: 'https://me.powersync.example', POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64 }
+const environment = {
+  MONGO_URI: mongo.uri,
+  POWERSYNC_URL: 'https://me.powersync.example',
+  POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64
+}
 Object.assign(process.env, environment)
 const { app, handler } = await import('../../examples/lambda.js')
 t.teardown(() => app.close())
@@ -50,31 +54,58 @@ async function invoke (request: Request) {
   return { statusCode, body: JSON.parse(body), headers, context }
 }
 
-const upload = (description: string) => JSON.stringify({ batch: [{ op: 'PUT', table: 'todos', id: description, data: { description, owner_id: 'anna' } }] })
+const upload = (description: string) =>
+  JSON.stringify({ batch: [{ op: 'PUT', table: 'todos', id: description, data: { description, owner_id: 'anna' } }] })
 
 t.test('keys, token and upload, as in any server', async t => {
-  t.match(await invoke({ path: '/powersync/jwks' }), { statusCode: 200, body: { keys: [{ kty: 'RSA' }] }, headers: { 'cache-control': /max-age/ } })
+  t.match(await invoke({ path: '/powersync/jwks' }), {
+    statusCode: 200,
+    body: { keys: [{ kty: 'RSA' }] },
+    headers: { 'cache-control': /max-age/ }
+  })
   t.match(await invoke({ path: '/powersync/token' }), { statusCode: 401, body: { code: 'FST_PSM_UNAUTHORIZED' } })
   const { body: { token } } = await invoke({ path: '/powersync/token', headers: { authorization: 'Session anna' } })
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
 
-  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: upload('Plain') }), { statusCode: 200, body: { results: [{ status: 'success' }] } })
+  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: upload('Plain') }), {
+    statusCode: 200,
+    body: { results: [{ status: 'success' }] }
+  })
   const encoded = Buffer.from(upload('In base64 – äöü')).toString('base64')
-  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: encoded, isBase64Encoded: true }), { statusCode: 200, body: { results: [{ status: 'success' }] } })
-  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: '{' }), { statusCode: 400, body: { code: 'FST_PSM_BODY' } })
+  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: encoded, isBase64Encoded: true }), {
+    statusCode: 200,
+    body: { results: [{ status: 'success' }] }
+  })
+  t.match(await invoke({ method: 'POST', path: '/powersync/upload', headers, body: '{' }), {
+    statusCode: 400,
+    body: { code: 'FST_PSM_BODY' }
+  })
 
   const stored = await app.mongo.db?.collection('todos').find().sort({ _id: 1 }).toArray()
-  t.match(stored?.map(({ description, owner_id: owner }) => [description, owner]), [['In base64 – äöü', 'anna'], ['Plain', 'anna']])
+  t.match(
+    stored?.map(({ description, owner_id: owner }) => [description, owner]),
+    [
+      ['In base64 – äöü', 'anna'],
+      ['Plain', 'anna']
+    ]
+  )
 })
 
 t.test('invocations share one connection, and do not wait for it to close', async t => {
   const opened: string[] = []
-  for (const name of ['topologyOpening', 'connectionPoolCreated', 'connectionCreated'] as const) app.mongo.client.on(name, () => opened.push(name))
+  for (const name of ['topologyOpening', 'connectionPoolCreated', 'connectionCreated'] as const) {
+    app.mongo.client.on(name, () => opened.push(name))
+  }
   const commands: unknown[] = []
   app.mongo.client.on('connectionCheckedOut', ({ connectionId }) => commands.push(connectionId))
 
   for (const description of ['First', 'Second', 'Third']) {
-    const { statusCode, context } = await invoke({ method: 'POST', path: '/powersync/upload', headers: { authorization: 'Session anna', 'content-type': 'application/json' }, body: upload(description) })
+    const { statusCode, context } = await invoke({
+      method: 'POST',
+      path: '/powersync/upload',
+      headers: { authorization: 'Session anna', 'content-type': 'application/json' },
+      body: upload(description)
+    })
     t.equal(statusCode, 200)
     t.equal(context.callbackWaitsForEmptyEventLoop, false)
   }

@@ -49,32 +49,41 @@ t.test('without MONGO_URI there is a server that does transactions, and stop() e
   t.notOk(await listens(mongo.uri), 'it stops')
 })
 
-t.test('a mongod that is there runs as a replica set of one, on the port asked for', { skip: process.platform === 'win32' && 'needs a shell' }, async (t) => {
-  const fake = fileURLToPath(new URL('fake-mongod.ts', import.meta.url))
-  const binary = join(t.testdir({}), 'mongod')
-  await writeFile(binary, `#!/bin/sh\nexec '${process.execPath}' --import tsx '${fake}' "$@"\n`, { mode: 0o755 })
-  process.env['MONGOMS_SYSTEM_BINARY'] = binary
-  process.env['MONGOMS_VERSION'] = '8.0.0'
-  t.teardown(() => {
-    delete process.env['MONGOMS_SYSTEM_BINARY']
-    delete process.env['MONGOMS_VERSION']
-  })
+t.test(
+  'a mongod that is there runs as a replica set of one, on the port asked for',
+  { skip: process.platform === 'win32' && 'needs a shell' },
+  async t => {
+    const fake = fileURLToPath(new URL('fake-mongod.ts', import.meta.url))
+    const binary = join(t.testdir({}), 'mongod')
+    await writeFile(binary, `#!/bin/sh\nexec '${process.execPath}' --import tsx '${fake}' "$@"\n`, { mode: 0o755 })
+    process.env['MONGOMS_SYSTEM_BINARY'] = binary
+    process.env['MONGOMS_VERSION'] = '8.0.0'
+    t.teardown(() => {
+      delete process.env['MONGOMS_SYSTEM_BINARY']
+      delete process.env['MONGOMS_VERSION']
+    })
 
-  const first = await developmentMongoDB({ database: 'todos', download: false, args: ['--setParameter', 'enableTestCommands=1'], emulator: false })
-  t.equal(first.kind, 'mongod')
-  t.match(first.description, 'a real mongod')
-  const client = new MongoClient(first.uri)
-  t.match(await client.db('admin').command({ getParameter: 1 }), { given: 'enableTestCommands=1' })
-  await client.close()
-  await first.stop()
-  t.notOk(await listens(first.uri), 'it stops')
+    const first = await developmentMongoDB({
+      database: 'todos',
+      download: false,
+      args: ['--setParameter', 'enableTestCommands=1'],
+      emulator: false
+    })
+    t.equal(first.kind, 'mongod')
+    t.match(first.description, 'a real mongod')
+    const client = new MongoClient(first.uri)
+    t.match(await client.db('admin').command({ getParameter: 1 }), { given: 'enableTestCommands=1' })
+    await client.close()
+    await first.stop()
+    t.notOk(await listens(first.uri), 'it stops')
 
-  const port = Number(/:(\d+)\//.exec(first.uri)?.[1])
-  const second = await developmentMongoDB({ database: 'todos', port, download: false, emulator: false })
-  t.equal(second.uri, first.uri)
-  t.ok(await listens(second.uri))
-  await second.stop()
-})
+    const port = Number(/:(\d+)\//.exec(first.uri)?.[1])
+    const second = await developmentMongoDB({ database: 'todos', port, download: false, emulator: false })
+    t.equal(second.uri, first.uri)
+    t.ok(await listens(second.uri))
+    await second.stop()
+  }
+)
 
 t.test('a download shows how far it is', { skip: process.platform === 'win32' && 'needs a shell' }, async (t) => {
   const folder = t.testdir({ archive: { bin: {} }, home: {} })
@@ -91,18 +100,25 @@ t.test('a download shows how far it is', { skip: process.platform === 'win32' &&
   const script = `
     import { developmentMongoDB } from '${module}'
     await developmentMongoDB({ emulator: false }).catch(() => {})`
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], {
-    env: {
-      ...process.env,
-      _TAPJS_PROCESSINFO_COVERAGE_: '0',
-      MONGOMS_RUNTIME_DOWNLOAD: 'true',
-      MONGOMS_VERSION: '8.0.999',
-      MONGOMS_DOWNLOAD_DIR: join(folder, 'home'),
-      MONGOMS_DOWNLOAD_MIRROR: `http://127.0.0.1:${(mirror.address() as AddressInfo).port}`,
-      MONGOMS_USE_HTTP: 'true'
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '--eval', script],
+    {
+      env: {
+        ...process.env,
+        _TAPJS_PROCESSINFO_COVERAGE_: '0',
+        MONGOMS_RUNTIME_DOWNLOAD: 'true',
+        MONGOMS_VERSION: '8.0.999',
+        MONGOMS_DOWNLOAD_DIR: join(folder, 'home'),
+        MONGOMS_DOWNLOAD_MIRROR: `http://127.0.0.1:${(mirror.address() as AddressInfo).port}`,
+        MONGOMS_USE_HTTP: 'true'
+      }
     }
-  })
-  t.match(stdout, /^ {2}Downloading MongoDB 8\.0\.999, this once\n( {2}\d+ % of 2\.9 MB\n)* {2}100 % of 2\.9 MB\n {2}mongod 8\.0\.999 could not be started: /)
+  )
+  t.match(
+    stdout,
+    /^ {2}Downloading MongoDB 8\.0\.999, this once\n( {2}\d+ % of 2\.9 MB\n)* {2}100 % of 2\.9 MB\n {2}mongod 8\.0\.999 could not be started: /
+  )
 })
 
 t.test('where there is none at all, one error says why and what to do', async (t) => {
@@ -111,7 +127,8 @@ t.test('where there is none at all, one error says why and what to do', async (t
   t.teardown(() => delete process.env['MONGOMS_VERSION'])
 
   await t.rejects(developmentMongoDB({ database: 'todos', download: false, emulator: false }), {
-    message: /MONGO_URI is not set\n.*mongod 8\.0\.999 has not been downloaded yet\n.*emulator.*\nSet MONGO_URI to .*\n.*docker run .*\n.*rs\.initiate.*\n.*\/todos\?replicaSet=rs0/
+    message:
+      /MONGO_URI is not set\n.*mongod 8\.0\.999 has not been downloaded yet\n.*emulator.*\nSet MONGO_URI to .*\n.*docker run .*\n.*rs\.initiate.*\n.*\/todos\?replicaSet=rs0/
   })
 })
 
@@ -155,8 +172,14 @@ t.test('a test database with a server of its own comes back, empty, where it was
 t.test('what a test needs decides whether it is skipped', async (t) => {
   t.equal(needs({ kind: 'mongod' }, 'mongod', 'change streams'), false)
   t.equal(needs({ kind: 'SecantusDB' }, 'mongod', 'change streams'), false)
-  t.equal(needs({ kind: 'emulator' }, 'mongod', 'change streams'), 'needs mongod or SecantusDB or MONGO_URI for change streams, runs on emulator')
-  t.equal(needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'), 'needs mongod or SecantusDB or emulator for an outage, runs on MONGO_URI')
+  t.equal(
+    needs({ kind: 'emulator' }, 'mongod', 'change streams'),
+    'needs mongod or SecantusDB or MONGO_URI for change streams, runs on emulator'
+  )
+  t.equal(
+    needs({ kind: 'MONGO_URI' }, 'ownServer', 'an outage'),
+    'needs mongod or SecantusDB or emulator for an outage, runs on MONGO_URI'
+  )
 })
 
 t.test('a database is put into any connection string', async (t) => {

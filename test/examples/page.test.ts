@@ -13,7 +13,10 @@ t.setTimeout(600_000)
 const { url, output } = await startExample(t, 'start.ts', { last: 'Ctrl-C' })
 
 t.test('npm start says at once what it does, builds the page, and prints all in one style', async t => {
-  t.match(output, /^\n {2}A todo app on PowerSync and MongoDB\n\n {2}Building the page\n {2}Starting MongoDB and the server\n/)
+  t.match(
+    output,
+    /^\n {2}A todo app on PowerSync and MongoDB\n\n {2}Building the page\n {2}Starting MongoDB and the server\n/
+  )
   t.match(output, `See it work in a browser: ${url}/`)
   t.strictSame(output.split('\n').filter(line => !/^( {2}\S| {14}\S|$)/.test(line)), [])
   const html = await (await fetch(url)).text()
@@ -35,33 +38,41 @@ t.test('the page', { skip: browserMissing }, async t => {
     t.match(await page.locator('#service').textContent(), 'There is no PowerSync Service here: a stand-in')
   })
 
-  await t.test('a todo is added, ticked, renamed and deleted on one device; MongoDB and the other device follow', async t => {
-    await phone.add('Buy milk')
-    await phone.isMarked('Buy milk', 'stored')
-    await laptop.isMarked('Buy milk', 'stored')
-    t.match(await documents(url), [{ description: 'Buy milk', completed: false, list_id: 'inbox', created_by: 'ann' }])
+  await t.test(
+    'a todo is added, ticked, renamed and deleted on one device; MongoDB and the other device follow',
+    async t => {
+      await phone.add('Buy milk')
+      await phone.isMarked('Buy milk', 'stored')
+      await laptop.isMarked('Buy milk', 'stored')
+      t.match(await documents(url), [
+        { description: 'Buy milk', completed: false, list_id: 'inbox', created_by: 'ann' }
+      ])
 
-    await laptop.todo('Buy milk').getByRole('checkbox').check()
-    await eventually(t, () => phone.todo('Buy milk').getByRole('checkbox').isChecked(), true)
+      await laptop.todo('Buy milk').getByRole('checkbox').check()
+      await eventually(t, () => phone.todo('Buy milk').getByRole('checkbox').isChecked(), true)
 
-    await phone.button('Rename Buy milk').click()
-    await phone.node.getByLabel('New name').fill('Buy oat milk')
-    await page.keyboard.press('Enter')
-    await laptop.isMarked('Buy oat milk', 'stored')
-    t.equal(await focused(page), 'Rename Buy oat milk', 'the focus stays at the todo')
+      await phone.button('Rename Buy milk').click()
+      await phone.node.getByLabel('New name').fill('Buy oat milk')
+      await page.keyboard.press('Enter')
+      await laptop.isMarked('Buy oat milk', 'stored')
+      t.equal(await focused(page), 'Rename Buy oat milk', 'the focus stays at the todo')
 
-    await t.test('with the document of the server beside the local row', async t => {
-      await phone.button('Compare Buy oat milk').click()
-      await eventually(t, () => phone.cells('completed'), ['1 integer', 'true bool'])
-      await eventually(t, async () => (await phone.cells('created_at')).map(cell => cell.split(' ').at(-1)), ['text', 'date'])
-      t.match(await phone.cells('description'), ['Buy oat milk text', 'Buy oat milk string'])
-    })
+      await t.test('with the document of the server beside the local row', async t => {
+        await phone.button('Compare Buy oat milk').click()
+        await eventually(t, () => phone.cells('completed'), ['1 integer', 'true bool'])
+        await eventually(t, async () => (await phone.cells('created_at')).map(cell => cell.split(' ').at(-1)), [
+          'text',
+          'date'
+        ])
+        t.match(await phone.cells('description'), ['Buy oat milk text', 'Buy oat milk string'])
+      })
 
-    await phone.button('Delete Buy oat milk').click()
-    await eventually(t, () => laptop.todos(), [])
-    t.strictSame(await documents(url), [])
-    await phone.node.getByText('Nothing to do.').waitFor()
-  })
+      await phone.button('Delete Buy oat milk').click()
+      await eventually(t, () => laptop.todos(), [])
+      t.strictSame(await documents(url), [])
+      await phone.node.getByText('Nothing to do.').waitFor()
+    }
+  )
 
   await t.test('the focus moves to the next todo, and from the last to the field for a new one', async t => {
     for (const name of ['One', 'Two']) {
@@ -90,25 +101,28 @@ t.test('the page', { skip: browserMissing }, async t => {
     for (const each of [phone, laptop]) await each.node.getByLabel('List', { exact: true }).selectOption('Inbox')
   })
 
-  await t.test('switched off, a device keeps its writes over a reload, and sends them when it is switched on', async t => {
-    await phone.switchOff(true)
-    await phone.status('Switched off')
-    await phone.add('Written offline')
-    await phone.isMarked('Written offline', 'waiting')
-    await phone.todo('Written offline').getByRole('checkbox').check()
-    await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
-    t.strictSame(await laptop.todos(), [])
+  await t.test(
+    'switched off, a device keeps its writes over a reload, and sends them when it is switched on',
+    async t => {
+      await phone.switchOff(true)
+      await phone.status('Switched off')
+      await phone.add('Written offline')
+      await phone.isMarked('Written offline', 'waiting')
+      await phone.todo('Written offline').getByRole('checkbox').check()
+      await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
+      t.strictSame(await laptop.todos(), [])
 
-    await page.reload()
-    await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
-    await phone.status('Switched off')
-    await laptop.isOnline()
+      await page.reload()
+      await eventually(t, () => phone.queue(), ['PATCH', 'PUT'])
+      await phone.status('Switched off')
+      await laptop.isOnline()
 
-    await phone.switchOff(false)
-    await phone.isOnline()
-    await eventually(t, () => phone.queue(), [])
-    await laptop.isMarked('Written offline', 'stored')
-  })
+      await phone.switchOff(false)
+      await phone.isOnline()
+      await eventually(t, () => phone.queue(), [])
+      await laptop.isMarked('Written offline', 'stored')
+    }
+  )
 
   await t.test('without a network the page opens, works, and catches up', async t => {
     await page.evaluate('navigator.serviceWorker.ready.then(() => true)')
@@ -138,7 +152,13 @@ t.test('the page', { skip: browserMissing }, async t => {
       t.match(await play.locator('.steps li').last().textContent(), 'Both devices show what MongoDB has')
       await play.locator('.verdict:not(:empty)').waitFor()
       t.match(await play.locator('.verdict').textContent(), verdict)
-      t.strictSame(await play.locator('tr', { has: page.getByRole('rowheader', { name: 'Now', exact: true }) }).locator('td').allTextContents(), now)
+      t.strictSame(
+        await play
+          .locator('tr', { has: page.getByRole('rowheader', { name: 'Now', exact: true }) })
+          .locator('td')
+          .allTextContents(),
+        now
+      )
       t.strictSame([await phone.queue(), await laptop.queue()], [[], []])
     })
   }
@@ -214,10 +234,18 @@ t.test('the page', { skip: browserMissing }, async t => {
       for (const width of [1280, 390, 320]) {
         await page.emulateMedia({ colorScheme })
         await page.setViewportSize({ width, height: 900 })
-        const { violations } = await page.evaluate('axe.run()') as { violations: Array<{ id: string, nodes: Array<{ html: string }> }> }
-        t.strictSame(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), [], `no barrier that axe knows, ${colorScheme}, ${width} pixels wide`)
+        const { violations } = (await page.evaluate('axe.run()')) as {
+          violations: Array<{ id: string, nodes: Array<{ html: string }> }>
+        }
+        t.strictSame(
+          violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+          [],
+          `no barrier that axe knows, ${colorScheme}, ${width} pixels wide`
+        )
         t.equal(await page.evaluate('document.documentElement.scrollWidth'), width, 'it does not scroll sideways')
-        for (const name of ['Save', 'Cancel']) t.ok(await phone.button(name).evaluate(isWithin), `${name} is on the screen`)
+        for (const name of ['Save', 'Cancel']) {
+          t.ok(await phone.button(name).evaluate(isWithin), `${name} is on the screen`)
+        }
       }
     }
   })
@@ -227,7 +255,8 @@ t.test('the page', { skip: browserMissing }, async t => {
 
 function device (page: Page, name: string) {
   const node = page.getByRole('region', { name, exact: true })
-  const todo = (description: string): Locator => node.locator('.todos li', { has: page.getByLabel(description, { exact: true }) })
+  const todo = (description: string): Locator =>
+    node.locator('.todos li', { has: page.getByLabel(description, { exact: true }) })
   const letters = node.getByRole('region', { name: `Refused, ${name}` }).locator('.records > li')
   return {
     node,
@@ -242,11 +271,16 @@ function device (page: Page, name: string) {
     /** Waits until the list says where the todo is. */
     isMarked: (description: string, text: string) => todo(description).locator('.tag', { hasText: text }).waitFor(),
     /** Kinds of the operations in the upload queue, sorted. */
-    queue: async () => (await node.locator('details', { hasText: 'Upload queue' }).locator('.tag').allTextContents()).sort(),
+    queue: async () =>
+      (await node.locator('details', { hasText: 'Upload queue' }).locator('.tag').allTextContents()).sort(),
     letters: async () => (await letters.locator('.tag').allTextContents()),
     letter: (code: string) => letters.filter({ hasText: code }),
     /** A column of the row that is compared: what SQLite and what MongoDB has. */
-    cells: (column: string) => node.locator('.sides tr', { has: page.getByRole('rowheader', { name: column, exact: true }) }).locator('td').allTextContents(),
+    cells: (column: string) =>
+      node
+        .locator('.sides tr', { has: page.getByRole('rowheader', { name: column, exact: true }) })
+        .locator('td')
+        .allTextContents(),
     status: (text: string) => node.locator('.status', { hasText: text }).waitFor(),
     /** Opening SQLite takes a while on a busy machine. */
     isOnline: () => node.locator('.status[data-state=online]').waitFor(),

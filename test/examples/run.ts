@@ -6,7 +6,9 @@ import { testDatabase } from '../support/database.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 
-/** The example on a free port, on a MongoDB of its own chain; on a database of the tests where that chain does not lead. */
+/**
+ * The example on a free port, on a MongoDB of its own chain; on a database of the tests where that chain does not lead.
+ */
 export async function spawnExample (t: Pick<Test, 'teardown'>, file: string, env: Record<string, string> = {}) {
   const { MONGO_URI, POWERSYNC_URL, POWERSYNC_PRIVATE_KEY, POWERSYNC_PUBLIC_KEY, NODE_ENV, HOST, ...rest } = process.env
   const { uri, kind } = await testDatabase(t)
@@ -31,7 +33,11 @@ export interface RunningExample {
 }
 
 /** The example once it has printed its URL, and `last`, with which what it prints at start ends. */
-export async function startExample (t: Pick<Test, 'teardown'>, file: string, { last = '', env = {} }: { last?: string, env?: Record<string, string> } = {}): Promise<RunningExample> {
+export async function startExample (
+  t: Pick<Test, 'teardown'>,
+  file: string,
+  { last = '', env = {} }: { last?: string, env?: Record<string, string> } = {}
+): Promise<RunningExample> {
   const { server, errors } = await spawnExample(t, file, env)
   let output = ''
   let url: string | undefined

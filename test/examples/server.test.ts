@@ -12,7 +12,9 @@ import { spawnExample, startServer as start } from './run.js'
 
 const run = promisify(execFile)
 
-const body = '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
+const body =
+  '{"batch":[{"op":"PUT","table":"lists","id":"61d19021-0565-4686-acc4-3ea4f8c48839","data":' +
+  '{"created_at":"2024-10-31 10:33:24","name":"Name","owner_id":"8ea4310a-b7c0-4dd7-ae54-51d6e1596b83"}}]}'
 const curl = `curl -X POST 127.0.0.1:3000/powersync/upload -H 'content-type: application/json' -d '${body}'`
 const list = {
   _id: '61d19021-0565-4686-acc4-3ea4f8c48839',
@@ -27,7 +29,11 @@ t.test('what it prints to try works as it stands', async (t) => {
   t.match(output, /^ {2}MongoDB {5}(MongoDB at|a real mongod|an emulator)/m, 'it says which MongoDB it runs on')
   t.match(output, curl.replace('127.0.0.1:3000', address))
 
-  const upload = await fetch(`${url}/powersync/upload`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  const upload = await fetch(`${url}/powersync/upload`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body
+  })
   t.equal(upload.status, 200, await upload.text())
   t.strictSame(await json(`${url}/lists`), [list])
   t.strictSame(await json(`${url}/todos`), [])
@@ -40,8 +46,16 @@ t.test('what it prints to try works as it stands', async (t) => {
     t.match(await page.text(), 'swagger-ui')
     const document = await json(`${url}/docs/json`) as { paths: Record<string, object> }
     t.strictSame(await new Validator().validate(structuredClone(document)), { valid: true })
-    t.strictSame(Object.keys(document.paths).sort(), ['/lists', '/powersync/jwks', '/powersync/token', '/powersync/upload', '/todos'])
-    t.match(document.paths['/powersync/token'], { get: { security: [], parameters: [{ name: 'user_id', in: 'query', example: 'user1' }] } })
+    t.strictSame(Object.keys(document.paths).sort(), [
+      '/lists',
+      '/powersync/jwks',
+      '/powersync/token',
+      '/powersync/upload',
+      '/todos'
+    ])
+    t.match(document.paths['/powersync/token'], {
+      get: { security: [], parameters: [{ name: 'user_id', in: 'query', example: 'user1' }] }
+    })
   })
 
   const commands = output.match(/^ {2}curl .*$/gm) ?? []
@@ -80,15 +94,33 @@ t.test('a port in use is one clear sentence', async (t) => {
 
   const { server, errors } = await spawnExample(t, 'server.ts', { PORT: String(port) })
   t.strictSame(await once(server, 'close'), [1, null])
-  t.strictSame(errors.join('').split('\n').slice(1), [`  Port ${port} on 127.0.0.1 is in use: stop what runs there, or take another, as in PORT=3001 npm start`, ''])
+  t.strictSame(errors.join('').split('\n').slice(1), [
+    `  Port ${port} on 127.0.0.1 is in use: stop what runs there, or take another, as in PORT=3001 npm start`,
+    ''
+  ])
 })
 
 t.test('the environment replaces what it makes up', async (t) => {
   const mongo = await testDatabase(t)
-  const { stdout } = await run(process.execPath, [fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url)), 'generate-keys', '--alg', 'ES256', '--kid', 'mine'], { env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const { stdout } = await run(
+    process.execPath,
+    [
+      fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url)),
+      'generate-keys',
+      '--alg',
+      'ES256',
+      '--kid',
+      'mine'
+    ],
+    { env: { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } }
+  )
   const privateKey = /^POWERSYNC_PRIVATE_KEY=(.*)$/m.exec(stdout)?.[1] ?? ''
 
-  const { url, output } = await start(t, { MONGO_URI: mongo.uri, POWERSYNC_PRIVATE_KEY: privateKey, POWERSYNC_URL: 'https://me.powersync.example/' })
+  const { url, output } = await start(t, {
+    MONGO_URI: mongo.uri,
+    POWERSYNC_PRIVATE_KEY: privateKey,
+    POWERSYNC_URL: 'https://me.powersync.example/'
+  })
   t.match(output, /MongoDB at .*, from MONGO_URI/)
   t.match(output, 'from POWERSYNC_PRIVATE_KEY')
   t.match(await json(`${url}/powersync/jwks`), { keys: [{ kid: 'mine', kty: 'EC' }] })
@@ -105,7 +137,9 @@ function needsProc (): string | false {
 
 /** The processes that `pid` started, and those that they started. */
 function descendants (pid: number): number[] {
-  const parents = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), parentOf(name)] as const)
+  const parents = readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(name => [Number(name), parentOf(name)] as const)
   const children = parents.filter(([, parent]) => parent === pid).map(([child]) => child)
   return children.flatMap((child) => [child, ...descendants(child)])
 }

@@ -31,7 +31,10 @@ export interface Fault {
 
 export const noFault: Fault = { commands: [], cause: { kind: 'none' }, mode: 'once', skip: 0 }
 
-/** What only data can cause: it may be final where a write of the data meets it. 121 and 11000 come from the database itself. */
+/**
+ * What only data can cause: it may be final where a write of the data meets it. 121 and 11000 come from the database
+ * itself.
+ */
 export const dataCodes = [2, 52, 10334, 16755, 17419]
 
 /** What passes: hosts, time-outs, elections, shutdowns, conflicts, transactions that are gone. */
@@ -63,10 +66,14 @@ export async function switchOff (client: mongodb.MongoClient, { cause }: Fault):
 
 function dataOf (cause: Exclude<Cause, { kind: 'none' | 'validator' }>): object {
   switch (cause.kind) {
-    case 'error': return { errorCode: cause.code, errorLabels: labelsOf(cause.label) }
-    case 'write concern': return { writeConcernError: { code: cause.code, errmsg: injected }, errorLabels: labelsOf(cause.label) }
-    case 'closed': return { closeConnection: true }
-    case 'late': return { blockConnection: true, blockTimeMS: late }
+    case 'error':
+      return { errorCode: cause.code, errorLabels: labelsOf(cause.label) }
+    case 'write concern':
+      return { writeConcernError: { code: cause.code, errmsg: injected }, errorLabels: labelsOf(cause.label) }
+    case 'closed':
+      return { closeConnection: true }
+    case 'late':
+      return { blockConnection: true, blockTimeMS: late }
   }
 }
 
@@ -82,6 +89,11 @@ async function setValidator (db: mongodb.Db, collection: string, validator: obje
 
 export function nameOf ({ commands, cause, mode, skip }: Fault): string {
   if (cause.kind === 'none') return 'no fault'
-  const what = 'code' in cause ? `${cause.kind} ${cause.code} ${cause.label}` : cause.kind === 'validator' ? `validator of ${cause.collection}` : cause.kind
+  const what =
+    'code' in cause
+      ? `${cause.kind} ${cause.code} ${cause.label}`
+      : cause.kind === 'validator'
+        ? `validator of ${cause.collection}`
+        : cause.kind
   return `${commands.length > 1 ? 'all' : commands[0]} ${mode}${skip ? ` after ${skip}` : ''} ${what}`
 }

@@ -22,7 +22,12 @@ export class Matrix {
   readonly #closers: Array<() => Promise<unknown>>
   #users = 0
 
-  private constructor (uri: string, options: ServerOptions, observer: Observer, closers: Array<() => Promise<unknown>>) {
+  private constructor (
+    uri: string,
+    options: ServerOptions,
+    observer: Observer,
+    closers: Array<() => Promise<unknown>>
+  ) {
     this.#uri = uri
     this.#options = options
     this.#observer = observer
@@ -49,34 +54,47 @@ export class Matrix {
     for (const set of sets) {
       const server = await this.#server(set)
       for (const shape of shapes) {
-        const { sent } = await run(server, this.#observer, shape, this.#user())
+        const { sent } = await run(server, this.#observer, shape, { user: this.#user() })
         profiles.push({ shape, set, sent })
       }
     }
-    const names = new Set(profiles.flatMap(({ set, sent }) => sent.map(({ name }) => set === 'bulkWrite' ? name : `older ${name}`)))
+    const names = new Set(
+      profiles.flatMap(({ set, sent }) => sent.map(({ name }) => (set === 'bulkWrite' ? name : `older ${name}`)))
+    )
     if (names.has('older bulkWrite')) throw new Error('The older command set has bulkWrite: it was not switched off')
-    for (const command of uploadCommands) if (!names.has(command) && !names.has(`older ${command}`)) throw new Error(`No upload sends ${command}`)
+    for (const command of uploadCommands) {
+      if (!names.has(command) && !names.has(`older ${command}`)) throw new Error(`No upload sends ${command}`)
+    }
     return rowsOf(profiles, seed)
   }
 
   async run (row: Row): Promise<Ran> {
     const { shape, set, fault, atStart } = row
     if (atStart) return { row, ...await this.#runAtStart(row) }
-    const outcome = await run(await this.#server(set), this.#observer, shape, this.#user(), fault)
-    if (fault.commands.includes('bulkWrite') && 'code' in fault.cause && unknownCommand.includes(fault.cause.code)) await this.#stop(set)
+    const outcome = await run(await this.#server(set), this.#observer, shape, { user: this.#user(), fault })
+    if (fault.commands.includes('bulkWrite') && 'code' in fault.cause && unknownCommand.includes(fault.cause.code)) {
+      await this.#stop(set)
+    }
     return { row, ...outcome }
   }
 
   /** The start may fail, and then says why; once the fault is gone, it succeeds, and so does an upload. */
   async #runAtStart ({ shape, fault }: Row): Promise<Outcome> {
     await switchOn(this.#observer.client, fault)
-    let server = await startServer(this.#uri, { ...this.#options, patience: deadline }).catch((error: unknown) => error as Error & { code?: unknown })
+    let server = await startServer(this.#uri, { ...this.#options, patience: deadline }).catch(
+      (error: unknown) => error as Error & { code?: unknown }
+    )
     await switchOff(this.#observer.client, fault)
     const failure = server instanceof Error ? server : undefined
     if (server instanceof Error) server = await startServer(this.#uri, this.#options)
     try {
-      const outcome = await run(server, this.#observer, shape, this.#user())
-      if (failure && failure.code !== 'FST_PSM_MONGO') outcome.violations.push({ kind: 'status', detail: `the start failed with ${failure.name} ${String(failure.code)}` })
+      const outcome = await run(server, this.#observer, shape, { user: this.#user() })
+      if (failure && failure.code !== 'FST_PSM_MONGO') {
+        outcome.violations.push({
+          kind: 'status',
+          detail: `the start failed with ${failure.name} ${String(failure.code)}`
+        })
+      }
       return { ...outcome, hits: [{ name: fault.commands[0]!, place: 'start', writes: [] }] }
     } finally {
       await server.close()
@@ -94,9 +112,14 @@ export class Matrix {
 
   /** As among members of different versions: bulkWrite is refused, and the server does without from then on. */
   async #makeOlder (server: Server): Promise<void> {
-    const fault: Fault = { commands: ['bulkWrite'], cause: { kind: 'error', code: unknownCommand[0]!, label: 'none' }, mode: 'once', skip: 0 }
+    const fault: Fault = {
+      commands: ['bulkWrite'],
+      cause: { kind: 'error', code: unknownCommand[0]!, label: 'none' },
+      mode: 'once',
+      skip: 0
+    }
     const shape = shapes.find(({ name }) => name === 'two collections')!
-    await run(server, this.#observer, shape, this.#user(), fault)
+    await run(server, this.#observer, shape, { user: this.#user(), fault })
   }
 
   async #stop (set: CommandSet): Promise<void> {

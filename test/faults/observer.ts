@@ -24,9 +24,13 @@ export class Observer {
   }
 
   async prepare (): Promise<void> {
-    for (const name of [...tables, ...logs, 'powersync_ledger', 'powersync_dead_letters']) await this.#db.createCollection(name).catch(alreadyThere)
+    for (const name of [...tables, ...logs, 'powersync_ledger', 'powersync_dead_letters']) {
+      await this.#db.createCollection(name).catch(alreadyThere)
+    }
     await this.#db.collection('codes').createIndex({ code: 1 }, { unique: true })
-    await this.#db.collection<Row & { code: string }>('codes').insertOne({ _id: `taken-${randomBytes(4).toString('hex')}`, code: takenCode })
+    await this.#db
+      .collection<Row & { code: string }>('codes')
+      .insertOne({ _id: `taken-${randomBytes(4).toString('hex')}`, code: takenCode })
   }
 
   async seed ({ before }: Upload): Promise<void> {
@@ -66,13 +70,17 @@ export class Observer {
     for (const { operations } of transactions) {
       for (const { table, id } of operations) {
         const row = { value: 'another device\'s', ...table === 'counters' && { n: 1000 } }
-        await this.#db.collection<Row>(table).replaceOne({ _id: id }, row, { upsert: true, bypassDocumentValidation: true })
+        await this.#db
+          .collection<Row>(table)
+          .replaceOne({ _id: id }, row, { upsert: true, bypassDocumentValidation: true })
         state[`${table}/${id}`] = row
       }
     }
   }
 
-  /** As MongoDB does with a transaction after a minute: nobody ends the one whose connection was lost before its commit. */
+  /**
+   * As MongoDB does with a transaction after a minute: nobody ends the one whose connection was lost before its commit.
+   */
   async endTransactions (): Promise<void> {
     await this.client.db('admin').command({ killAllSessions: [] })
   }
@@ -80,7 +88,10 @@ export class Observer {
   /** What the dead letters of an upload hold: of each its operations' ids. */
   async letters ({ user }: Upload): Promise<Array<{ code: string, ids: string[] }>> {
     const letters = await this.#app.powersync.deadLetters.list({ user })
-    return letters.map(({ failed_operation: failed, operations }) => ({ code: failed.error_code, ids: operations.map(({ op, table, id }) => `${op} ${table}/${id}`) }))
+    return letters.map(({ failed_operation: failed, operations }) => ({
+      code: failed.error_code,
+      ids: operations.map(({ op, table, id }) => `${op} ${table}/${id}`)
+    }))
   }
 }
 

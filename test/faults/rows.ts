@@ -19,7 +19,15 @@ export interface Row {
 }
 
 /** What the package sends for uploads; `insert` is an `updateBatch`'s, and a hook's. */
-export const uploadCommands = ['find', 'update', 'delete', 'bulkWrite', 'insert', 'commitTransaction', 'abortTransaction']
+export const uploadCommands = [
+  'find',
+  'update',
+  'delete',
+  'bulkWrite',
+  'insert',
+  'commitTransaction',
+  'abortTransaction'
+]
 
 const labels: Label[] = ['none', 'TransientTransactionError', 'RetryableWriteError', 'UnknownTransactionCommitResult']
 const modes = ['once', 'on'] as const
@@ -29,7 +37,9 @@ const codes = [...dataCodes, ...passingCodes, ...otherCodes]
 const unmetCodes = [2, 64, 79, 91, 100, 189, 11602, 424_242]
 
 const refusals: Cause[] = codes.flatMap(code => labels.map((label): Cause => ({ kind: 'error', code, label })))
-const unmet: Cause[] = unmetCodes.flatMap(code => labels.map((label): Cause => ({ kind: 'write concern', code, label })))
+const unmet: Cause[] = unmetCodes.flatMap(code =>
+  labels.map((label): Cause => ({ kind: 'write concern', code, label }))
+)
 /** Labels say nothing at the start. */
 const unlabelled = refusals.filter(cause => 'label' in cause && cause.label === 'none')
 
@@ -43,7 +53,7 @@ export function rowsOf (profiles: readonly Profile[], seed: number): Row[] {
     const some = shuffled(targets, seed, nameOfTarget)
     for (const target of some.slice(0, 24)) add([target], [command], [{ kind: 'closed' }])
     // Each takes a second, and only once: what waits for the first of them sees no second one.
-    for (const target of some.slice(0, 8)) add([target], [command], [{ kind: 'late' }], ['once'])
+    for (const target of some.slice(0, 8)) add([target], [command], [{ kind: 'late' }], { only: ['once'] })
   }
   add(targetsOf(profiles, 'commitTransaction'), ['commitTransaction'], unmet)
   for (const command of ['update', 'delete']) {
@@ -52,21 +62,28 @@ export function rowsOf (profiles: readonly Profile[], seed: number): Row[] {
   for (const target of anyOf) {
     const { shape, set } = target
     rows.push({ shape, set, fault: noFault, atStart: false })
-    add([target], [...uploadCommands, 'hello'], [{ kind: 'closed' }], ['on'])
+    add([target], [...uploadCommands, 'hello'], [{ kind: 'closed' }], { only: ['on'] })
     for (const collection of ['powersync_ledger', 'powersync_dead_letters', 'visits', 'outbox', 'lists']) {
-      if (isInserting(target, collection)) add([target], ['validator'], [{ kind: 'validator', collection }], ['on'])
+      if (isInserting(target, collection)) {
+        add([target], ['validator'], [{ kind: 'validator', collection }], { only: ['on'] })
+      }
     }
   }
-  add(anyOf, [...uploadCommands, 'hello'], unlabelled, ['on'])
-  add(anyOf, ['createIndexes'], [...unlabelled, ...unmet, { kind: 'closed' }], modes, true)
-  add(anyOf, ['hello'], [...unlabelled, { kind: 'closed' }], modes, true)
+  add(anyOf, [...uploadCommands, 'hello'], unlabelled, { only: ['on'] })
+  add(anyOf, ['createIndexes'], [...unlabelled, ...unmet, { kind: 'closed' }], { atStart: true })
+  add(anyOf, ['hello'], [...unlabelled, { kind: 'closed' }], { atStart: true })
   return shuffled(rows, seed, nameOfRow)
 
   /** Each cause and mode on one of the targets, in turn: in another order each time, so that they meet in all ways. */
-  function add (targets: Target[], commands: string[], causes: Cause[], as: ReadonlyArray<Fault['mode']> = modes, atStart = false): void {
+  function add (
+    targets: Target[],
+    commands: string[],
+    causes: Cause[],
+    { only = modes, atStart = false }: { only?: ReadonlyArray<Fault['mode']>, atStart?: boolean } = {}
+  ): void {
     let left: Target[] = []
     for (const cause of causes) {
-      for (const mode of as) {
+      for (const mode of only) {
         if (left.length === 0) left = shuffled(targets, seed, target => `${rows.length} ${nameOfTarget(target)}`)
         const { shape, set, skip } = left.pop()!
         rows.push({ shape, set, atStart, fault: { commands, cause, mode, skip } })
@@ -81,7 +98,9 @@ const nameOfTarget = ({ shape, set, skip }: Target): string => `${shape.name} ${
 
 /** Each command of this name that an upload sends. */
 function targetsOf (profiles: readonly Profile[], command: string): Target[] {
-  return profiles.flatMap(({ shape, set, sent }) => sent.filter(({ name }) => name === command).map((_, skip) => ({ shape, set, skip })))
+  return profiles.flatMap(({ shape, set, sent }) =>
+    sent.filter(({ name }) => name === command).map((_, skip) => ({ shape, set, skip }))
+  )
 }
 
 /** Whether a validator can refuse what an upload writes there. */
@@ -90,9 +109,11 @@ const isInserting = ({ sent, shape }: Profile, collection: string): boolean => c
   : sent.some(({ writes }) => writes.includes(collection))
 
 /** Its command and kind of fault. */
-export const groupOf = ({ fault: { commands, cause } }: Row): string => `${commands.length > 1 ? 'all' : commands[0]} ${cause.kind}`
+export const groupOf = ({ fault: { commands, cause } }: Row): string =>
+  `${commands.length > 1 ? 'all' : commands[0]} ${cause.kind}`
 
-export const nameOfRow = ({ fault, shape, set, atStart }: Row): string => `${nameOf(fault)} | ${atStart ? 'start' : set} | ${shape.name}`
+export const nameOfRow = ({ fault, shape, set, atStart }: Row): string =>
+  `${nameOf(fault)} | ${atStart ? 'start' : set} | ${shape.name}`
 
 function shuffled<Item> (items: readonly Item[], seed: number, key: (item: Item) => string): Item[] {
   const keyed = items.map(item => ({ item, order: createHash('sha256').update(`${seed} ${key(item)}`).digest('hex') }))

@@ -7,7 +7,17 @@ import type { Sent, Server } from './server.js'
 import { difference, firstOpId, uploadOf, type Shape, type State, type Transaction, type Upload } from './shapes.js'
 
 interface Violation {
-  kind: 'status' | 'malformed' | 'lost' | 'half or twice' | 'out of order' | 'made final' | 'letter' | 'not attempted' | 'for ever' | 'another answer'
+  kind:
+    | 'status'
+    | 'malformed'
+    | 'lost'
+    | 'half or twice'
+    | 'out of order'
+    | 'made final'
+    | 'letter'
+    | 'not attempted'
+    | 'for ever'
+    | 'another answer'
   detail: string
 }
 
@@ -21,7 +31,10 @@ export interface Outcome {
   uploads: number
 }
 
-/** Uploads until MongoDB has ended the transactions that nobody ends, and until it is for ever: each waits for an answer. */
+/**
+ * Uploads until MongoDB has ended the transactions that nobody ends, and until it is for ever: each waits for an
+ * answer.
+ */
 const patience = 5
 const mostUploads = 60
 
@@ -29,7 +42,12 @@ interface Result { status: string, failed_operation?: { error_code: string } }
 interface Answer { status: number, body: { results?: Result[] } }
 
 /** @param fault none: what the upload sends then is what faults can meet */
-export async function run (server: Server, observer: Observer, shape: Shape, user: string, fault?: Fault): Promise<Outcome> {
+export async function run (
+  server: Server,
+  observer: Observer,
+  shape: Shape,
+  { user, fault }: { user: string, fault?: Fault }
+): Promise<Outcome> {
   const upload = uploadOf(shape, user)
   await observer.seed(upload)
   if (shape.returning) await greet(server, upload)
@@ -54,7 +72,14 @@ function late (sent: Sent[], { commands, skip }: Fault): Sent[] {
 }
 
 async function greet (server: Server, { user, clientId }: Upload): Promise<void> {
-  const operation = { op: 'PUT', table: 'lists', id: `hello from ${user}`, op_id: firstOpId, tx_id: 0, data: { value: 'hello' } }
+  const operation = {
+    op: 'PUT',
+    table: 'lists',
+    id: `hello from ${user}`,
+    op_id: firstOpId,
+    tx_id: 0,
+    data: { value: 'hello' }
+  }
   const send = () => server.upload(user, { client_id: clientId, batch: [operation] })
   // Sent again, as clients do, where the fault before still holds something.
   let { status } = await send()
@@ -127,7 +152,9 @@ class Client {
     // Nothing fails any more, but a slow machine may still reach the deadline.
     for (let copies = 1; isToBeSentAgain(answer) && copies < mostUploads; copies++) answer = await copy()
     // Nothing says that it is the same upload, and the fault that rejected it is gone.
-    if (!withClient && transactions.some(transaction => this.#rejected.has(transaction) && !transaction.rejected)) return
+    if (!withClient && transactions.some(transaction => this.#rejected.has(transaction) && !transaction.rejected)) {
+      return
+    }
     const results = this.#expected()
     if (answer.status !== 200 || !isDeepStrictEqual(answer.body.results, results)) {
       this.#violate('another answer', `${JSON.stringify(answer)} after ${JSON.stringify(results)}`)
@@ -140,14 +167,19 @@ class Client {
     const { transactions, shape: { container } } = this.#upload
     const results = transactions.map(transaction => this.#results.get(transaction)!)
     const stop = container === 'transactions' ? results.findIndex(({ status }) => status === 'fatal_error') : -1
-    return stop < 0 ? results : results.map((result, position) => position > stop ? { status: 'not_attempted' } : result)
+    return stop < 0
+      ? results
+      : results.map((result, position) => (position > stop ? { status: 'not_attempted' } : result))
   }
 
   async #send (transactions: Transaction[]): Promise<Answer> {
     const { shape: { container }, user, clientId } = this.#upload
-    const list = container === 'transactions'
-      ? transactions.map(({ operations }) => ({ crud: operations.map(({ old, ...operation }) => ({ ...operation, previous_values: old })) }))
-      : transactions.flatMap(({ operations }) => operations)
+    const list =
+      container === 'transactions'
+        ? transactions.map(({ operations }) => ({
+          crud: operations.map(({ old, ...operation }) => ({ ...operation, previous_values: old }))
+        }))
+        : transactions.flatMap(({ operations }) => operations)
     this.#uploads++
     return await this.#server.upload(user, { client_id: clientId, [container]: list })
   }
@@ -156,7 +188,11 @@ class Client {
   async #observe (): Promise<void> {
     const { shape: { withClient }, transactions } = this.#upload
     const after = await this.#observer.state(this.#upload)
-    const applied = difference(this.#state, after, withClient ? transactions.filter(each => !this.#applied.has(each)) : transactions)
+    const applied = difference(
+      this.#state,
+      after,
+      withClient ? transactions.filter(each => !this.#applied.has(each)) : transactions
+    )
     if (!applied) return this.#violate('half or twice', `${JSON.stringify(after)} after ${JSON.stringify(this.#state)}`)
     this.#state = after
     for (const each of applied) this.#applied.add(each)
@@ -168,31 +204,43 @@ class Client {
   async #readLetters (): Promise<void> {
     const { shape: { withClient } } = this.#upload
     for (const { code, ids } of await this.#observer.letters(this.#upload)) {
-      const transaction = this.#upload.transactions.find(({ operations }) => isDeepStrictEqual(operations.map(({ op, table, id }) => `${op} ${table}/${id}`), ids))
+      const transaction = this.#upload.transactions.find(({ operations }) =>
+        isDeepStrictEqual(
+          operations.map(({ op, table, id }) => `${op} ${table}/${id}`),
+          ids
+        )
+      )
       if (!transaction) this.#violate('letter', `of ${ids.join()}, which is no transaction of the client`)
-      else if (this.#applied.has(transaction) && (withClient || !this.#rejected.has(transaction))) this.#violate('letter', `of an applied transaction, ${code}`)
-      else if (code !== transaction.rejected && !this.#mayBeFinal()) this.#violate('made final', code)
+      else if (this.#applied.has(transaction) && (withClient || !this.#rejected.has(transaction))) {
+        this.#violate('letter', `of an applied transaction, ${code}`)
+      } else if (code !== transaction.rejected && !this.#mayBeFinal()) this.#violate('made final', code)
       if (transaction) this.#rejected.add(transaction)
     }
   }
 
   #mayBeFinal (): boolean {
     const cause = this.#cause
-    const isDataFault = cause?.kind === 'validator' || (cause?.kind === 'error' && dataCodes.includes(cause.code) && cause.label !== 'TransientTransactionError')
+    const isDataFault =
+      cause?.kind === 'validator' ||
+      (cause?.kind === 'error' && dataCodes.includes(cause.code) && cause.label !== 'TransientTransactionError')
     return isDataFault && this.#server.hits.some(({ place }) => place === 'data')
   }
 
   #checkOrder (): void {
     const { transactions } = this.#upload
     const settled = transactions.map(each => this.#applied.has(each) || this.#rejected.has(each))
-    if (settled.lastIndexOf(true) > settled.indexOf(false) && settled.includes(false)) this.#violate('out of order', settled.join())
+    if (settled.lastIndexOf(true) > settled.indexOf(false) && settled.includes(false)) {
+      this.#violate('out of order', settled.join())
+    }
   }
 
   #check (queue: Transaction[], { status, body: { results } }: Answer, before: ReadonlySet<Transaction>): void {
     const reads = this.#upload.shape.container === 'transactions'
     if (status !== 200 && status !== 503) return this.#violate('status', String(status))
     if (!results) return status === 503 ? undefined : this.#violate('malformed', 'no results')
-    if (results.length !== queue.length) return this.#violate('malformed', `${results.length} results for ${queue.length}`)
+    if (results.length !== queue.length) {
+      return this.#violate('malformed', `${results.length} results for ${queue.length}`)
+    }
     const told = new Map<Transaction, Result>()
     for (const [position, result] of results.entries()) {
       const transaction = queue[position]!
@@ -201,7 +249,9 @@ class Client {
         if (!isApplied) return this.#violate('lost', 'success, and it is not in the database')
         told.set(transaction, result)
       } else if (result.status === 'fatal_error') {
-        if (!this.#rejected.has(transaction)) return this.#violate('lost', `${result.failed_operation?.error_code}, and there is no dead letter`)
+        if (!this.#rejected.has(transaction)) {
+          return this.#violate('lost', `${result.failed_operation?.error_code}, and there is no dead letter`)
+        }
         told.set(transaction, result)
       } else if (status === 200 && !reads) {
         return this.#violate('lost', `200 with ${result.status}`)
@@ -210,7 +260,9 @@ class Client {
       }
     }
     // Of "batch" and "operations" clients read the status alone, and send all of it again.
-    if (status === 200 && !this.#loses(results)) for (const [transaction, result] of told) this.#results.set(transaction, result)
+    if (status === 200 && !this.#loses(results)) {
+      for (const [transaction, result] of told) this.#results.set(transaction, result)
+    }
   }
 
   /** The first answer that stopped at a rejection is lost: the second must be the same, and still true. */
@@ -219,7 +271,9 @@ class Client {
     if (!has('fatal_error') || !has('not_attempted')) return false
     const before = this.#lost
     this.#lost = before ? undefined : results
-    if (before && !isDeepStrictEqual(results, before)) this.#violate('another answer', `${JSON.stringify(results)} after ${JSON.stringify(before)}`)
+    if (before && !isDeepStrictEqual(results, before)) {
+      this.#violate('another answer', `${JSON.stringify(results)} after ${JSON.stringify(before)}`)
+    }
     return !before
   }
 

@@ -52,7 +52,10 @@ const collections = {
       await db.collection('visits').insertOne({ of: id }, { session })
       return true
     },
-    transform: operation => [operation, { op: 'PUT', table: 'effects', id: crypto.randomUUID(), data: { of: operation.id } }]
+    transform: operation => [
+      operation,
+      { op: 'PUT', table: 'effects', id: crypto.randomUUID(), data: { of: operation.id } }
+    ]
   }),
   effects: collection({ schema: Type.Object({ of: Type.String() }) }),
   queued: collection({
@@ -66,12 +69,19 @@ const collections = {
 
 export function connect (uri: string, name: string, patience = 10_000): mongodb.MongoClient {
   return new fastifyMongodb.mongodb.MongoClient(uri, {
-    appName: name, monitorCommands: true, serverSelectionTimeoutMS: patience, heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50
+    appName: name,
+    monitorCommands: true,
+    serverSelectionTimeoutMS: patience,
+    heartbeatFrequencyMS: 500,
+    minHeartbeatFrequencyMS: 50
   })
 }
 
 /** @throws what stops the start */
-export async function startServer (uri: string, { name = appName, patience, upload }: ServerOptions = {}): Promise<Server> {
+export async function startServer (
+  uri: string,
+  { name = appName, patience, upload }: ServerOptions = {}
+): Promise<Server> {
   const client = connect(uri, name, patience)
   const { sent, hits } = watched(client)
   const app = Fastify()
@@ -142,7 +152,9 @@ function placeOf (name: string, collections: string[]): Place {
   if (name === 'commitTransaction') return 'commit'
   if (name === 'abortTransaction') return 'abort'
   if (!['find', 'insert', 'update', 'delete', 'bulkWrite'].includes(name)) return 'start'
-  if (collections.every(each => each.startsWith('powersync_'))) return collections.includes('powersync_dead_letters') ? 'letters' : 'ledger'
+  if (collections.every(each => each.startsWith('powersync_'))) {
+    return collections.includes('powersync_dead_letters') ? 'letters' : 'ledger'
+  }
   // Data are what the plugin and `updateBatch` write; what is read for hooks, and what they write, is theirs.
   return name === 'find' || collections.includes('visits') ? 'hook' : 'data'
 }

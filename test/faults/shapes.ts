@@ -32,25 +32,49 @@ const described: Array<Partial<Shape> & Pick<Shape, 'name' | 'transactions'>> = 
   { name: 'one operation, no client', transactions: [[put('lists')]], withClient: false },
   { name: 'one DELETE, no client', transactions: [[del('lists')]], withClient: false },
   { name: 'one collection', transactions: [[put('lists'), patch('lists'), put('lists')]] },
-  { name: 'one collection with deletes', transactions: [[put('lists', 'a'), del('lists', 'a'), put('lists', 'a'), del('lists'), patch('lists')]] },
+  {
+    name: 'one collection with deletes',
+    transactions: [[put('lists', 'a'), del('lists', 'a'), put('lists', 'a'), del('lists'), patch('lists')]]
+  },
   { name: 'two collections', transactions: [[put('lists'), del('lists'), patch('todos'), put('todos'), del('todos')]] },
   { name: 'two collections, no client', transactions: [[put('lists'), del('lists'), put('todos')]], withClient: false },
   { name: 'a queue', transactions: queue },
-  { name: 'a queue, no client', transactions: [[put('lists')], [del('todos'), put('todos')]], withClient: false, container: 'operations' },
-  { name: 'a duplicate between', transactions: [[put('lists')], [put('todos'), duplicate, put('lists')], [patch('counters')]] },
+  {
+    name: 'a queue, no client',
+    transactions: [[put('lists')], [del('todos'), put('todos')]],
+    withClient: false,
+    container: 'operations'
+  },
+  {
+    name: 'a duplicate between',
+    transactions: [[put('lists')], [put('todos'), duplicate, put('lists')], [patch('counters')]]
+  },
   { name: 'a duplicate first', transactions: [[duplicate, del('lists')], [patch('todos')]], container: 'operations' },
   { name: 'an invalid value', transactions: [[invalid], [put('lists'), patch('lists')]] },
   { name: 'transactions', transactions: queue, container: 'transactions' },
-  { name: 'transactions, one a duplicate', transactions: [[put('lists')], [duplicate, put('todos')], [patch('counters')]], container: 'transactions' },
+  {
+    name: 'transactions, one a duplicate',
+    transactions: [[put('lists')], [duplicate, put('todos')], [patch('counters')]],
+    container: 'transactions'
+  },
   { name: 'sums', transactions: [[patch('counters', 'a'), patch('counters', 'a'), put('lists')]] },
   { name: 'hooks that read and write', transactions: [[patch('audited'), put('audited'), del('audited')]] },
   { name: 'updateBatch', transactions: [[put('queued'), patch('queued')], [put('lists')]] },
   { name: 'one operation, again here', transactions: [[patch('lists')]], returning: true },
-  { name: 'two collections, again here', transactions: [[put('lists'), del('todos'), patch('todos')]], returning: true },
+  {
+    name: 'two collections, again here',
+    transactions: [[put('lists'), del('todos'), patch('todos')]],
+    returning: true
+  },
   { name: 'a duplicate, again here', transactions: [[duplicate, put('lists')], [patch('counters')]], returning: true }
 ]
 
-export const shapes: Shape[] = described.map(shape => ({ container: 'batch', withClient: true, returning: false, ...shape }))
+export const shapes: Shape[] = described.map(shape => ({
+  container: 'batch',
+  withClient: true,
+  returning: false,
+  ...shape
+}))
 
 /** The rows of the tables as `table/id`, and how often hooks noted a row, as `visits/id`. */
 export type State = Record<string, object | number>
@@ -92,12 +116,18 @@ export function uploadOf (shape: Shape, user: string): Upload {
   const seen = new Set<string>()
   let opId = firstOpId
   const transactions = shape.transactions.map((steps, position): Transaction => ({
-    rejected: steps.some(({ fault }) => fault === 'invalid') ? 'INVALID_DATA' : steps.some(({ fault }) => fault) ? 'DUPLICATE_KEY' : undefined,
+    rejected: steps.some(({ fault }) => fault === 'invalid')
+      ? 'INVALID_DATA'
+      : steps.some(({ fault }) => fault)
+        ? 'DUPLICATE_KEY'
+        : undefined,
     operations: steps.map(({ op, table, row, fault }): Operation => {
       opId++
       const id = `${user}-${row ?? opId}`
       const key = `${table}/${id}`
-      if (op !== 'PUT' && !seen.has(key)) before[key] = table === 'counters' ? { value: 'seed', n: 100 } : { value: 'seed' }
+      if (op !== 'PUT' && !seen.has(key)) {
+        before[key] = table === 'counters' ? { value: 'seed', n: 100 } : { value: 'seed' }
+      }
       seen.add(key)
       const value = fault === 'invalid' ? 5 : `value ${opId}`
       const ids = { op, table, id, op_id: opId, tx_id: position + 1 }
@@ -134,7 +164,11 @@ function applied (state: State, { operations }: Transaction): State {
  * Which transactions, once each and in order, make one state of another.
  * @returns undefined when there are no such transactions: one is there in part, or twice, or a row is what nobody wrote
  */
-export function difference (before: State, after: State, candidates: readonly Transaction[]): Transaction[] | undefined {
+export function difference (
+  before: State,
+  after: State,
+  candidates: readonly Transaction[]
+): Transaction[] | undefined {
   for (let subset = 0; subset < 2 ** candidates.length; subset++) {
     const chosen = candidates.filter((_, position) => subset & 2 ** position)
     if (isDeepStrictEqual(chosen.reduce(applied, before), after)) return chosen

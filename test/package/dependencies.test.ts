@@ -4,18 +4,26 @@ import t from 'tap'
 
 interface Package { peer?: boolean, link?: boolean, hasInstallScript?: boolean }
 
-const { packages } = JSON.parse(await readFile(new URL('../../package-lock.json', import.meta.url), 'utf8')) as { packages: Record<string, Package> }
+const { packages } = JSON.parse(await readFile(new URL('../../package-lock.json', import.meta.url), 'utf8')) as {
+  packages: Record<string, Package>
+}
 const all = Object.entries(packages).filter(([path, { link }]) => path.includes('node_modules/') && !link)
 const first = all.filter(([, { peer }]) => !peer)
 const nameOf = (path: string) => path.replace(/.*node_modules\//, '')
 
 t.test('npm install brings at most 200 packages, on any platform, and compiles none', async t => {
   t.ok(first.length > 100 && first.length <= 200, `${first.length}, of ${all.length} with the tools`)
-  t.strictSame(first.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => nameOf(path)), ['esbuild'], 'whose script looks whether its binary runs')
+  t.strictSame(
+    first.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => nameOf(path)),
+    ['esbuild'],
+    'whose script looks whether its binary runs'
+  )
 })
 
 t.test('the tools are no part of it', async t => {
-  const { peerDependencies } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as { peerDependencies: object }
+  const { peerDependencies } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
+    peerDependencies: object
+  }
   const tools = new Set(first.map(([path]) => nameOf(path)))
   for (const tool of ['tap', 'eslint', 'typescript', 'autocannon', 'typedoc']) {
     t.hasProp(peerDependencies, tool)

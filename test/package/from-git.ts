@@ -20,7 +20,9 @@ t.test('npm install git+… gives a package that is built', async t => {
   t.teardown(() => rm(app, { recursive: true, force: true }))
   await writeFile(join(app, 'package.json'), '{ "name": "empty-app", "private": true }')
   const { stdout: commit } = await run('git', ['rev-parse', 'HEAD'], { cwd: checkout })
-  await run('npm', ['install', '--no-audit', '--no-fund', 'fastify', `git+file://${checkout}#${commit.trim()}`], { cwd: app })
+  await run('npm', ['install', '--no-audit', '--no-fund', 'fastify', `git+file://${checkout}#${commit.trim()}`], {
+    cwd: app
+  })
 
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', `
     import powersyncMongo, { collection } from 'fastify-powersync-mongo'
@@ -28,7 +30,17 @@ t.test('npm install git+… gives a package that is built', async t => {
     console.log(typeof powersyncMongo, typeof collection, typeof createConnector)`], { cwd: app })
   t.equal(stdout, 'function function function\n')
   const installed = join(app, 'node_modules', 'fastify-powersync-mongo')
-  t.strictSame((await readdir(installed)).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'examples', 'package.json'])
+  t.strictSame((await readdir(installed)).sort(), [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist',
+    'examples',
+    'package.json'
+  ])
   t.match(await readFile(join(installed, 'dist', 'index.d.ts'), 'utf8'), 'export default')
-  t.match((await run('npx', ['--no-install', 'powersync-mongo', 'generate-keys'], { cwd: app })).stdout, /^POWERSYNC_PRIVATE_KEY=/m)
+  t.match(
+    (await run('npx', ['--no-install', 'powersync-mongo', 'generate-keys'], { cwd: app })).stdout,
+    /^POWERSYNC_PRIVATE_KEY=/m
+  )
 })

@@ -39,11 +39,20 @@ t.test('three commands lead to the first write', { skip: await sdkMissing() }, a
   const surroundings = { MONGO_URI: uri, PORT: String(port) }
 
   // Once published, the package's name stands in place of the tarball.
-  const commands = [`npx --yes --package ${tarball} fastify-powersync-mongo init --yes`, `npm install --no-audit --no-fund ${tarball}`, 'npm start']
+  const commands = [
+    `npx --yes --package ${tarball} fastify-powersync-mongo init --yes`,
+    `npm install --no-audit --no-fund ${tarball}`,
+    'npm start'
+  ]
   t.ok(commands.length <= 3)
   const began = performance.now()
   for (const command of commands.slice(0, -1)) await run(command, folder)
-  const server = spawn('sh', ['-c', commands.at(-1)!], { cwd: folder, env: { ...process.env, ...surroundings }, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn('sh', ['-c', commands.at(-1)!], {
+    cwd: folder,
+    env: { ...process.env, ...surroundings },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
   t.teardown(() => { if (server.exitCode === null) process.kill(-server.pid!) })
   for await (const line of server.stdout) if (String(line).includes('Server listening')) break
 
@@ -64,6 +73,15 @@ t.test('three commands lead to the first write', { skip: await sdkMissing() }, a
 
   t.match((await run('npm test', folder, surroundings)).stdout, /^# pass 1$/m, 'the project\'s own test passes')
   t.match((await run('npx tsc', folder)).stdout, '', 'it compiles')
-  const { findings } = JSON.parse((await run(`npx powersync-mongo doctor --json --uri '${uri}' --url http://localhost:${port}/powersync || true`, folder)).stdout) as { findings: { check: string, status: string }[] }
-  for (const check of ['keys', 'jwks', 'mongodb', 'replica-set']) t.equal(findings.find(finding => finding.check === check)?.status, 'ok', check)
+  const { findings } = JSON.parse(
+    (
+      await run(
+        `npx powersync-mongo doctor --json --uri '${uri}' --url http://localhost:${port}/powersync || true`,
+        folder
+      )
+    ).stdout
+  ) as { findings: { check: string, status: string }[] }
+  for (const check of ['keys', 'jwks', 'mongodb', 'replica-set']) {
+    t.equal(findings.find(finding => finding.check === check)?.status, 'ok', check)
+  }
 })

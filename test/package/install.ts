@@ -114,10 +114,13 @@ await t.test('the package holds what users need, and nothing else', async (t) =>
   const contents = (await readdir(root, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1).replaceAll('\\', '/'))
-  const expected = /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|examples\/connectors\/connector\.\w+|examples\/init\/.+\.(ts|yml|yaml)|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/i
+  const expected =
+    /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|examples\/connectors\/connector\.\w+|examples\/init\/.+\.(ts|yml|yaml)|dist\/(index|lib\/.+|types\/.+)\.(js|d\.ts))$/i
 
   t.strictSame(contents.filter((name) => !expected.test(name)), [])
-  for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) t.ok(contents.includes(name), name)
+  for (const name of ['README.md', 'CHANGELOG.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts']) {
+    t.ok(contents.includes(name), name)
+  }
   const { bin = {} } = await manifest(root)
   for (const [command, path] of Object.entries(bin)) {
     t.match(await readFile(join(root, path), 'utf8'), /^#!\/usr\/bin\/env node\n/, `${command} is a program`)
@@ -125,7 +128,9 @@ await t.test('the package holds what users need, and nothing else', async (t) =>
 })
 
 await t.test('nothing of the examples and tests is installed with it', async (t) => {
-  const { packages } = JSON.parse(await readFile(join(app, 'node_modules', '.package-lock.json'), 'utf8')) as { packages: object }
+  const { packages } = JSON.parse(await readFile(join(app, 'node_modules', '.package-lock.json'), 'utf8')) as {
+    packages: object
+  }
   const ours = /\/(@jongodb|@powersync|mongodb-memory-server|tsx|tap|typescript|eslint|better-sqlite3)\b/
   t.strictSame(Object.keys(packages).filter((path) => ours.test(path)), [])
   t.ok(Object.keys(packages).includes('node_modules/@fastify/mongodb'), 'the list is the installed one')
@@ -136,7 +141,9 @@ await t.test('it has few dependencies, and none with a known vulnerability', asy
   t.ok(Object.keys(dependencies).length <= 7, `at most seven: ${Object.keys(dependencies)}`)
 
   const audit = await npmAudit()
-  if (!audit.metadata) return t.pass('no known vulnerability', { skip: `npm's registry does not audit here: ${audit.message}` })
+  if (!audit.metadata) {
+    return t.pass('no known vulnerability', { skip: `npm's registry does not audit here: ${audit.message}` })
+  }
   t.strictSame(audit.vulnerabilities, {})
 })
 
@@ -145,24 +152,36 @@ await t.test('npm, bundlers and TypeScript have nothing to say against it', asyn
   await t.resolves(run('npx', ['publint', 'run', tarball, '--strict'], checkout))
   // Node 10's way to resolve knows no "exports". An ES module for those who require() is what is meant here: every
   // Node.js from 20.19 on can do that, as by-require.cjs shows.
-  await t.resolves(run('npx', ['attw', tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'], checkout))
+  await t.resolves(
+    run('npx', ['attw', tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'], checkout)
+  )
 
   // What was packed above is built, so not again.
-  const { stdout, stderr } = await promisify(execFile)('npm', ['publish', '--dry-run', '--ignore-scripts'], { cwd: checkout })
+  const { stdout, stderr } = await promisify(execFile)('npm', ['publish', '--dry-run', '--ignore-scripts'], {
+    cwd: checkout
+  })
   t.match(stdout, /^\+ fastify-powersync-mongo@\d/m)
-  const complaints = stderr.split('\n').filter((line) => /^npm (warn|error)/.test(line) && !line.includes('requires you to be logged in'))
+  const complaints = stderr
+    .split('\n')
+    .filter(line => /^npm (warn|error)/.test(line) && !line.includes('requires you to be logged in'))
   t.strictSame(complaints, [])
 })
 
 await t.test('its command makes the keys, and by import and require it serves them', async (t) => {
   const { uri } = await testDatabase(t)
   const generated = await run('npx', ['--no-install', 'powersync-mongo', 'generate-keys'])
-  const keys = Object.fromEntries([...generated.matchAll(/^(POWERSYNC_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]))
+  const keys = Object.fromEntries(
+    [...generated.matchAll(/^(POWERSYNC_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value])
+  )
   t.strictSame(Object.keys(keys).sort(), ['POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_KEY'])
   const published = JSON.parse(Buffer.from(String(keys['POWERSYNC_PUBLIC_KEY']), 'base64').toString())
 
   for (const file of ['by-import.mjs', 'by-require.cjs']) {
-    const output = await run(process.execPath, [file], app, { ...keys, MONGO_URI: uri, POWERSYNC_URL: 'https://me.powersync.example' })
+    const output = await run(process.execPath, [file], app, {
+      ...keys,
+      MONGO_URI: uri,
+      POWERSYNC_URL: 'https://me.powersync.example'
+    })
     t.strictSame(JSON.parse(output), {
       jwks: [200, { keys: [published] }],
       upload: [200, { results: [{ status: 'success' }] }]
@@ -172,27 +191,57 @@ await t.test('its command makes the keys, and by import and require it serves th
 
 await t.test('TypeScript finds its types', async (t) => {
   const types = join(checkout, 'node_modules', '@types')
-  await t.resolves(run(process.execPath, [
-    join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'), 'typed.mts',
-    '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--skipLibCheck', '--types', 'node', '--typeRoots', types
-  ]))
+  await t.resolves(
+    run(process.execPath, [
+      join(checkout, 'node_modules', 'typescript', 'bin', 'tsc'),
+      'typed.mts',
+      '--noEmit',
+      '--strict',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2023',
+      '--skipLibCheck',
+      '--types',
+      'node',
+      '--typeRoots',
+      types
+    ])
+  )
 })
 
-await t.test('every TypeScript takes them, in CommonJS too, with the declarations checked and without a tsconfig', async (t) => {
-  await run('npm', ['install', '--no-audit', '--no-fund', '@types/node@20', 'typescript-5@npm:typescript@~5.9.0', 'typescript-7@npm:typescript@7'])
-  const strict = ['--strict', '--exactOptionalPropertyTypes', '--target', 'es2023']
-  const settings = {
-    'typescript-5': [[...strict, '--module', 'nodenext'], [...strict, '--module', 'preserve', '--moduleResolution', 'bundler'], [...strict, '--module', 'esnext', '--moduleResolution', 'bundler']],
-    // Its defaults, as without a tsconfig, but for the types of Node.js, which fastify itself needs.
-    'typescript-7': [[], ['--module', 'nodenext'], ['--module', 'commonjs', '--moduleResolution', 'bundler']]
-  }
-  for (const [version, all] of Object.entries(settings)) {
-    for (const flags of all) {
-      const tsc = join('node_modules', version, 'bin', 'tsc')
-      await t.resolves(run(process.execPath, [tsc, 'server.ts', '--noEmit', '--skipLibCheck', 'false', '--types', 'node', ...flags]), `${version} ${flags.join(' ')}`)
+await t.test(
+  'every TypeScript takes them, in CommonJS too, with the declarations checked and without a tsconfig',
+  async t => {
+    await run('npm', [
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '@types/node@20',
+      'typescript-5@npm:typescript@~5.9.0',
+      'typescript-7@npm:typescript@7'
+    ])
+    const strict = ['--strict', '--exactOptionalPropertyTypes', '--target', 'es2023']
+    const settings = {
+      'typescript-5': [
+        [...strict, '--module', 'nodenext'],
+        [...strict, '--module', 'preserve', '--moduleResolution', 'bundler'],
+        [...strict, '--module', 'esnext', '--moduleResolution', 'bundler']
+      ],
+      // Its defaults, as without a tsconfig, but for the types of Node.js, which fastify itself needs.
+      'typescript-7': [[], ['--module', 'nodenext'], ['--module', 'commonjs', '--moduleResolution', 'bundler']]
+    }
+    for (const [version, all] of Object.entries(settings)) {
+      for (const flags of all) {
+        const tsc = join('node_modules', version, 'bin', 'tsc')
+        await t.resolves(
+          run(process.execPath, [tsc, 'server.ts', '--noEmit', '--skipLibCheck', 'false', '--types', 'node', ...flags]),
+          `${version} ${flags.join(' ')}`
+        )
+      }
     }
   }
-})
+)
 
 await t.test('who follows the README word by word, in an empty directory, has a server that works', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
@@ -203,25 +252,63 @@ await t.test('who follows the README word by word, in an empty directory, has a 
   const answers: unknown[] = []
   const blocks = codeBlocks(section(await readDocument('README.md'), '## Use it'))
   const code = blocks.filter(({ language }) => language === 'ts')
-  t.ok(code.length > 0 && code.map(({ code }) => code).join('').trimEnd().split('\n').length <= 40, 'at most 40 lines of code, blank ones and comments included')
+  t.ok(
+    code.length > 0 &&
+      code
+        .map(({ code }) => code)
+        .join('')
+        .trimEnd()
+        .split('\n').length <= 40,
+    'at most 40 lines of code, blank ones and comments included'
+  )
 
-  // As printed, but for what depends on where it runs: the tarball in place of the registry's package, the database, the port.
+  // As printed, but for what depends on where it runs: the tarball in place of the registry's package, the database,
+  // the port.
   const tarball = join(app, await packed())
   for (const { language, code, file } of blocks) {
-    if (file) await appendFile(join(folder, file), code.replace(/^MONGO_URI=.*$/m, `MONGO_URI=${uri}`).replace(/^POWERSYNC_URL=.*$/m, `POWERSYNC_URL=${service}`).replace('port: 3000', `port: ${port}`))
-    else if (language === 'json') t.strictSame(answers.at(-1), JSON.parse(code), 'the answer is the printed one')
+    if (file) {
+      await appendFile(
+        join(folder, file),
+        code
+          .replace(/^MONGO_URI=.*$/m, `MONGO_URI=${uri}`)
+          .replace(/^POWERSYNC_URL=.*$/m, `POWERSYNC_URL=${service}`)
+          .replace('port: 3000', `port: ${port}`)
+      )
+    } else if (language === 'json') t.strictSame(answers.at(-1), JSON.parse(code), 'the answer is the printed one')
     else if (code.startsWith('npx tsx ')) await start(t, code, folder, 'Server listening')
-    else if (code.startsWith('curl ')) answers.push(JSON.parse(await run('sh', ['-ec', code.replace(':3000', `:${port}`)], folder)))
-    else await run('sh', ['-ec', code.replace(/ fastify-powersync-mongo(?= |$)/m, ` ${tarball}`)], folder)
+    else if (code.startsWith('curl ')) {
+      answers.push(JSON.parse(await run('sh', ['-ec', code.replace(':3000', `:${port}`)], folder)))
+    } else await run('sh', ['-ec', code.replace(/ fastify-powersync-mongo(?= |$)/m, ` ${tarball}`)], folder)
   }
 
   t.match(answers, [{ token: String, powersync_url: service }, { results: [{}] }])
   const client = new fastifyMongodb.mongodb.MongoClient(uri)
   t.teardown(() => client.close())
-  t.strictSame(await client.db().collection('lists').find().toArray(), [{ _id: 'list1', name: 'Groceries', created_at: new Date('2024-10-31T10:33:24Z'), owner_id: 'ann' }])
-  t.strictSame(await client.db().collection('todos').find().toArray(), [{ _id: 'todo1', list_id: 'list1', description: 'Milk', completed: false }])
+  t.strictSame(await client.db().collection('lists').find().toArray(), [
+    { _id: 'list1', name: 'Groceries', created_at: new Date('2024-10-31T10:33:24Z'), owner_id: 'ann' }
+  ])
+  t.strictSame(await client.db().collection('todos').find().toArray(), [
+    { _id: 'todo1', list_id: 'list1', description: 'Milk', completed: false }
+  ])
 
-  await t.resolves(run('npx', ['tsc', '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023', 'server.ts'], folder), 'without type errors')
+  await t.resolves(
+    run(
+      'npx',
+      [
+        'tsc',
+        '--noEmit',
+        '--strict',
+        '--exactOptionalPropertyTypes',
+        '--module',
+        'nodenext',
+        '--target',
+        'es2023',
+        'server.ts'
+      ],
+      folder
+    ),
+    'without type errors'
+  )
 
   await t.test('and who goes on to "Getting started" has streams, a schema, and two devices in sync', async (t) => {
     const blocks = codeBlocks(await readDocument('docs/getting-started.md'))
@@ -229,8 +316,11 @@ await t.test('who follows the README word by word, in an empty directory, has a 
       if (file) await writeFile(join(folder, file), code.replaceAll(':3000', `:${port}`))
       else if (/^npx tsx device\.ts phone/.test(code)) await start(t, code, folder, 'phone: Bread, Milk')
       else if (/^npx tsx device\.ts laptop/.test(code)) await start(t, code, folder, 'laptop: Bread, Milk')
-      // SQLite is compiled where its package has no binary to download: without optimisation, which takes longer than the test.
-      else if (language === 'sh' && /^(npm|npx powersync-mongo .* >)/.test(code)) await run('sh', ['-ec', code], folder, { CFLAGS: '-O0' })
+      // SQLite is compiled where its package has no binary to download: without optimisation, which takes longer than
+      // the test.
+      else if (language === 'sh' && /^(npm|npx powersync-mongo .* >)/.test(code)) {
+        await run('sh', ['-ec', code], folder, { CFLAGS: '-O0' })
+      }
     }
     t.match(await readFile(join(folder, 'sync-config.yaml'), 'utf8'), /^streams:[^]*"lists"[^]*"todos"/m)
     t.match(await readFile(join(folder, 'schema.js'), 'utf8'), /lists: new Table[^]*todos: new Table/)
@@ -253,7 +343,12 @@ async function standInService (t: Pick<Test, 'teardown'>, uri: string): Promise<
 }
 
 /** Standard output; an error holds what the program wrote. */
-async function run (command: string, args: string[], cwd = app, env: Record<string, string | undefined> = {}): Promise<string> {
+async function run (
+  command: string,
+  args: string[],
+  cwd = app,
+  env: Record<string, string | undefined> = {}
+): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(command, args, { cwd, env: { ...process.env, ...env } })
     return stdout
@@ -295,6 +390,8 @@ async function packed (): Promise<string> {
   return tarball
 }
 
-async function manifest (directory: string): Promise<{ bin?: Record<string, string>, dependencies?: Record<string, string> }> {
+async function manifest (
+  directory: string
+): Promise<{ bin?: Record<string, string>, dependencies?: Record<string, string> }> {
   return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8'))
 }

@@ -13,13 +13,17 @@ import fc, { type Arbitrary } from 'fast-check'
 import t, { type Test } from 'tap'
 import { testDatabase } from '../support/database.js'
 import { fullSize } from '../support/size.js'
-import { byOthers, checkLeaks, checkLines, checkPrototypes, checkUnchanged, startHost, tablesIn, type Answer } from './harness.js'
+import {
+  byOthers, checkLeaks, checkLines, checkPrototypes, checkUnchanged, startHost, tablesIn, type Answer
+} from './harness.js'
 import { at } from './seeds.js'
 import { mutated, random, type Upload } from './uploads.js'
 
 const { FUZZ_SEED: seed = '20261126', FUZZ_PATH: path } = process.env
 
-/** Uploads of each kind; the database is looked at after so many of them, which so many clients send at the same time. */
+/**
+ * Uploads of each kind; the database is looked at after so many of them, which so many clients send at the same time.
+ */
 const count = fullSize ? 10_000 : 400
 const step = 50
 const clients = 10
@@ -30,18 +34,29 @@ t.setTimeout(900_000)
 const host = await startHost(t, await testDatabase(t))
 const db = host.app.mongo.db!
 
-/** Which rows are Mallory's. One in which she has set a field of the server's counts as somebody else's, so that it is seen. */
+/**
+ * Which rows are Mallory's. One in which she has set a field of the server's counts as somebody else's, so that it is
+ * seen.
+ */
 const mallorys: Record<string, mongodb.Filter<mongodb.Document>> = {
   lists: { owner_id: 'mallory', verified: { $in: [null, false] }, created_at: { $in: [null, at] } },
   todos: { list_id: { $nin: ['alice-list', 'caf\u00e9', '\u212a'] } },
   notes: { owner: 'mallory', revoked_at: { $in: [null, at] } },
   events: { name: { $ne: 'signed up' } },
-  ...Object.fromEntries(['photos', 'counters', 'documents', 'contacts', 'drafts', 'accounts'].map(name => [name, { owner_id: 'mallory' }]))
+  ...Object.fromEntries(
+    ['photos', 'counters', 'documents', 'contacts', 'drafts', 'accounts'].map(name => [name, { owner_id: 'mallory' }])
+  )
 }
 
 const notMallorys = (name: string) => mallorys[name] ? { $nor: [mallorys[name]] } : byOthers(name)
 const before = await host.snapshot(notMallorys)
-const rows = await Promise.all(Object.entries(mallorys).map(async ([name, own]) => ({ name, own, documents: await db.collection(name).find(own).toArray() })))
+const rows = await Promise.all(
+  Object.entries(mallorys).map(async ([name, own]) => ({
+    name,
+    own,
+    documents: await db.collection(name).find(own).toArray()
+  }))
+)
 
 /** Puts Mallory's rows back. Gives the collections in which they were others. */
 async function reset (): Promise<string[]> {
@@ -57,7 +72,11 @@ async function reset (): Promise<string[]> {
 }
 
 async function send ({ body, headers }: Upload, token: string): Promise<Answer> {
-  const response = await fetch(`${host.url}/upload`, { method: 'POST', headers: { authorization: `Bearer ${token}`, ...headers }, body })
+  const response = await fetch(`${host.url}/upload`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, ...headers },
+    body
+  })
   return { status: response.status, headers: JSON.stringify([...response.headers]), text: await response.text() }
 }
 
@@ -94,24 +113,31 @@ async function fuzz (t: Test, kind: Arbitrary<Upload>): Promise<Outcome> {
   const outcome: Outcome = { uploads: {}, changes: {} }
   const add = (counts: Record<string, number>, name: string | number) => { counts[name] = (counts[name] ?? 0) + 1 }
   const tables = new Set<string>()
-  const property = fc.asyncProperty(fc.array(kind, { minLength: step, maxLength: step, size: 'max' }), async uploads => {
-    host.lines.length = 0
-    const sent = await sendAll(uploads)
-    const lines = [...host.lines]
-    const after = await host.snapshot(notMallorys)
-    for (const name of await reset()) add(outcome.changes, name)
-    for (const { upload, answer: { status, text } } of sent) {
-      assert.ok([200, 400, 401, 413, 415, 503].includes(status), `${status} ${text} for ${String(upload.body)}`)
-      const { results = [] } = JSON.parse(text) as { results?: Array<{ status: string }> }
-      for (const each of new Set([status, ...results.map(({ status }) => status)])) add(outcome.uploads, each)
-      for (const name of named(upload)) tables.add(name)
+  const property = fc.asyncProperty(
+    fc.array(kind, { minLength: step, maxLength: step, size: 'max' }),
+    async uploads => {
+      host.lines.length = 0
+      const sent = await sendAll(uploads)
+      const lines = [...host.lines]
+      const after = await host.snapshot(notMallorys)
+      for (const name of await reset()) add(outcome.changes, name)
+      for (const { upload, answer: { status, text } } of sent) {
+        assert.ok([200, 400, 401, 413, 415, 503].includes(status), `${status} ${text} for ${String(upload.body)}`)
+        const { results = [] } = JSON.parse(text) as { results?: Array<{ status: string }> }
+        for (const each of new Set([status, ...results.map(({ status }) => status)])) add(outcome.uploads, each)
+        for (const name of named(upload)) tables.add(name)
+      }
+      checkUnchanged(before, after)
+      checkLeaks([], sent.map(({ answer }) => answer), lines)
+      checkLines(lines)
+      checkPrototypes()
     }
-    checkUnchanged(before, after)
-    checkLeaks([], sent.map(({ answer }) => answer), lines)
-    checkLines(lines)
-    checkPrototypes()
+  )
+  await fc.assert(property, {
+    seed: Number(seed),
+    numRuns: count / step,
+    ...(path === undefined ? { endOnFailure: true } : { path })
   })
-  await fc.assert(property, { seed: Number(seed), numRuns: count / step, ...path === undefined ? { endOnFailure: true } : { path } })
   // A collection that came into being, where the database does not list them.
   host.watch(tables)
   checkUnchanged(before, await host.snapshot(notMallorys))
@@ -121,7 +147,9 @@ async function fuzz (t: Test, kind: Arbitrary<Upload>): Promise<Outcome> {
 
 /** So that the tests below say something: of all uploads or steps, this share has to get there. */
 function atLeast (t: Test, counts: Record<string, number>, all: number, shares: Record<string, number>): void {
-  for (const [name, share] of Object.entries(shares)) t.ok((counts[name] ?? 0) >= share * all, `${name}: ${counts[name]} of ${all}, at least ${share * all}`)
+  for (const [name, share] of Object.entries(shares)) {
+    t.ok((counts[name] ?? 0) >= share * all, `${name}: ${counts[name]} of ${all}, at least ${share * all}`)
+  }
 }
 
 const bodies = count.toLocaleString('en').replace(',', ' ')

@@ -95,7 +95,10 @@ export interface Host {
 }
 
 /** The plugin on a host as an app has it, with the rows of two users. */
-export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestDatabase, 'uri' | 'kind'>): Promise<Host> {
+export async function startHost (
+  t: Pick<Test, 'teardown'>,
+  database: Pick<TestDatabase, 'uri' | 'kind'>
+): Promise<Host> {
   const lines: string[] = []
   const issuer = await startIssuer(t, 'RS256')
   const stranger = await startIssuer(t, 'RS256')
@@ -131,7 +134,10 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
     state: new Map(),
     send: request => request.raw === undefined ? inject(app, request, token) : sendRaw(port, request.raw),
     async snapshot (which = byOthers) {
-      const listed = database.kind === 'emulator' ? [] : (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name)
+      const listed =
+        database.kind === 'emulator'
+          ? []
+          : (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name)
       const documents = new Map<string, string>()
       await Promise.all([...new Set([...watched, ...listed])].map(async name => {
         const all = await db.collection(name).find<Buffer>(which(name), { raw: true }).sort({ _id: 1 }).toArray()
@@ -144,7 +150,9 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
     },
     watch (names) {
       // What MongoDB's driver refuses to ask for cannot be there.
-      for (const name of names) if (/^[^$\0.\s][^$\0]{0,100}$/.test(name) && !name.endsWith('.') && !name.includes('..')) watched.add(name)
+      for (const name of names) {
+        if (/^[^$\0.\s][^$\0]{0,100}$/.test(name) && !name.endsWith('.') && !name.includes('..')) watched.add(name)
+      }
     }
   }
   host.state = await host.snapshot()
@@ -153,15 +161,26 @@ export async function startHost (t: Pick<Test, 'teardown'>, database: Pick<TestD
 
 /** Collections in which the attacker may have documents of her own making. */
 const owned = ['powersync_ledger', 'powersync_dead_letters', 'powersync_write_checkpoints', mirror]
-export const byOthers = (name: string): mongodb.Filter<mongodb.Document> => owned.includes(name) ? { user_id: { $ne: 'mallory' } } : {}
+export const byOthers = (name: string): mongodb.Filter<mongodb.Document> =>
+  owned.includes(name) ? { user_id: { $ne: 'mallory' } } : {}
 
-async function inject (app: FastifyInstance, { method = 'POST', url = '/upload', token, headers = {}, body }: AttackRequest, good: string): Promise<Answer> {
+async function inject (
+  app: FastifyInstance,
+  { method = 'POST', url = '/upload', token, headers = {}, body }: AttackRequest,
+  good: string
+): Promise<Answer> {
   const bearer = token === undefined ? good : token
   const response = await app.inject({
     method,
     url,
-    headers: { ...method !== 'GET' && { 'content-type': 'application/json' }, ...bearer !== null && { authorization: `Bearer ${bearer}` }, ...headers },
-    ...body !== undefined && { payload: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body) }
+    headers: {
+      ...(method !== 'GET' && { 'content-type': 'application/json' }),
+      ...(bearer !== null && { authorization: `Bearer ${bearer}` }),
+      ...headers
+    },
+    ...(body !== undefined && {
+      payload: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+    })
   })
   return { status: response.statusCode, headers: JSON.stringify(response.headers), text: response.payload }
 }
@@ -238,7 +257,9 @@ export function checkAnswer ({ status, text }: Answer, refused: Refusal): void {
 export function checkLeaks (requests: AttackRequest[], answers: Answer[], lines: string[]): void {
   const sent = requests.flatMap(({ token }) => token?.split('.') ?? []).filter(part => part.length > 16)
   const everything = [...lines, ...answers.flatMap(({ headers, text }) => [headers, text])].join('\n')
-  for (const secret of [...secrets, ...sent]) assert.ok(!everything.includes(secret), `neither the logs nor the answer hold ${secret.slice(0, 40)}`)
+  for (const secret of [...secrets, ...sent]) {
+    assert.ok(!everything.includes(secret), `neither the logs nor the answer hold ${secret.slice(0, 40)}`)
+  }
 }
 
 /** Each line is one entry that the server itself made, and a terminal shows it as it is. */
@@ -252,13 +273,17 @@ export function checkLines (lines: string[]): void {
 }
 
 export function checkPrototypes (): void {
-  for (const prototype of [Object.prototype, Array.prototype, Function.prototype]) assert.deepEqual(Object.keys(prototype), [], 'no prototype has got a property')
+  for (const prototype of [Object.prototype, Array.prototype, Function.prototype]) {
+    assert.deepEqual(Object.keys(prototype), [], 'no prototype has got a property')
+  }
 }
 
 /** What stands in the place of a table's name. */
 export function tablesIn (body: unknown): string[] {
   if (typeof body !== 'object' || body === null || Buffer.isBuffer(body)) return []
   const { table, type } = body as Record<string, unknown>
-  const inner = Array.isArray(body) ? body.slice(0, 10) : ['batch', 'operations', 'transactions', 'crud'].map(field => (body as Record<string, unknown>)[field])
+  const inner = Array.isArray(body)
+    ? body.slice(0, 10)
+    : ['batch', 'operations', 'transactions', 'crud'].map(field => (body as Record<string, unknown>)[field])
   return [table, type].filter(name => typeof name === 'string').concat(inner.flatMap(tablesIn))
 }

@@ -3,7 +3,10 @@ import { Type } from '@sinclair/typebox'
 import { bson, collection, throughParent, type Collections, type TransformHook, type User } from '../../index.js'
 
 /** The host's own way to know its users. */
-export const sessions = new Map<string, User>([['session-of-alice', { id: 'alice' }], ['session-of-mallory', { id: 'mallory' }]])
+export const sessions = new Map<string, User>([
+  ['session-of-alice', { id: 'alice' }],
+  ['session-of-mallory', { id: 'mallory' }]
+])
 
 /** Collection with the notes of dead letters. */
 export const mirror = 'rejections'
@@ -24,7 +27,15 @@ export const collections: Collections = {
       note: Type.Optional(Type.String()),
       done: Type.Optional(bson.Boolean()),
       due: Type.Optional(bson.Date()),
-      settings: Type.Optional(bson.Json(Type.Object({ theme: Type.String(), level: Type.Optional(Type.Integer()), tags: Type.Optional(Type.Array(Type.String())) }))),
+      settings: Type.Optional(
+        bson.Json(
+          Type.Object({
+            theme: Type.String(),
+            level: Type.Optional(Type.Integer()),
+            tags: Type.Optional(Type.Array(Type.String()))
+          })
+        )
+      ),
       extra: Type.Optional(bson.Json(Type.Unknown())),
       labels: Type.Optional(bson.Json(Type.Record(Type.String(), Type.Integer()))),
       created_at: Type.Optional(bson.Date()),
@@ -33,7 +44,10 @@ export const collections: Collections = {
     owner: 'owner_id',
     writable: ['name', 'note', 'done', 'due', 'settings', 'extra', 'labels']
   }),
-  todos: collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') }),
+  todos: collection({
+    schema: Type.Object({ list_id: Type.String(), text: Type.String() }),
+    owner: throughParent('lists', 'list_id')
+  }),
   notes: collection({
     id: { type: 'uuid', store: 'bson' },
     schema: Type.Object({ owner: Type.String(), text: Type.String(), revoked_at: Type.Optional(bson.Date()) }),
@@ -41,7 +55,12 @@ export const collections: Collections = {
     owner: 'owner',
     writable: ['text']
   }),
-  photos: collection({ id: 'objectId', put: 'replace', schema: Type.Object({ ...Owner, title: Type.String(), data: Type.Optional(bson.Binary({ maxByteLength: 1024 })) }), owner: 'owner_id' }),
+  photos: collection({
+    id: 'objectId',
+    put: 'replace',
+    schema: Type.Object({ ...Owner, title: Type.String(), data: Type.Optional(bson.Binary({ maxByteLength: 1024 })) }),
+    owner: 'owner_id'
+  }),
   counters: collection({
     id: 'integer',
     nulls: 'unset',
@@ -79,17 +98,34 @@ export const collections: Collections = {
   }),
   people: collection({ name: 'accounts', schema: Type.Object({ ...Owner, name: Type.String() }), owner: 'owner_id' }),
   articles: collection({
-    schema: Type.Object({ author_id: Type.String(), title: Type.String(), price: Type.Optional(bson.Int32()), published: Type.Optional(bson.Boolean()) }),
+    schema: Type.Object({
+      author_id: Type.String(),
+      title: Type.String(),
+      price: Type.Optional(bson.Int32()),
+      published: Type.Optional(bson.Boolean())
+    }),
     owner: 'author_id',
     writable: user => user.id === 'editor' ? true : ['title']
   }),
   logs: collection({ schema: Type.Object({ ...Owner, text: Type.String() }), owner: 'owner_id', operations: ['PUT'] }),
   archive: collection({ schema: Type.Object({ text: Type.String() }), operations: [] }),
-  gifts: collection({ schema: Type.Object({ ...Owner, name: Type.String() }), owner: 'owner_id', authorizeTransfer: ({ data }) => data.owner_id === 'bob' }),
-  invoices: collection({ schema: Type.Object({ org_id: Type.String(), total: bson.Int32() }), owner: { field: 'org_id', value: user => user['org'] } }),
+  gifts: collection({
+    schema: Type.Object({ ...Owner, name: Type.String() }),
+    owner: 'owner_id',
+    authorizeTransfer: ({ data }) => data.owner_id === 'bob'
+  }),
+  invoices: collection({
+    schema: Type.Object({ org_id: Type.String(), total: bson.Int32() }),
+    owner: { field: 'org_id', value: user => user['org'] }
+  }),
   notices: collection({
     schema: Type.Object({ ...Owner, text: Type.String() }),
     owner: user => user.id === 'admin' ? {} : user['role'] === 'guest' ? null : { owner_id: user.id }
   }),
-  flaky: collection({ schema: Type.Object({ text: Type.String() }), authorize: () => { throw new Error('the service behind it is down') } })
+  flaky: collection({
+    schema: Type.Object({ text: Type.String() }),
+    authorize: () => {
+      throw new Error('the service behind it is down')
+    }
+  })
 }

@@ -1,5 +1,7 @@
 /** Operators of MongoDB, and names that JavaScript takes for its own, in every place where an upload has text. */
-import { ignored, invalid, MARKER, mismatch, nobody, unreadable, type Attack, type AttackRequest, type Refusal } from './harness.js'
+import {
+  ignored, invalid, MARKER, mismatch, nobody, unreadable, type Attack, type AttackRequest, type Refusal
+} from './harness.js'
 
 const batch = (operation: object): AttackRequest => ({ body: { batch: [operation] } })
 const patch = { op: 'PATCH', table: 'lists', id: 'mallory-list' }
@@ -66,13 +68,22 @@ const columns: Array<[name: string, data: Record<string, unknown>, refused: Refu
   ['the column with a dot where there is no schema', { 'owner_id.x': 1 }, invalid, 'documents'],
   ['the column _id where there is no schema', { _id: 'alice-document' }, invalid, 'documents'],
   ['the column _bsontype where there is no schema', { _bsontype: 'Binary' }, invalid, 'documents'],
-  ['_bsontype inside a value where there is no schema', { x: { _bsontype: 'ObjectId', id: 'x' } }, invalid, 'documents'],
+  [
+    '_bsontype inside a value where there is no schema',
+    { x: { _bsontype: 'ObjectId', id: 'x' } },
+    invalid,
+    'documents'
+  ],
   ['$ne in JSON text', { settings: '{"theme":{"$ne":null}}' }, invalid],
   ['$set in JSON text', { settings: '{"theme":"dark","$set":{}}' }, mismatch],
   ['a dot in JSON text', { settings: '{"theme":"dark","a.b":1}' }, mismatch],
   ['an unknown name in JSON text', { settings: '{"theme":"dark","admin":true}' }, mismatch],
   ['__proto__ in JSON text', { settings: '{"theme":"dark","__proto__":{"polluted":true}}' }, invalid],
-  ['constructor in JSON text', { settings: '{"theme":"dark","constructor":{"prototype":{"polluted":true}}}' }, mismatch],
+  [
+    'constructor in JSON text',
+    { settings: '{"theme":"dark","constructor":{"prototype":{"polluted":true}}}' },
+    mismatch
+  ],
   ['$ne in an array in JSON text', { settings: '{"theme":"dark","tags":["a",{"$ne":null}]}' }, invalid],
   ['__proto__ in JSON text that can be anything', { extra: '{"a":[{"__proto__":{"polluted":true}}]}' }, invalid],
   ['NUL in a name in JSON text that can be anything', { extra: '{"a\\u0000b":1}' }, invalid],
@@ -81,33 +92,166 @@ const columns: Array<[name: string, data: Record<string, unknown>, refused: Refu
   ['$ne in an object where JSON text belongs', { settings: { theme: values['$ne'] } }, invalid]
 ]
 
-const data: Attack[] = columns.map(([name, data, refused, table = 'lists']) =>
-  ({ name, request: batch({ op: 'PATCH', table, id: table === 'lists' ? 'mallory-list' : 'mallory-document', data }), refused }))
+const data: Attack[] = columns.map(([name, data, refused, table = 'lists']) => ({
+  name,
+  request: batch({ op: 'PATCH', table, id: table === 'lists' ? 'mallory-list' : 'mallory-document', data }),
+  refused
+}))
 
 const prototypes: Attack[] = [
-  { name: '__proto__ as a column', request: text('{"batch":[{"op":"PATCH","table":"lists","id":"mallory-list","data":{"__proto__":{"polluted":true}}}]}'), refused: invalid },
-  { name: '__proto__ as a column where there is no schema', request: text('{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"__proto__":{"polluted":true}}}]}'), refused: invalid },
-  { name: '__proto__ inside a value where there is no schema', request: text('{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"a":{"__proto__":{"polluted":true}}}}]}'), refused: invalid },
-  { name: 'an operation inherited through __proto__', request: text('{"batch":[{"__proto__":{"op":"DELETE","table":"lists","id":"mallory-list"}}]}'), refused: unreadable },
-  { name: 'a batch inherited through __proto__', request: text('{"__proto__":{"batch":[{"op":"DELETE","table":"lists","id":"mallory-list"}]}}'), refused: unreadable },
-  { name: '__proto__ beside the batch', request: text('{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"batch":[{"op":"DELETE","table":"lists","id":"alice-list"}]}'), refused: ignored },
-  { name: '__proto__ beside an operation\'s fields', request: text('{"batch":[{"op":"DELETE","table":"lists","id":"alice-list","__proto__":{"polluted":true,"data":{}}}]}'), refused: ignored },
-  { name: '__proto__ in the old values', request: text('{"batch":[{"op":"PATCH","table":"lists","id":"alice-list","data":{},"old":{"__proto__":{"polluted":true}}}]}'), refused: ignored },
-  { name: 'operators in the old values', request: batch({ op: 'PATCH', table: 'lists', id: 'alice-list', data: { name: MARKER }, old: { $where: 'true', 'owner_id.$': { $ne: null } } }), refused: ignored },
-  { name: 'operators in the metadata', request: batch({ op: 'PATCH', table: 'lists', id: 'alice-list', data: { name: MARKER }, metadata: '{"$set":{"owner_id":"mallory"}}' }), refused: ignored },
-  { name: 'operators as text in the id', request: batch({ op: 'DELETE', table: 'lists', id: '{"$ne":null}' }), refused: ignored },
-  { name: 'operators as text in op_id', request: { body: { client_id: 'mallory-phone', batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: '$set.operations' }] } }, refused: ignored },
-  { name: 'a path in op_id', request: { body: { client_id: 'mallory-phone', batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: 'x.$[].y' }] } }, refused: ignored },
-  { name: '__proto__ as op_id', request: { body: { client_id: 'mallory-phone', batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: '__proto__' }] } }, refused: ignored },
-  { name: '__proto__ as client_id', request: { body: { client_id: '__proto__', batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: 1 }] } }, refused: ignored },
+  {
+    name: '__proto__ as a column',
+    request: text(
+      '{"batch":[{"op":"PATCH","table":"lists","id":"mallory-list","data":{"__proto__":{"polluted":true}}}]}'
+    ),
+    refused: invalid
+  },
+  {
+    name: '__proto__ as a column where there is no schema',
+    request: text(
+      '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"__proto__":{"polluted":true}}}]}'
+    ),
+    refused: invalid
+  },
+  {
+    name: '__proto__ inside a value where there is no schema',
+    request: text(
+      '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document",' +
+      '"data":{"a":{"__proto__":{"polluted":true}}}}]}'
+    ),
+    refused: invalid
+  },
+  {
+    name: 'an operation inherited through __proto__',
+    request: text('{"batch":[{"__proto__":{"op":"DELETE","table":"lists","id":"mallory-list"}}]}'),
+    refused: unreadable
+  },
+  {
+    name: 'a batch inherited through __proto__',
+    request: text('{"__proto__":{"batch":[{"op":"DELETE","table":"lists","id":"mallory-list"}]}}'),
+    refused: unreadable
+  },
+  {
+    name: '__proto__ beside the batch',
+    request: text(
+      '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},' +
+      '"batch":[{"op":"DELETE","table":"lists","id":"alice-list"}]}'
+    ),
+    refused: ignored
+  },
+  {
+    name: '__proto__ beside an operation\'s fields',
+    request: text(
+      '{"batch":[{"op":"DELETE","table":"lists","id":"alice-list","__proto__":{"polluted":true,"data":{}}}]}'
+    ),
+    refused: ignored
+  },
+  {
+    name: '__proto__ in the old values',
+    request: text(
+      '{"batch":[{"op":"PATCH","table":"lists","id":"alice-list","data":{},"old":{"__proto__":{"polluted":true}}}]}'
+    ),
+    refused: ignored
+  },
+  {
+    name: 'operators in the old values',
+    request: batch({
+      op: 'PATCH',
+      table: 'lists',
+      id: 'alice-list',
+      data: { name: MARKER },
+      old: { $where: 'true', 'owner_id.$': { $ne: null } }
+    }),
+    refused: ignored
+  },
+  {
+    name: 'operators in the metadata',
+    request: batch({
+      op: 'PATCH',
+      table: 'lists',
+      id: 'alice-list',
+      data: { name: MARKER },
+      metadata: '{"$set":{"owner_id":"mallory"}}'
+    }),
+    refused: ignored
+  },
+  {
+    name: 'operators as text in the id',
+    request: batch({ op: 'DELETE', table: 'lists', id: '{"$ne":null}' }),
+    refused: ignored
+  },
+  {
+    name: 'operators as text in op_id',
+    request: {
+      body: {
+        client_id: 'mallory-phone',
+        batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: '$set.operations' }]
+      }
+    },
+    refused: ignored
+  },
+  {
+    name: 'a path in op_id',
+    request: {
+      body: {
+        client_id: 'mallory-phone',
+        batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: 'x.$[].y' }]
+      }
+    },
+    refused: ignored
+  },
+  {
+    name: '__proto__ as op_id',
+    request: {
+      body: {
+        client_id: 'mallory-phone',
+        batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: '__proto__' }]
+      }
+    },
+    refused: ignored
+  },
+  {
+    name: '__proto__ as client_id',
+    request: {
+      body: { client_id: '__proto__', batch: [{ op: 'DELETE', table: 'lists', id: 'alice-list', op_id: 1 }] }
+    },
+    refused: ignored
+  },
   { name: '$ne as client_id', request: { body: { client_id: { $ne: null }, batch: [] } }, refused: unreadable },
   { name: 'an array as client_id', request: { body: { client_id: ['alice-phone'], batch: [] } }, refused: unreadable },
   { name: '$ne as the batch', request: { body: { batch: { $ne: null } } }, refused: unreadable },
-  { name: '$ne as the transactions', request: { body: { transactions: [{ crud: { $ne: null } }] } }, refused: unreadable },
-  { name: 'operators in the query string', request: { url: '/upload?batch[$ne]=1&__proto__[polluted]=1&user_id[$ne]=x', ...batch({ op: 'DELETE', table: 'lists', id: 'alice-list' }) }, refused: ignored },
-  { name: '$ne as the client of a checkpoint', request: { method: 'PUT', url: '/checkpoint', body: { client_id: { $ne: null } } }, refused: unreadable },
-  { name: 'an array as the client of a checkpoint', request: { method: 'PUT', url: '/checkpoint', body: { client_id: ['alice-phone'] } }, refused: unreadable },
-  { name: '$ne as the session', request: { token: null, headers: { 'x-session': '[$ne]=1' }, ...batch({ op: 'DELETE', table: 'lists', id: 'alice-list' }) }, refused: nobody }
+  {
+    name: '$ne as the transactions',
+    request: { body: { transactions: [{ crud: { $ne: null } }] } },
+    refused: unreadable
+  },
+  {
+    name: 'operators in the query string',
+    request: {
+      url: '/upload?batch[$ne]=1&__proto__[polluted]=1&user_id[$ne]=x',
+      ...batch({ op: 'DELETE', table: 'lists', id: 'alice-list' })
+    },
+    refused: ignored
+  },
+  {
+    name: '$ne as the client of a checkpoint',
+    request: { method: 'PUT', url: '/checkpoint', body: { client_id: { $ne: null } } },
+    refused: unreadable
+  },
+  {
+    name: 'an array as the client of a checkpoint',
+    request: { method: 'PUT', url: '/checkpoint', body: { client_id: ['alice-phone'] } },
+    refused: unreadable
+  },
+  {
+    name: '$ne as the session',
+    request: {
+      token: null,
+      headers: { 'x-session': '[$ne]=1' },
+      ...batch({ op: 'DELETE', table: 'lists', id: 'alice-list' })
+    },
+    refused: nobody
+  }
 ]
 
 export const operators: Attack[] = [...fields, ...data, ...prototypes]

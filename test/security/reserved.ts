@@ -39,12 +39,53 @@ const names: Record<string, string> = {
 
 export const reserved: Attack[] = [
   ...Object.entries(names).map(([name, table]): Attack => ({
-    name: `PUT into ${name}`, request: { body: { batch: [{ op: 'PUT', table, id: 'attack', data: { name: MARKER, user_id: 'mallory' } }] } }, refused: mismatch
+    name: `PUT into ${name}`,
+    request: { body: { batch: [{ op: 'PUT', table, id: 'attack', data: { name: MARKER, user_id: 'mallory' } }] } },
+    refused: mismatch
   })),
-  { name: 'DELETE from what is not listed', request: { body: { batch: [{ op: 'DELETE', table: 'payments', id: 'payment' }] } }, refused: mismatch },
-  { name: 'PATCH of the dead letters', request: { body: { batch: [{ op: 'PATCH', type: 'powersync_dead_letters', id: 'alice-letter', data: { user_id: 'mallory' } }] } }, refused: mismatch },
-  { name: 'DELETE of somebody else\'s rejection', request: { body: { batch: [{ op: 'DELETE', type: mirror, id: 'alice-letter' }] } }, refused: ignored },
-  { name: 'PATCH of somebody else\'s rejection', request: { body: { batch: [{ op: 'PATCH', type: mirror, id: 'alice-letter', data: { user_id: 'mallory' } }] } }, refused: mismatch },
-  { name: 'a reserved table behind good operations', request: { body: { transactions: [{ crud: [{ op: 'PUT', table: 'lists', id: 'x', data: { name: 'x' } }, { op: 'DELETE', table: 'system.users', id: 'x' }] }] } }, refused: mismatch },
-  { name: 'a table of 1 MB', request: { body: { batch: [{ op: 'DELETE', table: 't'.repeat(1_000_000), id: 'x' }] } }, refused: unreadable }
+  {
+    name: 'DELETE from what is not listed',
+    request: { body: { batch: [{ op: 'DELETE', table: 'payments', id: 'payment' }] } },
+    refused: mismatch
+  },
+  {
+    name: 'PATCH of the dead letters',
+    request: {
+      body: {
+        batch: [{ op: 'PATCH', type: 'powersync_dead_letters', id: 'alice-letter', data: { user_id: 'mallory' } }]
+      }
+    },
+    refused: mismatch
+  },
+  {
+    name: 'DELETE of somebody else\'s rejection',
+    request: { body: { batch: [{ op: 'DELETE', type: mirror, id: 'alice-letter' }] } },
+    refused: ignored
+  },
+  {
+    name: 'PATCH of somebody else\'s rejection',
+    request: { body: { batch: [{ op: 'PATCH', type: mirror, id: 'alice-letter', data: { user_id: 'mallory' } }] } },
+    refused: mismatch
+  },
+  {
+    name: 'a reserved table behind good operations',
+    request: {
+      body: {
+        transactions: [
+          {
+            crud: [
+              { op: 'PUT', table: 'lists', id: 'x', data: { name: 'x' } },
+              { op: 'DELETE', table: 'system.users', id: 'x' }
+            ]
+          }
+        ]
+      }
+    },
+    refused: mismatch
+  },
+  {
+    name: 'a table of 1 MB',
+    request: { body: { batch: [{ op: 'DELETE', table: 't'.repeat(1_000_000), id: 'x' }] } },
+    refused: unreadable
+  }
 ]

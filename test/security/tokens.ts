@@ -1,6 +1,9 @@
 /** Someone without a good token, who wants to be Alice. */
 import { nobody, MARKER, POWERSYNC_URL, keys, type Attack, type AttackRequest } from './harness.js'
-import { claims, ec, ed25519, encode, forged, jws, kid, own, publicKey, rsa, serverKey, unsigned, withEc, withEd25519, withHmac, withRsa } from './jws.js'
+import {
+  claims, ec, ed25519, encode, forged, jws, kid, own, publicKey, rsa, serverKey, unsigned, withEc, withEd25519,
+  withHmac, withRsa
+} from './jws.js'
 
 const PEM = publicKey.export({ type: 'spki', format: 'pem' }).toString()
 const jwk = JSON.stringify(keys.publicKey)
@@ -22,11 +25,20 @@ const algorithms: Record<string, string> = {
   'alg with a blank': forged({ alg: 'RS256 ' }, withRsa(serverKey)),
   'HS256 with the public key as PEM': forged({ alg: 'HS256' }, withHmac(PEM)),
   'HS256 with the public key as PEM without its last line end': forged({ alg: 'HS256' }, withHmac(PEM.trim())),
-  'HS256 with the public key as PKCS#1 PEM': forged({ alg: 'HS256' }, withHmac(publicKey.export({ type: 'pkcs1', format: 'pem' }))),
-  'HS256 with the public key as DER': forged({ alg: 'HS256' }, withHmac(publicKey.export({ type: 'spki', format: 'der' }))),
+  'HS256 with the public key as PKCS#1 PEM': forged(
+    { alg: 'HS256' },
+    withHmac(publicKey.export({ type: 'pkcs1', format: 'pem' }))
+  ),
+  'HS256 with the public key as DER': forged(
+    { alg: 'HS256' },
+    withHmac(publicKey.export({ type: 'spki', format: 'der' }))
+  ),
   'HS256 with the public key as JWK': forged({ alg: 'HS256' }, withHmac(jwk)),
   'HS256 with the modulus': forged({ alg: 'HS256' }, withHmac(Buffer.from(keys.publicKey.n!, 'base64url'))),
-  'HS256 with the public key as the variable has it': forged({ alg: 'HS256' }, withHmac(Buffer.from(jwk).toString('base64'))),
+  'HS256 with the public key as the variable has it': forged(
+    { alg: 'HS256' },
+    withHmac(Buffer.from(jwk).toString('base64'))
+  ),
   'HS256 with an empty key': forged({ alg: 'HS256' }, withHmac('')),
   'HS384 with the public key as PEM': forged({ alg: 'HS384' }, withHmac(PEM, 'sha384')),
   'HS512 with the public key as PEM': forged({ alg: 'HS512' }, withHmac(PEM, 'sha512')),
@@ -44,11 +56,18 @@ const headers: Record<string, string> = {
   'jwk of an EC key': forged({ alg: 'ES256', jwk: ec.publicKey.export({ format: 'jwk' }) }, withEc),
   'jwk of an Ed25519 key': forged({ alg: 'EdDSA', jwk: ed25519.publicKey.export({ format: 'jwk' }) }, withEd25519),
   'jku: the key is at the attacker\'s': rs256({ jku: 'http://127.0.0.1:9/jwks' }),
-  'jku: the key is in the address': rs256({ jku: `data:application/json,${encodeURIComponent(JSON.stringify({ keys: [attackersJwk] }))}` }),
+  'jku: the key is in the address': rs256({
+    jku: `data:application/json,${encodeURIComponent(JSON.stringify({ keys: [attackersJwk] }))}`
+  }),
   'x5u: the certificate is at the attacker\'s': rs256({ x5u: 'http://169.254.169.254/latest/meta-data/' }),
-  'x5c: the certificate comes along': rs256({ x5c: [rsa.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')] }),
+  'x5c: the certificate comes along': rs256({
+    x5c: [rsa.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')]
+  }),
   'kid that is a path to an empty file': forged({ alg: 'HS256', kid: '../../../../../../dev/null' }, withHmac('')),
-  'kid that is a path to a known file': forged({ alg: 'HS256', kid: '/proc/sys/kernel/randomize_va_space' }, withHmac('2\n')),
+  'kid that is a path to a known file': forged(
+    { alg: 'HS256', kid: '/proc/sys/kernel/randomize_va_space' },
+    withHmac('2\n')
+  ),
   'kid with SQL': forged({ alg: 'HS256', kid: "x' UNION SELECT 'key" }, withHmac('key')),
   'kid with a NoSQL operator': rs256({ kid: { $ne: null } }),
   'kid with a command': rs256({ kid: '$(id)|id;id' }),
@@ -71,7 +90,9 @@ const contents: Record<string, string> = {
   'for nobody\'s instance': own({ aud: undefined }),
   'for an empty list of instances': own({ aud: [] }),
   'with an operator for an audience': own({ aud: { $ne: '' } }),
-  'from another issuer': forged({ alg: 'RS256', kid: undefined }, withRsa(rsa.privateKey), { iss: 'https://attacker.example' }),
+  'from another issuer': forged({ alg: 'RS256', kid: undefined }, withRsa(rsa.privateKey), {
+    iss: 'https://attacker.example'
+  }),
   'that ended a second ago': own({ iat: now - 300, exp: now - 1 }),
   'that ended a year ago': own({ iat: now - 31_536_000, exp: now - 31_535_700 }),
   'that never ends': own({ exp: undefined }),
@@ -91,7 +112,11 @@ const contents: Record<string, string> = {
   'of true': own({ sub: true }),
   'whose claims are text': jws({ alg: 'RS256', kid }, '"alice"', withRsa(serverKey)),
   'whose claims are a list': jws({ alg: 'RS256', kid }, [claims()], withRsa(serverKey)),
-  'whose claims are inherited': jws({ alg: 'RS256', kid }, `{"__proto__":${JSON.stringify(claims())}}`, withRsa(serverKey)),
+  'whose claims are inherited': jws(
+    { alg: 'RS256', kid },
+    `{"__proto__":${JSON.stringify(claims())}}`,
+    withRsa(serverKey)
+  ),
   'whose claims are no JSON': jws({ alg: 'RS256', kid }, '{', withRsa(serverKey))
 }
 
@@ -126,20 +151,72 @@ const upload = (headers: string, content = JSON.stringify(body)) =>
 /** Good tokens in places where they do not count. */
 const places: Attack[] = [
   { name: 'no token', request: { token: null, body }, refused: nobody },
-  { name: 'a good token in the query string', request: { token: null, url: `/upload?token=${good}&access_token=${good}`, body }, refused: nobody },
-  { name: 'a good token in a cookie', request: { token: null, headers: { cookie: `token=${good}` }, body }, refused: nobody },
+  {
+    name: 'a good token in the query string',
+    request: { token: null, url: `/upload?token=${good}&access_token=${good}`, body },
+    refused: nobody
+  },
+  {
+    name: 'a good token in a cookie',
+    request: { token: null, headers: { cookie: `token=${good}` }, body },
+    refused: nobody
+  },
   { name: 'a good token in the body', request: { token: null, body: { ...body, token: good } }, refused: nobody },
-  { name: 'a good token as Basic', request: { token: null, headers: { authorization: `Basic ${good}` }, body }, refused: nobody },
-  { name: 'a good token without scheme', request: { token: null, headers: { authorization: good }, body }, refused: nobody },
-  { name: 'a good token and another one in one header', request: { token: null, headers: { authorization: `Bearer ${good}, Bearer ${own()}` }, body }, refused: nobody },
-  { name: 'a good token and a forged one in two headers', request: { raw: upload(`authorization: Bearer ${good}\r\nAuthorization: Bearer ${forged({ alg: 'none' }, unsigned)}\r\n`) }, refused: nobody },
-  { name: 'a forged token and a good one in two headers', request: { raw: upload(`authorization: Bearer ${forged({ alg: 'none' }, unsigned)}\r\nAuthorization: Bearer ${good}\r\n`) }, refused: nobody },
-  { name: 'somebody\'s session guessed', request: { token: null, headers: { 'x-session': '__proto__' }, body }, refused: nobody },
+  {
+    name: 'a good token as Basic',
+    request: { token: null, headers: { authorization: `Basic ${good}` }, body },
+    refused: nobody
+  },
+  {
+    name: 'a good token without scheme',
+    request: { token: null, headers: { authorization: good }, body },
+    refused: nobody
+  },
+  {
+    name: 'a good token and another one in one header',
+    request: { token: null, headers: { authorization: `Bearer ${good}, Bearer ${own()}` }, body },
+    refused: nobody
+  },
+  {
+    name: 'a good token and a forged one in two headers',
+    request: {
+      raw: upload(`authorization: Bearer ${good}\r\nAuthorization: Bearer ${forged({ alg: 'none' }, unsigned)}\r\n`)
+    },
+    refused: nobody
+  },
+  {
+    name: 'a forged token and a good one in two headers',
+    request: {
+      raw: upload(`authorization: Bearer ${forged({ alg: 'none' }, unsigned)}\r\nAuthorization: Bearer ${good}\r\n`)
+    },
+    refused: nobody
+  },
+  {
+    name: 'somebody\'s session guessed',
+    request: { token: null, headers: { 'x-session': '__proto__' }, body },
+    refused: nobody
+  },
   { name: 'a token for a token', request: { method: 'GET', url: '/token', token: good }, refused: nobody },
-  { name: 'a token for whom the query string names', request: { method: 'GET', url: '/token?user_id=alice&sub=alice', token: null }, refused: nobody },
-  { name: 'a token for whom the query string does not name', request: { method: 'GET', url: '/token?user_id[$ne]=mallory', token: null }, refused: nobody },
-  { name: 'a checkpoint for nobody', request: { method: 'PUT', url: '/checkpoint', token: null, body: { client_id: 'alice-phone' } }, refused: nobody },
-  { name: 'a checkpoint with a forged token', request: { method: 'PUT', url: '/checkpoint', token: algorithms['none']!, body: { client_id: 'alice-phone' } }, refused: nobody }
+  {
+    name: 'a token for whom the query string names',
+    request: { method: 'GET', url: '/token?user_id=alice&sub=alice', token: null },
+    refused: nobody
+  },
+  {
+    name: 'a token for whom the query string does not name',
+    request: { method: 'GET', url: '/token?user_id[$ne]=mallory', token: null },
+    refused: nobody
+  },
+  {
+    name: 'a checkpoint for nobody',
+    request: { method: 'PUT', url: '/checkpoint', token: null, body: { client_id: 'alice-phone' } },
+    refused: nobody
+  },
+  {
+    name: 'a checkpoint with a forged token',
+    request: { method: 'PUT', url: '/checkpoint', token: algorithms['none']!, body: { client_id: 'alice-phone' } },
+    refused: nobody
+  }
 ]
 
 export const tokens: Attack[] = [

@@ -4,9 +4,27 @@ import { malloryObjectId, malloryUuid } from './seeds.js'
 
 type Row = [name: string, table: string, id: string, data: Record<string, unknown>, refused: Refusal]
 
-const list = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [name, 'lists', 'mallory-list', data, refused]
-const counter = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [name, 'counters', '2', data, refused]
-const contact = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [name, 'contacts', 'mallory-contact', data, refused]
+const list = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [
+  name,
+  'lists',
+  'mallory-list',
+  data,
+  refused
+]
+const counter = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [
+  name,
+  'counters',
+  '2',
+  data,
+  refused
+]
+const contact = (name: string, data: Record<string, unknown>, refused: Refusal = invalid): Row => [
+  name,
+  'contacts',
+  'mallory-contact',
+  data,
+  refused
+]
 
 const massAssignment: Row[] = [
   list('a field of the server\'s', { verified: 1 }, ignored),
@@ -82,6 +100,14 @@ export const values: Attack[] = [
   ...table('PUT', massAssignment.filter(([, table]) => table === 'photos')),
   ...table('PATCH', numbers),
   ...table('PATCH', expressions),
-  { name: 'PUT of 10⁴⁰⁰', request: { body: '{"batch":[{"op":"PATCH","table":"counters","id":"2","data":{"double":1e400}}]}' }, refused: invalid },
-  { name: 'PATCH of 10⁷⁰⁰⁰ where there is no schema', request: { body: '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"x":[1e7000]}}]}' }, refused: invalid }
+  {
+    name: 'PUT of 10⁴⁰⁰',
+    request: { body: '{"batch":[{"op":"PATCH","table":"counters","id":"2","data":{"double":1e400}}]}' },
+    refused: invalid
+  },
+  {
+    name: 'PATCH of 10⁷⁰⁰⁰ where there is no schema',
+    request: { body: '{"batch":[{"op":"PATCH","table":"documents","id":"mallory-document","data":{"x":[1e7000]}}]}' },
+    refused: invalid
+  }
 ]

@@ -31,11 +31,15 @@ type Row = RowOf<typeof schema>
 
 /** @param from how the transactions come that this process applies */
 export async function soakApp (from: Application['from']): Promise<FastifyInstance> {
-  const { mongoUri, powersyncUrl, privateKey, deduplicate, history, life } = JSON.parse(process.env['SOAK_SETTINGS']!) as AppSettings
+  const { mongoUri, powersyncUrl, privateKey, deduplicate, history, life } = JSON.parse(
+    process.env['SOAK_SETTINGS']!
+  ) as AppSettings
   const app = Fastify({ forceCloseConnections: true })
   await app.register(fastifyMongodb, { url: mongoUri, monitorCommands: true, forceClose: true })
   if (life) endLife(app.mongo.client, life)
-  app.mongo.client.on('commandFailed', ({ failure }) => send({ failed: String((failure as { code?: number }).code ?? failure.name) }))
+  app.mongo.client.on('commandFailed', ({ failure }) =>
+    send({ failed: String((failure as { code?: number }).code ?? failure.name) })
+  )
 
   await app.register(powersyncMongo, {
     powersyncUrl,

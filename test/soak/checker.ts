@@ -48,20 +48,30 @@ export interface Violation {
   description: string
 }
 
-/** Every violation of "each client transaction exactly once, whole, in its client's order, and rejected ones are kept". */
+/**
+ * Every violation of "each client transaction exactly once, whole, in its client's order, and rejected ones are kept".
+ */
 export function check (history: History): Violation[] {
   const clientIds = new Set(history.clients.map(({ clientId }) => clientId))
   const strangers = [...history.byClient.keys()].filter(clientId => !clientIds.has(clientId))
   return [
     ...history.clients.flatMap(client => checkClient(client, history)),
-    ...strangers.map((clientId): Violation => ({ kind: 'unknown', letter: false, description: `operations of ${clientId}, which is no client, were applied` })),
+    ...strangers.map((clientId): Violation => ({
+      kind: 'unknown',
+      letter: false,
+      description: `operations of ${clientId}, which is no client, were applied`
+    })),
     ...checkRows(history)
   ]
 }
 
-function checkClient ({ clientId, transactions, acknowledged, verdicts, cuts }: ClientHistory, { byClient, letters, discarded }: History): Violation[] {
+function checkClient (
+  { clientId, transactions, acknowledged, verdicts, cuts }: ClientHistory,
+  { byClient, letters, discarded }: History
+): Violation[] {
   const found: Violation[] = []
-  const report = (kind: Violation['kind'], what: string, letter = false) => found.push({ kind, letter, description: `${what} of ${clientId}` })
+  const report = (kind: Violation['kind'], what: string, letter = false) =>
+    found.push({ kind, letter, description: `${what} of ${clientId}` })
   const applications = byClient.get(clientId) ?? []
   const uploads = applications.filter(({ from }) => from === 'upload')
   const uploaded = timesOf(uploads)
@@ -76,28 +86,40 @@ function checkClient ({ clientId, transactions, acknowledged, verdicts, cuts }: 
     for (const opId of ids) {
       const times = (uploaded.get(opId) ?? 0) + (retried.get(opId) ?? 0)
       if (times > 1) report('doubled', `operation ${opId}, applied ${times} times,`, kept.has(opId))
-      if (times > 0 && (open.has(opId) || (uploaded.has(opId) && kept.has(opId)))) report('applied and kept', `operation ${opId}`, true)
+      if (times > 0 && (open.has(opId) || (uploaded.has(opId) && kept.has(opId)))) {
+        report('applied and kept', `operation ${opId}`, true)
+      }
       if (!acknowledged.has(opId)) report('not uploaded', `operation ${opId}`)
       else if (times === 0 && !kept.has(opId)) report('lost', `operation ${opId}`)
     }
-    if (ids.some(opId => kept.has(opId)) && !operations.some(mayBeRejected)) report('rejected without a reason', transaction, true)
+    if (ids.some(opId => kept.has(opId)) && !operations.some(mayBeRejected)) {
+      report('rejected without a reason', transaction, true)
+    }
     const truth = ids.every(opId => kept.has(opId)) ? 'fatal_error' : 'success'
     for (const verdict of verdicts.get(position) ?? []) {
-      if (verdict !== truth) report('wrong answer', `${verdict}, not ${truth}, for ${transaction}`, truth === 'fatal_error')
+      if (verdict !== truth) {
+        report('wrong answer', `${verdict}, not ${truth}, for ${transaction}`, truth === 'fatal_error')
+      }
     }
     for (const { opIds } of applications) {
       const part = ids.filter(opId => opIds.includes(opId))
-      if (!cuts && part.length > 0 && part.length < ids.length) report('half-applied', `operations ${part.join(', ')} of ${transaction}`)
+      if (!cuts && part.length > 0 && part.length < ids.length) {
+        report('half-applied', `operations ${part.join(', ')} of ${transaction}`)
+      }
     }
   }
 
   const written = new Set(transactions.flat().map(({ opId }) => opId))
-  for (const opId of new Set([...uploaded.keys(), ...retried.keys()])) if (!written.has(opId)) report('unknown', `operation ${opId}`)
+  for (const opId of new Set([...uploaded.keys(), ...retried.keys()])) {
+    if (!written.has(opId)) report('unknown', `operation ${opId}`)
+  }
 
   let latest = 0
   for (const opId of uploads.flatMap(({ opIds }) => opIds)) {
     // A second application is a violation of its own.
-    if (opId < latest && uploaded.get(opId) === 1) report('reordered', `operation ${opId}, applied after operation ${latest},`)
+    if (opId < latest && uploaded.get(opId) === 1) {
+      report('reordered', `operation ${opId}, applied after operation ${latest},`)
+    }
     latest = Math.max(latest, opId)
   }
   return found
@@ -119,13 +141,22 @@ function checkRows ({ clients, byRow, rows }: History): Violation[] {
     const expected = describe(replay(applications, operations))
     const actual = describe(rows.get(row) ?? null)
     if (actual === expected) return []
-    const last = applications.slice(-12).map(({ clientId, opIds, from }) => `${clientId} ${opIds.join('+')}${from === 'letter' ? ' from a letter' : ''}`)
+    const last = applications
+      .slice(-12)
+      .map(({ clientId, opIds, from }) => `${clientId} ${opIds.join('+')}${from === 'letter' ? ' from a letter' : ''}`)
     const letter = applications.some(({ from }) => from === 'letter')
-    return [{ kind: 'wrong row', letter, description: `${row} is ${actual}, and should be ${expected} after ${last.join(', ')}` }]
+    return [
+      {
+        kind: 'wrong row',
+        letter,
+        description: `${row} is ${actual}, and should be ${expected} after ${last.join(', ')}`
+      }
+    ]
   })
 }
 
-const describe = (columns: Columns | null) => columns ? JSON.stringify([columns.value, columns.note, columns.amount]) : 'not there'
+const describe = (columns: Columns | null) =>
+  columns ? JSON.stringify([columns.value, columns.note, columns.amount]) : 'not there'
 
 /**
  * A column in the course of changes: where its value comes from, and what is added to it. `base` is the value that the
@@ -134,18 +165,29 @@ const describe = (columns: Columns | null) => columns ? JSON.stringify([columns.
 interface Cell { from: 'base' | 'later' | 'operation', value: string | number | null, sum: number }
 type Cells = Record<keyof Columns, Cell>
 
-const cells = (of: (column: keyof Columns) => Cell): Cells => ({ value: of('value'), note: of('note'), amount: of('amount') })
+const cells = (of: (column: keyof Columns) => Cell): Cells => ({
+  value: of('value'),
+  note: of('note'),
+  amount: of('amount')
+})
 const unchanged = cells(() => ({ from: 'base', value: null, sum: 0 }))
 
 function replay (applications: Application[], operations: ReadonlyMap<string, Operation>): Columns | null {
   let row: Columns | null = null
   for (const [position, { clientId, opIds, from, mended }] of applications.entries()) {
-    const find = (ids: number[]) => ids.map(opId => operations.get(`${clientId} ${opId}`)).filter(operation => operation !== undefined)
+    const find = (ids: number[]) =>
+      ids.map(opId => operations.get(`${clientId} ${opId}`)).filter(operation => operation !== undefined)
     const written = mended ? find(opIds).map(operation => mend(operation, clientId)) : find(opIds)
     if (from === 'upload') row = difference(row, row && unchanged, apply(row && unchanged, written))
     else {
-      const before = applications.slice(0, position).filter(other => other.clientId === clientId && other.from === 'upload')
-      row = writeBelow(row, written, find(before.flatMap(other => other.opIds.filter(opId => opId > Math.max(...opIds)))))
+      const before = applications
+        .slice(0, position)
+        .filter(other => other.clientId === clientId && other.from === 'upload')
+      row = writeBelow(
+        row,
+        written,
+        find(before.flatMap(other => other.opIds.filter(opId => opId > Math.max(...opIds))))
+      )
     }
   }
   return row
@@ -153,7 +195,10 @@ function replay (applications: Application[], operations: ReadonlyMap<string, Op
 
 function mend (operation: Operation, clientId: string): Operation {
   if (operation.op === 'DELETE' || !mayBeRejected(operation)) return operation
-  return { ...operation, data: { ...operation.data, value: mended(operation.table, operation.data.value!, `${clientId} ${operation.opId}`) } }
+  return {
+    ...operation,
+    data: { ...operation.data, value: mended(operation.table, operation.data.value!, `${clientId} ${operation.opId}`) }
+  }
 }
 
 /** What operations make of a row, null where there is none. */
@@ -168,7 +213,11 @@ function apply (row: Cells | null, operations: Operation[]): Cells | null {
 
 /** Amounts of `counters` that are there stay as they are. */
 function put (row: Cells | null, data: Partial<Columns>, table: Table): Cells {
-  return cells(column => row && column === 'amount' && table === 'counters' ? row.amount : { from: 'operation', value: data[column] ?? null, sum: 0 })
+  return cells(column =>
+    row && column === 'amount' && table === 'counters'
+      ? row.amount
+      : { from: 'operation', value: data[column] ?? null, sum: 0 }
+  )
 }
 
 type Patch = Operation & { op: 'PATCH' }
@@ -182,15 +231,21 @@ function patch (row: Cells, operation: Patch): Cells {
   })
 }
 
-const addedBy = ({ data, previous }: Patch) => data.amount === undefined ? 0 : Number(data.amount) - Number(previous?.amount)
+const addedBy = ({ data, previous }: Patch) =>
+  data.amount === undefined ? 0 : Number(data.amount) - Number(previous?.amount)
 
-/** What a dead letter that is run again makes of a row: its operations go under those that its client wrote to the row later. */
+/**
+ * What a dead letter that is run again makes of a row: its operations go under those that its client wrote to the row
+ * later.
+ */
 function writeBelow (row: Columns | null, letter: Operation[], later: Operation[]): Columns | null {
   const patches = later.filter((operation): operation is Patch => operation.op === 'PATCH')
   if (patches.length < later.length) return row
   const over = (below: Cells | null) => below && cells(column => {
     const value = patches.findLast(({ data }) => data[column] !== undefined)?.data[column]
-    if (column === 'amount') return { ...below.amount, sum: patches.reduce((sum, operation) => sum + addedBy(operation), below.amount.sum) }
+    if (column === 'amount') {
+      return { ...below.amount, sum: patches.reduce((sum, operation) => sum + addedBy(operation), below.amount.sum) }
+    }
     return value === undefined ? below[column] : { from: 'later', value, sum: 0 }
   })
   return difference(row, over(row && unchanged), over(apply(row && unchanged, letter)))

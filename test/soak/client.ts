@@ -18,7 +18,9 @@ export interface ClientHistory {
   transactions: Operation[][]
   /** `op_id`s of the operations that the server has answered for. */
   acknowledged: ReadonlySet<number>
-  /** The verdicts that were given on a transaction, by its position. Of clients that cut transactions there are none. */
+  /**
+   * The verdicts that were given on a transaction, by its position. Of clients that cut transactions there are none.
+   */
   verdicts: ReadonlyMap<number, ReadonlySet<Status>>
   /** Whether an upload may hold a part of a transaction. */
   cuts: boolean
@@ -111,8 +113,11 @@ export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: Soa
 
   /** The head of the queue. */
   function take ({ size, otherOrder: reversed }: Attempt): Upload {
-    const left = transactions.map(operations => operations.filter(({ opId }) => !acknowledged.has(opId))).filter(({ length }) => length > 0)
-    const taken = takes === 'operations' ? firstOperations(left, size) : left.slice(0, takes === 'transaction' ? 1 : size)
+    const left = transactions
+      .map(operations => operations.filter(({ opId }) => !acknowledged.has(opId)))
+      .filter(({ length }) => length > 0)
+    const taken =
+      takes === 'operations' ? firstOperations(left, size) : left.slice(0, takes === 'transaction' ? 1 : size)
     return { transactions: taken, body: bodyOf(taken, otherOrder && reversed) }
   }
 
@@ -135,7 +140,11 @@ export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: Soa
   async function send (upload: Upload, { fault, server, milliseconds }: Attempt): Promise<Answer> {
     if (fault !== 'none') stats.faults.set(fault, (stats.faults.get(fault) ?? 0) + 1)
     const [here, there] = server === 0 ? ports : [ports[1], ports[0]]
-    const first = request(here, upload, fault === 'given up and sent again' || fault === 'hung up at once' ? milliseconds : patience)
+    const first = request(
+      here,
+      upload,
+      fault === 'given up and sent again' || fault === 'hung up at once' ? milliseconds : patience
+    )
     if (fault === 'sent to both servers at once') return await Promise.any([first, request(there, upload, patience)])
     if (fault === 'sent again when it is over') track(sleep(milliseconds).then(() => request(there, upload, patience)))
     const answer = await first
@@ -143,7 +152,10 @@ export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: Soa
     return answer
   }
 
-  /** The answer, if it settles anything. Clients that send `transactions` look at the results, the others at the status alone. */
+  /**
+   * The answer, if it settles anything. Clients that send `transactions` look at the results, the others at the status
+   * alone.
+   */
   function request (port: number, { transactions: sent, body }: Upload, timeout: number): Promise<Answer> {
     stats.requests++
     return track(post(port, body, timeout).then(({ status, answer }) => {
@@ -179,7 +191,10 @@ export function soakClient ({ seed, number, user, otherOrder, cuts, ports }: Soa
 
   async function post (port: number, body: string, timeout: number) {
     const response = await fetch(`http://127.0.0.1:${port}/upload`, {
-      method: 'POST', headers: { 'x-session': user, 'content-type': 'application/json' }, body, signal: AbortSignal.timeout(timeout)
+      method: 'POST',
+      headers: { 'x-session': user, 'content-type': 'application/json' },
+      body,
+      signal: AbortSignal.timeout(timeout)
     })
     return { status: response.status, answer: await response.json() as { results?: Answer } }
   }

@@ -91,7 +91,9 @@ export function armFault (proxy: Proxy, fault: ConnectionFault): ArmedFault {
       proxy.restore()
       if (kind.startsWith('cut')) return proxy.stats.cuts > cuts
       if (kind.startsWith('request sent twice')) return proxy.stats.duplicates > duplicates
-      if (kind === 'connection lost or refused') return proxy.stats.refused > refused || (proxy.stats.cuts > cuts && error !== undefined)
+      if (kind === 'connection lost or refused') {
+        return proxy.stats.refused > refused || (proxy.stats.cuts > cuts && error !== undefined)
+      }
       if (hopeless.includes(kind)) return (error as Error | undefined)?.name === 'TimeoutError'
       return kind === 'delay' && !error
     }

@@ -1,4 +1,6 @@
-/** An operator of a soak as a process: runs dead letters again, mended or not, and discards some, while clients upload. */
+/**
+ * An operator of a soak as a process: runs dead letters again, mended or not, and discards some, while clients upload.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { send, soakApp } from './app.js'
 import { mendedMark } from './history.js'
@@ -29,18 +31,36 @@ async function work (): Promise<void> {
   // Those of a client are to be run in their order; now and then an operator does not.
   const letter = next() < 0.8 ? letters.at(-1)! : pick(next, letters)
   if (next() < 0.15) return await discard(letter)
-  await deadLetters.retry(letter._id, next() < 0.5
-    ? { edit: ({ operations, ...transaction }) => ({ ...transaction, operations: operations.map(operation => mend(operation, letter)) }) }
-    : {})
+  await deadLetters.retry(
+    letter._id,
+    next() < 0.5
+      ? {
+          edit: ({ operations, ...transaction }) => ({
+            ...transaction,
+            operations: operations.map(operation => mend(operation, letter))
+          })
+        }
+      : {}
+  )
 }
 
 /** First the intention, which the checker needs to know, whatever happens then. */
 async function discard ({ _id, client_id: clientId, operations }: DeadLetter): Promise<void> {
-  await discarded.insertOne({ clientId, opIds: operations.map(operation => Number(operation.op_id)) }, { writeConcern: { w: 'majority' } })
+  await discarded.insertOne(
+    { clientId, opIds: operations.map(operation => Number(operation.op_id)) },
+    { writeConcern: { w: 'majority' } }
+  )
   await deadLetters.discard(_id)
 }
 
 function mend (operation: CrudOperation, { client_id: clientId }: DeadLetter): CrudOperation {
   if (operation.op === 'DELETE' || !mayBeRejected(operation as Write)) return operation
-  return { ...operation, metadata: mendedMark, data: { ...operation.data, value: mended(operation.table as Table, String(operation.data['value']), `${clientId} ${operation.opId}`) } }
+  return {
+    ...operation,
+    metadata: mendedMark,
+    data: {
+      ...operation.data,
+      value: mended(operation.table as Table, String(operation.data['value']), `${clientId} ${operation.opId}`)
+    }
+  }
 }

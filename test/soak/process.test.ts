@@ -1,4 +1,7 @@
-/** One fault at a time between PowerSync's client and a server process: whatever happens, each operation is applied once. */
+/**
+ * One fault at a time between PowerSync's client and a server process: whatever happens, each operation is applied
+ * once.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -8,7 +11,9 @@ import { sdkMissing } from '../e2e/client.js'
 import { testService } from '../e2e/service.js'
 import { needs, testDatabase } from '../support/database.js'
 import { check } from './checker.js'
-import { connectionFaultKinds, requestTimeout, type ConnectionFault, type ConnectionFaultKind } from './connection-faults.js'
+import {
+  connectionFaultKinds, requestTimeout, type ConnectionFault, type ConnectionFaultKind
+} from './connection-faults.js'
 import { prepareHistory, readHistory, readRows } from './history.js'
 import { soakProcess, type SoakProcess } from './processes.js'
 import { sdkClient } from './sdk-client.js'
@@ -16,7 +21,10 @@ import type { SoakClient } from './client.js'
 import type { Life, Write } from './schedule.js'
 
 const mongo = await testDatabase(t)
-const skip = await sdkMissing() || needs(mongo, 'mongod', 'transactions that outlive their process') || needs(mongo, 'ownServer', 'their end')
+const skip =
+  (await sdkMissing()) ||
+  needs(mongo, 'mongod', 'transactions that outlive their process') ||
+  needs(mongo, 'ownServer', 'their end')
 
 const transaction: Write[] = [
   { op: 'PUT', table: 'lists', id: 'row1', data: { value: 'list', note: null } },
@@ -26,7 +34,11 @@ const transaction: Write[] = [
 
 /** The fault first, then none. */
 function * once (kind: ConnectionFaultKind): Generator<ConnectionFault, never> {
-  yield { kind, bytes: kind === 'cut in the request' ? 400 : 40, milliseconds: kind === 'delay' ? 50 : requestTimeout + 100 }
+  yield {
+    kind,
+    bytes: kind === 'cut in the request' ? 400 : 40,
+    milliseconds: kind === 'delay' ? 50 : requestTimeout + 100
+  }
   for (;;) yield { kind: 'no fault', bytes: 0, milliseconds: 0 }
 }
 
@@ -48,18 +60,39 @@ t.test('single faults', { skip }, async t => {
 
   const start = async (t: Test, life?: Life) => {
     const settings = { mongoUri: mongo.uri, powersyncUrl, privateKey, deduplicate: true, history: true }
-    const server = await soakProcess(t, { name: 'server', file: 'server-process.ts', seed: 0, settings, life: start => start === 0 ? life : undefined })
+    const server = await soakProcess(t, {
+      name: 'server',
+      file: 'server-process.ts',
+      seed: 0,
+      settings,
+      life: start => (start === 0 ? life : undefined)
+    })
     await server.ready()
     return server
   }
   const connect = async (t: Test, { port }: SoakProcess, kind: ConnectionFaultKind, perRequest = 1) => {
-    const connected = await sdkClient(t, { seed: 0, number: clients.length, user: 'user', ports: [port, port], perRequest, faults: once(kind) })
+    const connected = await sdkClient(t, {
+      seed: 0,
+      number: clients.length,
+      user: 'user',
+      ports: [port, port],
+      perRequest,
+      faults: once(kind)
+    })
     await prepareHistory(db, [connected.clientId])
     clients.push(connected)
     return connected
   }
-  const applied = async ({ clientId }: SoakClient) => (await readHistory(db)).byClient.get(clientId)!.flatMap(({ opIds }) => opIds)
-  const violations = async () => check({ clients: clients.map(each => each.history()), ...await readHistory(db), letters: [], discarded: [], rows: await readRows(db) })
+  const applied = async ({ clientId }: SoakClient) =>
+    (await readHistory(db)).byClient.get(clientId)!.flatMap(({ opIds }) => opIds)
+  const violations = async () =>
+    check({
+      clients: clients.map(each => each.history()),
+      ...(await readHistory(db)),
+      letters: [],
+      discarded: [],
+      rows: await readRows(db)
+    })
 
   await t.test('of connections', async t => {
     const server = await start(t)
@@ -105,7 +138,9 @@ t.test('single faults', { skip }, async t => {
     const client = await connect(t, server, 'no fault', 5)
     await client.write(transaction)
     await until(() => server.kills === 1)
-    for (const id of ['row3', 'row4']) await client.write([{ op: 'PUT', table: 'notes', id, data: { value: 'later', note: null } }])
+    for (const id of ['row3', 'row4']) {
+      await client.write([{ op: 'PUT', table: 'notes', id, data: { value: 'later', note: null } }])
+    }
     await until(() => client.queued() === 0)
     t.same(await applied(client), [1, 2, 3, 4, 5])
     t.same(await violations(), [])

@@ -33,7 +33,10 @@ export interface SoakProcessOptions {
   onFailedCommand?: ((failed: string) => void) | undefined
 }
 
-export async function soakProcess (t: Pick<Test, 'teardown'>, { name, file, seed, settings, life: lifeOf, onFailedCommand }: SoakProcessOptions): Promise<SoakProcess> {
+export async function soakProcess (
+  t: Pick<Test, 'teardown'>,
+  { name, file, seed, settings, life: lifeOf, onFailedCommand }: SoakProcessOptions
+): Promise<SoakProcess> {
   const port = await freePort()
   let child: ChildProcess
   let starts = 0
@@ -60,7 +63,11 @@ export async function soakProcess (t: Pick<Test, 'teardown'>, { name, file, seed
       },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc']
     })
-    for (const stream of [started.stdout, started.stderr]) stream?.on('data', (text: Buffer) => { output = (output + text).slice(-10_000) })
+    for (const stream of [started.stdout, started.stderr]) {
+      stream?.on('data', (text: Buffer) => {
+        output = (output + text).slice(-10_000)
+      })
+    }
     ready = new Promise<void>(resolve => {
       started.on('message', (message: ProcessMessage) => {
         if ('ready' in message) resolve()

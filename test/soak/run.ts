@@ -1,7 +1,7 @@
 /**
- * A soak, a small Jepsen: clients write and upload to two server processes over one MongoDB, while requests are given up,
- * doubled and come late, MongoDB fails, processes kill themselves between any two commands, and an operator works on the
- * dead letters. Then the history is held against what clients wrote and were answered.
+ * A soak, a small Jepsen: clients write and upload to two server processes over one MongoDB, while requests are given
+ * up, doubled and come late, MongoDB fails, processes kill themselves between any two commands, and an operator works
+ * on the dead letters. Then the history is held against what clients wrote and were answered.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -28,13 +28,16 @@ export interface SoakOptions {
   /** Milliseconds for which clients write, at most. */
   limit: number
   /**
-   * How the history comes to be known. With `hook`, an operator works on the dead letters; with `marks` they stay, and no
-   * client cuts transactions. Default: `hook`.
+   * How the history comes to be known. With `hook`, an operator works on the dead letters; with `marks` they stay, and
+   * no client cuts transactions. Default: `hook`.
    */
   historyBy?: 'hook' | 'marks' | undefined
   /** False takes the plugin's ledger away, to see that this is found. Default: true. */
   deduplicate?: boolean | undefined
-  /** Whether transactions of the dead hold their documents in the end until MongoDB ends them, a minute later. Default: false. */
+  /**
+   * Whether transactions of the dead hold their documents in the end until MongoDB ends them, a minute later. Default:
+   * false.
+   */
   waitsForMongo?: boolean | undefined
   /** Gets a line now and then. */
   progress?: ((line: string) => void) | undefined
@@ -80,7 +83,13 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
     name,
     file,
     seed,
-    settings: { mongoUri: `${mongoUri}&appName=${appName}`, powersyncUrl, privateKey, deduplicate, history: historyBy === 'hook' },
+    settings: {
+      mongoUri: `${mongoUri}&appName=${appName}`,
+      powersyncUrl,
+      privateKey,
+      deduplicate,
+      history: historyBy === 'hook'
+    },
     life: start => lifeOf(seed, name, start),
     onFailedCommand: failed => { failedCommands.set(failed, (failedCommands.get(failed) ?? 0) + 1) }
   })
@@ -95,7 +104,14 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   const clients: SoakClient[] = []
   for (let number = 0; number < total; number++) {
     // Some clients are devices of one user.
-    const client = { seed, number, user: `user${number % Math.ceil(total * 0.7)}`, ports, otherOrder: true, cuts: historyBy === 'hook' }
+    const client = {
+      seed,
+      number,
+      user: `user${number % Math.ceil(total * 0.7)}`,
+      ports,
+      otherOrder: true,
+      cuts: historyBy === 'hook'
+    }
     clients.push(number < options.clients ? soakClient(client) : await sdkClient(t, client))
   }
   await prepareHistory(db, clients.map(({ clientId }) => clientId))
@@ -110,15 +126,29 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   t.teardown(() => clearInterval(report))
 
   const end = performance.now() + options.limit
-  const shares = clients.map((_, number) => Math.floor(options.transactions / total) + (number < options.transactions % total ? 1 : 0))
-  await Promise.all(clients.map((client, number) => writeAll(client, marks !== undefined, seed, number, shares[number]!, end)))
+  const shares = clients.map(
+    (_, number) => Math.floor(options.transactions / total) + (number < options.transactions % total ? 1 : 0)
+  )
+  await Promise.all(
+    clients.map((client, number) =>
+      writeAll(client, { marked: marks !== undefined, seed, number, count: shares[number]!, end })
+    )
+  )
   await until(() => queued() === 0, end)
   // From here on nothing goes wrong any more, and everything has to arrive.
   await mongoFaults.stop()
   for (const process of processes) process.spare()
   if (!options.waitsForMongo) await mongo.db('admin').command(endAllTransactions)
   await until(() => queued() === 0, performance.now() + patience)
-  if (queued() > 0) progress(['Given up.', ...clients.map(({ clientId, stats }) => `${clientId}: ${stats.lastError}`), ...processes.map(({ output }) => output)].join('\n'))
+  if (queued() > 0) {
+    progress(
+      [
+        'Given up.',
+        ...clients.map(({ clientId, stats }) => `${clientId}: ${stats.lastError}`),
+        ...processes.map(({ output }) => output)
+      ].join('\n')
+    )
+  }
   await Promise.all(clients.map(client => client.stop()))
   await Promise.all(operators.map(operator => operator.close()))
   const letters = await lettersOf(servers[0].port)
@@ -147,7 +177,9 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
 }
 
 async function prepareCollections (db: mongodb.Db): Promise<void> {
-  await db.createCollection('notes', { validator: { $jsonSchema: { properties: { value: { pattern: `^[^${refused}]` } } } } })
+  await db.createCollection('notes', {
+    validator: { $jsonSchema: { properties: { value: { pattern: `^[^${refused}]` } } } }
+  })
   await db.collection('names').createIndex({ value: 1 }, { unique: true })
 }
 
@@ -177,8 +209,13 @@ function startMongoFaults (mongo: mongodb.MongoClient, seed: number, requests: (
   }
 }
 
-/** Writes in bursts, and waits when the queue is long: an app that is offline for a while, not one that never uploads. */
-async function writeAll (client: SoakClient, marked: boolean, seed: number, number: number, count: number, end: number): Promise<void> {
+/**
+ * Writes in bursts, and waits when the queue is long: an app that is offline for a while, not one that never uploads.
+ */
+async function writeAll (
+  client: SoakClient,
+  { marked, seed, number, count, end }: { marked: boolean, seed: number, number: number, count: number, end: number }
+): Promise<void> {
   const next = random(seed, 'pauses', number)
   const writes = writesOf(seed, number)
   let burst = 0

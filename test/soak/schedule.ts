@@ -1,11 +1,18 @@
 /**
- * What happens in a soak, drawn from its seed: what each client writes, how it sends its n-th request, how MongoDB fails,
- * and when processes die.
+ * What happens in a soak, drawn from its seed: what each client writes, how it sends its n-th request, how MongoDB
+ * fails, and when processes die.
  */
 import type { mongodb } from '../../lib/bson.js'
 
 /** Each table and its collection: two tables share one. In `marks`, a transaction says that it was applied. */
-export const tables = { lists: 'lists', archive: 'lists', notes: 'notes', names: 'names', counters: 'counters', marks: 'marks' } as const
+export const tables = {
+  lists: 'lists',
+  archive: 'lists',
+  notes: 'notes',
+  names: 'names',
+  counters: 'counters',
+  marks: 'marks'
+} as const
 export type Table = keyof typeof tables
 const ownTables: readonly Table[] = ['lists', 'archive', 'notes', 'names', 'counters']
 
@@ -47,7 +54,8 @@ export function random (seed: number, ...stream: Array<string | number>): Random
 /** An integer from `from` to `to`. */
 export const between = (next: Random, from: number, to: number): number => from + Math.floor(next() * (to - from + 1))
 
-export const pick = <Item> (next: Random, items: readonly Item[]): Item => items[between(next, 0, items.length - 1)] as Item
+export const pick = <Item>(next: Random, items: readonly Item[]): Item =>
+  items[between(next, 0, items.length - 1)] as Item
 
 /** A key of an object that has a weight for each. */
 export function weighted <Key extends string> (next: Random, weights: Readonly<Record<Key, number>>): Key {
@@ -56,7 +64,10 @@ export function weighted <Key extends string> (next: Random, weights: Readonly<R
   return keys.find(key => (left -= weights[key]) < 0) ?? keys[0]!
 }
 
-/** The transactions of one client, without end. Each value names the operation that it comes from, those of `names` aside. */
+/**
+ * The transactions of one client, without end. Each value names the operation that it comes from, those of `names`
+ * aside.
+ */
 export function * writesOf (seed: number, client: number): Generator<Write[], never> {
   const next = random(seed, 'writes', client)
   /** The rows that the client has itself; other clients may have changed or deleted them since. */
@@ -83,7 +94,9 @@ export function * writesOf (seed: number, client: number): Generator<Write[], ne
         row.amount += between(next, 1, 9)
         return { op: 'PATCH', table, id, data: { amount: row.amount }, previous: { amount } }
       }
-      if (next() < 0.4) return { op: 'PATCH', table, id, data: { note: `note of ${client}.${transaction}.${operation}` } }
+      if (next() < 0.4) {
+        return { op: 'PATCH', table, id, data: { note: `note of ${client}.${transaction}.${operation}` } }
+      }
       row.value = value
       return { op: 'PATCH', table, id, data: { value } }
     })
@@ -120,8 +133,8 @@ const containers = ['batch', 'operations', 'transactions'] as const
 export interface Habits {
   container: typeof containers[number]
   /**
-   * From its queue it takes the next transaction, several (another number at each attempt), or so many operations, which
-   * cut transactions.
+   * From its queue it takes the next transaction, several (another number at each attempt), or so many operations,
+   * which cut transactions.
    */
   takes: 'transaction' | 'transactions' | 'operations'
 }
@@ -130,7 +143,10 @@ export function habitsOf (seed: number, client: number): Habits {
   // The first clients have different ones whatever the seed.
   const takes = (['transactions', 'operations', 'transaction'] as const)[client % 3]!
   const next = random(seed, 'habits', client)
-  return { takes, container: takes === 'operations' ? pick(next, ['batch', 'operations'] as const) : pick(next, containers) }
+  return {
+    takes,
+    container: takes === 'operations' ? pick(next, ['batch', 'operations'] as const) : pick(next, containers)
+  }
 }
 
 /** Weights of how requests go wrong at the client's side. */
@@ -161,33 +177,68 @@ export function * attemptsOf (seed: number, client: number): Generator<Attempt, 
   const next = random(seed, 'attempts', client)
   for (;;) {
     const fault = weighted(next, requestFaults)
-    const [from, to] = fault === 'hung up at once' ? [0, 15] as const : fault === 'sent again when it is over' ? [50, 3000] as const : [10, 500] as const
-    yield { fault, server: next() < 0.5 ? 0 : 1, size: between(next, 1, 5), otherOrder: next() < 0.3, milliseconds: between(next, from, to) }
+    const [from, to] =
+      fault === 'hung up at once'
+        ? ([0, 15] as const)
+        : fault === 'sent again when it is over'
+          ? ([50, 3000] as const)
+          : ([10, 500] as const)
+    yield {
+      fault,
+      server: next() < 0.5 ? 0 : 1,
+      size: between(next, 1, 5),
+      otherOrder: next() < 0.3,
+      milliseconds: between(next, from, to)
+    }
   }
 }
 
 /** Codes of faults that pass, and of some that nobody knows. */
-const codes = [6, 7, 13, 20, 50, 89, 91, 112, 134, 189, 246, 251, 262, 10107, 11600, 11602, 13435, 13436, 9001, 8999, 55555]
+const codes = [
+  6, 7, 13, 20, 50, 89, 91, 112, 134, 189, 246, 251, 262, 10107, 11600, 11602, 13435, 13436, 9001, 8999, 55555
+]
 const labels = [[], ['TransientTransactionError'], ['RetryableWriteError'], ['UnknownTransactionCommitResult']]
-const commands = ['find', 'update', 'delete', 'insert', 'bulkWrite', 'commitTransaction', 'commitTransaction', 'abortTransaction']
+const commands = [
+  'find',
+  'update',
+  'delete',
+  'insert',
+  'bulkWrite',
+  'commitTransaction',
+  'commitTransaction',
+  'abortTransaction'
+]
 
-/** A fault of MongoDB, so many requests after the one before it, which it ends: a slow machine has as many as a fast one. */
+/**
+ * A fault of MongoDB, so many requests after the one before it, which it ends: a slow machine has as many as a fast
+ * one.
+ */
 export interface MongoFault { command: mongodb.Document, requests: number }
 
-/** In the place of the minute after which MongoDB ends a transaction that nobody goes on with; those of the living end as well. */
+/**
+ * In the place of the minute after which MongoDB ends a transaction that nobody goes on with; those of the living end
+ * as well.
+ */
 export const endAllTransactions: mongodb.Document = { killAllSessions: [] }
 
 /** @param appName the name by which fail points know the commands of the processes */
 export function * mongoFaultsOf (seed: number, appName: string): Generator<MongoFault, never> {
   const next = random(seed, 'MongoDB')
-  const failCommand = (data: mongodb.Document, failCommands = [pick(next, commands), pick(next, commands)]): mongodb.Document =>
-    ({ configureFailPoint: 'failCommand', mode: { times: between(next, 1, 3) }, data: { appName, failCommands, ...data } })
+  const failCommand = (
+    data: mongodb.Document,
+    failCommands = [pick(next, commands), pick(next, commands)]
+  ): mongodb.Document => ({
+    configureFailPoint: 'failCommand',
+    mode: { times: between(next, 1, 3) },
+    data: { appName, failCommands, ...data }
+  })
   const faults = {
     error: () => failCommand({ errorCode: pick(next, codes), ...next() < 0.6 && { errorLabels: pick(next, labels) } }),
     connection: () => failCommand({ closeConnection: true }),
     slow: () => failCommand({ blockConnection: true, blockTimeMS: between(next, 20, 900) }),
     // The command is done, and its answer says that nobody knows.
-    unknown: () => failCommand({ writeConcernError: { code: pick(next, [64, 91]), errmsg: 'by the soak' } }, ['commitTransaction']),
+    unknown: () =>
+      failCommand({ writeConcernError: { code: pick(next, [64, 91]), errmsg: 'by the soak' } }, ['commitTransaction']),
     end: () => endAllTransactions
   }
   for (;;) {
@@ -206,5 +257,9 @@ export interface Life {
 
 export function lifeOf (seed: number, process: string, start: number): Life {
   const next = random(seed, 'life', process, start)
-  return { commands: Math.round(20 * 15 ** next()), commit: next() < 0.4, moment: pick(next, ['before', 'sent', 'answered'] as const) }
+  return {
+    commands: Math.round(20 * 15 ** next()),
+    commit: next() < 0.4,
+    moment: pick(next, ['before', 'sent', 'answered'] as const)
+  }
 }

@@ -1,10 +1,15 @@
-/** A client of a soak: PowerSync's SDK on a SQLite file. Its uploads go to one of the servers, through a proxy that makes trouble. */
+/**
+ * A client of a soak: PowerSync's SDK on a SQLite file. Its uploads go to one of the servers, through a proxy that
+ * makes trouble.
+ */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase } from '@powersync/node'
+import type {
+  CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials, PowerSyncDatabase
+} from '@powersync/node'
 import type { Test } from 'tap'
 import { startProxy, type Proxy } from '../support/tcp-proxy.js'
 import { armFault, connectionFaultsOf, requestTimeout, type ConnectionFault } from './connection-faults.js'
@@ -19,7 +24,10 @@ export interface SdkClientOptions extends Omit<SoakClientOptions, 'otherOrder' |
   faults?: Iterator<ConnectionFault, unknown> | undefined
 }
 
-export async function sdkClient (t: Pick<Test, 'teardown'>, { seed, number, user, ports, ...options }: SdkClientOptions): Promise<SoakClient> {
+export async function sdkClient (
+  t: Pick<Test, 'teardown'>,
+  { seed, number, user, ports, ...options }: SdkClientOptions
+): Promise<SoakClient> {
   const { perRequest = number % 2 === 0 ? 1 : 5, faults = connectionFaultsOf(seed, number) } = options
   const proxy = await startProxy({ target: { host: '127.0.0.1', port: ports[number % 2]! } })
   t.teardown(() => proxy.stop())
@@ -43,7 +51,13 @@ export async function sdkClient (t: Pick<Test, 'teardown'>, { seed, number, user
         for (const write of transaction) await local.execute(...sqlOf(write))
       })
     },
-    history: (): ClientHistory => ({ clientId, transactions, acknowledged: connector.acknowledged, verdicts: new Map(), cuts: false }),
+    history: (): ClientHistory => ({
+      clientId,
+      transactions,
+      acknowledged: connector.acknowledged,
+      verdicts: new Map(),
+      cuts: false
+    }),
     stop: () => database.disconnect()
   }
 }
@@ -54,9 +68,17 @@ async function openDatabase (t: Pick<Test, 'teardown'>): Promise<PowerSyncDataba
   t.teardown(() => rm(dbLocation, { recursive: true }))
   const columns = { value: column.text, note: column.text, amount: column.integer }
   const database = new PowerSyncDatabase({
-    schema: new Schema(Object.fromEntries(Object.keys(tables).map(table => [
-      table, new Table(columns, table === 'counters' ? { trackPrevious: { columns: ['amount'], onlyWhenChanged: true } } : {})
-    ]))),
+    schema: new Schema(
+      Object.fromEntries(
+        Object.keys(tables).map(table => [
+          table,
+          new Table(
+            columns,
+            table === 'counters' ? { trackPrevious: { columns: ['amount'], onlyWhenChanged: true } } : {}
+          )
+        ])
+      )
+    ),
     // Of databases with the same file name in one process, whatever their folders, the SDK lets only one connect.
     database: { dbFilename: `${randomUUID()}.db`, dbLocation, readWorkerCount: 1, openWorker },
     logger: { log () {} }
@@ -97,7 +119,11 @@ class Connector implements PowerSyncBackendConnector {
       headers: { 'x-session': this.#options.user }, signal: AbortSignal.timeout(10_000)
     })
     if (!response.ok) throw new Error(`/token answered ${response.status}`)
-    const { token, powersync_url: endpoint, expires_at: expiresAt } = await response.json() as Record<'token' | 'powersync_url' | 'expires_at', string>
+    const {
+      token,
+      powersync_url: endpoint,
+      expires_at: expiresAt
+    } = (await response.json()) as Record<'token' | 'powersync_url' | 'expires_at', string>
     this.#credentials = { endpoint, token, expiresAt: new Date(expiresAt) }
     return this.#credentials
   }
@@ -136,7 +162,9 @@ class Connector implements PowerSyncBackendConnector {
         signal: AbortSignal.timeout(armed.hopeless ? requestTimeout : 10_000)
       })
       const { results } = await response.json() as { results?: TransactionResult[] }
-      if (!response.ok || results?.length !== transactions.length) throw new Error(`/upload answered ${response.status} ${JSON.stringify(results)}`)
+      if (!response.ok || results?.length !== transactions.length) {
+        throw new Error(`/upload answered ${response.status} ${JSON.stringify(results)}`)
+      }
     } catch (error) {
       failure = error
       this.stats.lastError = String(error)
@@ -151,8 +179,14 @@ class Connector implements PowerSyncBackendConnector {
     const write = this.written.get(opId)
     const data = write && 'data' in write ? Object.entries(write.data).filter(([, value]) => value !== null) : []
     const previous = write && 'previous' in write ? write.previous?.amount : undefined
-    const same = write && write.op === op && write.table === table && write.id === id && previousValues?.['amount'] === previous &&
-      data.length === Object.values(opData ?? {}).filter(value => value !== null).length && data.every(([column, value]) => opData?.[column] === value)
+    const same =
+      write &&
+      write.op === op &&
+      write.table === table &&
+      write.id === id &&
+      previousValues?.['amount'] === previous &&
+      data.length === Object.values(opData ?? {}).filter(value => value !== null).length &&
+      data.every(([column, value]) => opData?.[column] === value)
     if (!same) throw new Error(`Operation ${opId} of the upload queue is not what was written: ${op} ${table} ${id}`)
   }
 }
@@ -163,9 +197,15 @@ function sqlOf (write: Write): [string, Array<string | number | null>] {
   const values = columns.map(([, value]) => value)
   switch (write.op) {
     case 'PUT':
-      return [`INSERT OR REPLACE INTO ${write.table} (id, ${names.join(', ')}) VALUES (?${', ?'.repeat(names.length)})`, [write.id, ...values]]
+      return [
+        `INSERT OR REPLACE INTO ${write.table} (id, ${names.join(', ')}) VALUES (?${', ?'.repeat(names.length)})`,
+        [write.id, ...values]
+      ]
     case 'PATCH':
-      return [`UPDATE ${write.table} SET ${names.map(name => `${name} = ?`).join(', ')} WHERE id = ?`, [...values, write.id]]
+      return [
+        `UPDATE ${write.table} SET ${names.map(name => `${name} = ?`).join(', ')} WHERE id = ?`,
+        [...values, write.id]
+      ]
     case 'DELETE':
       return [`DELETE FROM ${write.table} WHERE id = ?`, [write.id]]
   }

@@ -8,7 +8,10 @@ const app = await soakApp('upload')
 /** The letters that there are, for the checker. */
 app.get('/letters', async () => {
   const letters = await app.powersync.deadLetters.list({ limit: 1_000_000 })
-  return letters.map(({ client_id: clientId, operations }) => ({ clientId, opIds: operations.map(operation => Number(operation.op_id)) }))
+  return letters.map(({ client_id: clientId, operations }) => ({
+    clientId,
+    opIds: operations.map(operation => Number(operation.op_id))
+  }))
 })
 
 process.on('SIGTERM', () => { app.close().then(() => process.exit()) })

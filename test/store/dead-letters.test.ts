@@ -36,7 +36,7 @@ const transaction = (id = '7', text = 'x'): CrudTransaction => ({
 t.test('a letter holds the whole transaction as uploaded, with reason, user, client, request and time', async t => {
   const db = fresh()
   const letters = new DeadLetters(db)
-  await keepLetter(db, letters, transaction(), failed, user, 'req-1')
+  await keepLetter(db, letters, transaction(), { failed, user, requestId: 'req-1' })
   const [letter] = await letters.list()
   t.match(letter, {
     _id: /^[0-9a-f]{32}$/,
@@ -62,7 +62,7 @@ t.test('a letter holds the whole transaction as uploaded, with reason, user, cli
 t.test('the same transaction of the same user is one letter, of another user another', async t => {
   const db = fresh()
   const letters = new DeadLetters(db)
-  for (const each of [user, user, { id: 'user2' }]) await keepLetter(db, letters, transaction(), failed, each)
+  for (const each of [user, user, { id: 'user2' }]) await keepLetter(db, letters, transaction(), { failed, user: each })
   t.same((await letters.list()).map(letter => letter.user_id), ['user2', 'user1'])
 })
 
@@ -70,7 +70,7 @@ t.test('letters are listed from the latest, by page and by user, also without wh
   const db = fresh()
   const letters = new DeadLetters(db)
   const ids = ['0', '1', '2', '3', '4']
-  for (const id of ids) await keepLetter(db, letters, transaction(id, 'secret'), failed, { id: `user${Number(id) % 2}` })
+  for (const id of ids) await keepLetter(db, letters, transaction(id, 'secret'), { failed, user: { id: `user${Number(id) % 2}` } })
   const of = (page: { transaction_id: string | null }[]) => page.map(letter => letter.transaction_id)
   t.same(of(await letters.list()), [...ids].reverse(), 'in the order of their upload, however many there are in a millisecond')
   const first = await letters.summaries({ limit: 2 })
@@ -85,7 +85,7 @@ t.test('letters of one millisecond, from several processes, are neither left out
   t.context.now = Date.now
   Date.now = () => 1_700_000_000_000
   t.teardown(() => { Date.now = t.context.now })
-  for (const id of ['1', '2', '3']) await keepLetter(db, new DeadLetters(db), transaction(id), failed, user)
+  for (const id of ['1', '2', '3']) await keepLetter(db, new DeadLetters(db), transaction(id), { failed, user })
   const letters = new DeadLetters(db)
   const seen: string[] = []
   for (let page = await letters.summaries({ limit: 1 }); page.length > 0; page = await letters.summaries({ limit: 1, after: page[0] })) seen.push(page[0]!.transaction_id!)
@@ -109,7 +109,7 @@ t.test('a letter that MongoDB would not take is stored compressed, and read as a
   t.teardown(() => odd.close())
   const letters = new DeadLetters(odd.db(db.databaseName))
   const text = 'secret '.repeat(1_500_000)
-  for (const each of [transaction('7', text), transaction('8')]) await keepLetter(db, letters, each, failed, user)
+  for (const each of [transaction('7', text), transaction('8')]) await keepLetter(db, letters, each, { failed, user })
   const stored = await db.collection(DeadLetters.collectionName).find().sort({ created_at: 1 }).toArray()
   t.same(stored.map(({ operations }) => operations._bsontype ?? 'array'), ['Binary', 'array'])
   t.ok(stored[0]?.['operations'].length() < 1_000_000)
@@ -127,8 +127,13 @@ t.test('a note for the user is written with the letter, once, and goes with it',
   const db = fresh()
   const letters = new DeadLetters(db, { mirror: 'rejected' })
   const notes = db.collection('rejected')
-  await keepLetter(db, letters, transaction('7', 'secret'), failed, user)
-  await keepLetter(db, letters, { operations: [{ op: 'DELETE', table: 'todos', id: 'c', index: 0 }] }, { error_code: 'QUOTA', message: 'Too many' }, user)
+  await keepLetter(db, letters, transaction('7', 'secret'), { failed, user })
+  await keepLetter(
+    db,
+    letters,
+    { operations: [{ op: 'DELETE', table: 'todos', id: 'c', index: 0 }] },
+    { failed: { error_code: 'QUOTA', message: 'Too many' }, user }
+  )
   const [first, second] = (await letters.list()).reverse()
   t.same(await notes.find().sort({ created_at: 1 }).toArray(), [
     {
@@ -165,7 +170,7 @@ t.test('a note for the user is written with the letter, once, and goes with it',
     }
   ])
   await notes.deleteOne({ error_code: 'INVALID_DATA' })
-  await keepLetter(db, letters, transaction('7', 'secret'), failed, user)
+  await keepLetter(db, letters, transaction('7', 'secret'), { failed, user })
   t.equal(await notes.countDocuments(), 1, 'what its user has deleted does not come back')
 
   t.equal(await new DeadLetters(db).discard(second!._id), true, 'also where nothing is known of the option')

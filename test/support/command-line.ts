@@ -20,18 +20,43 @@ interface Surroundings {
 const nowhere = { write: () => {} }
 
 /** Every command with its words, those of groups with the group's. */
-export const allCommands: { name: string[], command: Command }[] = programOf({ stdin: Readable.from([]), stdout: nowhere, stderr: nowhere, env: {}, cwd: () => '/' }).commands
-  .flatMap(command => command.commands.length > 0 ? command.commands.map(inner => ({ name: [command.name(), inner.name()], command: inner })) : [{ name: [command.name()], command }])
+export const allCommands: { name: string[], command: Command }[] = programOf({
+  stdin: Readable.from([]),
+  stdout: nowhere,
+  stderr: nowhere,
+  env: {},
+  cwd: () => '/'
+}).commands.flatMap(command =>
+  command.commands.length > 0
+    ? command.commands.map(inner => ({ name: [command.name(), inner.name()], command: inner }))
+    : [{ name: [command.name()], command }]
+)
 
 /** Runs `powersync-mongo` in this process, without variables and terminal. */
 export function powersyncMongo (...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
   return powersyncMongoIn({}, ...args)
 }
 
-export async function powersyncMongoIn ({ env = {}, cwd = import.meta.dirname, columns, stdin = '' }: Surroundings, ...args: string[]): Promise<{ code: number, stdout: string, stderr: string }> {
+export async function powersyncMongoIn (
+  { env = {}, cwd = import.meta.dirname, columns, stdin = '' }: Surroundings,
+  ...args: string[]
+): Promise<{ code: number, stdout: string, stderr: string }> {
   const output = { stdout: '', stderr: '' }
-  const stream = (name: keyof typeof output) => ({ isTTY: columns !== undefined, columns, write: (text: string) => { output[name] += text } })
-  const code = await run(args, { env: columns === undefined ? env : { TERM: 'xterm-256color', ...env }, cwd: () => cwd, now: () => 0, stdin: Object.assign(Readable.from([stdin]), { isTTY: columns !== undefined }), stdout: stream('stdout'), stderr: stream('stderr') })
+  const stream = (name: keyof typeof output) => ({
+    isTTY: columns !== undefined,
+    columns,
+    write: (text: string) => {
+      output[name] += text
+    }
+  })
+  const code = await run(args, {
+    env: columns === undefined ? env : { TERM: 'xterm-256color', ...env },
+    cwd: () => cwd,
+    now: () => 0,
+    stdin: Object.assign(Readable.from([stdin]), { isTTY: columns !== undefined }),
+    stdout: stream('stdout'),
+    stderr: stream('stderr')
+  })
   return { code, ...output }
 }
 
@@ -42,11 +67,22 @@ const built = new URL('../../dist/index.js', import.meta.url).href
  * The path of a file that exports collections, as a user would write it; gone when the test ends. In the project it
  * uses the built package: tsx, which the project has, would compile the sources its own way, and spoil their coverage.
  */
-export async function configFile (t: Pick<Test, 'teardown'>, code: string, { name = 'collections.mjs', inProject = false } = {}): Promise<string> {
-  const folder = await mkdtemp(inProject ? join(import.meta.dirname, '..', '.readme-') : join(tmpdir(), 'powersync-mongo-'))
+export async function configFile (
+  t: Pick<Test, 'teardown'>,
+  code: string,
+  { name = 'collections.mjs', inProject = false } = {}
+): Promise<string> {
+  const folder = await mkdtemp(
+    inProject ? join(import.meta.dirname, '..', '.readme-') : join(tmpdir(), 'powersync-mongo-')
+  )
   t.teardown(() => rm(folder, { recursive: true }))
   const file = join(folder, name)
-  await writeFile(file, code.replace('\'fastify-powersync-mongo\'', `'${inProject ? built : source}'`).replace('\'@sinclair/typebox\'', `'${import.meta.resolve('@sinclair/typebox')}'`))
+  await writeFile(
+    file,
+    code
+      .replace('\'fastify-powersync-mongo\'', `'${inProject ? built : source}'`)
+      .replace('\'@sinclair/typebox\'', `'${import.meta.resolve('@sinclair/typebox')}'`)
+  )
   return file
 }
 

@@ -10,7 +10,8 @@ type ServerOptions = Required<Pick<DevelopmentMongoDBOptions, 'database' | 'port
 
 /** The first of these that there is, or the one that TEST_DATABASE names. */
 const servers: Record<string, (options: ServerOptions) => Promise<Server>> = {
-  mongodb: (options) => developmentMongoDB({ ...options, args: ['--setParameter', 'enableTestCommands=1'], emulator: false }),
+  mongodb: options =>
+    developmentMongoDB({ ...options, args: ['--setParameter', 'enableTestCommands=1'], emulator: false }),
   secantusdb: startSecantusDB,
   emulator: (options) => developmentMongoDB({ ...options, download: false })
 }
@@ -31,7 +32,9 @@ export async function startServer (options: ServerOptions): Promise<Server> {
       errors.push(error)
     }
   }
-  throw new Error(errors.map(String).join('\n') || `TEST_DATABASE is ${wanted}: expected one of ${Object.keys(servers).join(', ')}`)
+  throw new Error(
+    errors.map(String).join('\n') || `TEST_DATABASE is ${wanted}: expected one of ${Object.keys(servers).join(', ')}`
+  )
 }
 
 export interface TestDatabaseOptions {
@@ -58,7 +61,10 @@ let shared: { server: Promise<Server>, users: number } | undefined
  * A database of its own for one test file or one test, gone when `t` ends. One server per file holds them.
  * It never downloads mongod: `npm test` does that once, before the first test.
  */
-export async function testDatabase (t: Pick<Test, 'teardown'>, { ownServer = false }: TestDatabaseOptions = {}): Promise<TestDatabase> {
+export async function testDatabase (
+  t: Pick<Test, 'teardown'>,
+  { ownServer = false }: TestDatabaseOptions = {}
+): Promise<TestDatabase> {
   const database = `test_${randomBytes(6).toString('hex')}`
   if (ownServer) return await databaseOfItsOwn(t, database)
 

@@ -22,7 +22,9 @@ export interface CodeBlock {
   /** What stands behind the fence: `ts`, `sh`, …; '' if nothing does. */
   language: string
   code: string
-  /** The file that it belongs in by the end of the paragraph before it, as in "is in `server.ts`:" or "add to `.env`:". */
+  /**
+   * The file that it belongs in by the end of the paragraph before it, as in "is in `server.ts`:" or "add to `.env`:".
+   */
   file: string | undefined
   /** The line that it begins on. */
   line: number
@@ -34,7 +36,12 @@ const blocks = /^```(.*)\n([^]*?)^```$/gm
 export function codeBlocks (text: string): CodeBlock[] {
   return [...text.matchAll(blocks)].map(({ 1: language = '', 2: code = '', index }) => {
     const before = text.slice(0, index)
-    return { language, code, file: /\b(?:in|to) `([\w.-]*\.\w+)`:\n\n$/.exec(before)?.[1], line: before.split('\n').length }
+    return {
+      language,
+      code,
+      file: /\b(?:in|to) `([\w.-]*\.\w+)`:\n\n$/.exec(before)?.[1],
+      line: before.split('\n').length
+    }
   })
 }
 

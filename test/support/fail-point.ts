@@ -34,7 +34,11 @@ export function failPoints (t: Pick<Test, 'teardown'>, uri: string) {
   })
   return {
     /** In the place of what was on before. */
-    on: ({ times, ...data }: FailPoint) => configure(times === undefined ? 'alwaysOn' : { times }, { ...data, blockConnection: data.blockTimeMS !== undefined }),
+    on: ({ times, ...data }: FailPoint) =>
+      configure(times === undefined ? 'alwaysOn' : { times }, {
+        ...data,
+        blockConnection: data.blockTimeMS !== undefined
+      }),
     off: () => configure('off')
   }
 }

@@ -2,7 +2,10 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type GenerateKeyPairResult, type JWK, type JWTPayload } from 'jose'
+import {
+  calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type GenerateKeyPairResult, type JWK,
+  type JWTPayload
+} from 'jose'
 import type { Test } from 'tap'
 
 const pairs = new Map<string, Promise<GenerateKeyPairResult>>()

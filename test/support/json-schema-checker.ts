@@ -12,7 +12,9 @@ function typesOf (value: unknown): string[] {
   if (typeof value === 'string') return ['string']
   if (typeof value === 'boolean') return ['bool']
   if (typeof value === 'bigint' || value instanceof Long) return ['long', 'number']
-  if (typeof value === 'number') return [Number.isInteger(value) && Math.abs(value) < 2 ** 31 && !Object.is(value, -0) ? 'int' : 'double', 'number']
+  if (typeof value === 'number') {
+    return [Number.isInteger(value) && Math.abs(value) < 2 ** 31 && !Object.is(value, -0) ? 'int' : 'double', 'number']
+  }
   if (value instanceof Double) return ['double', 'number']
   if (value instanceof Decimal128) return ['decimal', 'number']
   if (value instanceof Date) return ['date']
@@ -31,15 +33,20 @@ const keywords: Record<string, (rule: never, value: unknown, schema: Schema) => 
   enum: (values: unknown[], value) => values.some(each => each === value || (each === null && value === undefined)),
   anyOf: (schemas: Schema[], value) => schemas.some(schema => satisfies(value, schema)),
   required: (required: string[], value) => !is('object', value) || required.every(name => names(value).includes(name)),
-  properties: (properties: Record<string, Schema>, value) => !is('object', value) ||
-    names(value).every(name => !Object.hasOwn(properties, name) || satisfies((value as Schema)[name], properties[name]!)),
+  properties: (properties: Record<string, Schema>, value) =>
+    !is('object', value) ||
+    names(value).every(
+      name => !Object.hasOwn(properties, name) || satisfies((value as Schema)[name], properties[name]!)
+    ),
   items: (schema: Schema, value) => !Array.isArray(value) || value.every(item => satisfies(item, schema)),
   minItems: (least: number, value) => !Array.isArray(value) || value.length >= least,
   maxItems: (most: number, value) => !Array.isArray(value) || value.length <= most,
   minLength: (least: number, value) => typeof value !== 'string' || [...value].length >= least,
   maxLength: (most: number, value) => typeof value !== 'string' || [...value].length <= most,
-  minimum: (least: number, value, { exclusiveMinimum }) => !is('number', value) || (exclusiveMinimum ? numberOf(value) > least : numberOf(value) >= least),
-  maximum: (most: number, value, { exclusiveMaximum }) => !is('number', value) || (exclusiveMaximum ? numberOf(value) < most : numberOf(value) <= most),
+  minimum: (least: number, value, { exclusiveMinimum }) =>
+    !is('number', value) || (exclusiveMinimum ? numberOf(value) > least : numberOf(value) >= least),
+  maximum: (most: number, value, { exclusiveMaximum }) =>
+    !is('number', value) || (exclusiveMaximum ? numberOf(value) < most : numberOf(value) <= most),
   exclusiveMinimum: (flag: boolean, _value, schema) => flag && 'minimum' in schema,
   exclusiveMaximum: (flag: boolean, _value, schema) => flag && 'maximum' in schema
 }

@@ -6,7 +6,10 @@ import { Statements } from '../../lib/store/statements.js'
 
 /** Keeps a transaction as a rejected upload would, of a client that is not deduplicated. */
 export async function keepLetter (
-  db: mongodb.Db, letters: DeadLetters, transaction: CrudTransaction, failed: FailedOperation, user: User, requestId?: string
+  db: mongodb.Db,
+  letters: DeadLetters,
+  transaction: CrudTransaction,
+  { failed, user, requestId }: { failed: FailedOperation, user: User, requestId?: string }
 ): Promise<void> {
   const letter = letters.letterOf(transaction, failed, user, requestId, { sequence: null, rows: [] })
   await new Statements(db, { bulkWrite: false }).send([await letters.statementsOf(letter, {})], 'fewest', {})

@@ -5,7 +5,11 @@ import type { Test } from 'tap'
 
 const CommandNotFound = 59
 
-export async function olderMongoClient (t: Pick<Test, 'teardown'>, uri: string, options: mongodb.MongoClientOptions = {}): Promise<mongodb.MongoClient> {
+export async function olderMongoClient (
+  t: Pick<Test, 'teardown'>,
+  uri: string,
+  options: mongodb.MongoClientOptions = {}
+): Promise<mongodb.MongoClient> {
   const appName = `older-${randomBytes(4).toString('hex')}`
   const client = new fastifyMongodb.mongodb.MongoClient(uri, { ...options, appName })
   t.teardown(() => client.close())

@@ -1,4 +1,7 @@
-/** The tables of docs/options.md, printed from the schema of the options. `UPDATE=1 npx tsx test/documents/options.test.ts` writes them. */
+/**
+ * The tables of docs/options.md, printed from the schema of the options. `UPDATE=1 npx tsx
+ * test/documents/options.test.ts` writes them.
+ */
 import { Kind, type TObject, type TSchema } from '@sinclair/typebox'
 import type { Row } from '../../lib/options/schema.js'
 
@@ -25,7 +28,9 @@ export function optionRows (schema: TObject, prefix = ''): NamedRow[] {
 
 function objectIn (schema: TSchema): TObject | undefined {
   if (schema[Kind] === 'Union') return (schema['anyOf'] as TSchema[]).map(objectIn).find(Boolean)
-  const isGroup = schema[Kind] === 'Object' && Object.values<TSchema>(schema['properties']).some(property => property['row'] || objectIn(property))
+  const isGroup =
+    schema[Kind] === 'Object' &&
+    Object.values<TSchema>(schema['properties']).some(property => property['row'] || objectIn(property))
   return isGroup ? schema as TObject : undefined
 }
 

@@ -17,5 +17,10 @@ export function randomBySeed (seed: number): Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
   const integer = (from: number, to: number) => from + Math.floor(next() * (to - from + 1))
-  return { next, integer, chance: probability => next() < probability, pick: items => items[integer(0, items.length - 1)]! }
+  return {
+    next,
+    integer,
+    chance: probability => next() < probability,
+    pick: items => items[integer(0, items.length - 1)]!
+  }
 }

@@ -13,8 +13,13 @@ await server.stop()
 console.log(`The tests run on ${server.description}.`)
 
 const quick = ['--jobs=4', '--disable-coverage', '--node-arg=--import=tsx', '--test-env=TAP_TYPE_STRIP_ONLY=1']
-spawn('tap', [...fullSize ? [] : quick, ...process.argv.slice(2)], { stdio: 'inherit', shell: process.platform === 'win32' })
-  .on('error', error => { throw error })
+spawn('tap', [...(fullSize ? [] : quick), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  shell: process.platform === 'win32'
+})
+  .on('error', error => {
+    throw error
+  })
   .on('exit', (code, signal) => {
     if (signal) process.kill(process.pid, signal)
     else process.exitCode = code ?? 1

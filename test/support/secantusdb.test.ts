@@ -41,7 +41,10 @@ t.test('it ends, with its data, when the process that started it is killed', { s
 t.test('a port that is taken is an error that says so', { skip }, async t => {
   const server = await startSecantusDB({ database: 'test', port: 0 })
   t.teardown(() => server.stop())
-  await t.rejects(startSecantusDB({ database: 'test', port: Number(new URL(server.uri).port) }), /did not start: .*in use/)
+  await t.rejects(
+    startSecantusDB({ database: 'test', port: Number(new URL(server.uri).port) }),
+    /did not start: .*in use/
+  )
 })
 
 t.test('TEST_DATABASE demands a kind of server', async t => {
@@ -51,5 +54,8 @@ t.test('TEST_DATABASE demands a kind of server', async t => {
     else process.env['TEST_DATABASE'] = before
   })
   process.env['TEST_DATABASE'] = 'oracle'
-  await t.rejects(startServer({ database: 'test', port: 0, download: false }), /TEST_DATABASE is oracle: expected one of mongodb, secantusdb, emulator/)
+  await t.rejects(
+    startServer({ database: 'test', port: 0, download: false }),
+    /TEST_DATABASE is oracle: expected one of mongodb, secantusdb, emulator/
+  )
 })

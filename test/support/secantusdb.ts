@@ -1,6 +1,7 @@
 /**
- * SecantusDB from PyPI, for tests only: a server with MongoDB's wire protocol on WiredTiger, which has real transactions,
- * validators, change streams and fail points. It runs in a Python environment that is made once, in node_modules/.cache.
+ * SecantusDB from PyPI, for tests only: a server with MongoDB's wire protocol on WiredTiger, which has real
+ * transactions, validators, change streams and fail points. It runs in a Python environment that is made once, in
+ * node_modules/.cache.
  */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,9 +15,11 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 const VERSION = '0.7.0b3'
-const pythons = process.platform === 'win32' ? ['python'] : ['python3', 'python3.14', 'python3.13', 'python3.12', 'python3.11']
+const pythons =
+  process.platform === 'win32' ? ['python'] : ['python3', 'python3.14', 'python3.13', 'python3.12', 'python3.11']
 const environment = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', `secantusdb-${VERSION}`)
-const pythonIn = (folder: string) => join(folder, ...process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python'])
+const pythonIn = (folder: string) =>
+  join(folder, ...(process.platform === 'win32' ? ['Scripts', 'python.exe'] : ['bin', 'python']))
 
 export interface SecantusDB {
   /** Connection string, with the database in its path. */
@@ -81,7 +84,10 @@ async function makeEnvironment (): Promise<void> {
 
 async function findPython (): Promise<string> {
   for (const python of pythons) {
-    const found = await run(python, ['-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))']).then(() => true, () => false)
+    const found = await run(python, ['-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))']).then(
+      () => true,
+      () => false
+    )
     if (found) return python
   }
   throw new Error('SecantusDB needs Python 3.11 or newer with venv and pip')

@@ -8,7 +8,11 @@ export const keys = await generateKeys()
 
 export type TestServerOptions = Partial<PowerSyncMongoOptions> & Pick<PowerSyncMongoOptions, 'collections' | 'mongo'>
 
-export async function testServer (t: Pick<Test, 'teardown'>, options: TestServerOptions, serverOptions: FastifyServerOptions = {}): Promise<FastifyInstance> {
+export async function testServer (
+  t: Pick<Test, 'teardown'>,
+  options: TestServerOptions,
+  serverOptions: FastifyServerOptions = {}
+): Promise<FastifyInstance> {
   const app = Fastify(serverOptions)
   t.teardown(() => app.close())
   await app.register(powersyncMongo, {
@@ -27,8 +31,17 @@ export interface UploadResponse {
 }
 
 /** `POST /upload`, by default as JSON. */
-export async function upload (app: FastifyInstance, body: unknown, { url = '/upload', headers = {} } = {}): Promise<UploadResponse> {
+export async function upload (
+  app: FastifyInstance,
+  body: unknown,
+  { url = '/upload', headers = {} } = {}
+): Promise<UploadResponse> {
   const payload = typeof body === 'string' ? body : JSON.stringify(body)
-  const response = await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers }, payload })
+  const response = await app.inject({
+    method: 'POST',
+    url,
+    headers: { 'content-type': 'application/json', ...headers },
+    payload
+  })
   return { status: response.statusCode, body: response.json(), headers: response.headers }
 }

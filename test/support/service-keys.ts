@@ -15,7 +15,11 @@ export interface ServiceKeys {
 }
 
 /** @param fetchKeys what a request for the JWKS URI gives now */
-export function serviceKeys (fetchKeys: () => Promise<JSONWebKeySet>, audience: string, now: () => number): ServiceKeys {
+export function serviceKeys (
+  fetchKeys: () => Promise<JSONWebKeySet>,
+  audience: string,
+  now: () => number
+): ServiceKeys {
   let keys: JSONWebKeySet = { keys: [] }
   let fetchedAt = -Infinity
   let lastFetch = -Infinity
@@ -37,7 +41,12 @@ export function serviceKeys (fetchKeys: () => Promise<JSONWebKeySet>, audience: 
       const seen = expired ? undefined : keys
       if (expired || now() - lastFetch >= refreshInterval) await refresh()
       try {
-        await jwtVerify(token, createLocalJWKSet(seen ?? keys), { audience, clockTolerance: 60, currentDate: new Date(now()), requiredClaims: ['sub', 'iat', 'exp'] })
+        await jwtVerify(token, createLocalJWKSet(seen ?? keys), {
+          audience,
+          clockTolerance: 60,
+          currentDate: new Date(now()),
+          requiredClaims: ['sub', 'iat', 'exp']
+        })
         return 'ok'
       } catch (error) {
         if (error instanceof errors.JWTExpired) return 'S2103'

@@ -8,11 +8,15 @@ import { configFile } from './command-line.js'
 
 const found = service()
 
-/** For a test's options, `{ skip: serviceMissing }`: it needs Node 21 or later, this one or the one that NODE_FOR_SERVICE names. */
+/**
+ * For a test's options, `{ skip: serviceMissing }`: it needs Node 21 or later, this one or the one that
+ * NODE_FOR_SERVICE names.
+ */
 export const serviceMissing: string | false = typeof found === 'string' ? found : false
 
 function service (): { node: string, rules: string } | string {
-  const node = process.env['NODE_FOR_SERVICE'] || (Number(process.versions.node.split('.')[0]) > 20 ? process.execPath : undefined)
+  const node =
+    process.env['NODE_FOR_SERVICE'] || (Number(process.versions.node.split('.')[0]) > 20 ? process.execPath : undefined)
   if (!node) return 'needs Node 22: run the tests with it, or set NODE_FOR_SERVICE to its path'
   try {
     return { node, rules: import.meta.resolve('@powersync/service-sync-rules') }
@@ -22,32 +26,47 @@ function service (): { node: string, rules: string } | string {
 }
 
 /**
- * Runs code with the evaluator as `rules` and the input as `input`, whose `{ $int: text }` are bigints there and `{ $bytes: base64 }` bytes.
+ * Runs code with the evaluator as `rules` and the input as `input`, whose `{ $int: text }` are bigints there and `{
+ * $bytes: base64 }` bytes.
  * @returns what the code's `result` is
  */
 export async function withSyncRules<Result> (t: Pick<Test, 'teardown'>, code: string, input: unknown): Promise<Result> {
   const { node, rules } = found as { node: string, rules: string }
-  const script = await configFile(t, `
+  const script = await configFile(
+    t,
+    `
     import { readFileSync } from 'node:fs'
     const rules = await import(${JSON.stringify(rules)})
     const input = JSON.parse(readFileSync(process.argv[2], 'utf8'), (_, value) => 
       typeof value?.$int === 'string' ? BigInt(value.$int) : typeof value?.$bytes === 'string' ? new Uint8Array(Buffer.from(value.$bytes, 'base64')) : value)
     ${code}
     console.log(JSON.stringify(result, (_, value) => typeof value === 'bigint' ? Number(value) : value))
-  `, { name: 'evaluate.mjs' })
+  `,
+    { name: 'evaluate.mjs' }
+  )
   const file = join(dirname(script), 'input.json')
   await writeFile(file, JSON.stringify(input))
-  const { stdout } = await promisify(execFile)(node, [script, file], { env: { _TAPJS_PROCESSINFO_COVERAGE_: '0' }, maxBuffer: 64 * 1024 * 1024 })
+  const { stdout } = await promisify(execFile)(node, [script, file], {
+    env: { _TAPJS_PROCESSINFO_COVERAGE_: '0' },
+    maxBuffer: 64 * 1024 * 1024
+  })
   return JSON.parse(stdout) as Result
 }
 
 export interface SyncedRow { table: string, id: string, data: Record<string, unknown> }
 
-/** What each user gets of these rows: `rows` as the service reads them from MongoDB, `users` as claims of their tokens. */
+/**
+ * What each user gets of these rows: `rows` as the service reads them from MongoDB, `users` as claims of their tokens.
+ */
 export function syncedRows (
-  t: Pick<Test, 'teardown'>, streams: string, users: ReadonlyArray<Record<string, unknown>>, rows: ReadonlyArray<{ collection: string, record: Record<string, unknown> }>
+  t: Pick<Test, 'teardown'>,
+  streams: string,
+  users: ReadonlyArray<Record<string, unknown>>,
+  rows: ReadonlyArray<{ collection: string, record: Record<string, unknown> }>
 ): Promise<{ errors: string[], synced: SyncedRow[][] }> {
-  return withSyncRules(t, `
+  return withSyncRules(
+    t,
+    `
     const { config, errors } = rules.SqlSyncRules.fromYaml(input.streams, { defaultSchema: 'test', throwOnError: false })
     const sqlite = rules.nodeSqlite(await import('node:sqlite'))
     const synced = config.hydrate({ hydrationState: rules.DEFAULT_HYDRATION_STATE, sqlite })
@@ -70,5 +89,7 @@ export function syncedRows (
       const buckets = new Set([...querier.staticBuckets, ...dynamic].map(({ bucket }) => bucket))
       result.synced.push(data.filter(({ bucket }) => buckets.has(bucket)).map(({ table, id, data }) => ({ table, id, data })))
     }
-  `, { streams, users, rows })
+  `,
+    { streams, users, rows }
+  )
 }

@@ -26,7 +26,11 @@ async function startHttp (t: Test) {
     server.close()
   })
   const post = async (body: string) => {
-    const response = await fetch(`http://${proxy.address}/upload`, { method: 'POST', body, headers: { connection: 'close' } })
+    const response = await fetch(`http://${proxy.address}/upload`, {
+      method: 'POST',
+      body,
+      headers: { connection: 'close' }
+    })
     return await response.text()
   }
   return { proxy, post, received }
@@ -97,7 +101,10 @@ t.test('delay, refuse, drop and restore', async (t) => {
   proxy.dropRequests()
   const unheard = post('unheard')
   unheard.catch(() => {})
-  t.equal(await Promise.race([unanswered, unheard, new Promise((resolve) => setTimeout(resolve, 100, 'nothing'))]), 'nothing')
+  t.equal(
+    await Promise.race([unanswered, unheard, new Promise(resolve => setTimeout(resolve, 100, 'nothing'))]),
+    'nothing'
+  )
   t.same(received, ['slow', 'accepted', 'unanswered'])
 
   proxy.cut()
@@ -125,14 +132,18 @@ t.test('the next connection can be scripted as it comes in', async (t) => {
 t.test('between driver and MongoDB: a commit whose answer is lost is sent again', async (t) => {
   const server = await startWireServer()
   const proxy = await startProxy({ target: { host: '127.0.0.1', port: server.port }, rewriteHello: true })
-  const client = new MongoClient(server.uri.replace(`:${server.port}`, `:${proxy.port}`), { serverSelectionTimeoutMS: 5000 })
+  const client = new MongoClient(server.uri.replace(`:${server.port}`, `:${proxy.port}`), {
+    serverSelectionTimeoutMS: 5000
+  })
   t.teardown(async () => {
     await client.close()
     await proxy.stop()
     await server.stop()
   })
   const cut = proxy.cutAfter({ direction: 'response', bytes: 0, request: 'commitTransaction' })
-  await client.withSession((session) => session.withTransaction(() => client.db().collection('todos').insertOne({}, { session })))
+  await client.withSession(session =>
+    session.withTransaction(() => client.db().collection('todos').insertOne({}, { session }))
+  )
   await cut
 
   t.same(server.commands.map(({ name }) => name), ['insert', 'commitTransaction', 'commitTransaction'])

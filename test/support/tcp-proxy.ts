@@ -25,8 +25,8 @@ interface CutAfter {
   /** How many bytes still pass in this direction. */
   bytes: number
   /**
-   * Text at the start of a request, such as `commitTransaction` or `POST /upload`: the cut hits the connection that sends
-   * it, and counts from there. Without it, the first connection on which anything passes in this direction.
+   * Text at the start of a request, such as `commitTransaction` or `POST /upload`: the cut hits the connection that
+   * sends it, and counts from there. Without it, the first connection on which anything passes in this direction.
    */
   request?: string | undefined
 }
@@ -125,7 +125,9 @@ export async function startProxy (options: ProxyOptions): Promise<Proxy> {
   const address = `${HOST}:${port}`
   if (rewriteHello && address.length !== `${target.host}:${target.port}`.length) {
     listener.close()
-    throw new RangeError(`rewriteHello cannot put ${address} in the place of ${target.host}:${target.port}: not the same length.`)
+    throw new RangeError(
+      `rewriteHello cannot put ${address} in the place of ${target.host}:${target.port}: not the same length.`
+    )
   }
   const rewrite = rewriteHello ? replacer(`${target.host}:${target.port}`, address) : undefined
 
@@ -202,7 +204,9 @@ export async function startProxy (options: ProxyOptions): Promise<Proxy> {
       request === undefined ? direction === cutDirection : direction === 'request' && chunk.includes(request))
     if (cut) pair.cutting = { direction: cut.direction, bytesLeft: cut.bytes, done: cut.done }
 
-    const duplicate = direction === 'request' && take(faults.duplicates, ({ request }) => request === undefined || chunk.includes(request))
+    const duplicate =
+      direction === 'request' &&
+      take(faults.duplicates, ({ request }) => request === undefined || chunk.includes(request))
     if (duplicate) pair.twin = startTwin(duplicate)
   }
 

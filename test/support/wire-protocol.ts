@@ -94,7 +94,10 @@ function nextLength (bytes: Buffer): number {
 }
 
 /** Reads one message, and gives with it the function that encodes its reply. */
-export function readCommand (bytes: Buffer, connection: number): { command: Command, encode: (reply: Document) => Buffer } {
+export function readCommand (
+  bytes: Buffer,
+  connection: number
+): { command: Command, encode: (reply: Document) => Buffer } {
   const message = readMessage(bytes)
   const encode = message.opCode === OP_QUERY ? encodeOpReply : encodeOpMsg
   return { command: commandOf(message, connection), encode: (reply) => encode(message.requestId, reply) }
@@ -122,7 +125,15 @@ function readOpMsg (bytes: Buffer, requestId: number): Message {
     else sequences.push(readSequence(bytes, at + 1, size))
     at += 1 + size
   }
-  return { bytes, requestId, opCode: OP_MSG, acknowledged: (flags & MORE_TO_COME) === 0, database: undefined, body, sequences }
+  return {
+    bytes,
+    requestId,
+    opCode: OP_MSG,
+    acknowledged: (flags & MORE_TO_COME) === 0,
+    database: undefined,
+    body,
+    sequences
+  }
 }
 
 function readSequence (bytes: Buffer, at: number, size: number): Sequence {
@@ -166,7 +177,8 @@ function commandOf (message: Message, connection: number): Command {
     get txnNumber () { return this.document.txnNumber as number | undefined },
     get autocommit () { return this.document.autocommit as false | undefined },
     get startTransaction () { return this.document.startTransaction as true | undefined },
-    statementKeys: () => Array.from(statementsOf(message, name), (start) => elements(bytes, start).next().value?.name ?? ''),
+    statementKeys: () =>
+      Array.from(statementsOf(message, name), start => elements(bytes, start).next().value?.name ?? ''),
     flag (field) {
       const element = find(message, field)
       return element?.type === 8 ? bytes[element.start] === 1 : undefined
@@ -183,7 +195,9 @@ function deserialiseCommand (message: Message): Document {
   const { bytes, body } = message
   const document: Record<string, unknown> = deserialize(bytes.subarray(body, body + bytes.readInt32LE(body)))
   for (const { identifier, start, end } of message.sequences) {
-    document[identifier] = Array.from(sequenceStarts(bytes, start, end), (at) => deserialize(bytes.subarray(at, at + bytes.readInt32LE(at))))
+    document[identifier] = Array.from(sequenceStarts(bytes, start, end), at =>
+      deserialize(bytes.subarray(at, at + bytes.readInt32LE(at)))
+    )
   }
   return document
 }

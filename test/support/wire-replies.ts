@@ -53,7 +53,9 @@ export function commandError ({ labels, ...error }: ServerError): Document {
   return { ok: 0, errmsg: `scripted error ${error.code}`, ...error, ...errorLabels(labels) }
 }
 
-/** Statements of an insert, update or delete fail: `ok: 1` with `writeErrors`. An ordered command stops at the first. */
+/**
+ * Statements of an insert, update or delete fail: `ok: 1` with `writeErrors`. An ordered command stops at the first.
+ */
 export function writeErrors (errors: StatementError[]): Action {
   return ({ command, execute, send }) => {
     const n = succeeded(command, errors).length
@@ -122,11 +124,18 @@ export function cursor (firstBatch: Document[], ns = 'test.scripted'): Document 
 /** What the server answers when neither a script nor `on` says otherwise: everything is acknowledged. */
 export function defaultReply (command: Command, server: ServerDescription): Outcome {
   const reply = replies[command.name]
-  const exists = reply !== undefined && (command.name !== 'bulkWrite' || server.maxWireVersion >= BULK_WRITE_WIRE_VERSION)
-  if (!exists) return commandError({ code: 59, codeName: 'CommandNotFound', errmsg: `no such command: '${command.name}'` })
+  const exists =
+    reply !== undefined && (command.name !== 'bulkWrite' || server.maxWireVersion >= BULK_WRITE_WIRE_VERSION)
+  if (!exists) {
+    return commandError({ code: 59, codeName: 'CommandNotFound', errmsg: `no such command: '${command.name}'` })
+  }
   if (!server.isWritablePrimary && !anyMember.has(command.name)) return notWritablePrimary()
   if (server.topology === 'standalone' && command.txnNumber !== undefined) {
-    return commandError({ code: 20, codeName: 'IllegalOperation', errmsg: 'Transaction numbers are only allowed on a replica set member or mongos' })
+    return commandError({
+      code: 20,
+      codeName: 'IllegalOperation',
+      errmsg: 'Transaction numbers are only allowed on a replica set member or mongos'
+    })
   }
   return reply(command, server)
 }
@@ -137,7 +146,10 @@ const nothingFound = (command: Command): Document => cursor([], `${command.datab
 const replies: Readonly<Record<string, (command: Command, server: ServerDescription) => Document>> = {
   hello: (command, server) => helloReply(command, server),
   ping: acknowledge,
-  buildInfo: (_command, { maxWireVersion }) => ({ ok: 1, version: maxWireVersion >= BULK_WRITE_WIRE_VERSION ? '8.0.0' : '7.0.0' }),
+  buildInfo: (_command, { maxWireVersion }) => ({
+    ok: 1,
+    version: maxWireVersion >= BULK_WRITE_WIRE_VERSION ? '8.0.0' : '7.0.0'
+  }),
 
   insert: ({ statements }) => ({ ok: 1, n: statements }),
   update: ({ statements }) => ({ ok: 1, n: statements, nModified: statements }),
@@ -170,7 +182,10 @@ const replies: Readonly<Record<string, (command: Command, server: ServerDescript
 /** What a secondary answers as well. */
 const anyMember = new Set(['hello', 'ping', 'buildInfo', 'killCursors', 'endSessions'])
 
-function helloReply ({ connection }: Command, { topology, maxWireVersion, address, isWritablePrimary, hello }: ServerDescription): Document {
+function helloReply (
+  { connection }: Command,
+  { topology, maxWireVersion, address, isWritablePrimary, hello }: ServerDescription
+): Document {
   return withoutUndefined({
     helloOk: true,
     isWritablePrimary,
@@ -216,7 +231,13 @@ function bulkWriteReply (command: Command, errors: StatementError[]): Document {
   const results = command.flag('errorsOnly') === true
     ? []
     : done.map((idx) => ({ ok: 1, idx, n: 1, ...(keys[idx] === 'update' ? { nModified: 1 } : {}) }))
-  const failures = errors.map(({ index, ...error }) => ({ ok: 0, idx: index, n: 0, errmsg: `scripted error ${error.code}`, ...error }))
+  const failures = errors.map(({ index, ...error }) => ({
+    ok: 0,
+    idx: index,
+    n: 0,
+    errmsg: `scripted error ${error.code}`,
+    ...error
+  }))
 
   return {
     ...cursor([...results, ...failures].sort((a, b) => a.idx - b.idx), 'admin.$cmd.bulkWrite'),

@@ -1,6 +1,7 @@
 /**
  * The wire server as a process of its own, for benchmarks:
- *   node --import tsx test/support/wire-server-process.ts [--port 0] [--delay 1] [--max-wire-version 25] [--topology mongos]
+ *   node --import tsx test/support/wire-server-process.ts [--port 0] [--delay 1] [--max-wire-version 25] [--topology
+ *   mongos]
  * Prints its connection string. A parent that forked it gets `{ uri }` as a message, may ask for `{ counts }` with the
  * message `counts`, and takes it along when it ends.
  */

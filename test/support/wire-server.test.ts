@@ -2,8 +2,8 @@ import fastifyMongodb from '@fastify/mongodb'
 import type { mongodb } from '@fastify/mongodb'
 import t, { type Test } from 'tap'
 import {
-  bulkWriteErrors, closeAfterReply, commandError, cursor, delay, dropConnection, hang, notWritablePrimary, startWireServer,
-  writeConcernError, writeErrors, type WireServer, type WireServerOptions
+  bulkWriteErrors, closeAfterReply, commandError, cursor, delay, dropConnection, hang, notWritablePrimary,
+  startWireServer, writeConcernError, writeErrors, type WireServer, type WireServerOptions
 } from './wire-server.js'
 
 const { MongoClient } = fastifyMongodb.mongodb
@@ -28,8 +28,22 @@ t.test('a transaction is logged with its session and its number', async (t) => {
   }))
 
   t.match(server.commands, [
-    { name: 'insert', database: 'test', collection: 'todos', statements: 1, txnNumber: 1, autocommit: false, startTransaction: true },
-    { name: 'update', txnNumber: 1, autocommit: false, startTransaction: undefined, document: { updates: [{ q: { _id: 'a' }, u: { $set: { n: 1 } } }] } },
+    {
+      name: 'insert',
+      database: 'test',
+      collection: 'todos',
+      statements: 1,
+      txnNumber: 1,
+      autocommit: false,
+      startTransaction: true
+    },
+    {
+      name: 'update',
+      txnNumber: 1,
+      autocommit: false,
+      startTransaction: undefined,
+      document: { updates: [{ q: { _id: 'a' }, u: { $set: { n: 1 } } }] }
+    },
     { name: 'commitTransaction', txnNumber: 1, autocommit: false, database: 'admin', collection: undefined }
   ])
   t.match(server.commands[0]?.lsid, /^[0-9a-f]{32}$/)
@@ -45,7 +59,12 @@ t.test('bulk writes are acknowledged statement by statement, however they come',
   ], { ordered: false })
   t.match(written, { matchedCount: 2, modifiedCount: 2, deletedCount: 1 })
 
-  const reply = await client.db().command({ update: 'todos', updates: Array.from({ length: 1000 }, (_, n) => ({ q: { _id: `${n}` }, u: { $set: { n } } })) })
+  const reply = await client
+    .db()
+    .command({
+      update: 'todos',
+      updates: Array.from({ length: 1000 }, (_, n) => ({ q: { _id: `${n}` }, u: { $set: { n } } }))
+    })
   t.match(reply, { ok: 1, n: 1000, nModified: 1000 })
 
   t.equal((await todos.insertMany([{ _id: 'a' }, { _id: 'b' }])).insertedCount, 2)
@@ -67,7 +86,9 @@ t.test('client.bulkWrite needs wire version 25', async (t) => {
   t.match(server.commands[0]?.document, { nsInfo: [{ ns: 'test.todos' }, { ns: 'test.lists' }] })
 
   server.script('bulkWrite', bulkWriteErrors([{ index: 1, code: 11000 }]))
-  const error = await t.rejects(client.bulkWrite(models), { name: 'MongoClientBulkWriteError' }) as mongodb.MongoClientBulkWriteError
+  const error = (await t.rejects(client.bulkWrite(models), {
+    name: 'MongoClientBulkWriteError'
+  })) as mongodb.MongoClientBulkWriteError
   t.equal(error.writeErrors.get(1)?.code, 11000)
   t.match(error.partialResult, { insertedCount: 1, deletedCount: 0 })
 
@@ -81,11 +102,18 @@ t.test('a duplicate key names the statement and the index', async (t) => {
   server.script('insert', duplicate, duplicate)
   const documents = [{ _id: 'a' }, { _id: 'b' }, { _id: 'c' }]
 
-  const error = await t.rejects(todos.insertMany(documents), { code: 11000, insertedCount: 1 }) as mongodb.MongoBulkWriteError
+  const error = (await t.rejects(todos.insertMany(documents), {
+    code: 11000,
+    insertedCount: 1
+  })) as mongodb.MongoBulkWriteError
   t.equal([error.writeErrors].flat()[0]?.index, 1)
 
   const reply = await client.db().command({ insert: 'todos', documents })
-  t.match(reply, { ok: 1, n: 1, writeErrors: [{ index: 1, keyPattern: { email: 1 } }] }, 'a plain command does not throw, and keeps the key')
+  t.match(
+    reply,
+    { ok: 1, n: 1, writeErrors: [{ index: 1, keyPattern: { email: 1 } }] },
+    'a plain command does not throw, and keeps the key'
+  )
 })
 
 t.test('a failed validation carries errInfo', async (t) => {
@@ -97,15 +125,23 @@ t.test('a failed validation carries errInfo', async (t) => {
 t.test('TransientTransactionError makes withTransaction start again', async (t) => {
   const { server, client, todos } = await start(t)
   server.script('update', commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] }))
-  await client.withSession((session) => session.withTransaction(() => todos.updateOne({ _id: 'a' }, { $set: { n: 1 } }, { session })))
+  await client.withSession(session =>
+    session.withTransaction(() => todos.updateOne({ _id: 'a' }, { $set: { n: 1 } }, { session }))
+  )
   t.same(names(server), ['update', 'abortTransaction', 'update', 'commitTransaction'])
   t.same(server.commands.map(({ txnNumber }) => txnNumber), [1, 1, 2, 2])
 })
 
 t.test('UnknownTransactionCommitResult makes the driver commit again', async (t) => {
   const { server, client, todos } = await start(t)
-  server.script('commitTransaction', commandError({ code: 50, codeName: 'MaxTimeMSExpired', labels: ['RetryableWriteError'] }))
-  server.script('commitTransaction', writeConcernError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] }))
+  server.script(
+    'commitTransaction',
+    commandError({ code: 50, codeName: 'MaxTimeMSExpired', labels: ['RetryableWriteError'] })
+  )
+  server.script(
+    'commitTransaction',
+    writeConcernError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] })
+  )
   await client.withSession((session) => session.withTransaction(() => todos.insertOne({ _id: 'a' }, { session })))
   t.same(names(server), ['insert', 'commitTransaction', 'commitTransaction', 'commitTransaction'])
   t.match(server.commands[2]?.document.writeConcern, { w: 'majority' })
@@ -129,7 +165,18 @@ t.test('a commit whose answer is lost is sent again', async (t) => {
 
 t.test('a connection that drops before the command carries nothing out', async (t) => {
   let executed = 0
-  const { server, client, todos } = await start(t, { on: { insert: () => { executed++; return undefined } } }, { retryWrites: false })
+  const { server, client, todos } = await start(
+    t,
+    {
+      on: {
+        insert: () => {
+          executed++
+          return undefined
+        }
+      }
+    },
+    { retryWrites: false }
+  )
   await client.connect()
   server.script('insert', dropConnection('before'))
   await t.rejects(todos.insertOne({ _id: 'a' }), { name: 'MongoNetworkError' })
@@ -211,7 +258,9 @@ t.test('a standalone has no transactions', async (t) => {
   const { client, todos, server } = await start(t, { topology: 'standalone' })
   await todos.insertOne({ _id: 'a' })
   t.equal(server.commands[0]?.txnNumber, undefined)
-  const error = await t.rejects(client.withSession((session) => session.withTransaction(() => todos.insertOne({ _id: 'b' }, { session }))))
+  const error = await t.rejects(
+    client.withSession(session => session.withTransaction(() => todos.insertOne({ _id: 'b' }, { session })))
+  )
   t.match(error, { originalError: { code: 20 } })
 })
 
@@ -227,6 +276,10 @@ t.test('what MongoDB would not know is refused', async (t) => {
 })
 
 t.test('hello can be overridden', async (t) => {
-  const { client } = await start(t, { hello: { maxWireVersion: 3, minWireVersion: 3 } }, { serverSelectionTimeoutMS: 300 })
+  const { client } = await start(
+    t,
+    { hello: { maxWireVersion: 3, minWireVersion: 3 } },
+    { serverSelectionTimeoutMS: 300 }
+  )
   await t.rejects(client.connect(), /maximum wire version 3/)
 })

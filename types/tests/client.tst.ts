@@ -1,9 +1,13 @@
 import type { AbstractPowerSyncDatabase, PowerSyncBackendConnector } from '@powersync/common'
 import { expect, test } from 'tstyche'
-import { ConnectorError, createConnector, type ClientDatabase, type ConnectorErrorCode, type FailedOperation } from '../../lib/client/index.js'
+import {
+  ConnectorError, createConnector, type ClientDatabase, type ConnectorErrorCode, type FailedOperation
+} from '../../lib/client/index.js'
 
 test('the connector is one that the SDK takes, for a database of the SDK', () => {
-  expect(createConnector({ url: 'https://app.example.com/powersync' })).type.toBeAssignableTo<PowerSyncBackendConnector>()
+  expect(
+    createConnector({ url: 'https://app.example.com/powersync' })
+  ).type.toBeAssignableTo<PowerSyncBackendConnector>()
   expect<AbstractPowerSyncDatabase>().type.toBeAssignableTo<ClientDatabase>()
 })
 

@@ -24,12 +24,17 @@ test('uploads: what each transaction came to is told by its status', async () =>
   expect(result).type.toBe<TransactionResult | undefined>()
   if (result?.status === 'fatal_error') expect(result.failed_operation.error_code).type.toBeAssignableTo<string>()
   if (result?.status === 'retryable_error') expect(result.retry_after_ms).type.toBe<number>()
-  expect(powersync.upload).type.not.toBeCallableWith([{ operations: [{ op: 'PATCH', table: 'lists', id: '1', index: 0 }] }], { id: 'ann' })
+  expect(powersync.upload).type.not.toBeCallableWith(
+    [{ operations: [{ op: 'PATCH', table: 'lists', id: '1', index: 0 }] }],
+    { id: 'ann' }
+  )
 })
 
 test('dead letters', async () => {
   expect(await powersync.deadLetters.summaries({ user: 'ann', limit: 10 })).type.toBe<DeadLetterSummary[]>()
   expect<DeadLetterSummary>().type.not.toHaveProperty('operations')
   expect(await powersync.deadLetters.get('3f2a')).type.toBe<DeadLetter | null>()
-  expect(await powersync.deadLetters.retry('3f2a', { edit: transaction => ({ ...transaction, operations: [] }) })).type.toBe<RetryResult | null>()
+  expect(
+    await powersync.deadLetters.retry('3f2a', { edit: transaction => ({ ...transaction, operations: [] }) })
+  ).type.toBe<RetryResult | null>()
 })

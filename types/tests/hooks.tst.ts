@@ -81,7 +81,9 @@ test('hooks for all collections: the table narrows the row', () => {
       for (const operation of transaction.operations) {
         expect(operation.table).type.toBe<'lists' | 'todos'>()
         if (operation.table === 'todos' && operation.op === 'PUT') expect(operation.data.done).type.toBe<boolean>()
-        if (operation.table === 'lists' && operation.op === 'PATCH') expect(operation.data.name).type.toBe<string | undefined>()
+        if (operation.table === 'lists' && operation.op === 'PATCH') {
+          expect(operation.data.name).type.toBe<string | undefined>()
+        }
       }
       await db.collection('log').insertOne({ client: transaction.clientId })
       await next({ ...transaction, operations: transaction.operations.filter(({ op }) => op !== 'DELETE') })
@@ -94,13 +96,23 @@ test('hooks for all collections: the table narrows the row', () => {
 test('options without authenticate or collections are an error', () => {
   expect(powersyncOptions).type.not.toBeCallableWith({ collections: { lists } })
   expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => null })
-  expect(powersyncOptions).type.not.toBeCallableWith({ authenticate: () => ({ name: 'no id' }), collections: { lists } })
+  expect(powersyncOptions).type.not.toBeCallableWith({
+    authenticate: () => ({ name: 'no id' }),
+    collections: { lists }
+  })
 })
 
 test('rules know the fields of their schema', () => {
-  expect(collection).type.toBeCallableWith({ schema: List, owner: ['name', { field: 'color' as const, value: (user: User) => user['color'] }] })
+  expect(collection).type.toBeCallableWith({
+    schema: List,
+    owner: ['name', { field: 'color' as const, value: (user: User) => user['color'] }]
+  })
   expect(collection).type.not.toBeCallableWith({ schema: List, owner: { field: 'colour' as const } })
-  collection({ schema: List, owner: user => ({ name: user.id }), writable: user => user.id === 'admin' ? true : ['name', 'color'] })
+  collection({
+    schema: List,
+    owner: user => ({ name: user.id }),
+    writable: user => (user.id === 'admin' ? true : ['name', 'color'])
+  })
   collection({ schema: List, writable: () => ['name'] })
   expect(collection).type.not.toBeCallableWith({ schema: List, writable: () => ['nmae' as const] })
   expect(collection).type.not.toBeCallableWith({ schema: List, operations: ['INSERT'] })
@@ -132,20 +144,29 @@ test('a conflict has the operation, what the server has and what the client had,
 
 test('the helpers know the fields of the schema, and which of them they can work with', () => {
   expect(collection).type.toBeCallableWith({ schema: List, resolveConflict: keepServer })
-  collection({ schema: List, resolveConflict: lastWriteWins({ field: 'created_at' }), authorize: ({ op }) => op === 'PUT' })
+  collection({
+    schema: List,
+    resolveConflict: lastWriteWins({ field: 'created_at' }),
+    authorize: ({ op }) => op === 'PUT'
+  })
   collection({ schema: Todo, resolveConflict: versioned({ field: 'size', onStale: 'keep' }) })
   collection({ schema: 'any', resolveConflict: versioned({ field: 'anything' }) })
   collection({ schema: Todo, resolveConflict: additive(['size']) })
   collection({ schema: List, resolveConflict: fieldLevel({ metadata: 'times' }) })
   expect<Parameters<typeof additive<{ size: bigint, done: boolean, at: Date }>>[0]>().type.toBe<readonly 'size'[]>()
   expect<Parameters<typeof versioned<{ size: bigint, done: boolean }>>[0]['field']>().type.toBe<'size'>()
-  expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<'at' | 'name'>()
+  expect<Parameters<typeof lastWriteWins<{ at: Date, name: string, done: boolean }>>[0]['field']>().type.toBe<
+    'at' | 'name'
+  >()
 })
 
 test('owner names fields of the schema, alone, with a claim, or with a parent', () => {
   const schema = Type.Object({ list_id: Type.String(), org: Type.String() })
   expect(collection).type.toBeCallableWith({ schema, owner: throughParent('lists', 'list_id') })
-  expect(collection).type.toBeCallableWith({ schema, owner: ['org' as const, { field: 'org' as const, claim: 'org' }, throughParent('lists', 'list_id')] })
+  expect(collection).type.toBeCallableWith({
+    schema,
+    owner: ['org' as const, { field: 'org' as const, claim: 'org' }, throughParent('lists', 'list_id')]
+  })
   expect(collection).type.not.toBeCallableWith({ schema, owner: throughParent('lists', 'lsit_id') })
   expect(collection).type.not.toBeCallableWith({ schema, authorize: throughParent('lists', 'list_id') })
 })

@@ -1,7 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { expect, test } from 'tstyche'
-import powersyncMongo, { bson, collection, developmentAuth, firstOf, jwtIssuers, powersyncToken, type CrudOperation, type CrudTransaction, type FailedOperation, type PowerSyncMongoOptions, type Identity, type User } from '../../index.js'
+import powersyncMongo, {
+  bson, collection, developmentAuth, firstOf, jwtIssuers, powersyncToken, type CrudOperation, type CrudTransaction,
+  type FailedOperation, type PowerSyncMongoOptions, type Identity, type User
+} from '../../index.js'
 
 const app = Fastify()
 const lists = collection({ schema: Type.Object({ name: Type.String(), size: bson.Int32() }) })
@@ -44,8 +47,14 @@ test('functions among the options know their arguments', () => {
 
 test('who may sign in is one function or several, of the plugin or of the app', () => {
   expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({ ...required, authenticate: developmentAuth() })
-  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({ ...required, authenticate: jwtIssuers({ issuers: 'https://id.example.com', audience: 'api' }) })
-  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({ ...required, authenticate: firstOf(powersyncToken(), async () => ({ id: 'ann' })) })
+  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({
+    ...required,
+    authenticate: jwtIssuers({ issuers: 'https://id.example.com', audience: 'api' })
+  })
+  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({
+    ...required,
+    authenticate: firstOf(powersyncToken(), async () => ({ id: 'ann' }))
+  })
   expect<PowerSyncMongoOptions>().type.not.toBeAssignableFrom({ ...required, authenticate: () => 'ann' })
 })
 
@@ -56,10 +65,16 @@ test('an option of another kind, or one that there is not, is an error', () => {
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, token: { expiresIn: '5m' } })
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, validators: 'drop' })
   expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, routes: { sync: false } })
-  expect(app.register).type.not.toBeCallableWith(powersyncMongo, { ...required, collections: { lists: Type.Object({}) } })
+  expect(app.register).type.not.toBeCallableWith(powersyncMongo, {
+    ...required,
+    collections: { lists: Type.Object({}) }
+  })
 })
 
 test('route options are those of Fastify, with another path', () => {
-  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({ ...required, routes: { jwks: false as const, upload: { url: '/api/data', bodyLimit: 1024, onRequest: async () => {} } } })
+  expect<PowerSyncMongoOptions>().type.toBeAssignableFrom({
+    ...required,
+    routes: { jwks: false as const, upload: { url: '/api/data', bodyLimit: 1024, onRequest: async () => {} } }
+  })
   expect<PowerSyncMongoOptions>().type.not.toBeAssignableFrom({ ...required, routes: { upload: { url: 5 } } })
 })
