@@ -5,7 +5,7 @@ import { createTokens, noTokens } from './lib/auth/tokens.js'
 import { asGiven, withClaims } from './lib/auth/users.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
-import { observed } from './lib/uploads/observed.js'
+import { observed } from './lib/uploads/outcomes.js'
 import { startFacts } from './lib/observe/start-facts.js'
 import { loadSpans } from './lib/observe/spans.js'
 import { readOptions, readSigning } from './lib/options/settings.js'
@@ -74,7 +74,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   fastify.addHook('preClose', () => gate.close())
   const ledger = deduplicate && new Ledger(db, deduplicate)
   const { faults = {}, requiresClientHandling } = options.upload ?? {}
-  const shared = { client, db, collections, statements: new Statements(db, features), faults, spans, deadline }
+  const shared = { db, collections, statements: new Statements(db, features), faults, spans, deadline }
   const commit = createCommit(shared)
   const deadLetters = new DeadLetters(db, deadLetterSettings, createReplay({ ...shared, commit, log: fastify.log }))
   await createIndexes({ ledger, deadLetters })

@@ -105,7 +105,7 @@ async function lettersToRun (client: mongodb.MongoClient, config: string | undef
   // A peer dependency: "npx fastify-powersync-mongo init" runs without it.
   const { default: Fastify } = await import('fastify')
   const { log } = Fastify({ logger: { level: 'warn', stream: { write } } })
-  const shared = { client, db, collections, statements: new Statements(db, { bulkWrite: false }), faults: {}, spans: noSpans, deadline: 20_000 }
+  const shared = { db, collections, statements: new Statements(db, { bulkWrite: false }), faults: {}, spans: noSpans, deadline: 20_000 }
   return new DeadLetters(db, {}, createReplay({ ...shared, commit: createCommit(shared), log }))
 }
 

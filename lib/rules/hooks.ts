@@ -1,28 +1,21 @@
 import type {
-  AnyRow, Awaitable, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation, TransactionContext
+  AnyRow, Awaitable, Conflict, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation, StoredRow,
+  TransactionContext, UpdateBatchHook
 } from '../../types/index.js'
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { inOrder, isPromise, then } from './awaitable.js'
 import { deepFreeze } from './freeze.js'
-import type { Parents } from './parents.js'
-import type { Permits } from './permits.js'
-import { planOf, rowOf, type Plan } from './plan.js'
-import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from './registry.js'
-import { resolveConflicts } from './resolve.js'
-import { Rows } from './rows.js'
+import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './plan.js'
+import type { RegisteredCollection, UserCollections } from './registry.js'
+import { Rows, type RuleScope } from './rows.js'
 
-/** What the hooks of one upload share. */
-export interface HookRun {
-  collections: CollectionRegistry
-  ofUser: UserCollections
+/** What the hooks of one attempt share. */
+export interface HookScope extends RuleScope {
   context: TransactionContext
-  permits: Permits
-  parents: Parents
-  /** Whether sums can be recognised when they are sent again. */
-  deduplicated: (operation: CrudOperation) => boolean
+  /** Whether this is a dead letter, which is run once: sums need no op_id. */
+  isLetter: boolean
   /** Called after each hook. */
-  probe?: ((hook: string, table: string) => Promise<void>) | undefined
+  probe?: ((hook: string, table?: string) => Promise<void>) | undefined
 }
 
 /** A client transaction as it will be written. */
@@ -47,49 +40,7 @@ export class Rejected extends Error {
   }
 }
 
-/**
- * Runs the operations of client transactions that are written together, in order, through `authorize`, `transform`,
- * `resolveConflict` and `authorizeTransfer`, and plans what is left.
- *
- * @param transactions decoded
- * @throws {Rejected} for the first operation that is refused
- */
-export async function runHooks (transactions: readonly CrudTransaction[], run: HookRun): Promise<Planned[]> {
-  const rows = new Rows(transactions, run.collections, run.ofUser, run.context)
-  const done: Planned[] = []
-  for (const [position, transaction] of transactions.entries()) {
-    rows.begin()
-    const operations: CrudOperation[] = []
-    const plans: Plan[] = []
-    const write = (operation: CrudOperation, from: string) => {
-      const plan = planOf(operation, run.ofUser(operation), run.permits, from)
-      operations.push(operation)
-      plans.push(plan)
-      rows.add(plan)
-    }
-    for (const operation of transaction.operations) {
-      try {
-        const pending = new OperationRun(operation, run, rows, write).start()
-        if (isPromise(pending)) await pending
-      } catch (error) {
-        throw located(error, position, operation)
-      }
-    }
-    await run.parents.settle().catch((error: unknown) => { throw located(error, position) })
-    done.push({ transaction: { ...transaction, operations }, plans })
-  }
-  return done
-}
-
-/** Plans client transactions that no hook sees. */
-export function planAll (transactions: readonly CrudTransaction[], ofUser: UserCollections, permits: Permits): Planned[] {
-  return transactions.map((transaction, position) => ({
-    transaction,
-    plans: mapOperations(transaction, position, operation => planOf(operation, ofUser(operation), permits))
-  }))
-}
-
-/** Uploaded transactions with their values and ids decoded. */
+/** Uploaded transactions with their values and ids decoded. @throws {Rejected} for the first operation that is refused */
 export function decodeAll (transactions: readonly CrudTransaction[], ofUser: UserCollections): CrudTransaction[] {
   return transactions.map((transaction, position) => ({
     ...transaction,
@@ -97,8 +48,18 @@ export function decodeAll (transactions: readonly CrudTransaction[], ofUser: Use
   }))
 }
 
-/** @throws {Rejected} for the first operation that is refused */
-function mapOperations<Result> ({ operations }: CrudTransaction, position: number, work: (operation: CrudOperation) => Result): Result[] {
+/** Plans client transactions that no hook sees. @throws {Rejected} as `decodeAll` */
+export function planAll (transactions: readonly CrudTransaction[], ofUser: UserCollections): Planned[] {
+  const allowed = new Set<string>()
+  return transactions.map((transaction, position) => ({
+    transaction,
+    plans: mapOperations(transaction, position, operation => planOf(operation, ofUser(operation), allowed))
+  }))
+}
+
+function mapOperations<Result> (
+  { operations }: CrudTransaction, position: number, work: (operation: CrudOperation) => Result
+): Result[] {
   return operations.map(operation => {
     try {
       return work(operation)
@@ -108,130 +69,228 @@ function mapOperations<Result> ({ operations }: CrudTransaction, position: numbe
   })
 }
 
-/** One uploaded operation on its way through the hooks. */
-class OperationRun {
-  constructor (
-    private readonly uploaded: CrudOperation,
-    private readonly run: HookRun,
-    private readonly rows: Rows,
-    private readonly write: (operation: CrudOperation, from: string) => void
-  ) {
-    deepFreeze(uploaded)
-  }
-
-  start (): Awaitable<void> {
-    const operation = this.uploaded
-    const collection = this.run.collections.get(operation)
-    const context = this.#contextOf(operation)
-    return then(this.#authorize(operation, collection, context), () =>
-      then(this.#transform(operation, collection, context), transformed => inOrder(transformed, each => this.#settle(each))))
-  }
-
-  /** An operation on another row than the uploaded one is authorised again. */
-  #settle (operation: CrudOperation): Awaitable<void> {
-    const { collections, ofUser, parents } = this.run
-    const moved = operation.table !== this.uploaded.table || operation.id !== this.uploaded.id
-    const collection = collections.get(operation)
-    const context = this.#contextOf(operation)
-    return then(moved ? this.#authorize(operation, collection, context) : undefined, () =>
-      then(parents.check(operation, this.rows), () =>
-        then(this.#resolve(operation, ofUser(operation), context), resolved =>
-          resolved ? then(this.#permit(resolved, operation, context), () => this.write(resolved, this.#from())) : undefined)))
-  }
-
-  /** What `resolveConflict` made of it may have another parent or owner. */
-  #permit (operation: CrudOperation, unresolved: CrudOperation, context: OperationContext): Awaitable<void> {
-    const { ofUser, parents } = this.run
-    const checked = operation === unresolved ? undefined : parents.check(operation, this.rows)
-    return then(checked, () => this.#authorizeTransfer(operation, ofUser(operation), context))
-  }
-
-  #from (): string {
-    const collection = this.run.collections.get(this.uploaded)
-    return rowOf(collection.name, collection.id(this.uploaded))
-  }
-
-  #authorize (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Awaitable<void> {
-    return inOrder(hooks.authorize, hook =>
-      then(this.#ask('authorize', operation.table, () => hook(operation, context)), verdict => check(verdict, 'The operation is not allowed')))
-  }
-
-  #transform (operation: CrudOperation, { hooks }: RegisteredCollection, context: OperationContext): Awaitable<readonly CrudOperation[]> {
-    return hooks.transform.reduce<Awaitable<readonly CrudOperation[]>>((operations, hook) => then(operations, before => {
-      const next: CrudOperation[] = []
-      const each = inOrder(before, one => then(this.#ask('transform', one.table, () => hook(one, context)), result => {
-        if (result === undefined) throw new HookError({ hook: 'transform', table: one.table }, 'gave nothing: expected an operation, an array of them, or null for none')
-        for (const written of arrayOf(result)) next.push(written === one ? one : this.#written('transform', written, one))
-      }))
-      return then(each, () => next)
-    }), [operation])
-  }
-
-  #resolve (operation: CrudOperation, target: UserCollection, context: OperationContext): Awaitable<CrudOperation | null> {
-    const resolved = resolveConflicts(operation, target, {
-      document: () => this.rows.loaded(operation) ?? context.existing(),
-      ask: answer => this.#ask('resolveConflict', operation.table, answer),
-      written: changed => this.#written('resolveConflict', changed, operation)
-    }, context)
-    return then(resolved, last => {
-      const sums = Object.keys(last?.sums ?? {})
-      if (last?.op === 'PATCH' && sums.length && !this.run.deduplicated(this.uploaded)) {
-        throw new PowerSyncFatalError('INVALID_DATA', 'A sum is not idempotent: the upload needs client_id and op_id, by which retries are recognised', { details: { path: sums[0] } })
-      }
-      return last
-    })
-  }
-
-  /** The plan refuses what is not permitted. */
-  #authorizeTransfer (operation: CrudOperation, target: UserCollection, context: OperationContext): Awaitable<void> {
-    const hook = target.shared.definition.authorizeTransfer
-    if (!hook || target.transfers(operation) === undefined) return
-    return then(this.#ask('authorizeTransfer', operation.table, () => hook(operation as PatchOperation, context)), verdict => {
-      check(verdict, 'The row may not be given to another owner')
-      this.run.permits.allow(operation, target)
-    })
-  }
-
-  /** What a hook gave in place of an operation: with values as the schema has them. */
-  #written (hook: string, written: OperationToWrite<AnyRow>, from: CrudOperation): CrudOperation {
-    const operation = { ...written, index: from.index } as CrudOperation
-    return deepFreeze(this.run.ofUser(operation).encode(operation, hook))
-  }
-
-  #ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Awaitable<Answer> {
-    const { probe } = this.run
-    const failed = (error: unknown): never => { throw error instanceof PowerSyncFatalError ? error : new HookError({ hook, table }, 'failed', error) }
-    try {
-      const given = answer()
-      if (!isPromise(given)) return given
-      const done = given.catch(failed)
-      return probe ? done.then(async value => { await probe(hook, table); return value }) : done
-    } catch (error) {
-      return failed(error)
-    }
-  }
-
-  #contextOf (operation: CrudOperation): OperationContext {
-    return { ...this.run.context, existing: this.rows.for(operation).existing }
-  }
-}
-
-function check (verdict: boolean | string, refusal: string): void {
-  if (verdict !== true) throw new PowerSyncFatalError('UNAUTHORIZED', typeof verdict === 'string' ? verdict : refusal)
-}
-
-function arrayOf (result: OperationToWrite | OperationToWrite[] | null): Array<OperationToWrite<AnyRow>> {
-  if (result === null) return []
-  const operations = Array.isArray(result) ? result : [result]
-  for (const operation of operations) {
-    if (typeof operation !== 'object' || operation === null) throw new HookError({ hook: 'transform' }, `gave ${typeWords(operation)} in place of an operation`)
-  }
-  return operations
-}
-
 /** A rejection with its place, which hooks need not say; any other error as it is. */
 function located (error: unknown, position: number, operation?: CrudOperation): unknown {
   if (!(error instanceof PowerSyncFatalError)) return error
   const { code, message, details, operationIndex = operation?.index } = error
   return new Rejected(position, new PowerSyncFatalError(code, message, { details, operationIndex }))
+}
+
+/**
+ * Runs the operations of client transactions that are written together, in order, through `authorize`, `transform`,
+ * `throughParent`, `resolveConflict` and `authorizeTransfer`, and plans what is left.
+ *
+ * @param transactions decoded
+ * @throws {Rejected} for the first operation that is refused
+ */
+export async function runHooks (transactions: readonly CrudTransaction[], scope: HookScope): Promise<Planned[]> {
+  const { collections, ofUser } = scope
+  const rows = new Rows(transactions, scope)
+  const done: Planned[] = []
+  for (const [position, transaction] of transactions.entries()) {
+    const plans: Plan[] = []
+    await inSteps(planTransaction(transaction, position, plans))
+    await rows.end().catch((error: unknown) => { throw located(error, position) })
+    done.push({ transaction: { ...transaction, operations: plans.map(({ operation }) => operation) }, plans })
+  }
+  return done
+
+  function * planTransaction ({ operations, clientId }: CrudTransaction, position: number, plans: Plan[]): Steps<void> {
+    for (const operation of operations) {
+      try {
+        plans.push(...yield * planned(operation, clientId))
+      } catch (error) {
+        throw located(error, position, operation)
+      }
+    }
+  }
+
+  function * planned (uploaded: CrudOperation, clientId: string | undefined): Steps<Plan[]> {
+    deepFreeze(uploaded)
+    const shared = collections.get(uploaded.table)
+    const from = rowOf(shared.name, shared.id(uploaded))
+    const context = contextOf(uploaded)
+    yield * authorize(uploaded, context)
+    const plans: Plan[] = []
+    for (const operation of yield * transform(uploaded, context)) {
+      const moved = operation.table !== uploaded.table || operation.id !== uploaded.id
+      const itsContext = operation === uploaded ? context : contextOf(operation)
+      if (moved) yield * authorize(operation, itsContext)
+      yield * waitFor(rows.checkParents(operation))
+      const resolved = yield * resolve(operation, itsContext)
+      if (!resolved) continue
+      const sum = resolved.op === 'PATCH' && Object.keys(resolved.sums ?? {})[0]
+      if (sum && !scope.isLetter && (uploaded.opId === undefined || clientId === undefined)) {
+        throw new PowerSyncFatalError('INVALID_DATA',
+          'A sum is not idempotent: the upload needs client_id and op_id, by which retries are recognised', { details: { path: sum } })
+      }
+      // What `resolveConflict` gave may have another parent or owner.
+      if (resolved !== operation) yield * waitFor(rows.checkParents(resolved))
+      yield * authorizeTransfer(resolved, itsContext)
+      plans.push(rows.plan(resolved, from))
+    }
+    return plans
+  }
+
+  function contextOf (operation: CrudOperation): OperationContext {
+    return { ...scope.context, existing: rows.for(operation).existing }
+  }
+
+  function * authorize (operation: CrudOperation, context: OperationContext): Steps<void> {
+    for (const hook of collections.get(operation.table).hooks.authorize) {
+      allow(yield * ask('authorize', operation.table, () => hook(operation, context)), 'The operation is not allowed')
+    }
+  }
+
+  function * transform (uploaded: CrudOperation, context: OperationContext): Steps<CrudOperation[]> {
+    let operations = [uploaded]
+    for (const hook of collections.get(uploaded.table).hooks.transform) {
+      const next: CrudOperation[] = []
+      for (const operation of operations) {
+        const given = yield * ask('transform', operation.table, () => hook(operation, context))
+        if (given === undefined) {
+          throw new HookError({ hook: 'transform', table: operation.table },
+            'gave nothing: expected an operation, an array of them, or null for none')
+        }
+        for (const each of given === null ? [] : [given].flat()) {
+          if (typeof each !== 'object' || each === null) {
+            throw new HookError({ hook: 'transform' }, `gave ${typeWords(each)} in place of an operation`)
+          }
+          next.push(written('transform', each, operation))
+        }
+      }
+      operations = next
+    }
+    return operations
+  }
+
+  /**
+   * The operation that the `resolveConflict` hooks give, or null for none.
+   *
+   * What a hook saw holds when the operation is written. MongoDB reads and writes a transaction on one snapshot, and lets
+   * it write no document that another has changed since: that is a write conflict, after which the transaction starts
+   * again, hooks included (MongoDB manual, "In-progress Transactions and Write Conflicts"). A row that was not there
+   * stays so for PATCH and DELETE, and an upsert of one that was created meanwhile starts again as well. Where nothing is
+   * written, the outcome is that of an upload which came before the other's.
+   */
+  function * resolve (operation: CrudOperation, context: OperationContext): Steps<CrudOperation | null> {
+    const { shared, owner, createsOnly } = ofUser(operation)
+    if (shared.hooks.resolveConflict.length === 0) return operation
+    const document = rows.loaded(operation) ?? (yield * waitFor(context.existing()))
+    if (!document) return withSums(operation, shared)
+    if (!ownedBy(document, owner) || (operation.op === 'PUT' && createsOnly)) return operation
+    const existing = shared.schema.read(document) as StoredRow
+    let current = operation
+    for (const hook of shared.hooks.resolveConflict) {
+      const conflict = conflictOf(current, existing, shared)
+      const given = yield * ask('resolveConflict', operation.table, () => hook(conflict, context))
+      if (given === null) return null
+      if (given?.table !== operation.table || given.id !== operation.id) {
+        throw new HookError({ hook: 'resolveConflict', table: operation.table },
+          'gave no operation on its row: expected one on the same row, or null to keep what the server has')
+      }
+      current = written('resolveConflict', given, current)
+    }
+    return current
+  }
+
+  /** The plan refuses a transfer that is not allowed here. */
+  function * authorizeTransfer (operation: CrudOperation, context: OperationContext): Steps<void> {
+    const target = ofUser(operation)
+    const hook = target.shared.definition.authorizeTransfer
+    if (!hook || transferOf(operation, target) === undefined) return
+    const verdict = yield * ask('authorizeTransfer', operation.table, () => hook(operation as PatchOperation, context))
+    allow(verdict, 'The row may not be given to another owner')
+    scope.allowed.add(transferKey(operation, target))
+  }
+
+  /** An operation that a hook gave: with values as the schema has them, if it is another than the one before. */
+  function written (hook: string, given: OperationToWrite<AnyRow>, before: CrudOperation): CrudOperation {
+    if (given === before) return before
+    const operation = { ...given, index: before.index } as CrudOperation
+    return deepFreeze(ofUser(operation).shared.encode(operation, hook))
+  }
+
+  function * ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Steps<Answer> {
+    let given
+    try {
+      given = yield * waitFor(answer())
+    } catch (error) {
+      throw error instanceof PowerSyncFatalError ? error : new HookError({ hook, table }, 'failed', error)
+    }
+    yield * waitFor(scope.probe?.(hook, table))
+    return given
+  }
+}
+
+function allow (verdict: boolean | string, refusal: string): void {
+  if (verdict !== true) throw new PowerSyncFatalError('UNAUTHORIZED', typeof verdict === 'string' ? verdict : refusal)
+}
+
+/** On a row that is not there, a sum changes nothing. The dead letter of an earlier operation still has to know it. */
+function withSums (operation: CrudOperation, { hooks, schema }: RegisteredCollection): CrudOperation {
+  const previous = operation.previous && schema.previous(operation.previous)
+  const sums: Record<string, string> = Object.assign({}, ...hooks.resolveConflict.map(({ sumsOf }) => sumsOf?.(operation, previous)))
+  return Object.keys(sums).length ? { ...operation, sums } : operation
+}
+
+function conflictOf (operation: CrudOperation, existing: StoredRow, shared: RegisteredCollection): Conflict {
+  let previous: AnyRow | undefined
+  return {
+    table: operation.table,
+    operation,
+    existing,
+    /** Decoded when it is asked for. */
+    get previous () {
+      previous ??= operation.previous && shared.schema.previous(operation.previous)
+      return previous
+    },
+    decode: (field, value) => shared.field(field, value, operation) as object
+  }
+}
+
+/**
+ * Puts the `updateBatch` hooks around the storage: the one for all collections outermost, then each collection's own
+ * around the operations on it. Operations on different collections cannot depend on each other's order.
+ */
+export function updateBatchChain ({ collections, context, probe }: HookScope, storage: Write): Write {
+  return wrap(collections.globalHooks.updateBatch, async transaction => {
+    const parts = new Map<UpdateBatchHook | undefined, CrudTransaction>()
+    for (const operation of transaction.operations) {
+      const hook = collections.get(operation.table, operation.index).definition.updateBatch
+      const part = parts.get(hook) ?? { ...transaction, operations: [] }
+      parts.set(hook, part)
+      part.operations.push(operation)
+    }
+    for (const [hook, part] of parts) if (hook) await wrap(hook, storage)(part)
+    const rest = parts.get(undefined)
+    if (rest) await storage(rest)
+  })
+
+  function wrap (hook: UpdateBatchHook | undefined, next: Write): Write {
+    if (!hook) return next
+    return async transaction => {
+      await hook(deepFreeze(transaction), context, async (changed = transaction) => {
+        await probe?.('updateBatch')
+        await next(changed)
+      })
+      await probe?.('updateBatch')
+    }
+  }
+}
+
+type Write = (transaction: CrudTransaction) => Promise<void>
+
+/** Work that waits for promises by yielding them. Most hooks give plain values: a promise for each costs more than the hook. */
+type Steps<Result> = Generator<PromiseLike<unknown>, Result, unknown>
+
+function * waitFor<Value> (value: Awaitable<Value>): Steps<Value> {
+  const isPromise = typeof (value as Partial<PromiseLike<Value>> | null | undefined)?.then === 'function'
+  return (isPromise ? yield value as PromiseLike<Value> : value) as Value
+}
+
+async function inSteps<Result> (work: Steps<Result>): Promise<Result> {
+  let step = work.next()
+  while (!step.done) step = await step.value.then(value => work.next(value), (error: unknown) => work.throw(error))
+  return step.value
 }

@@ -1,8 +1,7 @@
-import { Long, ObjectId, UUID, type mongodb } from '../bson.js'
+import { BSON, Long, ObjectId, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { sameValue } from '../schema/same-value.js'
-import type { Permits } from './permits.js'
 import type { UserCollection } from './registry.js'
 
 /** What one operation becomes: plain data, from which rows in memory and statements to MongoDB are made. */
@@ -21,25 +20,23 @@ export interface Plan {
   readonly change: Change
 }
 
+/** What becomes of a document's fields. */
+export interface FieldChanges {
+  readonly set: Readonly<mongodb.Document>
+  readonly unset: readonly string[]
+  /** Fields of `set` whose value is a sum on top of the document's, and what the operation adds, as decimal text. */
+  readonly sums: Readonly<Record<string, string>>
+}
+
 type Change =
-  | {
+  | FieldChanges & {
     readonly kind: 'put'
     /** What becomes of a document that exists: its other fields stay, or go, or it stays as it is. */
     readonly existing: 'merge' | 'replace' | 'keep'
-    readonly set: Readonly<mongodb.Document>
-    readonly unset: readonly string[]
     /** What a new document has beside `set`. */
     readonly onInsert: Readonly<mongodb.Document>
-    /** Fields of `set` whose value is a sum on top of the document's, and what the operation adds, as decimal text. */
-    readonly sums: Readonly<Record<string, string>>
   }
-  | {
-    readonly kind: 'patch'
-    readonly set: Readonly<mongodb.Document>
-    readonly unset: readonly string[]
-    /** As for a PUT. */
-    readonly sums: Readonly<Record<string, string>>
-  }
+  | FieldChanges & { readonly kind: 'patch' }
   | { readonly kind: 'delete' }
 
 /**
@@ -52,44 +49,57 @@ type Change =
  * | DELETE | gone |
  *
  * @param operation decoded: values as BSON types
- * @param permits which rows may be given to another owner
+ * @param allowed see `transferKey`
  * @param from the uploaded operation's row, if it may be another
  * @throws {PowerSyncFatalError} for an operation that must not be written
  */
-export function planOf (operation: CrudOperation, target: UserCollection, permits: Permits, from?: string): Plan {
+export function planOf (
+  operation: CrudOperation, target: UserCollection, allowed: ReadonlySet<string>, from?: string
+): Plan {
   const { shared: { name: collection }, owner } = target
   const _id = target.shared.id(operation)
   const row = rowOf(collection, _id)
-  return { operation, collection, _id, row, from: from ?? row, owner, change: changeOf(operation, target, permits) }
+  return { operation, collection, _id, row, from: from ?? row, owner, change: changeOf(operation, target, allowed) }
 }
 
-function changeOf (operation: CrudOperation, target: UserCollection, permits: Permits): Change {
-  switch (operation.op) {
-    case 'DELETE': return { kind: 'delete' }
-    case 'PUT': {
-      const data = target.owned(operation.data)
-      const existing = target.createsOnly ? 'keep' : target.shared.put
-      const { set, unset } = split(data, target, existing === 'merge')
-      return { kind: 'put', existing, set, unset, onInsert: existing === 'replace' ? {} : target.onInsert(data), sums: operation.sums ?? noSums }
+function changeOf (operation: CrudOperation, target: UserCollection, allowed: ReadonlySet<string>): Change {
+  const { op, data, sums = noSums } = operation
+  if (op === 'DELETE') return { kind: 'delete' }
+  if (op === 'PATCH') {
+    const path = transferOf(operation, target)
+    if (path !== undefined && !allowed.has(transferKey(operation, target))) {
+      throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation would give the row to another owner', {
+        details: { path }, operationIndex: operation.index
+      })
     }
-    case 'PATCH': {
-      const path = target.transfers(operation)
-      if (path !== undefined && !permits.allows(operation, target)) {
-        throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation would give the row to another owner', {
-          details: { path }, operationIndex: operation.index
-        })
-      }
-      return { kind: 'patch', ...split(operation.data, target, false), sums: operation.sums ?? noSums }
-    }
+    return { kind: 'patch', ...split(data, target, false), sums }
   }
+  const { put } = target.shared.definition
+  const existing = target.createsOnly ? 'keep' : put
+  // The uploader is the owner, whatever was sent.
+  const row = target.isOwned ? { ...data, ...target.owner } : data
+  const onInsert = existing === 'replace' ? {} : target.onInsert(row)
+  return { kind: 'put', existing, ...split(row, target, existing === 'merge'), onInsert, sums }
+}
+
+/** The owner field that a PATCH would set to another value than the user's rows have. */
+export function transferOf ({ op, data }: CrudOperation, { isOwned, owner }: UserCollection): string | undefined {
+  if (op !== 'PATCH' || !isOwned) return undefined
+  return Object.keys(owner).find(field => Object.hasOwn(data, field) && !sameValue(data[field], owner[field]))
+}
+
+/** Which row goes to which owner: by value, so that permission for an operation holds for a copy of it. */
+export function transferKey ({ table, id, data = {} }: CrudOperation, { owner }: UserCollection): string {
+  const to = Object.keys(owner).filter(field => Object.hasOwn(data, field)).map(field => [field, data[field]])
+  return BSON.EJSON.stringify([table, id, ...to], { relaxed: false })
 }
 
 const noFields: readonly string[] = Object.freeze([])
 const noSums: Readonly<Record<string, string>> = Object.freeze({})
 
-/** @param whole whether fields that are not there are cleared too */
-function split (data: mongodb.Document, target: UserCollection, whole: boolean): { set: mongodb.Document, unset: readonly string[] } {
-  if (target.shared.nulls === 'store') return { set: data, unset: noFields }
+/** @param whole whether absent fields are cleared too */
+function split (data: mongodb.Document, target: UserCollection, whole: boolean): Pick<FieldChanges, 'set' | 'unset'> {
+  if (target.shared.definition.nulls === 'store') return { set: data, unset: noFields }
   const set: mongodb.Document = {}
   const unset: string[] = []
   for (const [field, value] of Object.entries(data)) {
@@ -114,7 +124,7 @@ export function applyPlan ({ _id, owner, change }: Plan, document: mongodb.Docum
   }
 }
 
-function merge (document: mongodb.Document, { set, unset }: { set: mongodb.Document, unset: readonly string[] }): mongodb.Document {
+function merge (document: mongodb.Document, { set, unset }: FieldChanges): mongodb.Document {
   const merged = { ...document, ...set }
   for (const field of unset) delete merged[field]
   return merged

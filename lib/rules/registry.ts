@@ -1,4 +1,6 @@
-import type { AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent, TransformHook, User } from '../../types/index.js'
+import type {
+  AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent, TransformHook, User
+} from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { rulesOf, type Collection } from '../schema/collection.js'
@@ -7,37 +9,56 @@ import { checkTables } from '../schema/client-names.js'
 import { isForbiddenColumn, NAME_RULE } from '../schema/names.js'
 import { sum } from './conflicts/sum.js'
 import { conditionsOf } from './owner.js'
-import { sameValue } from '../schema/same-value.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
-const reserved = /^(?:system\.|_powersync|powersync_)/
+const reserved = /^$|^(?:system\.|_powersync|powersync_)|\$/
+
+type Place = Pick<CrudOperation, 'table' | 'index'>
+
+interface HookLists {
+  authorize: AuthorizeHook[]
+  transform: TransformHook[]
+  resolveConflict: ResolveConflictHook[]
+  onResult: OnResultHook[]
+}
 
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
+  /** Name of the MongoDB collection. */
   readonly name: string
-  readonly put: 'merge' | 'replace'
-  readonly nulls: 'store' | 'unset'
-  readonly hooks: { authorize: AuthorizeHook[], transform: TransformHook[], resolveConflict: ResolveConflictHook[], onResult: OnResultHook[] }
-  /** Parents that say whose the rows are. */
+  readonly schema: CompiledSchema
+  readonly hooks: HookLists
+  /** Parents that say who owns the rows. */
   readonly parents: readonly ThroughParent[]
-  readonly #compiled: CompiledSchema
 
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
+    const both = <Name extends keyof Hooks>(name: Name) =>
+      [globalHooks[name], definition[name]].filter(hook => hook !== undefined) as Array<NonNullable<Hooks[Name]>>
     this.name = definition.name ?? table
-    if (reserved.test(this.name) || this.name.includes('$') || this.name === '') {
-      throw new OptionError(`collections.${table}`, `writes to ${JSON.stringify(this.name)}, which is reserved: choose another name`)
-    }
-    this.put = definition.put
-    this.nulls = definition.nulls
     this.parents = rulesOf(definition.owner).parents
     this.hooks = {
-      authorize: both(globalHooks.authorize, definition.authorize),
-      transform: both(globalHooks.transform, definition.transform),
-      resolveConflict: both(globalHooks.resolveConflict, definition.resolveConflict),
-      onResult: both(globalHooks.onResult, definition.onResult)
+      authorize: both('authorize'), transform: both('transform'), resolveConflict: both('resolveConflict'), onResult: both('onResult')
     }
-    this.#compiled = compileSchema(table, definition)
-    this.#check()
+    if (reserved.test(this.name)) this.#refuse('', `writes to ${JSON.stringify(this.name)}, which is reserved: choose another name`)
+    this.schema = compileSchema(table, definition)
+    this.#check(definition)
+  }
+
+  #check ({ put, writable, authorizeTransfer, owner }: Collection): void {
+    if (put === 'replace' && writable) {
+      this.#refuse('.put', 'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
+    }
+    const unknown = this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields).find(field => !this.schema.has(field))
+    if (unknown !== undefined) {
+      this.#refuse('.resolveConflict', `needs ${JSON.stringify(unknown)}, which is not a field of the schema: add it there, or name another`)
+    }
+    if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
+      this.#refuse('.authorizeTransfer', 'needs an owner field: name it in owner')
+    }
+  }
+
+  #refuse (option: string, problem: string): never {
+    throw new OptionError(`collections.${this.table}${option}`, problem)
   }
 
   /**
@@ -45,69 +66,39 @@ export class RegisteredCollection {
    * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
    */
   for (user: User, operationIndex?: number): UserCollection {
-    const owner = conditionsOf(this.definition.owner, user, (field, value) => this.#compiled.decodeField(field, value))
+    const owner = conditionsOf(this.definition.owner, user, this.schema.decodeField)
     if (!owner) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
-    return new UserCollection(this, owner, this.#compiled, this.#rightsOf(user, owner))
+    return new UserCollection(this, owner, this.#rightsOf(user, owner))
   }
 
-  #rightsOf (user: User, owner: Record<string, unknown>): Rights | undefined {
-    const { definition } = this
-    const { writable: rule } = definition
-    if (typeof rule !== 'function' && typeof definition.owner !== 'function') return undefined
+  #rightsOf (user: User, owned: Record<string, unknown>): Rights | undefined {
+    const { writable: rule, owner } = this.definition
+    if (typeof rule !== 'function' && typeof owner !== 'function') return undefined
     const writable = typeof rule === 'function' ? rule(user) : true
-    const owned = Object.keys(owner)
-    this.#checkFields(writable, 'writable')
-    this.#checkFields(owned, 'owner')
-    return { owned: new Set(owned), writable: writable === true ? undefined : new Set(writable) }
+    return {
+      writable: writable === true ? undefined : this.#fieldsOf('writable', writable),
+      owned: this.#fieldsOf('owner', Object.keys(owned))
+    }
   }
 
-  /** What a function of the app gave for a user: a mistake in it is the app's, and the upload waits until it is mended. */
-  #checkFields (fields: true | readonly string[], option: string): void {
+  /** Fields that a function of the app gave for a user. A mistake is the app's: the upload is retried until it is corrected. */
+  #fieldsOf (option: string, fields: readonly string[]): ReadonlySet<string> {
     const where = `collections.${this.table}.${option}`
-    if (fields === true) return
     if (!Array.isArray(fields)) throw new Error(`${where} gave ${typeWords(fields)}: expected an array of fields, or true for all`)
-    const unknown = fields.find(field => !this.#compiled.has(field))
+    const unknown = fields.find(field => !this.schema.has(field))
     if (unknown !== undefined) throw new Error(`${where} gave ${JSON.stringify(unknown)}, which is not a field of the schema`)
-  }
-
-  #check (): void {
-    const { table, put, definition: { writable, authorizeTransfer, owner } } = this
-    if (put === 'replace' && writable) {
-      throw new OptionError(`collections.${table}.put`, 'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
-    }
-    for (const field of this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)) {
-      if (!this.#compiled.has(field)) throw new OptionError(`collections.${table}.resolveConflict`, `needs ${JSON.stringify(field)}, which is not a field of the schema: add it there, or name another`)
-    }
-    if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
-      throw new OptionError(`collections.${table}.authorizeTransfer`, 'needs an owner field: name it in owner')
-    }
+    return new Set(fields)
   }
 
   /** @throws {PowerSyncFatalError} when the id is not canonical for the collection */
   id (operation: CrudOperation): unknown {
-    const id = this.#compiled.id(operation.id)
-    if (id instanceof DecodeFault) throw rejection(id, operation)
-    return id
+    return accepted(this.schema.id(operation.id), operation)
   }
 
   /** The same, or undefined when no document can have such an id. */
   tryId (id: string): unknown {
-    const value = this.#compiled.id(id)
+    const value = this.schema.id(id)
     return value instanceof DecodeFault ? undefined : value
-  }
-
-  idText (value: unknown): string {
-    return this.#compiled.idText(value)
-  }
-
-  /** What a client says that the row was before its operation, in the types of the schema. */
-  previous ({ previous }: CrudOperation): AnyRow | undefined {
-    return previous && this.#compiled.previous(previous)
-  }
-
-  /** A document, in the types of the schema. */
-  read (document: AnyRow): AnyRow {
-    return this.#compiled.read(document)
   }
 
   /**
@@ -115,25 +106,7 @@ export class RegisteredCollection {
    * @throws {PowerSyncFatalError} when it does not fit
    */
   field (name: string, value: unknown, operation: CrudOperation): unknown {
-    const decoded = this.#compiled.decodeField(name, value)
-    if (decoded instanceof DecodeFault) throw rejection(decoded, operation)
-    return decoded
-  }
-
-  /**
-   * An operation that a hook of the app gave, with its values as BSON.
-   * @throws {HookError} for a name or a value that cannot be written: the fault is the app's, not the data's
-   */
-  encode (operation: CrudOperation, hook: string): CrudOperation {
-    const place = { hook, table: this.table }
-    if (this.tryId(operation.id) === undefined) throw new HookError(place, 'gave an operation with an id that the collection does not accept')
-    if (operation.op === 'DELETE') return operation
-    const data: AnyRow = {}
-    for (const [name, value] of Object.entries(operation.data)) {
-      if (isForbiddenColumn(name)) throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
-      if (value !== undefined) data[name] = this.#compiled.encode(name, value, hook)
-    }
-    return { ...operation, data } as CrudOperation
+    return accepted(this.schema.decodeField(name, value), operation)
   }
 
   /**
@@ -144,32 +117,55 @@ export class RegisteredCollection {
   addTo (name: string, value: unknown, added: string, operation: CrudOperation): unknown {
     return this.field(name, sum([value ?? 0, added]), operation)
   }
+
+  /**
+   * An operation that a hook of the app gave, with its values as BSON.
+   * @throws {HookError} for a name or a value that cannot be written: the app is at fault, not the data
+   */
+  encode (operation: CrudOperation, hook: string): CrudOperation {
+    const place = { hook, table: this.table }
+    if (this.tryId(operation.id) === undefined) {
+      throw new HookError(place, 'gave an operation with an id that the collection does not accept')
+    }
+    if (operation.op === 'DELETE') return operation
+    const data: AnyRow = {}
+    for (const [name, value] of Object.entries(operation.data)) {
+      if (isForbiddenColumn(name)) {
+        throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
+      }
+      if (value !== undefined) data[name] = this.schema.encode(name, value, hook)
+    }
+    return { ...operation, data } as CrudOperation
+  }
 }
 
-const none: Readonly<Record<string, never>> = Object.freeze({})
+function accepted (value: unknown, { index }: CrudOperation): unknown {
+  if (!(value instanceof DecodeFault)) return value
+  const { code, message, path } = value
+  throw new PowerSyncFatalError(code, message, { details: { path }, operationIndex: index })
+}
 
 /** A collection as one user may write it. */
 export class UserCollection {
-  readonly #compiled: CompiledSchema
-  readonly #rights: Rights | undefined
-  readonly #hasOnInsert: boolean
   /** Whether rows have an owner, for this user. */
   readonly isOwned: boolean
   /** Whether a PUT leaves a document that exists as it is. */
   readonly createsOnly: boolean
+  /** Fields that stay as they are in a document, whatever the user sends. */
+  readonly #kept: ReadonlySet<string>
+  readonly #hasOnInsert: boolean
 
   constructor (
     readonly shared: RegisteredCollection,
-    /** What a document must hold to be the user's, by field: conditions of every write. Empty: all are. */
-    readonly owner: Readonly<Record<string, unknown>>,
-    compiled: CompiledSchema,
-    rights: Rights | undefined
+    /** Conditions of every write, by field: a document must meet them to be the user's. Empty: all do. */
+    readonly owner: Readonly<AnyRow>,
+    private readonly rights: Rights | undefined
   ) {
-    this.#compiled = compiled
-    this.#rights = rights
+    const kept = shared.schema.fields.filter(({ name, readOnly }) => readOnly || isClosed(name, rights))
     this.isOwned = Object.keys(owner).length > 0
-    this.#hasOnInsert = compiled.fields.some(field => field.default && (field.readOnly || isClosed(field.name, rights)))
     this.createsOnly = !shared.definition.operations.includes('PATCH')
+    this.#kept = new Set(kept.map(({ name }) => name))
+    this.#hasOnInsert = kept.some(field => field.default)
   }
 
   /**
@@ -177,52 +173,34 @@ export class UserCollection {
    * @throws {PowerSyncFatalError} when the user may not send such an operation, or the row cannot be stored
    */
   decode (operation: CrudOperation): CrudOperation {
-    if (!this.shared.definition.operations.includes(operation.op)) {
-      throw new PowerSyncFatalError('UNAUTHORIZED', `${operation.op} is not allowed on this table`, { operationIndex: operation.index })
+    const { op, index } = operation
+    if (!this.shared.definition.operations.includes(op)) {
+      throw new PowerSyncFatalError('UNAUTHORIZED', `${op} is not allowed on this table`, { operationIndex: index })
     }
     this.shared.id(operation)
-    if (operation.op === 'DELETE') return { ...operation }
-    const data = this.#compiled.decode(operation, this.#rights)
-    if (data instanceof DecodeFault) throw rejection(data, operation)
-    return { ...operation, data }
-  }
-
-  /** Whether a write of the user would meet this document. */
-  owns (document: Record<string, unknown>): boolean {
-    return Object.entries(this.owner).every(([field, value]) => sameValue(document[field], value))
-  }
-
-  /** Whether the operation is one on this document: not on somebody else's, nor one that leaves it as it is. */
-  conflicts ({ op }: CrudOperation, document: Record<string, unknown>): boolean {
-    return this.owns(document) && !(op === 'PUT' && this.createsOnly)
-  }
-
-  /** The owner field that a PATCH would set to something else than it is in all rows of the user. */
-  transfers ({ op, data }: CrudOperation): string | undefined {
-    return op === 'PATCH' && this.isOwned ? Object.keys(this.owner).find(field => Object.hasOwn(data, field) && !sameValue(data[field], this.owner[field])) : undefined
-  }
-
-  /** The row of a PUT as it is written: the owner is who uploads it, whatever was sent. */
-  owned (row: Record<string, unknown>): Record<string, unknown> {
-    return this.isOwned ? { ...row, ...this.owner } : row
+    if (op === 'DELETE') return { ...operation }
+    return { ...operation, data: accepted(this.shared.schema.decode(operation, this.rights), operation) as AnyRow }
   }
 
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
-  onInsert (row: object): Record<string, unknown> {
+  onInsert (row: object): AnyRow {
     if (!this.#hasOnInsert) return none
-    return Object.fromEntries(Object.entries(this.#compiled.onInsert(this.#rights)).filter(([field]) => !Object.hasOwn(row, field)))
+    return Object.fromEntries(Object.entries(this.shared.schema.onInsert(this.rights)).filter(([field]) => !Object.hasOwn(row, field)))
   }
 
-  /** As `RegisteredCollection.encode`. */
-  encode (operation: CrudOperation, hook: string): CrudOperation {
-    return this.shared.encode(operation, hook)
-  }
-
-  /** Fields of the schema that a row has not. */
+  /** Fields of the schema that the user may write and a row lacks. */
   absent (row: object): string[] {
-    return this.#compiled.fields.filter(field => !field.readOnly && !Object.hasOwn(row, field.name) && !isClosed(field.name, this.#rights)).map(({ name }) => name)
+    return this.shared.schema.fields.map(({ name }) => name).filter(name => !this.#kept.has(name) && !Object.hasOwn(row, name))
   }
 }
+
+const none: AnyRow = Object.freeze({})
+
+/**
+ * The collection of an operation, as one user may write it.
+ * @throws {PowerSyncFatalError} for a table that is not listed, or in which the user can have no rows
+ */
+export type UserCollections = (operation: Place) => UserCollection
 
 /** The tables that can be written, by name: everything else is refused. */
 export class CollectionRegistry {
@@ -235,32 +213,35 @@ export class CollectionRegistry {
     for (const table of this.tables()) this.#checkParents(table, [])
   }
 
-  /** @throws {OptionError} when a way through the parents leads nowhere, or round in circles */
+  /** @throws {OptionError} when a chain of parents leads nowhere, or in a circle */
   #checkParents (table: string, passed: readonly string[]): void {
-    for (const { parent } of this.find(table).parents) {
-      const way = [...passed, table]
-      if (!this.#byTable.has(parent)) throw new OptionError(`collections.${table}.owner`, `goes through the parent table ${JSON.stringify(parent)}, which is not one of collections`)
-      if (way.includes(parent)) throw new OptionError(`collections.${way[0]}.owner`, `goes through ${parent} in a circle: a chain of parents must end at a table with an owner`)
-      this.#checkParents(parent, way)
+    const chain = [...passed, table]
+    for (const { parent } of this.get(table).parents) {
+      if (!this.has(parent)) {
+        throw new OptionError(`collections.${table}.owner`,
+          `goes through the parent table ${JSON.stringify(parent)}, which is not one of collections`)
+      }
+      if (chain.includes(parent)) {
+        throw new OptionError(`collections.${chain[0]}.owner`,
+          `goes through ${parent} in a circle: a chain of parents must end at a table with an owner`)
+      }
+      this.#checkParents(parent, chain)
     }
   }
 
   /** @throws {PowerSyncFatalError} for a table that is not listed */
-  get (operation: Pick<CrudOperation, 'table' | 'index'>): RegisteredCollection {
-    return this.#byTable.get(operation.table) ?? fail(operation.table, operation.index)
-  }
-
-  /** @throws {PowerSyncFatalError} for a table that is not listed */
-  find (table: string): RegisteredCollection {
-    return this.#byTable.get(table) ?? fail(table)
+  get (table: string, operationIndex?: number): RegisteredCollection {
+    const collection = this.#byTable.get(table)
+    if (collection) return collection
+    throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', { details: { table }, operationIndex })
   }
 
   /** The collections as one user may write them; each is worked out once, when it is first asked for. */
   for (user: User): UserCollections {
     const byTable = new Map<string, UserCollection>()
-    return operation => {
-      let collection = byTable.get(operation.table)
-      if (!collection) byTable.set(operation.table, collection = this.get(operation).for(user, operation.index))
+    return ({ table, index }) => {
+      let collection = byTable.get(table)
+      if (!collection) byTable.set(table, collection = this.get(table, index).for(user, index))
       return collection
     }
   }
@@ -275,8 +256,12 @@ export class CollectionRegistry {
 
   /** Whether hooks or parents decide on the operations of these tables one by one. */
   hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#some(tables, ({ hooks, definition, parents }) =>
-      parents.length > 0 || hooks.authorize.length > 0 || hooks.transform.length > 0 || hooks.resolveConflict.length > 0 || definition.authorizeTransfer !== undefined)
+    return this.#listed(tables).some(({ hooks: { authorize, transform, resolveConflict }, definition, parents }) =>
+      [authorize, transform, resolveConflict, parents].some(({ length }) => length > 0) || definition.authorizeTransfer)
+  }
+
+  hasUpdateBatchHooks (tables: Iterable<string>): boolean {
+    return this.globalHooks.updateBatch !== undefined || this.#listed(tables).some(({ definition }) => definition.updateBatch)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */
@@ -284,38 +269,13 @@ export class CollectionRegistry {
     return this.hasOperationHooks(tables) || this.hasUpdateBatchHooks(tables)
   }
 
-  hasUpdateBatchHooks (tables: Iterable<string>): boolean {
-    return this.globalHooks.updateBatch !== undefined || this.#some(tables, ({ definition }) => definition.updateBatch !== undefined)
-  }
-
   /** `onResult` of all collections, then of each of these tables, each once. */
   resultHooks (tables: Iterable<string>): Set<OnResultHook> {
-    const hooks = new Set(both(this.globalHooks.onResult, undefined))
-    for (const table of tables) for (const hook of this.#byTable.get(table)?.hooks.onResult ?? []) hooks.add(hook)
-    return hooks
+    const { onResult } = this.globalHooks
+    return new Set([...onResult ? [onResult] : [], ...this.#listed(tables).flatMap(({ hooks }) => hooks.onResult)])
   }
 
-  #some (tables: Iterable<string>, test: (collection: RegisteredCollection) => boolean): boolean {
-    for (const table of tables) {
-      const collection = this.#byTable.get(table)
-      if (collection && test(collection)) return true
-    }
-    return false
+  #listed (tables: Iterable<string>): RegisteredCollection[] {
+    return [...tables].flatMap(table => this.#byTable.get(table) ?? [])
   }
-}
-
-/**
- * The collection of an operation, as one user may write it.
- * @throws {PowerSyncFatalError} for a table that is not listed, or in which the user can have no rows
- */
-export type UserCollections = (operation: Pick<CrudOperation, 'table' | 'index'>) => UserCollection
-
-const both = <Hook>(global: Hook | undefined, own: Hook | undefined): Hook[] =>
-  [global, own].filter(hook => hook !== undefined) as Hook[]
-
-const rejection = (fault: DecodeFault, operation: CrudOperation) =>
-  new PowerSyncFatalError(fault.code, fault.message, { details: { path: fault.path }, operationIndex: operation.index })
-
-function fail (table: string, operationIndex?: number): never {
-  throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', { details: { table }, operationIndex })
 }

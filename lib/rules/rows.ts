@@ -1,29 +1,37 @@
 import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
+import { PowerSyncFatalError } from '../errors.js'
 import { deepFreeze } from './freeze.js'
-import { applyPlan, ownedBy, rowOf, type Plan } from './plan.js'
+import { applyPlan, ownedBy, planOf, rowOf, type Plan } from './plan.js'
 import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from './registry.js'
 
 type Document = mongodb.Document | null
 
+/** What client transactions that are written together share. */
+export interface RuleScope {
+  collections: CollectionRegistry
+  ofUser: UserCollections
+  /** Where documents are read: in a MongoDB transaction, if there is one. */
+  context: { db: mongodb.Db, session?: mongodb.ClientSession | undefined }
+  /** Transfers that `authorizeTransfer` allowed, and operations whose parents were checked; by value. */
+  allowed: Set<string>
+}
+
 /** A row that a hook saw: where the ids that it asks for next may come from. */
 interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
 
-/** Where documents are read: in a MongoDB transaction, if there is one. */
-interface Reads { db: mongodb.Db, session?: mongodb.ClientSession | undefined }
-
-/** What one operation's hooks may ask. */
-export interface Questions {
+/** What the hooks and rules of one operation may ask. */
+interface Questions {
   existing (table?: string, id?: string): Promise<Document>
-  /** Whether a document is the user's, through its parents too. Undefined: as far as is known, but a row on the way is missing. */
+  /** Whether a document is the user's, through its parents too. Undefined: as far as is known, but a parent is missing. */
   owns (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined>
   /** The same of the row that a field's value names; one that this client transaction deleted counts as it was. */
   holds (table: string, id: unknown): Promise<boolean | undefined>
 }
 
 /**
- * The documents that hooks ask for, as they stand between the operations of client transactions that are written
- * together: what MongoDB has, with the plans so far applied. A row is a document: two tables over one collection share it.
+ * Documents as they stand between the operations of client transactions that are written together: what MongoDB has,
+ * with the plans so far applied. A row is a document: two tables over one collection share it.
  *
  * Nothing is read until a hook asks. Then the documents of all operations on that collection come in one `find`; and
  * since hooks ask for the same of each operation, so do those of all ids that stand in the same field as the one that
@@ -35,31 +43,22 @@ export class Rows {
   readonly #loaded = new Set<string>()
   readonly #plans: Plan[] = []
   readonly #followed = new Set<string>()
-  /** Of the present client transaction: its deletes, and the documents that they met. */
+  /** Of the present client transaction: its deletes, the documents that they met, and operations whose parent is to come. */
   readonly #deletes = new Set<Plan>()
   readonly #deleted = new Map<string, mongodb.Document>()
+  #waiting: Array<{ operation: CrudOperation, verdict: () => Promise<boolean | undefined> }> = []
   /** A session runs one command at a time, so that parallel questions of a hook have to queue. */
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor (
-    private readonly transactions: readonly CrudTransaction[],
-    private readonly collections: CollectionRegistry,
-    private readonly ofUser: UserCollections,
-    private readonly context: Reads
-  ) {}
+  constructor (private readonly transactions: readonly CrudTransaction[], private readonly scope: RuleScope) {}
 
-  /** The operations that follow are of another client transaction. */
-  begin (): void {
-    this.#deletes.clear()
-    this.#deleted.clear()
-  }
-
-  /** For the hooks of one operation: documents by table and the client's id, or null, and whether they are the user's. */
+  /** For one operation: documents by table and the client's id, or null, and whether they are the user's. */
   for (operation: CrudOperation): Questions {
-    const seen: Seen[] = [{ collection: this.collections.get(operation).name, fields: operation.data ?? {} }]
+    const { collections, ofUser } = this.scope
+    const seen: Seen[] = [{ collection: collections.get(operation.table).name, fields: operation.data ?? {} }]
     const existing = (table = operation.table, id = operation.id) => {
       const turn = this.#last.then(async () => {
-        const collection = this.collections.find(table)
+        const collection = collections.get(table)
         const document = await this.#get(collection, id, seen)
         if (document) seen.push({ collection: collection.name, fields: document })
         return document
@@ -67,9 +66,9 @@ export class Rows {
       this.#last = turn.catch(() => {})
       return turn
     }
-    const owns = async (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined> => {
-      if (!collection.owns(document)) return false
-      for (const { parent, field } of collection.shared.parents) {
+    const owns = async ({ owner, shared }: UserCollection, document: mongodb.Document): Promise<boolean | undefined> => {
+      if (!ownedBy(document, owner)) return false
+      for (const { parent, field } of shared.parents) {
         const held = await holds(parent, document[field])
         if (!held) return held
       }
@@ -78,7 +77,7 @@ export class Rows {
     const holds = async (table: string, value: unknown): Promise<boolean | undefined> => {
       const id = idText(value)
       // Before the row is read: the answer must not tell whether it is there.
-      const collection = this.ofUser({ table, index: operation.index })
+      const collection = ofUser({ table, index: operation.index })
       if (id === undefined) return false
       const document = await existing(table, id) ?? this.#deleted.get(rowOfId(collection.shared, id) ?? '')
       return document ? owns(collection, document) : undefined
@@ -86,17 +85,52 @@ export class Rows {
     return { existing, owns, holds }
   }
 
-  /** The document of an operation's own row, if it is loaded. */
-  loaded (operation: CrudOperation): Document | undefined {
-    const row = rowOfId(this.collections.get(operation), operation.id)
-    return row === undefined ? null : this.#documents.get(row)
+  /**
+   * Enforces `throughParent`.
+   * @throws {PowerSyncFatalError} for an operation on a row, or into a parent, that is not the user's
+   */
+  checkParents (operation: CrudOperation): Promise<void> | undefined {
+    return this.scope.ofUser(operation).shared.parents.length > 0 ? this.#checkParents(operation) : undefined
   }
 
-  /** Takes note of what will be written. */
-  add (plan: Plan): void {
+  async #checkParents (operation: CrudOperation): Promise<void> {
+    const { op, data } = operation
+    const target = this.scope.ofUser(operation)
+    const { parents } = target.shared
+    const { existing, owns, holds } = this.for(operation)
+    const before = await existing()
+    const verdicts = parents.filter(({ field }) => op === 'PUT' || data?.[field] !== undefined)
+      .map(({ parent, field }) => () => holds(parent, data?.[field]))
+    if (before) verdicts.unshift(() => owns(target, before))
+    for (const verdict of verdicts) {
+      const answer = await verdict()
+      if (answer === false) refuse(operation)
+      if (answer === undefined) this.#waiting.push({ operation, verdict })
+    }
+    this.scope.allowed.add(parentsKey(operation, target))
+  }
+
+  /** The document of an operation's own row, if it is loaded. */
+  loaded (operation: CrudOperation): Document | undefined {
+    return this.#documents.get(rowOfId(this.scope.collections.get(operation.table), operation.id) ?? '')
+  }
+
+  /** Ends a client transaction. @throws {PowerSyncFatalError} if a parent did not come in it */
+  async end (): Promise<void> {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { operation, verdict } of waiting) if (await verdict() !== true) refuse(operation)
+    this.#deletes.clear()
+    this.#deleted.clear()
+  }
+
+  /** Plans an operation that passed the rules; the operations after it see what it does. */
+  plan (operation: CrudOperation, from?: string): Plan {
+    const plan = planOf(operation, this.scope.ofUser(operation), this.scope.allowed, from)
     this.#plans.push(plan)
     if (plan.change.kind === 'delete') this.#deletes.add(plan)
     if (this.#documents.has(plan.row)) this.#apply(plan)
+    return plan
   }
 
   async #get (collection: RegisteredCollection, id: string, seen: Seen[]): Promise<Document> {
@@ -105,41 +139,42 @@ export class Rows {
     const known = this.#documents.get(row)
     if (known !== undefined) return known
     const ids = new Map<string, unknown>()
-    const want = (table: RegisteredCollection, text: string) => {
-      const _id = table.tryId(text)
-      const row = _id === undefined ? undefined : rowOf(table.name, _id)
-      if (row !== undefined && !this.#documents.has(row)) ids.set(row, _id)
+    const want = (table: RegisteredCollection, text: string | undefined) => {
+      const row = text === undefined ? undefined : rowOfId(table, text)
+      if (row !== undefined && !this.#documents.has(row)) ids.set(row, table.tryId(text!))
     }
     want(collection, id)
-    if (!this.#loaded.has(collection.name)) for (const operation of this.#operationsOn(collection.name)) want(this.collections.get(operation), operation.id)
-    for (const related of this.#fromTheSameFields(collection.name, id, seen)) want(collection, related)
+    if (!this.#loaded.has(collection.name)) {
+      for (const operation of this.#operationsOn(collection.name)) want(this.scope.collections.get(operation.table), operation.id)
+    }
+    for (const value of this.#inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
     this.#loaded.add(collection.name)
     await this.#load(collection.name, ids)
     return this.#documents.get(row) as Document
   }
 
-  /** What the fields that an id was seen in hold elsewhere: in other operations on that collection, and in documents that are loaded. */
-  * #fromTheSameFields (target: string, id: string, seen: Seen[]): Generator<string> {
+  /** What the fields that an id was seen in hold in other operations on that collection, and in documents that are loaded. */
+  * #inTheSameFields (target: string, id: string, seen: Seen[]): Generator<unknown> {
     for (const { collection, fields } of seen) {
       for (const field of Object.keys(fields)) {
         if (idText(fields[field]) !== id) continue
         const way = JSON.stringify([target, collection, field, this.#documents.size])
         if (this.#followed.has(way)) continue
         this.#followed.add(way)
-        for (const { data } of this.#operationsOn(collection)) if (data) yield * idsIn(data[field])
-        for (const [row, document] of this.#documents) if (document && row.startsWith(`${collection}\0`)) yield * idsIn(document[field])
+        for (const { data } of this.#operationsOn(collection)) yield data?.[field]
+        for (const [row, document] of this.#documents) if (row.startsWith(`${collection}\0`)) yield document?.[field]
       }
     }
   }
 
   * #operationsOn (collection: string): Generator<CrudOperation> {
     for (const { operations } of this.transactions) {
-      for (const operation of operations) if (this.collections.get(operation).name === collection) yield operation
+      for (const operation of operations) if (this.scope.collections.get(operation.table).name === collection) yield operation
     }
   }
 
   async #load (collection: string, ids: Map<string, unknown>): Promise<void> {
-    const { db, session } = this.context
+    const { db, session } = this.scope.context
     const filter: mongodb.Document = { _id: { $in: [...ids.values()] } }
     // Not one by one: the cursor would make promises for each.
     const found = await db.collection(collection).find(filter, { ...session && { session }, ...reading }).toArray()
@@ -160,20 +195,40 @@ export class Rows {
   }
 }
 
-const asRead = (document: mongodb.Document): mongodb.Document => BSON.deserialize(BSON.serialize(document, { ignoreUndefined: true }), reading)
+/** Plans what the app's own code writes: the rules of owners hold for it as well. */
+export async function planWritten (transaction: CrudTransaction, scope: RuleScope): Promise<Plan[]> {
+  const rows = new Rows([transaction], scope)
+  const plans: Plan[] = []
+  for (const operation of transaction.operations) {
+    const target = scope.ofUser(operation)
+    // An `updateBatch` passes operations on in parts, which may lack their parents.
+    const isChecked = target.shared.parents.length === 0 || scope.allowed.has(parentsKey(operation, target))
+    if (!isChecked) await rows.checkParents(operation)
+    plans.push(rows.plan(operation))
+  }
+  await rows.end()
+  return plans
+}
+
+function parentsKey ({ op, table, id, data }: CrudOperation, { shared: { parents } }: UserCollection): string {
+  return JSON.stringify([op, table, id, ...parents.map(({ field }) => String(data?.[field]))])
+}
+
+function refuse ({ index }: CrudOperation): never {
+  throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation is not allowed', { operationIndex: index })
+}
+
+const asRead = (document: mongodb.Document): mongodb.Document =>
+  BSON.deserialize(BSON.serialize(document, { ignoreUndefined: true }), reading)
 
 function rowOfId (collection: RegisteredCollection, id: string): string | undefined {
   const _id = collection.tryId(id)
   return _id === undefined ? undefined : rowOf(collection.name, _id)
 }
 
-function * idsIn (value: unknown): Generator<string> {
-  const text = idText(value)
-  if (text !== undefined) yield text
-}
-
 /** How a field's value would be asked for: ids are text at the client, whatever they are in documents. */
 function idText (value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  return typeof value === 'number' || typeof value === 'bigint' || value instanceof ObjectId || value instanceof UUID || value instanceof Long ? String(value) : undefined
+  const isId = typeof value === 'number' || typeof value === 'bigint' || [ObjectId, UUID, Long].some(type => value instanceof type)
+  return isId ? String(value) : undefined
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction } from '../../types/index.js'
-import { applyPlan, hasKeys, ownedBy, rowOf, type Plan } from './plan.js'
+import { applyPlan, hasKeys, ownedBy, rowOf, type FieldChanges, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
 import { addDecimals } from './conflicts/sum.js'
 
@@ -23,24 +23,25 @@ export const markOf = (row: string): string => createHash('sha256').update(row).
 
 /** The rows of an uploaded transaction, as far as its tables and ids are known. */
 export function marksOf ({ operations }: CrudTransaction, collections: CollectionRegistry): Set<string> {
-  return new Set(operations.flatMap(operation => {
-    const collection = collections.has(operation.table) ? collections.find(operation.table) : undefined
-    const _id = collection?.tryId(operation.id)
+  return new Set(operations.flatMap(({ table, id }) => {
+    const collection = collections.has(table) ? collections.get(table) : undefined
+    const _id = collection?.tryId(id)
     return collection && _id !== undefined ? [markOf(rowOf(collection.name, _id))] : []
   }))
 }
 
+export const replaced = (row: string): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} })
+
 /** Adds a plan that was applied, whether or not it found its row. */
-export function fold (since: Since | undefined, plan: Plan, addTo: AddTo): Since {
+export function fold (since: Since | undefined, plan: Plan, ofUser: UserCollections): Since {
   const { row, change } = plan
-  if (since?.replaced || change.kind !== 'patch') return { row, replaced: true, set: {}, unset: [], sums: {} }
-  const { set, unset, sums } = since ?? { set: {}, unset: [], sums: {} }
-  const folded: Since = { row, replaced: false, set: { ...set }, unset: [...unset], sums: { ...sums } }
+  if (since?.replaced || change.kind !== 'patch') return replaced(row)
+  const folded: Since = { row, replaced: false, set: { ...since?.set }, unset: [...since?.unset ?? []], sums: { ...since?.sums } }
   for (const field of change.unset) clear(folded, field).unset.push(field)
   for (const [field, value] of Object.entries(change.set)) {
     const added = change.sums[field]
     if (added === undefined) clear(folded, field).set[field] = value
-    else if (field in folded.set) folded.set[field] = addTo(plan, field, folded.set[field], added)
+    else if (field in folded.set) folded.set[field] = adderOf(plan, ofUser)(field, folded.set[field], added)
     else folded.sums[field] = addDecimals(folded.sums[field] ?? '0', added)
   }
   return folded
@@ -48,8 +49,8 @@ export function fold (since: Since | undefined, plan: Plan, addTo: AddTo): Since
 
 /** The same without these fields. */
 export function without (since: Since, fields: readonly string[]): Since {
-  const { row, replaced, set, unset, sums } = since
-  return fields.reduce(clear, { row, replaced, set: { ...set }, unset, sums: { ...sums } })
+  const { set, unset, sums } = since
+  return fields.reduce(clear, { ...since, set: { ...set }, unset, sums: { ...sums } })
 }
 
 function clear (since: Since, field: string): Since {
@@ -59,11 +60,11 @@ function clear (since: Since, field: string): Since {
   return since
 }
 
-/** A value of a plan's field with an amount added, in the field's type. */
-export type AddTo = (plan: Plan, field: string, value: unknown, added: string) => unknown
+/** Adds an amount to the value of a field of a plan's row, in the field's type. */
+type Add = (field: string, value: unknown, added: string) => unknown
 
-export const addToOf = (ofUser: UserCollections): AddTo =>
-  ({ operation }, field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation)
+const adderOf = ({ operation }: Plan, ofUser: UserCollections): Add =>
+  (field, value, added) => ofUser(operation).shared.addTo(field, value, added, operation)
 
 /**
  * Puts a rejected transaction's plans under what its client has changed since: what they give is the difference between
@@ -71,22 +72,22 @@ export const addToOf = (ofUser: UserCollections): AddTo =>
  *
  * @param documents as MongoDB has them, by row
  */
-export function beneath (plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: ReadonlyMap<string, mongodb.Document>, addTo: AddTo): Plan[] {
+export function beneath (
+  plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: ReadonlyMap<string, mongodb.Document>, ofUser: UserCollections
+): Plan[] {
   const rows = new Map<string, Plan[]>()
   for (const plan of plans) rows.set(plan.row, [...rows.get(plan.row) ?? [], plan])
-  return [...rows.values()].flatMap(own => {
-    const later = since.get(own[0]!.row)
-    const document = documents.get(own[0]!.row) ?? null
+  return [...rows].flatMap(([row, own]) => {
+    const later = since.get(row)
+    const document = documents.get(row) ?? null
     if (!later || (document && !ownedBy(document, own[0]!.owner))) return own
-    return later.replaced ? [] : differenceOf(own, later, document, addTo)
+    return later.replaced ? [] : differenceOf(own, later, document, ofUser)
   })
 }
 
-interface Patch { set: mongodb.Document, unset: readonly string[], sums: Readonly<Record<string, string>> }
-
-function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Document | null, addTo: AddTo): Plan[] {
+function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections): Plan[] {
   /** What the plans do to the document that is there, as long as it is that one. */
-  let patch: Patch | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
+  let patch: FieldChanges | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
   /** The document that the plans make. */
   let made: mongodb.Document | null = null
   for (const plan of plans) {
@@ -99,12 +100,13 @@ function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Doc
     }
   }
   const last = plans.at(-1)!
-  if (patch) return patched(last, patch, later, addTo)
-  if (made) return [{ ...last, change: { kind: 'put', existing: 'replace', set: over(made, later, last, addTo), unset: [], onInsert: {}, sums: {} } }]
-  return stored ? [{ ...last, change: { kind: 'delete' } }] : []
+  const add = adderOf(last, ofUser)
+  if (patch) return patched(last, patch, later, add)
+  if (!made) return stored ? [{ ...last, change: { kind: 'delete' } }] : []
+  return [{ ...last, change: { kind: 'put', existing: 'replace', set: over(made, later, add), unset: [], onInsert: {}, sums: {} } }]
 }
 
-function joined (before: Patch, { set, unset, sums }: Patch): Patch {
+function joined (before: FieldChanges, { set, unset, sums }: FieldChanges): FieldChanges {
   const names = new Set([...unset, ...Object.keys(set)])
   return {
     set: { ...Object.fromEntries(Object.entries(before.set).filter(([field]) => !names.has(field))), ...set },
@@ -117,22 +119,22 @@ function joined (before: Patch, { set, unset, sums }: Patch): Patch {
 }
 
 /** On a document that is there, what was set since stays as it is by now. */
-function patched (plan: Plan, { set, unset, sums }: Patch, later: Since, addTo: AddTo): Plan[] {
+function patched (plan: Plan, { set, unset, sums }: FieldChanges, later: Since, add: Add): Plan[] {
   const open = (field: string) => !(field in later.set) && !later.unset.includes(field)
   const values = Object.entries(set).filter(([field]) => open(field)).map(([field, value]) => {
     const added = later.sums[field]
     // The document has what was added since already.
-    return [field, added === undefined || field in sums ? value : addTo(plan, field, value, added)] as const
+    return [field, added === undefined || field in sums ? value : add(field, value, added)] as const
   })
   const change = { kind: 'patch', set: Object.fromEntries(values), unset: unset.filter(open), sums: {} } as const
   return hasKeys(change.set) || change.unset.length ? [{ ...plan, change }] : []
 }
 
 /** A document that comes into being, with the later changes over it. */
-function over (document: mongodb.Document, { set, unset, sums }: Since, plan: Plan, addTo: AddTo): mongodb.Document {
+function over (document: mongodb.Document, { set, unset, sums }: Since, add: Add): mongodb.Document {
   const { _id, ...fields } = document
   const result: mongodb.Document = { ...fields, ...set }
   for (const field of unset) delete result[field]
-  for (const [field, added] of Object.entries(sums)) result[field] = addTo(plan, field, fields[field] ?? null, added)
+  for (const [field, added] of Object.entries(sums)) result[field] = add(field, fields[field] ?? null, added)
   return result
 }

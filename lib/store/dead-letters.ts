@@ -6,7 +6,7 @@ import { parseJson, stringifyJson } from '../json.js'
 import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, userOf } from '../user.js'
-import type { Since } from '../rules/since.js'
+import { replaced, type Since } from '../rules/since.js'
 import { createCollection } from './collections.js'
 import { expireAfter } from './expiry.js'
 import { canonical } from './fingerprint.js'
@@ -131,6 +131,18 @@ export type Replay = (
   transaction: CrudTransaction, user: User, take: (scope: TransactionScope) => Promise<Taken | null | WaitingResult>
 ) => Promise<RetryResult | null>
 
+/** What a letter is made of. */
+interface RejectedTransaction {
+  transaction: CrudTransaction
+  reason: FailedOperation
+  user: User
+  requestId: string | undefined
+  /** As in the letter. */
+  sequence: number | null
+  rows: Iterable<string>
+  since: Iterable<Since>
+}
+
 export interface Taken {
   statements: Statement[]
   since: ReadonlyMap<string, Since>
@@ -181,10 +193,7 @@ export class DeadLetters {
   }
 
   /** A rejected transaction as a letter. @internal */
-  letterOf (
-    transaction: CrudTransaction, failedOperation: FailedOperation, user: User, requestId: string | undefined,
-    { sequence, rows, since = [] }: { sequence: number | null, rows: readonly string[], since?: Since[] }
-  ): DeadLetter {
+  letterOf ({ transaction, reason, user, requestId, sequence, rows, since }: RejectedTransaction): DeadLetter {
     const operations = transaction.operations.map(storedOperation)
     return {
       _id: idOf(transaction, user),
@@ -195,7 +204,7 @@ export class DeadLetters {
       transaction_id: transaction.id ?? null,
       sequence,
       request_id: requestId ?? null,
-      failed_operation: failedOperation,
+      failed_operation: reason,
       attempts: 0,
       retried_at: null,
       mirror: this.#settings.mirror ?? null,
@@ -203,7 +212,7 @@ export class DeadLetters {
       operation_count: operations.length,
       operations,
       rows: [...rows],
-      since
+      since: [...since]
     }
   }
 
@@ -250,7 +259,7 @@ export class DeadLetters {
   /** Writes what a client has changed since into its letter. It creates no letter. @internal */
   sinceStatement (id: string, since: Since[]): Statement {
     const total = BSON.calculateObjectSize(since)
-    const kept = total <= mostSince ? since : since.map(({ row }): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} }))
+    const kept = total <= mostSince ? since : since.map(({ row }) => replaced(row))
     return { collection: DeadLetters.collectionName, row: id, filter: { _id: id }, change: { $set: { since: kept } }, upsert: false }
   }
 

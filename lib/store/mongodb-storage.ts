@@ -1,10 +1,8 @@
 import type { mongodb } from '../bson.js'
 import type { Collections, CrudTransaction, User } from '../../types/index.js'
-import { Parents } from '../rules/parents.js'
-import { Permits } from '../rules/permits.js'
-import { isEmpty, type Plan } from '../rules/plan.js'
+import { hasKeys, isEmpty, type Plan } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
-import { Rows } from '../rules/rows.js'
+import { planWritten } from '../rules/rows.js'
 import { Statements, type ServerFeatures, type Statement } from './statements.js'
 import type { CommandScope } from './transaction.js'
 
@@ -50,9 +48,9 @@ export class MongoDBStorage {
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
   async updateBatch (transaction: CrudTransaction, { user, ...scope }: UpdateBatchContext): Promise<void> {
-    const ofUser = this.#collections.for(user)
-    const rows = new Rows([transaction], this.#collections, ofUser, { db: this.#db, session: scope.session })
-    const plans = await new Parents(ofUser).plan(transaction, rows, new Permits())
+    const collections = this.#collections
+    const context = { db: this.#db, session: scope.session }
+    const plans = await planWritten(transaction, { collections, ofUser: collections.for(user), context, allowed: new Set() })
     await this.#statements.send([statementsOf(plans)], 'fewest', scope)
   }
 }
@@ -78,14 +76,9 @@ function updateOf (change: Plan['change']): mongodb.Document | undefined {
   if (change.kind === 'put' && change.existing === 'replace') return set
   if (change.kind === 'put' && change.existing === 'keep') return { $setOnInsert: { ...set, ...change.onInsert } }
   const update: mongodb.Document = {}
-  if (!isBare(set)) update['$set'] = set
+  if (hasKeys(set)) update['$set'] = set
   if (unset.length) update['$unset'] = Object.fromEntries(unset.map(field => [field, true]))
   // An upsert needs an operator, or it would replace the document.
-  if (change.kind === 'put' && (!isBare(change.onInsert) || isBare(update))) update['$setOnInsert'] = change.onInsert
+  if (change.kind === 'put' && (hasKeys(change.onInsert) || !hasKeys(update))) update['$setOnInsert'] = change.onInsert
   return update
-}
-
-function isBare (document: object): boolean {
-  for (const field in document) if (Object.hasOwn(document, field)) return false
-  return true
 }

@@ -1,16 +1,13 @@
 /** The time for an upload is over. What was under way may still be committed: to be tried again. */
 class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
-  constructor (milliseconds: number) {
-    super(`The upload took longer than ${milliseconds} ms (option upload.deadline)`)
-  }
 }
 
 export interface Deadline {
   /** Aborts when the time is over. */
-  readonly signal: AbortSignal
+  signal: AbortSignal
   /** Gives what `work` gives, or fails when the time is over, even if `work` never ends. */
-  race<T> (work: Promise<T>): Promise<T>
+  race<Result> (work: Promise<Result>): Promise<Result>
   /** A deadline after half of the time that is left. */
   part (): Deadline
   /** Ends it; call it when all is done. */
@@ -24,7 +21,7 @@ export function startDeadline (milliseconds: number, total = milliseconds): Dead
   const expired = new Promise<never>((_resolve, reject) => { expire = reject })
   expired.catch(() => {})
   const timer = setTimeout(() => {
-    const error = new DeadlineError(total)
+    const error = new DeadlineError(`The upload took longer than ${total} ms (option upload.deadline)`)
     controller.abort(error)
     expire(error)
   }, milliseconds)

@@ -64,7 +64,7 @@ interface RowColumns { columns: AnyRow, fields: Readonly<Record<string, string>>
 function columnsByRow ({ operations }: CrudTransaction, collections: CollectionRegistry): Map<string, RowColumns> {
   const rows = new Map<string, RowColumns>()
   for (const { table, id, data } of operations) {
-    const collection = collections.has(table) ? collections.find(table) : undefined
+    const collection = collections.has(table) ? collections.get(table) : undefined
     const _id = collection?.tryId(id)
     if (!collection || _id === undefined) continue
     const row = rowOf(collection.name, _id)

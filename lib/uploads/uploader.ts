@@ -6,17 +6,16 @@ import { deepFreeze } from '../rules/freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'
-import { addToOf, fold, markOf, marksOf } from '../rules/since.js'
+import { fold, markOf, marksOf } from '../rules/since.js'
 import type { DeadLetters } from '../store/dead-letters.js'
 import { fingerprintOf } from '../store/fingerprint.js'
 import type { Ledger, PageIdentity } from '../store/ledger.js'
 import type { Page, Rejection, Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import { BlockedQueues } from './blocked-queues.js'
-import { failedOperation, type Around, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
+import { failedOperation, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
-import { runResultHooks } from './result-hooks.js'
+import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { settlementsIn, settles, type Settlements } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
@@ -36,20 +35,13 @@ interface UploadPolicy {
   requiresClientHandling?: UploadOptions['requiresClientHandling']
 }
 
-/** Applies client transactions in order and says what became of each. */
+/** Applies client transactions in order and tells what became of each. */
 export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
 
 /** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
 const retryAfter = 5000
 
-/** What kind of id an operation has: never the id itself, which may be a user's data. */
-function idKind (id: string): string {
-  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return 'a UUID'
-  if (/^[0-9a-f]{24}$/i.test(id)) return 'an ObjectId'
-  return /^-?\d+$/.test(id) ? 'an integer' : `text of ${id.length} characters`
-}
-
-/** Failures in a row of the head of a queue from which on it counts as blocked: a client sends it again every 5 s. */
+/** Failures in a row of the head of a queue from which on it counts as blocked: a client retries it every 5 s. */
 const blockedAfter = 3
 
 /** Operations up to which neighbouring client transactions share one MongoDB transaction. */
@@ -64,17 +56,34 @@ interface Entry {
   fingerprints: ReadonlyArray<string | undefined>
 }
 
+/** What a commit gives. */
+interface Settled {
+  /** Of each transaction of the group, up to the last that was looked at. */
+  verdicts: Verdict[]
+  page?: Page | undefined
+  /** Id of the dead letter that it wrote. */
+  letter?: string
+}
+
+/** One upload on its way. */
+interface Upload {
+  entries: readonly Entry[]
+  caller: Caller
+  policy: UploadPolicy
+  limit: Deadline
+}
+
 export function createUploader (dependencies: UploadDependencies): Uploader {
   const { ledger } = dependencies
   const blockedQueues = new BlockedQueues()
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
-    const entries = transactions.map(transaction => ({
-      transaction,
-      fingerprints: ledger && transaction.clientId !== undefined ? transaction.operations.map(fingerprintOf) : transaction.operations.map(() => undefined)
-    }))
-    const results = await new Upload(entries, caller, policy, limit, dependencies).run()
+    const entries = transactions.map(transaction => {
+      const isKnown = ledger && transaction.clientId !== undefined
+      return { transaction, fingerprints: transaction.operations.map(isKnown ? fingerprintOf : () => undefined) }
+    })
+    const results = await settleAll({ entries, caller, policy, limit }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       countFailures(transaction, result, caller)
@@ -88,284 +97,251 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     if (status === 'not_attempted') return
     if (status !== 'retryable_error') return blockedQueues.succeeded(transaction, user)
     const failures = blockedQueues.failed(transaction, user)
-    // The ledger's page of this client says whose it is.
-    if (failures >= blockedAfter) log.error({ failures, client: transaction.clientId }, 'the head of an upload queue keeps failing, and everything behind it waits')
+    if (failures < blockedAfter) return
+    // The ledger's page of this client names the user.
+    log.error({ failures, client: transaction.clientId }, 'the head of an upload queue keeps failing, and everything behind it waits')
   }
 }
 
-/** What became of a group. */
-type Outcome =
-  | { kind: 'settled', verdicts: Verdict[] }
-  | { kind: 'rejected', position: number, failed: FailedOperation }
-  | { kind: 'failed', error: unknown }
-
-/** One upload on its way: groups of neighbouring client transactions, each settled by one commit. */
-class Upload {
-  readonly #entries: readonly Entry[]
-  readonly #caller: Caller
-  readonly #policy: UploadPolicy
-  readonly #limit: Deadline
-  readonly #dependencies: UploadDependencies
+/** Settles the transactions of an upload, in groups of neighbours: each is one commit. */
+async function settleAll (upload: Upload, dependencies: UploadDependencies): Promise<TransactionResult[]> {
+  const { entries, caller, policy, limit } = upload
+  const { commit, ledger, deadLetters, collections, spans } = dependencies
+  const results: TransactionResult[] = []
   /** Of all operations, by client. */
-  readonly #fingerprints = new Map<string, ReadonlySet<string>>()
-  readonly #results: TransactionResult[] = []
-  /** Up to which transaction a commit was sent that nothing is known of since: none before is reported as not attempted. */
-  #sent = 0
+  const fingerprints = new Map<string, ReadonlySet<string>>()
+  /** Up to which transaction a commit was sent and its outcome is unknown: none before it is reported as not attempted. */
+  let sent = 0
   /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
-  #size = groupLimit
+  let size = groupLimit
 
-  constructor (entries: readonly Entry[], caller: Caller, policy: UploadPolicy, limit: Deadline, dependencies: UploadDependencies) {
-    this.#entries = entries
-    this.#caller = caller
-    this.#policy = policy
-    this.#limit = limit
-    this.#dependencies = dependencies
-  }
+  while (results.length < entries.length && !stopped()) await settle(nextGroup())
+  return entries.map((_, position) => results[position] ?? (position < sent ? sendAgain(notStored) : { status: 'not_attempted' }))
 
-  async run (): Promise<TransactionResult[]> {
-    while (this.#results.length < this.#entries.length && !this.#stopped()) await this.#settle(this.#group(this.#size))
-    return this.#entries.map((_, position) => this.#results[position] ?? (position < this.#sent ? sendAgain(notStored) : { status: 'not_attempted' }))
-  }
-
-  #stopped (): boolean {
-    const last = this.#results.at(-1)
-    switch (last?.status) {
-      case 'retryable_error': return true
-      case 'fatal_error': return this.#policy.onRejection === 'stop' || last.requires_client_handling
-      default: return false
-    }
+  function stopped (): boolean {
+    const last = results.at(-1)
+    if (last?.status === 'fatal_error') return policy.onRejection === 'stop' || last.requires_client_handling
+    return last?.status === 'retryable_error'
   }
 
   /** The next transactions: of one client, and not too many operations, unless it is one transaction or settles a letter. */
-  #group (most: number): Entry[] {
-    const from = this.#results.length
-    const { clientId } = this.#entries[from]!.transaction
-    let end = from
+  function nextGroup (): Entry[] {
+    const group: Entry[] = []
     let operations = 0
-    while (end < this.#entries.length && end - from < most) {
-      const { transaction } = this.#entries[end]!
+    for (const entry of entries.slice(results.length, results.length + size)) {
+      const { transaction } = entry
       operations += transaction.operations.length
-      if (end > from && (transaction.clientId !== clientId || operations > groupLimit)) break
+      const isFull = operations > groupLimit || transaction.clientId !== group[0]?.transaction.clientId
       // What settles a letter is put under what came before it, and not what comes after.
-      if (this.#settles(transaction)) return this.#entries.slice(from, end === from ? from + 1 : end)
-      end++
+      const isAlone = settlesLetter(transaction)
+      if (group.length && (isFull || isAlone)) break
+      group.push(entry)
+      if (isAlone) break
     }
-    return this.#entries.slice(from, end)
+    return group
   }
 
-  #settles ({ operations }: CrudTransaction): boolean {
-    return operations.some(operation => settles(operation, this.#dependencies))
+  function settlesLetter ({ operations }: CrudTransaction): boolean {
+    return operations.some(operation => settles(operation, dependencies))
   }
 
-  async #settle (group: readonly Entry[]): Promise<void> {
-    const outcome = await this.#attempt(group)
-    if (outcome.kind === 'settled') {
-      this.#size = Math.min(2 * this.#size, groupLimit)
-      this.#results.push(...outcome.verdicts.map((verdict, index) => resultOf(verdict, group[index]!)))
-      return
-    }
-    this.#size = Math.max(1, Math.min(group.length, this.#size) >> 1)
-    if (outcome.kind === 'rejected') {
-      const { position } = outcome
-      // Those before it are settled first: nothing is rejected that a client could not have had before.
-      if (position > 0) await this.#settle(group.slice(0, position))
-      if (position > 0 && (this.#stopped() || this.#results.length < this.#entries.indexOf(group[position]!))) return
-      return await this.#reject(group[position]!, outcome.failed)
-    }
-    const unknown = outcome.error instanceof UnknownCommitError
-    if (group.length > 1 && !unknown && !this.#limit.signal.aborted) return
-    const retryable = this.#retryable(outcome.error, 'upload failed and has to be sent again', notStored)
-    // Nobody knows what became of a commit without an answer: none of them was not attempted.
-    this.#results.push(...unknown ? group.map(() => retryable) : [retryable])
-  }
-
-  async #attempt (group: readonly Entry[]): Promise<Outcome> {
-    const identity = this.#page(group)
-    const remembered = identity && this.#dependencies.ledger?.remembered(identity)
-    const known = remembered && pendingOf(remembered, group, this.#policy)
-    if (known && isSettled(known)) return { kind: 'settled', verdicts: known.verdicts }
+  async function settle (group: readonly Entry[]): Promise<void> {
     try {
-      const [{ transaction }] = group as [Entry]
-      if (!identity && group.length === 1 && !this.#settles(transaction) && await this.#limit.race(this.#dependencies.commit.alone(transaction, this.#caller, this.#limit.signal))) {
-        return { kind: 'settled', verdicts: ['applied'] }
-      }
-      const { verdicts } = await this.#commit(identity, async scope => await this.#work(group, identity, scope, known), group.length)
-      return { kind: 'settled', verdicts }
+      const { verdicts } = await attempt(group)
+      size = Math.min(2 * size, groupLimit)
+      results.push(...verdicts.map((verdict, index) => resultOf(verdict, group[index]!)))
     } catch (error) {
-      if (error instanceof Rejected) return { kind: 'rejected', position: error.transaction, failed: failedOperation(error) }
-      return { kind: 'failed', error }
+      size = Math.max(1, Math.min(group.length, size) >> 1)
+      if (error instanceof Rejected) return await settleRejected(group, error)
+      const isUnknown = error instanceof UnknownCommitError
+      if (group.length > 1 && !isUnknown && !limit.signal.aborted) return
+      const retryable = failed(error, 'upload failed and has to be sent again', notStored)
+      // Nobody knows what became of a commit without an answer: none of them was not attempted.
+      results.push(...isUnknown ? group.map(() => retryable) : [retryable])
     }
+  }
+
+  async function settleRejected (group: readonly Entry[], error: Rejected): Promise<void> {
+    const entry = group[error.transaction]!
+    // Those before it are settled first: nothing is rejected that a client could not have had before.
+    if (error.transaction > 0) await settle(group.slice(0, error.transaction))
+    if (results.length === entries.indexOf(entry) && !stopped()) await reject(entry, failedOperation(error))
+  }
+
+  async function attempt (group: readonly Entry[]): Promise<Settled> {
+    const identity = identify(group)
+    const remembered = identity && ledger?.remembered(identity)
+    const known = remembered && pendingOf(remembered, group, policy)
+    if (known && isSettled(known)) return known
+    const [{ transaction }] = group as [Entry]
+    const mayBeAlone = !identity && group.length === 1 && !settlesLetter(transaction)
+    if (mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))) return { verdicts: ['applied'] }
+    return await run(identity, group.length, scope => workOf(group, identity, scope, known))
   }
 
   /** The page of a group's client; undefined if none of its operations can be recognised. */
-  #page (group: readonly Entry[]): PageIdentity | undefined {
+  function identify (group: readonly Entry[]): PageIdentity | undefined {
     const { clientId } = group[0]!.transaction
-    if (clientId === undefined || !group.some(({ fingerprints }) => fingerprints.some(fingerprint => fingerprint !== undefined))) return undefined
-    return this.#dependencies.ledger?.identify(this.#caller.user, clientId)
+    return clientId !== undefined && fingerprintsOf(group).length > 0 ? ledger?.identify(caller.user, clientId) : undefined
   }
 
-  async #work (group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope, known: Pending | undefined): Promise<Work<Settled>> {
+  async function workOf (
+    group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope, known: Pending | undefined
+  ): Promise<Work<Settled>> {
     if (!identity) {
-      const { transactions, since, settle } = await this.#settlements(group, scope)
-      return {
-        transactions,
-        since,
-        deduplicated: ({ opId }) => opId !== undefined && group[0]!.transaction.clientId !== undefined,
-        around: () => ({ before: [], after: settle(), result: { verdicts: group.map(() => 'applied') } })
-      }
+      const { settle, ...rest } = await settlementsOf(group, scope)
+      return { ...rest, around: () => ({ after: settle(), result: { verdicts: group.map(() => 'applied') } }) }
     }
-    const page = await this.#read(identity, scope)
-    const { pending, verdicts } = known?.page === page ? known : pendingOf(page, group, this.#policy)
+    const page = await pageOf(identity, scope)
+    const { pending, verdicts } = known?.page === page ? known : pendingOf(page, group, policy)
     const operations = fingerprintsOf(pending)
-    const { transactions, since, settle } = await this.#settlements(pending, scope)
+    const { settle, ...rest } = await settlementsOf(pending, scope)
     return {
-      transactions,
-      since,
-      deduplicated: ({ opId }) => opId !== undefined,
+      ...rest,
       around: async (plans, ofUser) => {
-        if (operations.length === 0) return { before: [], result: { verdicts, page } }
-        const { statements, closed } = await this.#noteSince(page, plans, ofUser, scope)
-        const next = page.next({ operations, upload: () => this.#uploadOf(group), closed })
-        return { before: [this.#dependencies.ledger!.statement(identity, page, next)], after: [...statements, ...settle()], result: { verdicts, page: next } }
+        if (operations.length === 0) return { result: { verdicts, page } }
+        const { statements, closed } = await noteSince(page, plans, ofUser, scope)
+        const next = page.next({ operations, upload: () => uploadOf(group), closed })
+        const before = [ledger!.statement(identity, page, next)]
+        return { before, after: [...statements, ...settle()], result: { verdicts, page: next } }
       }
     }
   }
 
-  #settlements (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
-    return settlementsIn(group.map(({ transaction }) => transaction), this.#caller.user, this.#dependencies, scope)
+  function settlementsOf (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
+    return settlementsIn(group.map(({ transaction }) => transaction), caller.user, dependencies, scope)
   }
 
-  async #read (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
-    const { ledger, deadLetters, spans } = this.#dependencies
-    return ledger!.remembered(identity) ?? await spans.run('powersync.ledger', () =>
-      ledger!.read(identity, scope, () => deadLetters.openLetters(this.#caller.user, identity.client_id, scope)))
+  async function pageOf (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
+    const openLetters = () => deadLetters.openLetters(caller.user, identity.client_id, scope)
+    return ledger!.remembered(identity) ?? await spans.run('powersync.ledger', () => ledger!.read(identity, scope, openLetters))
   }
 
   /** What is written to rows of open letters is noted in these, folded; letters that are gone leave the page. */
-  async #noteSince (page: Page, plans: readonly Plan[], ofUser: UserCollections, scope: TransactionScope): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> {
+  async function noteSince (
+    page: Page, plans: readonly Plan[], ofUser: UserCollections, scope: TransactionScope
+  ): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> {
     const touched = touchedBy(plans, page)
     if (touched.size === 0) return { statements: [], closed: new Set() }
-    const { deadLetters } = this.#dependencies
     const letters = await deadLetters.since([...touched.keys()], scope)
-    const statements: Statement[] = []
-    for (const [id, before] of letters) {
+    const statements = [...letters].map(([id, before]) => {
       const since = new Map(before.map(each => [each.row, each]))
-      for (const plan of touched.get(id)!) {
-        since.set(plan.row, fold(since.get(plan.row), plan, addToOf(ofUser)))
-      }
-      statements.push(deadLetters.sinceStatement(id, [...since.values()]))
-    }
+      for (const plan of touched.get(id)!) since.set(plan.row, fold(since.get(plan.row), plan, ofUser))
+      return deadLetters.sinceStatement(id, [...since.values()])
+    })
     return { statements, closed: new Set([...touched.keys()].filter(id => !letters.has(id))) }
   }
 
   /** Fingerprints of all operations of the upload that are of the group's client. */
-  #uploadOf ([first]: readonly Entry[]): ReadonlySet<string> {
+  function uploadOf ([first]: readonly Entry[]): ReadonlySet<string> {
     const clientId = first!.transaction.clientId!
-    let fingerprints = this.#fingerprints.get(clientId)
-    if (!fingerprints) this.#fingerprints.set(clientId, fingerprints = new Set(fingerprintsOf(this.#entries.filter(({ transaction }) => transaction.clientId === clientId))))
-    return fingerprints
+    const known = fingerprints.get(clientId) ??
+      new Set(fingerprintsOf(entries.filter(({ transaction }) => transaction.clientId === clientId)))
+    fingerprints.set(clientId, known)
+    return known
   }
 
   /** Keeps a rejected transaction, and notes that its operations are settled: a commit like any other. */
-  async #reject (entry: Entry, failed: FailedOperation): Promise<void> {
-    const { transaction } = entry
-    const { requiresClientHandling } = this.#policy
+  async function reject (entry: Entry, reason: FailedOperation): Promise<void> {
+    const { operations } = entry.transaction
     try {
-      if (await this.#limit.race(Promise.resolve(requiresClientHandling?.(failed, deepFreeze(transaction), this.#caller.user)))) {
-        this.#results.push({ ...fatalError(failed), requires_client_handling: true })
+      const asked = policy.requiresClientHandling?.(reason, deepFreeze(entry.transaction), caller.user)
+      if (await limit.race(Promise.resolve(asked))) {
+        results.push({ ...fatalError(reason), requires_client_handling: true })
         return
       }
-      const identity = this.#page([entry])
-      const { letter, verdicts: [verdict] } = await this.#commit(identity, scope => this.#rejection(entry, failed, identity, scope), 1)
+      const identity = identify([entry])
+      const { letter, verdicts: [verdict] } = await run(identity, 1, scope => rejectionOf(entry, reason, identity, scope))
       // Otherwise a copy of the upload has settled the operation that failed: the transaction is looked at anew.
-      if (verdict) this.#results.push(resultOf(verdict, entry))
+      if (verdict) results.push(resultOf(verdict, entry))
       if (letter === undefined) return
-      const { error_code: code, operation_index: operation } = failed
+      const { error_code: code, operation_index: operation } = reason
       // Any other name may be anything that a client has put there.
-      const failedOn = transaction.operations.find(({ index, table }) => index === operation && this.#dependencies.collections.has(table))
-      this.#caller.log.warn({ code, operation, table: failedOn?.table, id: failedOn && idKind(failedOn.id), operations: transaction.operations.length, letter }, 'upload rejected, kept as a dead letter')
+      const failedOn = operations.find(({ index, table }) => index === operation && collections.has(table))
+      caller.log.warn({
+        code, operation, table: failedOn?.table, id: failedOn && idKind(failedOn.id), operations: operations.length, letter
+      }, 'upload rejected, kept as a dead letter')
     } catch (error) {
-      this.#results.push(this.#retryable(error, 'a rejected transaction could not be kept as a dead letter', 'The server could not keep the rejected transaction: send it again'))
+      results.push(failed(error, 'a rejected transaction could not be kept as a dead letter',
+        'The server could not keep the rejected transaction: send it again'))
     }
   }
 
-  async #rejection (entry: Entry, failed: FailedOperation, identity: PageIdentity | undefined, scope: TransactionScope): Promise<Work<Settled & { letter?: string }>> {
-    const { ledger, deadLetters, collections } = this.#dependencies
-    const { user, request } = this.#caller
-    const work = (around: Around<Settled & { letter?: string }>) => ({ transactions: [], deduplicated: () => false, around: () => around })
+  async function rejectionOf (
+    entry: Entry, reason: FailedOperation, identity: PageIdentity | undefined, scope: TransactionScope
+  ): Promise<Work<Settled>> {
+    const work = (result: Settled, before: Statement[] = [], after: Statement[] = []): Work<Settled> =>
+      ({ transactions: [], around: () => ({ before, after, result }) })
+    const origin = { reason, user: caller.user, requestId: caller.request?.id }
     if (!identity) {
-      const { transactions: [rest], settle } = await this.#settlements([entry], scope)
-      const letter = deadLetters.letterOf(rest!, failed, user, request?.id, { sequence: null, rows: [] })
-      const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
+      const { transactions: [transaction], settle } = await settlementsOf([entry], scope)
+      const letter = deadLetters.letterOf({ ...origin, transaction: transaction!, sequence: null, rows: [], since: [] })
       // Not as statements before the others: a letter that is there already is no conflict.
-      return work({ before: [], after: statements, result: { verdicts: [rejection(failed, null)], letter: letter._id } })
+      const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
+      return work({ verdicts: [rejection(reason, null)], letter: letter._id }, [], statements)
     }
-    const page = await this.#read(identity, scope)
-    const known = pendingOf(page, [entry], this.#policy)
-    if (isSettled(known)) return work({ before: [], result: { verdicts: known.verdicts, page } })
+    const page = await pageOf(identity, scope)
+    const known = pendingOf(page, [entry], policy)
+    if (isSettled(known)) return work(known)
     const { transaction, fingerprints } = known.pending[0]!
-    const position = transaction.operations.findIndex(({ index }) => index === failed.operation_index)
-    if (position < 0 && failed.operation_index !== undefined) return work({ before: [], result: { verdicts: [], page } })
+    const position = transaction.operations.findIndex(({ index }) => index === reason.operation_index)
+    if (position < 0 && reason.operation_index !== undefined) return work({ verdicts: [], page })
     const rows = marksOf(transaction, collections)
-    const { transactions: [rest], since, settle } = await this.#settlements(known.pending, scope)
-    const letter = deadLetters.letterOf(rest!, failed, user, request?.id, { sequence: page.content.sequence + 1, rows: [...rows], since: [...since.values()] })
-    const rejected = { failed: fingerprints[position] ?? null, reason: failed }
-    const operations = fingerprintsOf([{ transaction, fingerprints }])
-    const next = page.next({ operations, rejected, upload: () => this.#uploadOf([entry]), opened: { _id: letter._id, rows } })
-    return work({
-      before: [ledger!.statement(identity, page, next)],
-      after: [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)],
-      result: { verdicts: [rejection(failed, rejected.failed)], page: next, letter: letter._id }
+    const { transactions: [rest], since, settle } = await settlementsOf(known.pending, scope)
+    const letter = deadLetters.letterOf({
+      ...origin, transaction: rest!, sequence: page.content.sequence + 1, rows, since: since.values()
     })
+    const rejected = { failed: fingerprints[position] ?? null, reason }
+    const next = page.next({
+      operations: fingerprintsOf(known.pending), rejected, upload: () => uploadOf([entry]), opened: { _id: letter._id, rows }
+    })
+    const result = { verdicts: [rejection(reason, rejected.failed)], page: next, letter: letter._id }
+    const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
+    return work(result, [ledger!.statement(identity, page, next)], statements)
   }
 
   /** One MongoDB transaction within the deadline, and what this process remembers of it. */
-  async #commit<Result extends Settled> (identity: PageIdentity | undefined, prepare: (scope: TransactionScope) => Promise<Work<Result>>, transactions: number): Promise<Result> {
-    const shared = transactions > 1
-    const { commit, ledger } = this.#dependencies
-    const limit = shared ? this.#limit.part() : this.#limit
+  async function run (
+    identity: PageIdentity | undefined, transactions: number, prepare: (scope: TransactionScope) => Promise<Work<Settled>>
+  ): Promise<Settled> {
+    const isShared = transactions > 1
+    const { signal, race, clear } = isShared ? limit.part() : limit
     let committing = false
     const forget = () => {
       committing = false
       if (identity) ledger?.forget(identity)
     }
     try {
-      const result = await limit.race(commit.run(prepare, this.#caller, {
-        signal: limit.signal,
-        attempts: shared ? groupAttempts : undefined,
+      const result = await race(commit.run(prepare, caller, {
+        signal,
+        attempts: isShared ? groupAttempts : undefined,
         onRetry: forget,
         onCommit: () => {
           committing = true
-          this.#sent = Math.max(this.#sent, this.#results.length + transactions)
+          sent = Math.max(sent, results.length + transactions)
         }
       }))
       if (identity && result.page) ledger?.remember(identity, result.page)
       // What an earlier commit left open is known by now.
-      this.#sent = 0
+      sent = 0
       return result
     } catch (error) {
-      const unknown = committing && limit.signal.aborted && !(error instanceof UnknownCommitError)
+      const isUnknown = committing && signal.aborted && !(error instanceof UnknownCommitError)
       forget()
-      throw unknown ? new UnknownCommitError(error) : error
+      throw isUnknown ? new UnknownCommitError(error) : error
     } finally {
-      if (shared) limit.clear()
+      if (isShared) clear()
     }
   }
 
-  #retryable (error: unknown, event: string, message: string): RetryableErrorResult {
-    this.#caller.log.error({ err: loggable(error) }, event)
+  function failed (error: unknown, event: string, message: string): RetryableErrorResult {
+    caller.log.error({ err: loggable(error) }, event)
     return sendAgain(message)
   }
 }
 
-/** What a commit gives. */
-interface Settled {
-  /** Of each transaction of the group, up to the last that was looked at. */
-  verdicts: Verdict[]
-  page?: Page | undefined
-}
-
-const fingerprintsOf = (entries: readonly Entry[]): string[] => entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
+const fingerprintsOf = (entries: readonly Entry[]): string[] =>
+  entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
 
 /** A group beside a page. */
 interface Pending {
@@ -383,10 +359,15 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
   const seen = new Set<string>()
   for (const entry of group) {
     const { transaction, fingerprints } = entry
-    const rejected = known.size ? fingerprints.map(fingerprint => known.get(fingerprint!)).find(verdict => typeof verdict === 'object') : undefined
-    const open = fingerprints.map(fingerprint => fingerprint === undefined || !(known.has(fingerprint) || seen.size === seen.add(fingerprint).size))
+    const open = fingerprints.map(fingerprint =>
+      fingerprint === undefined || !(known.has(fingerprint) || seen.size === seen.add(fingerprint).size))
     const isOpen = (_: unknown, index: number) => open[index] as boolean
-    pending.push(open.every(Boolean) ? entry : { transaction: { ...transaction, operations: transaction.operations.filter(isOpen) }, fingerprints: fingerprints.filter(isOpen) })
+    const operations = transaction.operations.filter(isOpen)
+    const isWhole = operations.length === open.length
+    pending.push(isWhole ? entry : { transaction: { ...transaction, operations }, fingerprints: fingerprints.filter(isOpen) })
+    const rejected = known.size
+      ? fingerprints.map(fingerprint => known.get(fingerprint!)).find(verdict => typeof verdict === 'object')
+      : undefined
     verdicts.push(rejected ?? 'applied')
     if (rejected && onRejection === 'stop') break
   }
@@ -404,12 +385,19 @@ function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map
     const marks = [markOf(plan.row), markOf(plan.from)]
     for (const { _id, rows } of letters) {
       if (!marks.some(mark => rows.has(mark))) continue
-      const own = touched.get(_id)
-      if (own) own.push(plan)
-      else touched.set(_id, [plan])
+      const own = touched.get(_id) ?? []
+      own.push(plan)
+      touched.set(_id, own)
     }
   }
   return touched
+}
+
+/** What kind of id an operation has: never the id itself, which may be a user's data. */
+function idKind (id: string): string {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return 'a UUID'
+  if (/^[0-9a-f]{24}$/i.test(id)) return 'an ObjectId'
+  return /^-?\d+$/.test(id) ? 'an integer' : `text of ${id.length} characters`
 }
 
 const notStored = 'The server could not store the transaction: send it again'
@@ -428,5 +416,5 @@ function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): Tran
   return fatalError({ ...rest, ...operation && { operation_index: operation.index } })
 }
 
-const fatalError = (failed: FailedOperation): FatalErrorResult =>
+export const fatalError = (failed: FailedOperation): FatalErrorResult =>
   ({ status: 'fatal_error', requires_client_handling: false, failed_operation: failed })

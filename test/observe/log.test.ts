@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import { bson, collection, PowerSyncFatalError } from '../../index.js'
-import { observed } from '../../lib/uploads/observed.js'
+import { observed } from '../../lib/uploads/outcomes.js'
 import { noSpans } from '../../lib/observe/spans.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'

@@ -11,6 +11,6 @@ export async function keepLetter (
   transaction: CrudTransaction,
   { failed, user, requestId }: { failed: FailedOperation, user: User, requestId?: string }
 ): Promise<void> {
-  const letter = letters.letterOf(transaction, failed, user, requestId, { sequence: null, rows: [] })
+  const letter = letters.letterOf({ transaction, reason: failed, user, requestId, sequence: null, rows: [], since: [] })
   await new Statements(db, { bulkWrite: false }).send([await letters.statementsOf(letter, {})], 'fewest', {})
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { CrudTransaction } from '../../index.js'
-import { BlockedQueues } from '../../lib/uploads/blocked-queues.js'
+import { BlockedQueues } from '../../lib/uploads/outcomes.js'
 
 const user = { id: 'user1' }
 const transaction = (opId: string | undefined, { clientId = 'phone', more = [] as string[] } = {}): CrudTransaction => ({
