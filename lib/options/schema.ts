@@ -137,7 +137,7 @@ export const pluginOptions = object({
 const names = (expected: string) => Type.Array(Type.String({ expected: 'the name of a field' }), { expected })
 
 export const collectionOptions = object({
-  schema: any("TypeBox object, or `'any'`", '[the fields](schemas.md#types)', 'required'),
+  schema: any("TypeBox object, or `'any'`", '[the fields](types.md)', 'required'),
   id: any('see [schemas.md](schemas.md#ids)', "how the client's text ids become `_id`", "`'string'`"),
   name: text('name of the MongoDB collection', "the table's"),
   fields: withRow(Type.Record(Type.String(), Type.String(), { expected: '{ column: field }' }), { type: '`{ [column]: field }`', byDefault: 'none', meaning: 'columns of the client whose document field has another name' }),
