@@ -91,7 +91,7 @@ t.test('messages of the log', async t => {
   )
   const logged = found(node => {
     const { name = '', of = '', args = [] } = callOf(node) ?? {}
-    const level = /\blog$/.test(of) ? name : name.endsWith('retryable') ? 'error' : undefined
+    const level = /\blog$/.test(of) ? name : name === 'failed' ? 'error' : undefined
     const message = args.map(textOf).find(text => text !== undefined)
     return level && message !== undefined && !node.getSourceFile().fileName.startsWith('lib/cli')
       ? { level, message }
