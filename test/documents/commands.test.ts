@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { allCommands } from '../support/command-line.js'
-import { codeBlocks, documentNames, inlineCode, readDocument, root } from '../support/documents.js'
+import { codeBlocks, documentNames, inlineCode, readDocument, root, workflows } from '../support/documents.js'
 
 const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>
@@ -26,6 +26,17 @@ for (const name of await documentNames()) {
       .map(code => `npx powersync-mongo ${code.replaceAll(/\\?\||[[\]]/g, ' ')}`)
     for (const command of [...shell, ...mentioned, ...listed].flatMap(commandsOf)) {
       t.equal(await faultOf(command, files), undefined, command.join(' '))
+    }
+  })
+}
+
+for (const [name, { jobs }] of Object.entries(await workflows())) {
+  t.test(`the commands of the workflow ${name}`, async t => {
+    const steps = Object.values(jobs).flatMap(({ steps = [] }) => steps)
+    const commands = steps.flatMap(({ run = '' }) => commandsOf(run))
+    t.ok(commands.length > 0)
+    for (const command of commands.filter(([program]) => !['apt-get', 'git'].includes(program!))) {
+      t.equal(await faultOf(command, new Set()), undefined, command.join(' '))
     }
   })
 }
@@ -104,7 +115,7 @@ async function faultOf ([program, ...words]: string[], files: Set<string | undef
 }
 
 async function npmFault ([command, name, ...rest]: string[]): Promise<string | undefined> {
-  if (['install', 'init', 'pack', 'pkg', 'publish'].includes(String(command))) return undefined
+  if (['ci', 'install', 'init', 'pack', 'pkg', 'publish'].includes(String(command))) return undefined
   const script = scripts[String(command === 'run' ? name : command)]
   if (script === undefined) return `there is no script ${command} ${name}`
   const options = rest.filter(word => /^--\w/.test(word)).map(word => word.slice(2))

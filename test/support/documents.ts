@@ -1,13 +1,14 @@
 /** The project's documents, as tests read them: their code blocks, and what they say. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 
 export const root = join(import.meta.dirname, '..', '..')
 
 /** Paths of all Markdown files of the project, from its root. */
 export async function documentNames (folder = ''): Promise<string[]> {
   const entries = await readdir(join(root, folder), { withFileTypes: true })
-  const names = entries.filter(({ name }) => !/^(\.|node_modules$|dist$)/.test(name)).map(async entry => {
+  const names = entries.filter(({ name }) => !/^(\.(?!github$)|node_modules$|dist$)/.test(name)).map(async entry => {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) return await documentNames(path)
     return path.endsWith('.md') ? [path] : []
@@ -16,6 +17,33 @@ export async function documentNames (folder = ''): Promise<string[]> {
 }
 
 export const readDocument = (name: string): Promise<string> => readFile(join(root, name), 'utf8')
+
+/** Paths of the YAML files in a folder, from the project's root. */
+export async function yamlFiles (folder: string): Promise<string[]> {
+  const names = await readdir(join(root, folder), { recursive: true })
+  return names.filter(name => name.endsWith('.yml')).map(name => join(folder, name)).sort()
+}
+
+/** A workflow of GitHub's, as far as tests look at it. */
+interface Workflow {
+  jobs: Record<string, {
+    uses?: string
+    needs?: string
+    container?: string
+    permissions?: Record<string, string>
+    strategy?: { matrix: { node: number[] } }
+    steps?: Array<{ run?: string }>
+  }>
+}
+
+/** The workflows by the names of their files. */
+export async function workflows (): Promise<Record<string, Workflow>> {
+  const folder = '.github/workflows'
+  const names = (await yamlFiles(folder)).map(name => name.slice(folder.length + 1))
+  return Object.fromEntries(await Promise.all(names.map(async name =>
+    [name, parse(await readDocument(join(folder, name))) as Workflow] as const
+  )))
+}
 
 /** A block of code between fences. */
 export interface CodeBlock {
