@@ -1,8 +1,6 @@
 import { bson, collection, Type } from 'fastify-powersync-mongo'
 
-/**
- * What clients may write, as which types, and which column holds a row's owner. The command line reads this file, too.
- */
+/** What clients may write, with types and owners. The command line reads this file, too. */
 export const collections = {
   lists: collection({
     schema: Type.Object({

@@ -1,7 +1,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Issuer, JwtIssuersOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
-import { algorithmNames } from '../keys/algorithms.js'
+import { algorithmNames } from '../keys/jwk.js'
 import { checkOptions } from '../options/check.js'
 import { isProtected } from '../urls.js'
 

@@ -6,96 +6,85 @@ import { Option } from 'commander'
 import type { Collections, Hooks } from '../../types/index.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { OptionError } from '../errors.js'
+import { checkOptions } from '../options/check.js'
+import { hooks } from '../options/schema.js'
 import { checkCollections } from '../options/settings.js'
-import { typeWords } from '../type-words.js'
-import { usageError } from './io.js'
+import { usageError } from './terminal.js'
 
-/** What the plugin gets from an app, as far as a command needs it. */
-export interface App {
-  collections: Collections
-  /** Those for all collections. */
-  hooks: Hooks
-}
+export const configOption =
+  new Option('--config <file>', 'file that exports your collections (default: powersync.config.ts or .js)')
 
-/** Looked for when the user names no file. */
-const defaults = ['ts', 'mts', 'js', 'mjs'].map(extension => `powersync.config.${extension}`)
+/** The file that the user named, else the first that exists by a default name. */
+export const configPath = (given: string | undefined, cwd: string): string | undefined =>
+  given ?? ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
-/** The option of a command that reads an app's collections. */
-export const configOption = new Option('--config <file>', 'the file that exports your collections (default: powersync.config.ts or .js)')
-
-/** The file that the user named, or the one that is looked for; undefined if there is none. */
-export const configPath = (given: string | undefined, cwd: string): string | undefined => given ?? defaults.find(name => existsSync(resolve(cwd, name)))
+/** The collections of an app, and the registry of them with the hooks for all. */
+export interface App { collections: Collections, registry: CollectionRegistry }
 
 /**
- * The collections that a user's file exports, as `collections` or as a default export that has them: JavaScript, or
- * TypeScript where Node strips types or the file's project has tsx. They are checked as the plugin checks them.
+ * Loads the module that exports an app's `collections`, by name or in its default export, and its hooks for all
+ * collections, and checks them as the plugin does.
  *
- * @param given as the user gave it
- * @param cwd the working directory, which the path starts from, and where `powersync.config.ts` is looked for
- * @throws {CommandError} when there is no such file, it cannot be loaded, or what it exports are no collections
+ * @param given the path of the file from `cwd`; if undefined, a `powersync.config` of `cwd`
+ * @throws {CommandError} if there is no such file, it cannot be loaded, or its exports are invalid
  */
-export async function loadConfig (given: string | undefined, cwd: string): Promise<Collections> {
-  return (await loadApp(given, cwd)).collections
-}
-
-/** The same with the hooks for all collections that the file exports beside them, by the names of the plugin's options. */
 export async function loadApp (given: string | undefined, cwd: string): Promise<App> {
   const path = configPath(given, cwd)
-  if (path === undefined) throw usageError('--config is missing, and there is no powersync.config.ts', 'pass the path of the file that exports your collections')
-  const file = resolve(cwd, path)
-  if (!existsSync(file)) throw usageError(`there is no file ${path}`, '--config takes the path of the file that exports your collections')
-  const { collections, authorize, transform, resolveConflict, updateBatch, onResult } = exportOf(await load(path, file))
-  if (typeof collections !== 'object' || collections === null) throw usageError(`${path} exports no collections`, expected)
-  const hooks = { authorize, transform, resolveConflict, updateBatch, onResult }
-  for (const [name, hook] of Object.entries(hooks)) {
-    if (hook !== undefined && typeof hook !== 'function') throw usageError(`${path} exports ${name}, which is ${typeWords(hook)}`, 'export the hook for all collections by that name, a function, or rename it')
+  const file = path && resolve(cwd, path)
+  if (!file || !existsSync(file)) {
+    const found = path ? `there is no file ${path}` : '--config is missing, and there is no powersync.config.ts'
+    throw usageError(found, 'pass the file that exports your collections')
   }
-  const app = { collections, hooks } as App
+  const { collections, ...exported } = exportOf(await load(path, file))
+  if (typeof collections !== 'object' || collections === null) throw usageError(`${path} exports no collections`, expected)
   try {
-    // The registry checks what the rules mean, and the schema of the options how they are written.
-    const registry = new CollectionRegistry(app.collections, {})
-    checkCollections(app.collections)
-    return registry && app
+    for (const [name, schema] of Object.entries(hooks)) {
+      if (exported[name] !== undefined) checkOptions(schema, exported[name], name)
+    }
+    // The registry checks what the rules mean, the schema of the options how they are written.
+    const registry = new CollectionRegistry(collections as Collections, exported as Hooks)
+    checkCollections(collections as Collections)
+    return { collections: collections as Collections, registry }
   } catch (error) {
-    if (!(error instanceof OptionError)) throw usageError(`${path} exports collections that collection() did not make`, expected)
-    throw usageError(`${path}: ${error.message}`)
+    if (error instanceof OptionError) throw usageError(`${path}: ${error.message}`)
+    throw usageError(`${path} exports collections that collection() did not make`, expected)
   }
 }
 
 const expected = 'write "export const collections = { table: collection({ schema }) }"'
 
-/** A default export that was compiled to CommonJS arrives within another one. */
-function exportOf (module: Exports): Exports {
-  return [module, module.default, module.default?.default].find(each => each?.collections !== undefined) ?? {}
-}
+interface Exports { [name: string]: unknown, default?: Exports }
 
-interface Exports extends Partial<Record<'collections' | keyof Hooks, unknown>> { default?: Exports }
+/** A default export that was compiled to CommonJS is nested in another one. */
+const exportOf = (module: Exports): Exports =>
+  [module, module.default, module.default?.default].find(each => each?.['collections'] !== undefined) ?? {}
 
 async function load (path: string, file: string): Promise<Exports> {
   const url = pathToFileURL(file).href
   const typescript = /\.[cm]?ts$/.test(file)
-  const { tsImport } = typescript ? await tsxNear(file) : {}
+  const tsx = typescript ? await tsxNear(file) : undefined
+  const installTsx = 'npm install --save-dev tsx in its project'
   try {
-    return tsImport ? await tsImport(url, url) : await import(url)
+    return tsx ? await tsx.tsImport(url, url) : await import(url)
   } catch (error) {
     const { code, message } = Object(error) as NodeJS.ErrnoException
     if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) {
-      throw usageError(`${path} is of a kind that Node.js ${process.versions.node} cannot load`, `if it is TypeScript, ${installTsx}; or compile it, or use Node.js 22.18 or later`)
+      const fix = `if it is TypeScript, ${installTsx}, or use Node.js 22.18 or later`
+      throw usageError(`Node.js ${process.versions.node} cannot load ${path}`, fix)
     }
-    throw usageError(`${path} cannot be loaded: ${message}`, typescript && !tsImport ? `correct it; if it needs more than Node.js' own TypeScript, ${installTsx}` : 'correct it: "node" with its path shows more')
+    const mayNeedTsx = typescript && !tsx ? `; if it needs more than the TypeScript of Node.js, ${installTsx}` : ''
+    throw usageError(`${path} cannot be loaded: ${message}`, `correct it: "node" with its path shows more${mayNeedTsx}`)
   }
 }
 
-const installTsx = 'npm install --save-dev tsx in its project: this command then loads it by that'
+interface Tsx { tsImport (url: string, parent: string): Promise<Exports> }
 
-interface Tsx { tsImport?: (url: string, parent: string) => Promise<Exports> }
-
-/** The tsx of the file's own project, if it has one. */
-async function tsxNear (file: string): Promise<Tsx> {
+/** The tsx of the file's own project. */
+async function tsxNear (file: string): Promise<Tsx | undefined> {
   try {
     const folder = dirname(createRequire(file).resolve('tsx/package.json'))
-    return await import(pathToFileURL(join(folder, 'dist', 'esm', 'api', 'index.mjs')).href)
+    return await import(pathToFileURL(join(folder, 'dist/esm/api/index.mjs')).href)
   } catch {
-    return {}
+    return undefined
   }
 }

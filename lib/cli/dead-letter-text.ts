@@ -1,49 +1,60 @@
 import type { DeadLetter, DeadLetterOperation, DeadLetterSummary, RetryResult } from '../store/dead-letters.js'
-import { clean, type Screen, type Style } from './screen.js'
+import { clean, type Screen } from './terminal.js'
 
-/** Two paragraphs: which letter and why, of whom and on what. */
+/** Two paragraphs: the letter with its reason, and its origin. */
 export function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
-  const { failed_operation: failed, operation_count: count } = letter
-  const retried = letter.retried_at && `, rejected again ${letter.attempts === 1 ? 'once' : `${letter.attempts} times`}, last ${letter.retried_at.toISOString()}`
-  const origin = `  ${count} ${count === 1 ? 'operation' : 'operations'} on ${letter.tables.join(', ')} by user ${letter.user_id}, client ${letter.client_id ?? 'unknown'}, ` +
-    `transaction ${letter.transaction_id ?? 'unknown'}, request ${letter.request_id ?? 'unknown'}${retried ?? ''}`
-  return [
-    wrap(`${paint('bold', clean(letter._id))}  ${letter.created_at.toISOString()}  ${paint('red', clean(failed.error_code))}: ${clean(failed.message)}`, 2),
-    wrap(clean(origin), 2)
-  ].map(text => `${text}\n`).join('')
+  const { failed_operation: failed, operation_count: count, attempts, retried_at: last } = letter
+  const origin = [
+    `${count} ${count === 1 ? 'operation' : 'operations'} on ${letter.tables.join(', ')} by user ${letter.user_id}`,
+    `client ${letter.client_id ?? 'unknown'}`,
+    `transaction ${letter.transaction_id ?? 'unknown'}`,
+    `request ${letter.request_id ?? 'unknown'}`,
+    ...last ? [`rejected again ${attempts === 1 ? 'once' : `${attempts} times`}`, `last ${last.toISOString()}`] : []
+  ]
+  const reason = `${paint('red', clean(failed.error_code))}: ${clean(failed.message)}`
+  return linesOf([
+    wrap(`${paint('bold', clean(letter._id))}  ${letter.created_at.toISOString()}  ${reason}`, 2),
+    wrap(clean(`  ${origin.join(', ')}`), 2)
+  ])
 }
 
-/** The operation and below it what was uploaded; the one that failed is marked. */
-export function describeOperation ({ failed_operation: failed }: DeadLetter, operation: DeadLetterOperation, { paint, wrap }: Screen): string {
+/** The operation, marked if it is the one that failed, and below it the uploaded values. */
+export function describeOperation (letter: DeadLetter, operation: DeadLetterOperation, { paint, wrap }: Screen): string {
   const { index, op, table, id, op_id: opId, data, previous, metadata } = operation
-  const mark = index === failed.operation_index ? paint('red', '>') : ' '
+  const mark = index === letter.failed_operation.operation_index ? paint('red', '>') : ' '
   const uploaded = Object.entries({ data, previous, metadata }).filter(([, value]) => value !== null)
-  return [
+  return linesOf([
     wrap(` ${mark} ${clean(`${index} ${op} ${table} ${id}${opId === null ? '' : ` (op_id ${opId})`}`)}`, 5),
-    ...uploaded.map(([name, value]) => `     ${name.padEnd(8)} ${wrap(clean(String(value)), 14)}`)
-  ].map(text => `${text}\n`).join('')
+    ...uploaded.map(([name, value]) => detail(name, String(value), wrap))
+  ])
 }
 
-/** What is behind a letter and before it: later changes of its rows, and older letters. */
+/** Later changes of the letter's rows by its client, and the older letters to run first. */
 export function describeChain ({ since }: DeadLetter, waitsFor: readonly string[], { wrap }: Screen): string {
-  const later = since.map(({ row, replaced, set, unset, sums }) => {
-    const [collection, id = ''] = row.split('\0')
-    const changes = replaced ? 'replaced or deleted: left alone' : JSON.stringify({ ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums })
-    return ['since', `${collection} ${id.slice(1)} ${changes}`]
-  })
-  const waiting = waitsFor.length ? [['waits', `for ${waitsFor.join(', ')}`]] : []
-  return [...later, ...waiting].map(([name, text]) => `     ${name!.padEnd(8)} ${wrap(clean(text!), 14)}\n`).join('')
+  return linesOf([
+    ...since.map(({ row, replaced, set, unset, sums }) => {
+      const [collection, id = ''] = row.split('\0')
+      const changes = { ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums }
+      const text = replaced ? 'replaced or deleted: retry leaves it alone' : JSON.stringify(changes)
+      return detail('since', `${collection} ${id.slice(1)} ${text}`, wrap)
+    }),
+    ...waitsFor.length ? [detail('waits', `for ${waitsFor.join(', ')}`, wrap)] : []
+  ])
 }
+
+const detail = (name: string, text: string, wrap: Screen['wrap']) => `     ${name.padEnd(8)} ${wrap(clean(text), 14)}`
+
+const linesOf = (lines: string[]) => lines.map(line => `${line}\n`).join('')
 
 export type Outcome = RetryResult | { status: 'retryable_error', error: string }
 
-/** What became of a retry: for the count, and how it is said. */
+/** Names of the outcomes of a retry, for the count and for people. */
 export const outcomes = {
   success: { name: 'applied', style: 'green' },
   fatal_error: { name: 'rejected', style: 'red' },
   not_attempted: { name: 'waiting', style: 'yellow' },
   retryable_error: { name: 'failed', style: 'yellow' }
-} as const satisfies Record<Outcome['status'], { name: string, style: Style }>
+} as const
 
 export function describeOutcome (id: string, outcome: Outcome, { paint, wrap }: Screen): string {
   const { name, style } = outcomes[outcome.status]
@@ -51,10 +62,10 @@ export function describeOutcome (id: string, outcome: Outcome, { paint, wrap }: 
 }
 
 function detailsOf (outcome: Outcome): string {
-  switch (outcome.status) {
-    case 'success': return ''
-    case 'fatal_error': return ` again, and kept: ${outcome.failed_operation.error_code}: ${outcome.failed_operation.message}`
-    case 'not_attempted': return ` for older letters of its client on the same rows: retry or discard ${outcome.waits_for.join(', ')} first`
-    case 'retryable_error': return `, not by its data: ${outcome.error}. Run this again when that is over`
+  if (outcome.status === 'success') return ''
+  if (outcome.status === 'not_attempted') {
+    return ` for older letters of its client on the same rows: retry or discard ${outcome.waits_for.join(', ')} first`
   }
+  if (outcome.status === 'retryable_error') return `, not because of its data: ${outcome.error}. Run this again later`
+  return ` again and kept: ${outcome.failed_operation.error_code}: ${outcome.failed_operation.message}`
 }

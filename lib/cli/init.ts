@@ -1,6 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { Option, type Command } from 'commander'
 import { generateKeys } from '../keys/generate.js'
@@ -8,166 +7,196 @@ import { loadKeys } from '../keys/load.js'
 import { readKeys } from '../options/settings.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
 import { streamsOf } from '../schema/streams.js'
+import { decodeEnvironment } from './environment.js'
 import { collectionsOf, configOf, defaultTables, parseTable, sampleOf, type Table } from './init-project.js'
-import { foreignEncoding } from './environment.js'
-import { usageError, type CommandIO } from './io.js'
-import { questionsOf } from './questions.js'
-import { screenOf } from './screen.js'
+import { packageFolder, version } from './package.js'
+import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
 
-/** How users sign in: what `authenticate` is. Issuers and audiences are for the reader to fill in, by docs/authentication.md. */
+/** Values of `authenticate`. The reader fills in issuers and audiences, by docs/authentication.md. */
 const signIns = {
-  development: '',
+  development: 'developmentAuth()',
   own: 'async request => null // give { id } of the user that your session or API key knows, or null',
   auth0: "jwtIssuers({ issuers: 'https://<tenant>.<region>.auth0.com/', audience: 'https://api.example.com' })",
   clerk: "jwtIssuers({ issuers: 'https://<slug>.clerk.accounts.dev', claims: { azp: 'https://app.example.com' } })",
   cognito: "jwtIssuers({ issuers: 'https://cognito-idp.<region>.amazonaws.com/<pool>', audience: '<client>' })",
   firebase: "jwtIssuers({ issuers: 'https://securetoken.google.com/<project>', audience: '<project>' })",
   keycloak: "jwtIssuers({ issuers: 'https://<host>/realms/<realm>', claims: { azp: '<client>' } })",
-  supabase: "jwtIssuers({ issuers: { issuer: 'https://<ref>.supabase.co/auth/v1', jwksUri: 'https://<ref>.supabase.co/auth/v1/.well-known/jwks.json' }, audience: 'authenticated' })"
+  supabase: `jwtIssuers({
+    issuers: {
+      issuer: 'https://<ref>.supabase.co/auth/v1',
+      jwksUri: 'https://<ref>.supabase.co/auth/v1/.well-known/jwks.json'
+    },
+    audience: 'authenticated'
+  })`
 }
 
-interface Description { tables: Table[], signIn: keyof typeof signIns, language: 'ts' | 'js' }
+const languages = ['ts', 'js'] as const
 
-interface Options { table?: string[], signIn?: keyof typeof signIns, language?: 'ts' | 'js', yes?: true, json?: true }
+interface Project { tables: Table[], signIn: keyof typeof signIns, language: typeof languages[number] }
 
-/** `powersync-mongo init`: writes the files that are missing, and says what to type next. */
+interface Options extends Partial<Omit<Project, 'tables'>> { table?: string[], yes?: true, json?: true }
+
 export function addInit (program: Command, io: CommandIO): void {
   program.command('init')
-    .description('write a server, PowerSync\'s configuration and a client into this folder; files that are there stay as they are')
-    .option('--table <text...>', `a table with its columns, as in "${defaultTables[0]}"`)
+    .description('write a server, PowerSync\'s configuration and a client into this folder; existing files stay as they are')
+    .option('--table <text...>', `table with its columns, as in "${defaultTables[0]}"`)
     .addOption(new Option('--sign-in <name>', 'how your users sign in').choices(Object.keys(signIns)))
-    .addOption(new Option('--language <name>', 'TypeScript or JavaScript').choices(['ts', 'js']))
-    .option('--yes', 'ask nothing, and take a todo app, the sign-in development and TypeScript for what is not given')
+    .addOption(new Option('--language <name>', 'TypeScript or JavaScript').choices(languages))
+    .option('--yes', 'ask nothing; the defaults are a todo app, development sign-in and TypeScript')
     .option('--json', 'print { files: [{ path, status }] }')
     .addHelpText('after', '\nExample:\n  npx fastify-powersync-mongo init --yes')
     .action(async (options: Options) => {
-      const description = await describeProject(options, io)
-      const files: { path: string, status: string }[] = []
-      const environment = await completeEnvironment(io.cwd(), files)
-      for (const [path, text] of Object.entries(await filesOf(description, environment))) {
-        files.push({ path, status: await writeNew(resolve(io.cwd(), path), text) ? 'written' : 'kept' })
-      }
-      io.stdout.write(options.json ? `${JSON.stringify({ files }, null, 2)}\n` : await inWords(files, description, io))
+      const project = await describeProject(options, io)
+      const files = await writeProject(io.cwd(), project)
+      io.stdout.write(options.json ? jsonText({ files }) : await inWords(files, project, io))
     })
 }
 
-async function describeProject ({ table, signIn, language, yes }: Options, io: CommandIO): Promise<Description> {
+async function describeProject ({ table, signIn, language, yes }: Options, io: CommandIO): Promise<Project> {
   const asks = !yes && !(table && signIn && language)
-  if (asks && !io.stdin.isTTY) throw usageError('there is no terminal to ask on', 'pass --yes for the defaults, or --table, --sign-in and --language')
+  if (asks && !io.stdin.isTTY) {
+    throw usageError('there is no terminal to ask on', 'pass --yes for the defaults, or --table, --sign-in and --language')
+  }
   const questions = asks ? questionsOf(io) : undefined
   const ask = async (question: string, otherwise: string) => await questions?.ask(`${question} [${otherwise}]: `) || otherwise
-  const choose = async <Choice extends string>(question: string, choices: Choice[]): Promise<Choice> => {
+  const choose = async <Choice extends string>(question: string, choices: readonly Choice[]): Promise<Choice> => {
     const answer = await ask(`${question}: ${choices.join(', ')}`, choices[0]!) as Choice
     if (!choices.includes(answer)) throw usageError(`"${answer}" is not one of ${choices.join(', ')}`)
     return answer
   }
   try {
-    const asked = table ?? (await ask('Tables with their columns, separated by ;', defaultTables.join('; '))).split(';')
+    const tables = table ?? (await ask('Tables with their columns, separated by ;', defaultTables.join('; '))).split(';')
     return {
-      tables: asked.map(parseTable),
-      signIn: signIn ?? await choose('How users sign in', Object.keys(signIns) as (keyof typeof signIns)[]),
-      language: language ?? await choose('Language', ['ts', 'js'])
+      tables: tables.map(parseTable),
+      signIn: signIn ?? await choose('Sign-in', Object.keys(signIns) as Project['signIn'][]),
+      language: language ?? await choose('Language', languages)
     }
   } finally {
     questions?.close()
   }
 }
 
-/** Adds the variables that .env does not have, and keeps it out of git. */
-async function completeEnvironment (folder: string, files: { path: string, status: string }[]): Promise<Record<string, string | undefined>> {
+interface WrittenFile { path: string, status: string }
+
+async function writeProject (folder: string, project: Project): Promise<WrittenFile[]> {
+  const [environment, ...files] = await completeEnvironment(folder)
+  for (const [path, text] of Object.entries(await filesOf(project, environment))) {
+    files.push({ path, status: await writeNew(join(folder, path), text) ? 'written' : 'kept' })
+  }
+  return files
+}
+
+type Environment = Record<string, string | undefined>
+
+/** Adds the variables that .env lacks, and excludes it from git. */
+async function completeEnvironment (folder: string): Promise<[Environment, ...WrittenFile[]]> {
   const bytes = await readFile(join(folder, '.env')).catch(() => Buffer.alloc(0))
-  const encoding = foreignEncoding(bytes)
-  if (encoding) throw usageError(`.env is ${encoding}, in which Node.js does not find the variables`, 'save it as UTF-8 without a byte order mark')
-  const text = bytes.toString()
-  const existing = parseEnv(text)
+  const existing = parseEnv(decodeEnvironment(bytes, '.env'))
   const keys = existing['POWERSYNC_PRIVATE_KEY'] ? undefined : await generateKeys()
   const added = Object.entries({
     MONGO_URI: 'mongodb://localhost:27017/app?directConnection=true',
     POWERSYNC_URL: 'http://localhost:8080',
     ...keys && { POWERSYNC_PUBLIC_KEY: keys.publicKeyBase64, POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64 }
   }).filter(([name]) => !existing[name])
-  files.push({ path: '.env', status: await appendLines(join(folder, '.env'), added.map(([name, value]) => `${name}=${value}`)) })
   const ignored = await readFile(join(folder, '.gitignore'), 'utf8').catch(() => '')
   const missing = ['node_modules', '.env'].filter(name => !ignored.split(/\r?\n/).some(line => line.replaceAll('/', '') === name))
-  files.push({ path: '.gitignore', status: await appendLines(join(folder, '.gitignore'), missing) })
-  return { ...existing, ...Object.fromEntries(added) }
+  return [
+    { ...existing, ...Object.fromEntries(added) },
+    await appendLines(folder, '.env', added.map(([name, value]) => `${name}=${value}`)),
+    await appendLines(folder, '.gitignore', missing)
+  ]
 }
 
-/** With the line ends that the file has. */
-async function appendLines (file: string, lines: string[]): Promise<string> {
+/** Keeps the line ends of the file. */
+async function appendLines (folder: string, path: string, lines: string[]): Promise<WrittenFile> {
+  const file = join(folder, path)
   const text = await readFile(file, 'utf8').catch(() => undefined)
-  if (lines.length === 0) return 'kept'
+  if (lines.length === 0) return { path, status: 'kept' }
   const end = text?.includes('\r\n') ? '\r\n' : '\n'
-  await writeFile(file, `${text ?? ''}${text && !text.endsWith('\n') ? end : ''}${lines.map(line => `${line}${end}`).join('')}`, { mode: file.endsWith('.env') ? 0o600 : 0o644 })
-  return text === undefined ? 'written' : `${lines.length} lines added`
+  const before = !text || text.endsWith('\n') ? text ?? '' : text + end
+  await writeFile(file, before + lines.map(line => line + end).join(''), { mode: path === '.env' ? 0o600 : 0o644 })
+  return { path, status: text === undefined ? 'written' : `${lines.length} lines added` }
 }
-
-const root = dirname(createRequire(import.meta.url).resolve('fastify-powersync-mongo/package.json'))
 
 /** The text of each file, by its path. */
-async function filesOf ({ tables, signIn, language }: Description, environment: Record<string, string | undefined>): Promise<Record<string, string>> {
-  const template = (name: string) => readFile(join(root, 'examples', 'init', ...name.split('/')), 'utf8')
+async function filesOf ({ tables, signIn, language }: Project, environment: Environment): Promise<Record<string, string>> {
+  const template = (name: string) => readFile(join(packageFolder, 'examples/init', name), 'utf8')
   const collections = collectionsOf(tables)
   const owned = tables.find(({ owner }) => owner)
-  const development = signIn === 'development'
-  const app = await template('app.ts')
   const [publicKey] = loadKeys(...readKeys(undefined, environment)).published
+  const connector = signIn === 'development' ? 'client/connector.development.ts' : 'client/connector.ts'
   return {
     'package.json': packageOf(language, owned !== undefined),
-    ...language === 'ts' && { 'tsconfig.json': `${JSON.stringify({ compilerOptions: { target: 'es2023', module: 'nodenext', strict: true, skipLibCheck: true, noEmit: true, types: ['node'] }, exclude: ['client'] }, null, 2)}\n` },
+    ...language === 'ts' && { 'tsconfig.json': jsonText(tsconfig) },
     [`powersync.config.${language}`]: configOf(tables),
-    [`app.${language}`]: development
-      ? app
-      : app.replace(/ {2}\/\/ For development.*\n/, '').replace('developmentAuth()', signIns[signIn]).replace(', { developmentAuth }', signIn === 'own' ? '' : ', { jwtIssuers }').replace('or null,', 'or null'),
+    [`app.${language}`]: appOf(await template('app.ts'), signIn),
     [`server.${language}`]: await template('server.ts'),
     ...owned && {
-      [`test/rules.test.${language}`]: (await template('test/rules.test.ts')).replace(/const row = .*/, () => `const row = ${sampleOf(owned)}`).replace("'lists'", `'${owned.name}'`)
+      [`test/rules.test.${language}`]: (await template('test/rules.test.ts'))
+        .replace(/const row = .*/, () => `const row = ${sampleOf(owned)}`)
+        .replace("'lists'", `'${owned.name}'`)
     },
     'docker-compose.yml': await template('docker-compose.yml'),
-    'powersync/service.yaml': (await template('powersync/service.yaml')).replace('keys: []', () => `keys:\n      - ${JSON.stringify(publicKey)}`),
+    'powersync/service.yaml': (await template('powersync/service.yaml'))
+      .replace('keys: []', () => `keys:\n      - ${JSON.stringify(publicKey)}`),
     'powersync/streams.yaml': streamsOf(collections),
-    [`client/connector.${language}`]: await template(development ? 'client/connector.development.ts' : 'client/connector.ts'),
+    [`client/connector.${language}`]: await template(connector),
     [`client/schema.${language}`]: clientSchemaOf(collections, 'js')
   }
 }
 
-function packageOf (language: 'ts' | 'js', hasTest: boolean): string {
-  const { version } = createRequire(import.meta.url)('fastify-powersync-mongo/package.json') as { version: string }
+const tsconfig = {
+  compilerOptions: { target: 'es2023', module: 'nodenext', strict: true, skipLibCheck: true, noEmit: true, types: ['node'] },
+  exclude: ['client']
+}
+
+/** The template signs users in for development. */
+function appOf (template: string, signIn: Project['signIn']): string {
+  if (signIn === 'development') return template
+  return template
+    .replace(/ {2}\/\/ For development.*\n/, '')
+    .replace('developmentAuth(),', signIn === 'own' ? signIns.own.replace(' //', ', //') : `${signIns[signIn]},`)
+    .replace(', { developmentAuth }', signIn === 'own' ? '' : ', { jwtIssuers }')
+}
+
+function packageOf (language: Project['language'], hasTest: boolean): string {
   const runner = language === 'ts' ? 'tsx' : 'node'
-  return `${JSON.stringify({
+  return jsonText({
     name: 'powersync-backend',
     private: true,
     type: 'module',
-    scripts: { start: `${runner} --env-file=.env server.${language}`, ...hasTest && { test: `${runner} --env-file=.env --test test/rules.test.${language}` } },
+    scripts: {
+      start: `${runner} --env-file=.env server.${language}`,
+      ...hasTest && { test: `${runner} --env-file=.env --test test/rules.test.${language}` }
+    },
     dependencies: { fastify: '^5.0.0', 'fastify-powersync-mongo': `^${version}` },
     ...language === 'ts' && { devDependencies: { '@types/node': '^20.19.0', tsx: '^4.0.0', typescript: '~5.9.0' } }
-  }, null, 2)}\n`
+  })
 }
 
-/** Whether the file was not there. */
+/** Whether the file did not exist. */
 async function writeNew (file: string, text: string): Promise<boolean> {
   await mkdir(dirname(file), { recursive: true })
-  try {
-    await writeFile(file, text, { flag: 'wx' })
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  return await writeFile(file, text, { flag: 'wx' }).then(() => true, (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
     return false
-  }
+  })
 }
 
-async function inWords (files: { path: string, status: string }[], { signIn, language }: Description, { stdout, env, cwd }: CommandIO): Promise<string> {
+async function inWords (files: WrittenFile[], { signIn, language }: Project, { stdout, env, cwd }: CommandIO): Promise<string> {
   const { paint } = screenOf(stdout, env)
   const foreign = !(await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
   const steps = [
     foreign ? 'npm install fastify fastify-powersync-mongo tsx' : 'npm install',
     'docker compose up --detach --wait   # MongoDB and PowerSync; or set MONGO_URI in .env',
-    foreign ? `npx tsx --env-file=.env server.${language}   # or register the plugin in a server of yours, as app.${language} does` : 'npm start',
+    foreign
+      ? `npx tsx --env-file=.env server.${language}   # or register the plugin in your own server, as app.${language} does`
+      : 'npm start',
     'npx powersync-mongo doctor --url http://localhost:3000/powersync'
   ]
   return `${files.map(({ path, status }) => `${paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16))}${path}\n`).join('')}
 Next:
 ${steps.map(step => `  ${step}\n`).join('')}${signIn === 'development' ? '' : '\nFill in authenticate in app first: docs/authentication.md of fastify-powersync-mongo.\n'}
-client/ is for your app: database.connect(connector), with the schema beside it.
+In your app, use client/: database.connect(connector) with the schema beside it.
 `
 }

@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { runProcess } from './process.js'
+import { runProcess } from './run.js'
 
 await runProcess(process)

@@ -3,37 +3,34 @@ import { Option } from 'commander'
 import { HookError } from '../errors.js'
 import { rootOf } from '../store/faults.js'
 import { nameOf, remedyOf } from '../store/validators.js'
-import { CommandError, usageError, type CommandIO } from './io.js'
+import { CommandError, usageError, type CommandIO } from './terminal.js'
 
-/** The option of a command that works on the app's database. */
 export const uriOption = new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
-/** @throws {CommandError} when neither the option nor the environment says which */
-export function mongoUri (uri: string | undefined, { env }: CommandIO): string {
-  const found = uri ?? env['MONGO_URI']
-  if (!found) throw usageError('the connection string of MongoDB is missing', 'pass --uri or set MONGO_URI')
-  return found
-}
+type Work = (client: mongodb.MongoClient) => Promise<void>
 
 /**
- * Connects, works, and hangs up.
- * @param role that the work needs
- * @throws {CommandError} for an error of the driver or the server
+ * Connects to MongoDB, works, and disconnects.
+ * @param uri as the user gave it; if undefined, `MONGO_URI`
+ * @param role the role that the work needs
+ * @throws {CommandError} without a connection string, and for an error of the driver or the server
  */
-export async function withMongo (uri: string, role: string, work: (client: mongodb.MongoClient) => Promise<void>): Promise<void> {
+export async function withMongo (uri: string | undefined, role: string, { env }: CommandIO, work: Work): Promise<void> {
+  const found = uri ?? env['MONGO_URI']
+  if (!found) throw usageError('the connection string of MongoDB is missing', 'pass --uri or set MONGO_URI')
   let client
   try {
-    client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 7500 })
+    client = new fastifyMongodb.mongodb.MongoClient(found, { serverSelectionTimeoutMS: 7500 })
     await work(client)
   } catch (error) {
     if (!isOfMongo(error)) throw error
-    throw new CommandError(`MongoDB did not do it (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`, 1)
+    throw new CommandError(`MongoDB failed (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`, 1)
   } finally {
     await client?.close()
   }
 }
 
-/** MongoDB's messages quote documents: its errors are known by their names. Of a hook's error, which hook it was is said too. */
+/** An error without the message of MongoDB, which may quote documents, and with the hook that failed. */
 export function reasonOf (error: unknown): string {
   const root = rootOf(error)
   const { name, message } = root as Error
@@ -41,5 +38,5 @@ export function reasonOf (error: unknown): string {
   return error instanceof HookError && root !== error ? `${error.message}: ${reason}` : reason
 }
 
-/** Some are of the driver's own packages, and share no class. */
+/** By name: errors of the driver's own packages share no class with its others. */
 const isOfMongo = (error: unknown) => (error as Error).name.startsWith('Mongo')

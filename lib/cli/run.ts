@@ -1,42 +1,59 @@
-import { createRequire } from 'node:module'
+import type { Writable } from 'node:stream'
 import { debuglog, styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
 import { KeyError } from '../errors.js'
 import { addApplyValidators } from './apply-validators.js'
-import { addClientSchema } from './client-schema.js'
-import { addConnector } from './connector.js'
 import { addDeadLetters } from './dead-letters.js'
 import { addDoctor } from './doctor.js'
 import { envOption, loadEnvironment } from './environment.js'
-import { addGenerateKeys } from './generate-keys.js'
 import { addInit } from './init.js'
-import { CommandError, usageError, type CommandIO } from './io.js'
 import { reasonOf } from './mongo.js'
-import { minWidthToWrap, screenOf } from './screen.js'
-import { addStreams } from './streams.js'
+import { version } from './package.js'
+import { addClientSchema, addConnector, addGenerateKeys, addStreams } from './printers.js'
+import { CommandError, minWidthToWrap, screenOf, usageError, type CommandIO } from './terminal.js'
 
-/**
- * Runs `powersync-mongo` with the arguments after its name.
- *
- * @returns the exit code: 0 done, 1 failed or something found that has to be fixed, 2 the arguments make no sense
- */
+interface ProgramProcess extends CommandIO {
+  argv: string[]
+  stdout: Writable & CommandIO['stdout']
+  exit (code: number): void
+}
+
+/** Runs the command of the process, and ends the process when everything is printed. */
+export async function runProcess (process: ProgramProcess): Promise<void> {
+  const { argv, stdin, stdout, stderr, env } = process
+  // stdout is for results alone: what a configuration prints, by the console or on this stream's descriptor, goes to stderr.
+  Object.defineProperty(process, 'stdout', { value: stderr })
+  // Reported below; without a listener, as a stack trace.
+  stdout.on('error', () => {})
+  const code = await run(argv.slice(2), { stdin, stdout, stderr, env, cwd: () => process.cwd() })
+  stdout.write('', () => {
+    const { code: reason } = stdout.errored as NodeJS.ErrnoException | null ?? {}
+    // A reader that has seen enough, as in `… | head`, is no error.
+    const lost = reason !== undefined && reason !== 'EPIPE'
+    if (lost) stderr.write(`error: the output cannot be written (${reason})\n`)
+    // A configuration may have opened a connection, which would keep the process running.
+    process.exit(lost ? 1 : code)
+  })
+}
+
+/** @returns the exit code: 0 done, 1 failed or found something to fix, 2 invalid command line */
 export async function run (args: string[], io: CommandIO): Promise<number> {
   try {
     await programOf(io).parseAsync(args, { from: 'user' })
     return Number(io.exitCode ?? 0)
   } catch (error) {
-    // Commander has said it already.
+    // Commander has printed it.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     return fail(io, error)
   }
 }
 
-/** All that `powersync-mongo` can do. */
+/** All commands of `powersync-mongo`. */
 export function programOf (io: CommandIO): Command {
   const [out, err] = [screenOf(io.stdout, io.env), screenOf(io.stderr, io.env)]
   const program = new Command('npx powersync-mongo')
     .usage('<command> [options]')
-    .version(version(), '-v, --version', 'print the version of fastify-powersync-mongo')
+    .version(version, '-v, --version', 'print the version of fastify-powersync-mongo')
     .exitOverride()
     .configureOutput({
       writeOut: text => io.stdout.write(text),
@@ -51,9 +68,9 @@ export function programOf (io: CommandIO): Command {
     .showHelpAfterError(`  → ${usageError('').fix}`)
     .addHelpText('after', `
 Exit codes:
-  0  done, nothing has to be fixed
-  1  something failed, or was found that has to be fixed
-  2  the command line or a file that it names makes no sense`)
+  0  done, nothing to fix
+  1  something failed, or needs to be fixed
+  2  the command line is invalid, or a file that it names cannot be used`)
     .hook('preAction', async (_, command) => {
       const options: Record<string, unknown> = command.opts()
       // Commander takes whatever comes next as an option's value.
@@ -61,21 +78,24 @@ Exit codes:
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
       if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
     })
-  for (const add of [addInit, addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]) add(program, io)
+  const commands = [addInit, addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]
+  for (const add of commands) add(program, io)
   return program
 }
 
-const version = () => (createRequire(import.meta.url)('fastify-powersync-mongo/package.json') as { version: string }).version
-
 const debug = debuglog('powersync-mongo')
 
-/** Says what went wrong and what to do, in two lines. */
+/** Prints an error and its remedy in two lines. */
 function fail ({ stderr, env }: CommandIO, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
-  const { message, fix, exitCode } = error instanceof CommandError
-    ? error
-    : error instanceof KeyError ? usageError(error.message) : new CommandError(reasonOf(error), 'this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it', 1)
+  const { message, fix, exitCode } = commandErrorOf(error)
   debug('%s', (error as Error).stack)
   stderr.write(`${wrap(`${paint('red', 'error:')} ${message}`, 2)}\n  → ${wrap(fix, 4)}\n`)
   return exitCode
+}
+
+function commandErrorOf (error: unknown): CommandError {
+  if (error instanceof CommandError) return error
+  if (error instanceof KeyError) return usageError(error.message)
+  return new CommandError(reasonOf(error), 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace', 1)
 }

@@ -1,17 +1,14 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { KeyError } from '../errors.js'
-import { algorithmNames, type KeyAlgorithm } from './algorithms.js'
-import { thumbprint, type PrivateJwk, type PublicJwk } from './jwk.js'
+import { algorithmNames, thumbprint, type KeyAlgorithm, type PrivateJwk, type PublicJwk } from './jwk.js'
 
-/** Which key pair to make. */
 export interface GenerateKeysOptions {
-  /** `RS256` unless given. */
+  /** Default: `RS256`. */
   algorithm?: KeyAlgorithm | undefined
-  /** The pair's name in tokens; its RFC 7638 thumbprint unless given. */
+  /** Names the pair in tokens. Default: its RFC 7638 thumbprint. */
   kid?: string | undefined
 }
 
-/** A key pair, as JWKs and as the environment has them. */
 export interface GeneratedKeys {
   publicKey: PublicJwk
   privateKey: PrivateJwk
@@ -22,10 +19,8 @@ export interface GeneratedKeys {
 }
 
 /**
- * Makes a new key pair to sign PowerSync tokens with. Keep the private half secret, and use one pair for all
- * processes of an app: tokens signed with a key that is not published are refused.
- *
- * The base64 form is that of PowerSync's CloudCode template and Node demo.
+ * Generates a key pair that signs PowerSync tokens. Keep the private half secret, and use one pair for all processes of
+ * an app: tokens of a key that is not published are rejected. The base64 form is that of PowerSync's CloudCode template.
  *
  * @throws {KeyError} `FST_PSM_KEY` for an unknown option or algorithm, and for an empty `kid`
  * @example
@@ -33,27 +28,24 @@ export interface GeneratedKeys {
  */
 export async function generateKeys (options: GenerateKeysOptions = {}): Promise<GeneratedKeys> {
   const { algorithm = 'RS256', kid, ...others } = options
+  const fail = (option: string, problem: string) => new KeyError(`generateKeys: ${option}`, problem)
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new KeyError(`generateKeys: ${unknown}`, 'is an unknown option: expected algorithm or kid')
-  if (!algorithmNames.includes(algorithm)) throw new KeyError('generateKeys: algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
-  if (kid === '') throw new KeyError('generateKeys: kid', 'is empty: name the key, or leave the option out to use its thumbprint')
+  if (unknown !== undefined) throw fail(unknown, 'is an unknown option: expected algorithm or kid')
+  if (!algorithmNames.includes(algorithm)) throw fail('algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
+  if (kid === '') throw fail('kid', 'is empty: name the key, or omit the option to use its thumbprint')
 
   const pair = await generateKeyPair(algorithm, { extractable: true })
   const jwk = await exportJWK(pair.publicKey)
-  madeHere.add(thumbprint(jwk))
+  generated.add(thumbprint(jwk))
   const publicKey = { ...jwk, kid: kid ?? thumbprint(jwk), alg: algorithm, use: 'sig' } as PublicJwk
   const privateKey = { ...await exportJWK(pair.privateKey), ...publicKey } as PrivateJwk
   return { publicKey, privateKey, publicKeyBase64: toBase64(publicKey), privateKeyBase64: toBase64(privateKey) }
 }
 
-/** Thumbprints of the keys of this process: they say nothing of the private halves. */
-const madeHere = new Set<string>()
+const toBase64 = (jwk: PublicJwk) => Buffer.from(JSON.stringify(jwk)).toString('base64')
 
-/** Whether `generateKeys()` made this key in this process, in whatever form it came back. */
-export function wasMadeHere (key: PublicJwk): boolean {
-  return madeHere.has(thumbprint(key))
-}
+/** Thumbprints of the keys that this process generated. */
+const generated = new Set<string>()
 
-function toBase64 (jwk: PublicJwk): string {
-  return Buffer.from(JSON.stringify(jwk)).toString('base64')
-}
+/** Whether `generateKeys()` generated this key in this process. */
+export const wasGeneratedHere = (key: PublicJwk): boolean => generated.has(thumbprint(key))

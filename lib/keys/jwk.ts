@@ -1,7 +1,26 @@
 import { createHash } from 'node:crypto'
-import type { KeyAlgorithm } from './algorithms.js'
 
-/** A key as `/jwks` publishes it (RFC 7517): these members and no others. Binary values are base64url. */
+/**
+ * The signature algorithms of published keys: those of the PowerSync Service without the symmetric ones, whose keys
+ * cannot be published. The first that a key fits is its default. `digest` is for node:crypto.
+ * Source: powersync-service, `KeySpec.ts`.
+ */
+export const algorithms = {
+  RS256: { kty: 'RSA', crv: undefined, digest: 'sha256' },
+  RS384: { kty: 'RSA', crv: undefined, digest: 'sha384' },
+  RS512: { kty: 'RSA', crv: undefined, digest: 'sha512' },
+  ES256: { kty: 'EC', crv: 'P-256', digest: 'sha256' },
+  ES384: { kty: 'EC', crv: 'P-384', digest: 'sha384' },
+  ES512: { kty: 'EC', crv: 'P-521', digest: 'sha512' },
+  EdDSA: { kty: 'OKP', crv: 'Ed25519', digest: null }
+} as const
+
+/** A signature algorithm, as in the `alg` of a JWK and of a token (RFC 7518 §3.1, RFC 8037 §3.1). */
+export type KeyAlgorithm = keyof typeof algorithms
+
+export const algorithmNames = Object.keys(algorithms) as KeyAlgorithm[]
+
+/** A key as `/jwks` publishes it (RFC 7517), with these members only. Binary values are base64url. */
 export interface PublicJwk {
   kty: 'RSA' | 'EC' | 'OKP'
   /** RSA: modulus and exponent. */
@@ -11,27 +30,16 @@ export interface PublicJwk {
   crv?: string
   x?: string
   y?: string
-  /** The key's name in the header of a token. */
+  /** Names the key in the header of a token. */
   kid: string
   alg: KeyAlgorithm
   use: 'sig'
 }
 
-/** A key that signs: `PublicJwk` and the members that must stay secret. */
-export interface PrivateJwk extends PublicJwk {
-  d: string
-  /** RSA only: primes, exponents and coefficient. */
-  p?: string
-  q?: string
-  dp?: string
-  dq?: string
-  qi?: string
-}
+/** A signing key: a `PublicJwk` with its secret members, `d` and for RSA also primes, exponents and coefficient. */
+export interface PrivateJwk extends PublicJwk, Partial<Record<'p' | 'q' | 'dp' | 'dq' | 'qi', string>> { d: string }
 
-/**
- * SHA-256 of the members that make up a public key, in their alphabetical order and as base64url: the same for both
- * halves of a pair (RFC 7638 §3).
- */
+/** The RFC 7638 thumbprint: SHA-256 of the public members in alphabetical order, the same for both halves of a pair. */
 export function thumbprint (jwk: object): string {
   return createHash('sha256').update(JSON.stringify(jwk, ['crv', 'e', 'kty', 'n', 'x', 'y'])).digest('base64url')
 }

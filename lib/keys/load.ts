@@ -1,7 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { KeyError } from '../errors.js'
-import type { KeyAlgorithm } from './algorithms.js'
-import { thumbprint, type PublicJwk } from './jwk.js'
+import { thumbprint, type KeyAlgorithm, type PublicJwk } from './jwk.js'
 import { readPrivateKey, readPublicKey, readPublicKeys, type ReadKey } from './read.js'
 
 /** A JWK as base64, as JSON text or as an object, or PEM. */
@@ -10,20 +9,18 @@ export type KeySource = string | object
 export interface KeyInputs {
   /** The private key that signs tokens. */
   signing?: KeySource | undefined
-  /** The signing key's public half, if it is configured too: it has to match. */
+  /** The public half of the signing key: it has to match. */
   publicKey?: KeySource | undefined
-  /** Further keys to publish, for rotation: any number in a text, and JWK Sets too. Of a private key, only the public half is used. */
+  /** Further keys to publish, for rotation. A text may hold several. Of a private key, the public half is used. */
   published?: KeySource | readonly KeySource[] | undefined
 }
 
 /** Names of the inputs in errors. */
 export type KeyNames = Record<keyof KeyInputs, string>
 
-export interface SigningKey {
-  privateKey: KeyObject
-  algorithm: KeyAlgorithm
-  kid: string
-}
+const optionNames = { signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published' }
+
+export interface SigningKey { privateKey: KeyObject, algorithm: KeyAlgorithm, kid: string }
 
 export interface KeySet {
   signing: SigningKey
@@ -32,46 +29,46 @@ export interface KeySet {
 }
 
 /**
- * Reads and checks all keys of a server. One key that the PowerSync Service cannot import makes it refuse all the
- * others, so every key is imported here first.
+ * Reads and checks all keys of a server. The PowerSync Service refuses a whole set for one key that it cannot import.
  *
- * A key's `kid` and `alg` are those of its JWK. Without `kid` it is the RFC 7638 thumbprint; without `alg` it is RS256
- * for RSA, and that of the curve for the others. A member that the signing key lacks is taken from `publicKey`.
+ * The JWK of a key gives its `kid` and `alg`; the signing key's may come from `publicKey`. The default `kid` is the
+ * RFC 7638 thumbprint, the default `alg` RS256 for RSA and that of the curve for other keys.
  *
- * @throws {KeyError} if a key cannot be used, if `publicKey` is not the public half of `signing`, or if two keys have
- * the same `kid`. It never holds any part of a key.
+ * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`. It holds no
+ * part of a key.
  */
 export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: Partial<KeyNames> = {}): KeySet {
-  const from: KeyNames = { signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published', ...names }
+  const from: KeyNames = { ...optionNames, ...names }
   const key = readPrivateKey(signing, from.signing)
   const half = publicKey === undefined ? undefined : readPublicKey(publicKey, from.publicKey)
-  for (const member of ['publicKey', 'kid', 'alg'] as const) {
-    if (half?.[member] === undefined || key[member] === undefined || isSame(key[member], half[member])) continue
-    throw new KeyError(from.publicKey, member === 'publicKey'
-      ? `is not the public half of the key in ${from.signing}: set both from one run of "npx powersync-mongo generate-keys", or leave ${from.publicKey} out`
-      : `has another ${member} than the key in ${from.signing}: give both the same, or leave ${from.publicKey} out`)
-  }
-  const own = toPublicJwk({ ...half, ...key, alg: key.alg ?? half?.alg, kid: key.kid ?? half?.kid })
+  if (half) checkHalf(key, half, from)
+  const own = toPublicJwk({ ...key, alg: key.alg ?? half?.alg, kid: key.kid ?? half?.kid })
 
   const byKid = new Map([[own.kid, own]])
   const nameOf = (index: number) => `${from.published}[${index}]`
   for (const [index, further] of readPublicKeys(published, nameOf).entries()) {
     const jwk = toPublicJwk(further)
     const same = byKid.get(jwk.kid)
-    // The service takes the first key with a token's kid: a second one would never be tried.
+    // The service takes the first key with a token's kid, and never tries a second one.
     if (same && (thumbprint(same) !== thumbprint(jwk) || same.alg !== jwk.alg)) {
-      throw new KeyError(nameOf(index), 'has the same kid as another key, but is not the same key with the same alg: give each key a kid of its own')
+      throw new KeyError(nameOf(index), 'has the same kid as another key, and is not that key with the same alg: change its kid')
     }
     byKid.set(jwk.kid, jwk)
   }
-  return {
-    signing: { privateKey: key.privateKey, algorithm: own.alg, kid: own.kid },
-    published: [own, ...[...byKid.values()].slice(1)]
-  }
+  const [, ...others] = byKid.values()
+  return { signing: { privateKey: key.privateKey, algorithm: own.alg, kid: own.kid }, published: [own, ...others] }
 }
 
-function isSame (one: KeyObject | string, other: KeyObject | string): boolean {
-  return typeof one === 'string' ? one === other : one.equals(other as KeyObject)
+function checkHalf (key: ReadKey, half: ReadKey, { signing, publicKey }: KeyNames): void {
+  const remedy = `or omit ${publicKey}`
+  if (!key.publicKey.equals(half.publicKey)) {
+    const fix = `set both from one run of "npx powersync-mongo generate-keys", ${remedy}`
+    throw new KeyError(publicKey, `is not the public half of the key in ${signing}: ${fix}`)
+  }
+  for (const member of ['kid', 'alg'] as const) {
+    if (half[member] === undefined || key[member] === undefined || key[member] === half[member]) continue
+    throw new KeyError(publicKey, `has another ${member} than the key in ${signing}: give both the same, ${remedy}`)
+  }
 }
 
 function toPublicJwk ({ publicKey, kid, alg, defaultAlgorithm }: ReadKey): PublicJwk {

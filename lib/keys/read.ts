@@ -1,32 +1,32 @@
 import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { KeyError } from '../errors.js'
-import { algorithmNames, algorithms, type KeyAlgorithm } from './algorithms.js'
+import { algorithmNames, algorithms, type KeyAlgorithm } from './jwk.js'
 
 // Errors of node:crypto and JSON.parse may quote their input: none of them becomes a cause or part of a message.
 
 export interface ReadKey {
   publicKey: KeyObject
-  /** As the JWK says; undefined for PEM, which has no such member. */
+  /** Undefined if the JWK has none, and for PEM. */
   alg: KeyAlgorithm | undefined
   kid: string | undefined
-  /** The algorithm to use when nothing says another. */
+  /** The algorithm if nothing names another. */
   defaultAlgorithm: KeyAlgorithm
 }
 
-/** RSA keys below this many bits are refused when a token is verified (RFC 7518 §3.3). */
+/** Smaller RSA keys are rejected when a token is verified (RFC 7518 §3.3). */
 const minimumModulusLength = 2048
 const accepted = `RSA of at least ${minimumModulusLength} bits, P-256, P-384, P-521 or Ed25519`
-const newPair = 'make a new pair with "npx powersync-mongo generate-keys"'
+const forms = 'base64 of a JWK, a JWK, or PEM'
+const newPair = 'generate a new pair with "npx powersync-mongo generate-keys"'
 
-type Jwk = Record<string, unknown>
 /** One key as it was found: the text of PEM, or a JWK. */
-type Form = string | Jwk
+type Form = string | Record<string, unknown>
 
 /**
- * The public halves of all keys in a text or an object. Private halves may be there too and are ignored.
+ * Reads the public halves of all keys in a text or an object; private halves are ignored.
  *
- * @param input a JWK, a JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64 of that, in quotes or
- * not, with `\n` in place of line breaks or not; any number of them, between which are commas or blanks
+ * @param input JWK, JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64 of that, several separated
+ * by commas or blanks; quotes and `\n` for line breaks may be left from a .env file
  * @param source name of the input in errors
  * @throws {KeyError} for a key that PowerSync does not take
  */
@@ -40,26 +40,26 @@ export function readPublicKey (input: unknown, source: string): ReadKey {
 }
 
 /**
- * Reads a private key, beside which its public half may be, and signs with it once to see that its halves are of one pair.
- * @throws {KeyError} for a key of which PowerSync does not take the public half
+ * Reads a private key, which may come with its public half, and checks by a signature that its members fit together.
+ * @throws {KeyError} for a key whose public half PowerSync does not take
  */
 export function readPrivateKey (input: unknown, source: string): ReadKey & { privateKey: KeyObject } {
-  const forms = formsOf(input, source)
-  const own = forms.filter(isPrivate)
-  const form = single(own.length > 0 ? own : forms, source)
+  const all = formsOf(input, source)
+  const own = all.filter(form => typeof form === 'string' ? form.includes('PRIVATE KEY-----') : form['d'] !== undefined)
+  const form = single(own.length > 0 ? own : all, source)
   const half = publicHalf(form, source)
-  if (own.length === 0) throw new KeyError(source, `is a public key: the private half of the pair is needed here. If it is lost, ${newPair}`)
+  if (own.length === 0) throw new KeyError(source, `is a public key: expected the private half. If it is lost, ${newPair}`)
   const privateKey = importKey(form, createPrivateKey, source)
-  if (!belongTogether(privateKey, half.publicKey, algorithms[half.defaultAlgorithm].digest)) {
+  if (!belongTogether(privateKey, half)) {
     throw new KeyError(source, `is damaged: its private and public members are not of one pair. Copy it again, or ${newPair}`)
   }
   return { ...half, privateKey }
 }
 
-function single (forms: Form[], source: string): Form {
-  const [form] = forms
-  if (form === undefined) throw new KeyError(source, `is missing: expected base64 of a JWK, a JWK, or PEM. If there is no key yet, ${newPair}`)
-  if (forms.length > 1) throw new KeyError(source, `holds ${forms.length} keys: expected one`)
+function single (found: Form[], source: string): Form {
+  const [form] = found
+  if (form === undefined) throw new KeyError(source, `is missing: expected ${forms}. If there is no key yet, ${newPair}`)
+  if (found.length > 1) throw new KeyError(source, `holds ${found.length} keys: expected one`)
   return form
 }
 
@@ -67,9 +67,9 @@ function formsOf (input: unknown, source: string): Form[] {
   if (input === undefined || input === null) return []
   if (Array.isArray(input)) return input.flatMap(each => formsOf(each, source))
   if (typeof input === 'string') return formsOfText(input, source)
-  if (typeof input !== 'object') throw new KeyError(source, `is a ${typeof input}: expected base64 of a JWK, a JWK, or PEM`)
+  if (typeof input !== 'object') throw new KeyError(source, `is a ${typeof input}: expected ${forms}`)
   const { keys } = input as { keys?: unknown }
-  return Array.isArray(keys) ? formsOf(keys, source) : [input as Jwk]
+  return Array.isArray(keys) ? formsOf(keys, source) : [input as Form]
 }
 
 /** A block of PEM, or JSON of a JWK or a JWK Set. */
@@ -84,13 +84,13 @@ function formsOfText (text: string, source: string): Form[] {
     return label.endsWith(' PARAMETERS') ? [] : [toPem(label, body, source)]
   })
   const outside = plain.replace(blocks, ' ')
-  // Around PEM there may be a text that explains it (RFC 7468 §2).
+  // PEM may come with explanatory text (RFC 7468 §2).
   if (plain.includes('-----END ') && !/[\w+/=-]{40}/.test(outside)) return found
   const rest = outside.split(/[,;'"`[\]]+/).map(part => part.trim()).filter(Boolean)
   return [...found, ...rest.flatMap(part => formsOfBase64(part, source))]
 }
 
-/** Base64 of one key, which may be broken into lines, or of several with blanks between. */
+/** Base64 of one key, perhaps broken into lines, or of several separated by blanks. */
 function formsOfBase64 (text: string, source: string): Form[] {
   const parts = text.split(/\s+/).map(decode)
   const whole = parts.every(isKeyText) ? parts : [decode(text)]
@@ -101,63 +101,56 @@ function formsOfBase64 (text: string, source: string): Form[] {
 const decode = (base64: string) => Buffer.from(base64, 'base64').toString().trim()
 const isKeyText = (text: string) => /^[[{][^]*[\]}]$|-----BEGIN [^]*-----END /.test(text)
 
-function unreadable (source: string): Error {
-  return new KeyError(source, `cannot be read as a key: expected base64 of a JWK, a JWK, or PEM. Check that it was copied whole, or ${newPair}`)
-}
+const unreadable = (source: string) =>
+  new KeyError(source, `cannot be read as a key: expected ${forms}. Check that it was copied whole, or ${newPair}`)
 
-function parseJson (text: string, source: string): unknown {
+/** The result of work that throws for an unreadable key. */
+function attempt<Value> (work: () => Value, source: string): Value {
   try {
-    return JSON.parse(text)
+    return work()
   } catch {
     throw unreadable(source)
   }
 }
 
-/** PEM with the line breaks that OpenSSL wants, whatever became of them on the way. */
+const parseJson = (text: string, source: string): unknown => attempt(() => JSON.parse(text), source)
+
+/** Restores the line breaks that OpenSSL needs. */
 function toPem (label: string, body: string, source: string): string {
-  if (/^ENCRYPTED /.test(label) || body.includes('Proc-Type: 4,ENCRYPTED')) throw new KeyError(source, `is PEM protected by a passphrase: store it without one, or ${newPair}`)
+  if (label.startsWith('ENCRYPTED ') || body.includes('Proc-Type: 4,ENCRYPTED')) {
+    throw new KeyError(source, `is PEM protected by a passphrase: store it without one, or ${newPair}`)
+  }
   return `-----BEGIN ${label}-----\n${body.replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')}-----END ${label}-----\n`
 }
 
-function isPrivate (form: Form): boolean {
-  return typeof form === 'string' ? form.includes('PRIVATE KEY-----') : form['d'] !== undefined
-}
-
 function publicHalf (form: Form, source: string): ReadKey {
-  const jwk: Jwk = typeof form === 'string' ? {} : form
-  if (jwk['kty'] === 'oct') throw foreign('oct', source)
-  // Without the private members, or newer versions of Node derive the key from them and never look at the public ones.
-  const { kty: type, crv: curve, n, e, x, y } = jwk
-  const publicForm = typeof form === 'string' ? form : { kty: type, crv: curve, n, e, x, y }
+  const { kty: given, crv: curve, n, e, x, y, alg, kid, use }: Record<string, unknown> = typeof form === 'string' ? {} : form
+  const foreign = (kind: string) => new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
+  if (given === 'oct') throw foreign('oct')
+  // Without the private members: from these, newer versions of Node derive the key, and never look at the public ones.
+  const publicForm = typeof form === 'string' ? form : { kty: given, crv: curve, n, e, x, y }
   const publicKey = importKey(publicForm, createPublicKey, source)
-  const { namedCurve, modulusLength } = publicKey.asymmetricKeyDetails ?? {}
+  const { namedCurve, modulusLength = Infinity } = publicKey.asymmetricKeyDetails ?? {}
   const { kty, crv } = exportJwk(publicKey)
   const fitting = algorithmNames.filter(name => algorithms[name].kty === kty && algorithms[name].crv === crv)
   const [defaultAlgorithm] = fitting
-  if (defaultAlgorithm === undefined) throw foreign(namedCurve ?? String(publicKey.asymmetricKeyType), source)
-  if (modulusLength !== undefined && modulusLength < minimumModulusLength) throw foreign(`RSA of ${modulusLength} bits`, source)
+  if (defaultAlgorithm === undefined) throw foreign(namedCurve ?? String(publicKey.asymmetricKeyType))
+  if (modulusLength < minimumModulusLength) throw foreign(`RSA of ${modulusLength} bits`)
 
-  const { alg, kid, use } = jwk
-  const wrong = (member: string, expected: string) => new KeyError(source, `is a JWK with another ${member} than PowerSync takes for it: expected ${expected}, or no ${member}`)
+  const wrong = (member: string, expected: string) =>
+    new KeyError(source, `is a JWK with an invalid ${member}: expected ${expected}, or no ${member}`)
   if (use !== undefined && use !== 'sig') throw wrong('use', '"sig"')
   if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw wrong('kid', 'text that is not empty')
   if (alg !== undefined && !fitting.includes(alg as KeyAlgorithm)) throw wrong('alg', fitting.join(', '))
   return { publicKey, alg: alg as KeyAlgorithm | undefined, kid, defaultAlgorithm }
 }
 
-function foreign (kind: string, source: string): Error {
-  return new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
-}
+type Create = (key: string | { key: JsonWebKey, format: 'jwk' }) => KeyObject
 
-function importKey (form: Form, create: (key: string | { key: JsonWebKey, format: 'jwk' }) => KeyObject, source: string): KeyObject {
-  try {
-    return create(typeof form === 'string' ? form : { key: form, format: 'jwk' })
-  } catch {
-    throw unreadable(source)
-  }
-}
+const importKey = (form: Form, create: Create, source: string): KeyObject =>
+  attempt(() => create(typeof form === 'string' ? form : { key: form, format: 'jwk' }), source)
 
-/** Some kinds of key (DSA, RSA-PSS, Brainpool curves) have no JWK form, and no algorithm of the table. */
+/** Some kinds of keys (DSA, RSA-PSS, Brainpool curves) have no JWK form, and no algorithm of the table. */
 function exportJwk (key: KeyObject): JsonWebKey {
   try {
     return key.export({ format: 'jwk' })
@@ -167,8 +160,9 @@ function exportJwk (key: KeyObject): JsonWebKey {
 }
 
 /** Node imports JWKs without comparing their members, and OpenSSL may refuse to sign with the result. */
-function belongTogether (privateKey: KeyObject, publicKey: KeyObject, digest: string | null): boolean {
+function belongTogether (privateKey: KeyObject, { publicKey, defaultAlgorithm }: ReadKey): boolean {
   const data = Buffer.from('fastify-powersync-mongo')
+  const { digest } = algorithms[defaultAlgorithm]
   try {
     return verify(digest, data, publicKey, sign(digest, data, privateKey))
   } catch {

@@ -51,7 +51,7 @@ const grouped = (number: number): string => String(number).replaceAll(/\B(?=(\d{
 const MiB = 1024 ** 2
 
 /** The same five for the plugin and for a collection: one row for all of them. */
-const hooks = {
+export const hooks = {
   authorize: hook('functions', 'hooks: [hooks.md](hooks.md). The hooks of the plugin run for every collection, before a collection\'s own', 'none'),
   transform: isFunction,
   resolveConflict: isFunction,

@@ -1,6 +1,6 @@
 import type { Collections, KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
-import { wasMadeHere } from '../keys/generate.js'
+import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
 import type { DeadLetterSettings } from '../store/dead-letters.js'
 import type { LedgerOptions } from '../store/ledger.js'
@@ -101,7 +101,7 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
 
 /** A key that `generateKeys()` made in this process: the next start and every other process would have another one. */
 function refuseMadeUpKey (keys: KeySet, production: boolean): KeySet {
-  if (production && wasMadeHere(keys.published[0])) {
+  if (production && wasGeneratedHere(keys.published[0])) {
     throw new OptionError('keys.signing', 'was made by generateKeys() in this process, and NODE_ENV is production: each process and each start would sign with another key, which the PowerSync Service does not know. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
   }
   return keys

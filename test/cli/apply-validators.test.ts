@@ -56,7 +56,7 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   t.teardown(() => mongo.stop())
   const config = await configFile(t, todoConfig)
   for (const [uri, options, message] of [
-    [mongo.uri, [], /MongoDB did not do it \(Unauthorized\)\n {2}→ give this server's user the role dbAdmin on the database, and run this again/],
+    [mongo.uri, [], /MongoDB failed \(Unauthorized\)\n {2}→ give this server's user the role dbAdmin on the database, and run this again/],
     [mongo.uri, ['--dry-run'], /\(Unauthorized\)\n {2}→ give this server's user the role read on/],
     ['localhost', [], /\(MongoParseError\)\n {2}→ check that the server runs and that the connection string is right/]
   ] as const) {
@@ -102,7 +102,7 @@ t.test('documents that break the rules are counted and listed, the first ten, an
   })
   t.teardown(() => mongo.stop())
   const args = ['apply-validators', '--config', await configFile(t, todoConfig), '--uri', mongo.uri]
-  t.match((await powersyncMongo(...args, '--dry-run')).stdout, /\n {2}! 12 documents break these rules: _id row0, row1, row2, row3, row4, row5, row6, row7, row8, row9, …\n$/)
+  t.match((await powersyncMongo(...args, '--dry-run')).stdout, /\n {2}! 12 documents violate this schema: _id row0, row1, row2, row3, row4, row5, row6, row7, row8, row9, …\n$/)
   const [, todos] = (await powersyncMongo(...args, '--json')).stdout.trimEnd().split('\n').map(line => JSON.parse(line))
   t.match(todos, { collection: 'todos', breaking: { count: 12, ids: ['row0', 'row1'] }, applied: true })
   const names = mongo.commands.map(({ name }) => name)

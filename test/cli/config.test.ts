@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path'
 import t from 'tap'
-import { loadConfig } from '../../lib/cli/config.js'
+import { loadApp } from '../../lib/cli/config.js'
 import { configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
 
 t.test('collections come from a JavaScript or TypeScript file, by name or in its default export', async t => {
@@ -12,12 +12,12 @@ t.test('collections come from a JavaScript or TypeScript file, by name or in its
     // What a compiler makes of a default export for CommonJS.
     await configFile(t, todoConfig.replace('export const', 'const') + '\nexport default { __esModule: true, default: { collections } }')
   ]
-  for (const file of files) t.same(Object.keys(await loadConfig(file, '/')), ['lists', 'todos'])
+  for (const file of files) t.same(Object.keys((await loadApp(file, '/')).collections), ['lists', 'todos'])
 })
 
 t.test('what is no such file says so, with the next step', async t => {
   const cases: [string[], RegExp][] = [
-    [[], /--config is missing, and there is no powersync\.config\.ts\n {2}→ pass the path/],
+    [[], /--config is missing, and there is no powersync\.config\.ts\n {2}→ pass the file/],
     [['--config', 'nowhere.js'], /there is no file nowhere\.js/],
     [['--config', '/nowhere/collections.js'], /there is no file \/nowhere\/collections\.js/],
     [['--config', await configFile(t, 'export const tables = {}')], /exports no collections\n {2}→ write "export const collections/],
@@ -52,8 +52,8 @@ t.test('what cannot be loaded is told, with the next step', async t => {
     [await configFile(t, 'export const collections = ('), /collections\.mjs cannot be loaded: .*\n {2}→ correct it: "node" with its path shows more\n$/],
     [await configFile(t, 'throw null'), /cannot be loaded: undefined\n/],
     [await configFile(t, 'export const collections = (', { name: 'collections.ts', inProject: true }), /collections\.ts cannot be loaded: [^]*\n {2}→ correct it: "node"/],
-    [await configFile(t, 'export const collections = (', { name: 'collections.mts' }), /collections\.mts cannot be loaded: [^]*\n {2}→ correct it; if it needs more than Node\.js' own TypeScript, npm install --save-dev tsx in its project/],
-    [await configFile(t, 'collections: {}', { name: 'collections.yaml' }), /collections\.yaml is of a kind that Node\.js \d+\.\d+\.\d+ cannot load\n {2}→ if it is TypeScript, npm install --save-dev tsx in its project: .*; or compile it, or use Node\.js 22\.18 or later\n$/]
+    [await configFile(t, 'export const collections = (', { name: 'collections.mts' }), /collections\.mts cannot be loaded: [^]*\n {2}→ correct it: "node" with its path shows more; if it needs more than the TypeScript of Node\.js, npm install --save-dev tsx in its project/],
+    [await configFile(t, 'collections: {}', { name: 'collections.yaml' }), /Node\.js \d+\.\d+\.\d+ cannot load .*collections\.yaml\n {2}→ if it is TypeScript, npm install --save-dev tsx in its project, or use Node\.js 22\.18 or later\n$/]
   ]
   for (const [file, message] of cases) t.match(await powersyncMongo('streams', '--config', file), { code: 2, stdout: '', stderr: message })
 })

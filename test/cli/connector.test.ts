@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { connectors } from '../../lib/cli/connector.js'
+import { connectors } from '../../lib/cli/printers.js'
 import { powersyncMongo } from '../support/command-line.js'
 import { root } from '../support/documents.js'
 

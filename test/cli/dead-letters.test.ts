@@ -120,8 +120,8 @@ t.test('retry runs letters through the app\'s schemas and hooks, the oldest firs
   t.equal(code, 1)
   t.same(stdout.trimEnd().split('\n'), [
     `${ids[0]}: applied`,
-    `${ids[1]}: rejected again, and kept: QUOTA: Too many todos`,
-    `${ids[2]}: failed, not by its data: authorize of todos failed: Error: the session store is down. Run this again when that is over`,
+    `${ids[1]}: rejected again and kept: QUOTA: Too many todos`,
+    `${ids[2]}: failed, not because of its data: authorize of todos failed: Error: the session store is down. Run this again later`,
     `${ids[3]}: applied`
   ])
   t.equal(stderr, '2 applied, 1 rejected, 0 waiting, 1 failed\n')
@@ -142,7 +142,7 @@ t.test('a hook in TypeScript rejects for good, too', async t => {
   const { command, left } = await letters(t, '2')
   const { code, stdout } = await command('retry', '--all', '--config', await configFile(t, config, { name: 'collections.ts', inProject: true }))
   t.equal(code, 1)
-  t.match(stdout, /rejected again, and kept: QUOTA/)
+  t.match(stdout, /rejected again and kept: QUOTA/)
   t.same(await left(), ['2'])
 })
 
@@ -155,7 +155,7 @@ t.test('a fault of MongoDB in a retry is told by its name, since its message may
   const file = await configFile(t, config)
   t.same(await powersyncMongo('dead-letters', 'retry', 'f0', '--config', file, '--uri', mongo.uri), {
     code: 1,
-    stdout: 'f0: failed, not by its data: MongoDB (Unauthorized). Run this again when that is over\n',
+    stdout: 'f0: failed, not because of its data: MongoDB (Unauthorized). Run this again later\n',
     stderr: '0 applied, 0 rejected, 0 waiting, 1 failed\n'
   })
   found.length = 0
@@ -173,7 +173,7 @@ t.test('a letter waits for older ones of its client on the same rows', async t =
   ])
   t.same(await command('retry', '--all', '--config', file), {
     code: 1,
-    stdout: 'aa: rejected again, and kept: QUOTA: Too many todos\nbb: waiting for older letters of its client on the same rows: retry or discard aa first\n',
+    stdout: 'aa: rejected again and kept: QUOTA: Too many todos\nbb: waiting for older letters of its client on the same rows: retry or discard aa first\n',
     stderr: '0 applied, 1 rejected, 1 waiting, 0 failed\n'
   })
   t.same((await command('retry', 'bb', '--json', '--config', file)).stdout, `${JSON.stringify({ id: 'bb', status: 'not_attempted', waits_for: ['aa'] })}\n`)
@@ -199,10 +199,10 @@ t.test('discard --all asks on a terminal, and deletes nothing unless the answer 
   const { uri, left } = await letters(t, '1', '2')
   const discard = (...args: string[]) => (stdin: string) => powersyncMongoIn({ columns: 120, stdin, env: { TERM: 'dumb' } }, 'dead-letters', 'discard', ...args, '--uri', uri)
   for (const answer of ['', 'n\n', 'no\n', '2\n']) {
-    t.same(await discard('--all')(answer), { code: 1, stdout: '', stderr: 'Delete 2 rejected transactions, and with them what was uploaded? [y/N] ' }, answer)
+    t.same(await discard('--all')(answer), { code: 1, stdout: '', stderr: 'Delete 2 dead letters with everything that was uploaded? [y/N] ' }, answer)
   }
   t.same(await left(), ['1', '2'])
-  t.match(await discard('--all', '--user', 'user1')('y\n'), { code: 0, stdout: /^\w+: discarded\n$/, stderr: /^Delete 1 rejected transaction, / })
+  t.match(await discard('--all', '--user', 'user1')('y\n'), { code: 0, stdout: /^\w+: discarded\n$/, stderr: /^Delete 1 dead letter with / })
   t.same(await left(), ['2'])
   t.match(await discard('--all')(' Yes \n'), { code: 0, stdout: /: discarded\n/ })
   t.same(await left(), [])
@@ -216,7 +216,7 @@ t.test('an id of no letter, or of several, is told, and the others are done', as
   for (const action of [['show'], ['retry', '--config', file], ['discard']]) {
     const { code, stderr } = await command(...action, 'zz', 'gone', ...action[0] === 'discard' ? [ids[0]!] : [])
     t.equal(code, 1)
-    t.match(stderr, /zz: there is no such dead letter: "npx powersync-mongo dead-letters list" shows which there are\ngone: The ids of several dead letters begin with "gone": give more of it\n/)
+    t.match(stderr, /zz: there is no such dead letter: "npx powersync-mongo dead-letters list" prints the ids\ngone: The ids of several dead letters begin with "gone": give more of it\n/)
   }
   await db.collection<{ _id: string }>(DeadLetters.collectionName).deleteMany({ _id: { $in: ['gone1', 'gone2'] } })
   t.same(await left(), [])
@@ -230,7 +230,7 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
     for (const args of [['list'], ['show', 'f'], ['discard', '--all', '--yes'], ['retry', '--all', '--config', file]]) {
       const { code, stderr } = await powersyncMongo('dead-letters', ...args, '--uri', uri)
       t.equal(code, 1)
-      t.match(stderr, new RegExp(`MongoDB did not do it \\(${reason}\\)\n  → ${remedy}`))
+      t.match(stderr, new RegExp(`MongoDB failed \\(${reason}\\)\n  → ${remedy}`))
       t.notMatch(stderr, /secret/)
     }
   }
@@ -243,16 +243,16 @@ t.test('arguments that make no sense', async t => {
     [['retyr'], /unknown command 'retyr'\n\(Did you mean retry\?\)\n/],
     [['list', 'f0'], /too many arguments for 'list'/],
     [['list', '--all'], /unknown option '--all'/],
-    [['show'], /either ids or --all are expected\n {2}→ "npx powersync-mongo dead-letters list" prints the ids/],
-    [['discard', 'f0', '--all', '--yes'], /either ids or --all/],
-    [['discard', '--all'], /there is no terminal to ask on\n {2}→ pass --yes as well/],
+    [['show'], /expected ids or --all\n {2}→ "npx powersync-mongo dead-letters list" prints the ids/],
+    [['discard', 'f0', '--all', '--yes'], /expected ids or --all/],
+    [['discard', '--all'], /discard --all has no terminal to ask on\n {2}→ pass --yes as well/],
     [['show', 'f0', '--user', 'user1'], /--user goes with --all/],
-    [['list', '--limit', '0'], /--limit 0 is not a whole number from 1/],
-    [['list', '--limit', 'ten'], /--limit ten is not/],
+    [['list', '--limit', '0'], /option '--limit <n>' argument '0' is invalid\. Expected a whole number from 1\./],
+    [['list', '--limit', 'ten'], /argument 'ten' is invalid/],
     [['list'], /MongoDB is missing\n {2}→ pass --uri or set MONGO_URI/],
     [retry, /--config is missing/],
-    [[...retry, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /exports transform, which is a number\n {2}→ export the hook for all collections/],
-    [[...retry, '--config', await configFile(t, `${config}\nexport const resolveConflict = 5`)], /exports resolveConflict, which is a number/]
+    [[...retry, '--config', await configFile(t, `${config}\nexport const transform = 5`)], /: fastify-powersync-mongo: option transform is 5: expected a function\n/],
+    [[...retry, '--config', await configFile(t, `${config}\nexport const resolveConflict = 5`)], /option resolveConflict is 5: expected a function/]
   ]
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await powersyncMongo('dead-letters', ...args)
@@ -268,19 +268,19 @@ t.test('on a terminal it says how far it is, in lines that fit', async t => {
   const { ids, uri } = await letters(t, '1', '2', '3')
   const file = await configFile(t, config.replace('\'3-a\'', '\'none\''))
   const retried = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
-  t.equal(retried.stderr, 'retrying: 0 of 3\r\x1b[Kretrying: 1 of 3\r\x1b[Kretrying: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 waiting, 0 failed\n')
-  t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected\x1b[39m again, and\n  kept: QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
+  t.equal(retried.stderr, 'dead letters: 0 of 3\r\x1b[Kdead letters: 1 of 3\r\x1b[Kdead letters: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 waiting, 0 failed\n')
+  t.equal(retried.stdout, `${ids[0]}: \x1b[32mapplied\x1b[39m\n${ids[1]}: \x1b[31mrejected\x1b[39m again and kept:\n  QUOTA: Too many todos\n${ids[2]}: \x1b[32mapplied\x1b[39m\n`)
 
   const shown = await powersyncMongoIn({ columns: 60, env: { NO_COLOR: '1' } }, 'dead-letters', 'show', '--all', '--uri', uri)
   t.same(shown.stdout.split('\n').filter(line => line.length > 60), [])
   t.match(shown.stdout, /\n {3}0 PUT todos 2-a \(op_id 20\)\n/)
   const gone = await powersyncMongoIn({ columns: 60 }, 'dead-letters', 'discard', 'zz', '--uri', uri)
-  t.match(gone.stderr, /^discarding: 0 of 1\r\x1b\[Kzz: there is no such dead letter: "npx powersync-mongo\n {2}dead-letters list" shows which there are\n$/) // eslint-disable-line no-control-regex
+  t.match(gone.stderr, /^dead letters: 0 of 1\r\x1b\[Kzz: there is no such dead letter: "npx powersync-mongo\n {2}dead-letters list" prints the ids\n$/) // eslint-disable-line no-control-regex
 })
 
 t.test('what a hook logs stands in lines of its own', async t => {
   const { uri } = await letters(t, '1')
   const file = await configFile(t, `${config}\nexport const onResult = () => { throw new Error('metrics are down') }`)
   const { stderr } = await powersyncMongoIn({ columns: 80 }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
-  t.match(stderr, /^retrying: 0 of 1\r\x1b\[K\{.*onResult failed.*\}\n/) // eslint-disable-line no-control-regex
+  t.match(stderr, /^dead letters: 0 of 1\r\x1b\[K\{.*onResult failed.*\}\n/) // eslint-disable-line no-control-regex
 })

@@ -73,7 +73,7 @@ t.test('a set-up as it should be has nothing to fix', async t => {
     keys: { found: `RS256, kid ${keys.publicKey.kid}; further keys: next` },
     'powersync-url': { found: `${service}, the audience of tokens` },
     jwks: { found: `keys published at ${server}/jwks: 1, the signing key among them` },
-    token: { found: `${server}/token refuses who is not signed in` },
+    token: { found: `${server}/token rejects requests without credentials` },
     'server-clock': { found: 'the server and this machine have the same time' },
     service: { found: `${service} accepts this app's tokens` },
     mongodb: { found: 'reached, database test' },
@@ -94,13 +94,13 @@ t.test('in words, each finding is a line, and what to do is below it', async t =
   const { code, stdout } = await powersyncMongoIn({ env: { POWERSYNC_URL: url } }, 'doctor', '--env', file)
   t.equal(code, 1)
   t.equal(stdout, `warning  environment      POWERSYNC_URL, POWERSYNC_PRIVATE_KEY set, NODE_ENV not set
-                          → set NODE_ENV=production where real users are: it refuses what is for development only
+                          → set NODE_ENV=production for real users: it rejects settings that are for development only
 ok       keys             RS256, kid ${keys.publicKey.kid}
 ok       powersync-url    ${url}, the audience of tokens
-skipped  jwks             pass --url to look at the running server
+skipped  jwks             pass --url to check the running server
 problem  service          ${url} cannot be reached (ECONNREFUSED)
-                          → check that POWERSYNC_URL is the URL of a PowerSync instance that runs, and that the network leads to it
-skipped  mongodb          set MONGO_URI or pass --uri to look at MongoDB
+                          → check that POWERSYNC_URL is the URL of a running PowerSync instance, and that the network leads to it
+skipped  mongodb          set MONGO_URI or pass --uri
 
 1 problem, 1 warning
 `)
@@ -132,7 +132,7 @@ t.test('the keys that the server publishes', async t => {
   const { findings } = await doctor(t, variables, '--url', `${server}/`)
   t.match(findings, {
     jwks: { status: 'problem', found: `${server}/jwks does not have the key of POWERSYNC_PRIVATE_KEY, kid ${keys.publicKey.kid}`, fix: /the server runs with another key/ },
-    service: { status: 'problem', found: /refuses this app's tokens \(S2101\)/, fix: /set its JWKS URI to this server's \/jwks/ }
+    service: { status: 'problem', found: /rejects this app's tokens \(S2101\)/, fix: /set its JWKS URI to this server's \/jwks/ }
   })
   t.match((await doctor(t, { ...variables, POWERSYNC_PRIVATE_KEY: undefined }, '--url', server)).findings['jwks'], { status: 'ok', found: `keys published at ${server}/jwks: 1` }, 'without keys to compare with')
 
@@ -142,12 +142,12 @@ t.test('the keys that the server publishes', async t => {
     ['404', (_, response) => response.writeHead(404).end(), /answered 404/, /prefix to --url/],
     ['401', (_, response) => response.writeHead(401).end(), /answered 401/, /let everybody read \/jwks/],
     ['403', (_, response) => response.writeHead(403).end(), /answered 403/, /let everybody read/],
-    ['a redirect', (_, response) => response.writeHead(302, { location: '/login' }).end(), /answered 302/, /login page/],
+    ['a redirect', (_, response) => response.writeHead(302, { location: '/login' }).end(), /answered 302/, /without a redirect/],
     ['503', (_, response) => response.writeHead(503).end(), /answered 503/, /server's log/],
-    ['HTML', (_, response) => response.end('<html>'), /not a key set/, /no proxy/],
-    ['no keys', (_, response) => response.end('{"keys":[]}'), /not a key set/, /prefix/],
+    ['HTML', (_, response) => response.end('<html>'), /does not answer a key set/, /check for a proxy/],
+    ['no keys', (_, response) => response.end('{"keys":[]}'), /does not answer a key set/, /prefix/],
     ['a private key', (_, response) => response.end(JSON.stringify({ keys: [other.privateKey] })), /shows the private half/, /replace that key now/],
-    ['a key that cannot be imported', (_, response) => response.end(JSON.stringify({ keys: [keys.publicKey, { ...forged, x: 'AA' }] })), /key 1 of .* cannot be read as a key/, /refuse all of them/],
+    ['a key that cannot be imported', (_, response) => response.end(JSON.stringify({ keys: [keys.publicKey, { ...forged, x: 'AA' }] })), /key 1 of .* cannot be read as a key/, /refuse all keys/],
     ['one key, then another', (_, response) => response.end(JSON.stringify({ keys: [requests++ % 2 ? keys.publicKey : other.publicKey] })), /different keys from one request to the next/, /the same POWERSYNC_PRIVATE_KEY/],
     ['another key of the same kid', (_, response) => response.end(JSON.stringify({ keys: [{ ...other.publicKey, kid: keys.publicKey.kid }] })), /does not have the key/, /another key/]
   ]
@@ -177,7 +177,7 @@ t.test('who gets a token', async t => {
   const jwks = JSON.stringify({ keys: [keys.publicKey] })
   const tokenAnswers = (handler: RequestListener): Promise<string> => listen(t, (request, response) => request.url === '/jwks' ? response.end(jwks) : handler(request, response))
   const finding = async (url: string) => (await doctor(t, variables, '--url', url)).findings['token']
-  t.match(await finding(await tokenAnswers((_, response) => response.end('{}'))), { status: 'problem', found: /gives a token to anybody/ })
+  t.match(await finding(await tokenAnswers((_, response) => response.end('{}'))), { status: 'problem', found: /gives tokens to strangers/ })
   t.match(await finding(await tokenAnswers((_, response) => response.writeHead(404).end())), { status: 'skipped' })
   t.match(await finding(await tokenAnswers((_, response) => response.writeHead(500).end())), { status: 'problem', found: /answered 500/ })
   t.match(await finding(await tokenAnswers((_, response) => response.destroy())), { status: 'problem', found: /cannot be reached \(UND_ERR_SOCKET\)/ })
@@ -211,9 +211,9 @@ t.test('the clocks of server and MongoDB', async t => {
 
 t.test('the PowerSync Service', async t => {
   const { variables, server } = await setUp(t, {}, 'another-audience')
-  t.match((await doctor(t, variables, '--url', server)).findings['service'], { status: 'problem', found: /\(S2105\)/, fix: /add POWERSYNC_URL to the audiences/ })
+  t.match((await doctor(t, variables, '--url', server)).findings['service'], { status: 'problem', found: /\(S2105\)/, fix: /add POWERSYNC_URL to its audiences/ })
   const cases: [handler: RequestListener, found: RegExp, fix: RegExp][] = [
-    [(_, response) => response.writeHead(401).end('{"error":{"code":"PSYNC_S2204"}}'), /S2204/, /cannot be fetched from where it runs/],
+    [(_, response) => response.writeHead(401).end('{"error":{"code":"PSYNC_S2204"}}'), /S2204/, /make its JWKS URI reachable/],
     [(_, response) => response.writeHead(401).end('{"error":{"code":"PSYNC_S2999"}}'), /S2999/, /service's log/],
     [(_, response) => response.writeHead(401).end('who are you'), /answered 401/, /POWERSYNC_URL is the URL/],
     [(_, response) => response.writeHead(404).end(), /answered 404/, /POWERSYNC_URL is the URL/],
@@ -233,10 +233,10 @@ t.test('MongoDB', async t => {
   }
   const unauthorized = () => commandError({ code: 13, codeName: 'Unauthorized' })
   t.match(await findings({ topology: 'standalone' }), { 'replica-set': { status: 'problem', found: /^a standalone server/, fix: /--replSet/ } })
-  t.match(await findings({ topology: 'mongos' }), { 'replica-set': { status: 'problem', found: 'a sharded cluster', fix: /PowerSync does not replicate from sharded/ } })
+  t.match(await findings({ topology: 'mongos' }), { 'replica-set': { status: 'problem', found: 'a sharded cluster', fix: /PowerSync replicates from no other/ } })
   t.match(await findings({ on: { buildInfo: () => ({ ok: 1, version: '5.0.31' }) } }), { 'mongodb-version': { status: 'problem', found: 'MongoDB 5.0.31' } })
   t.match(await findings({ on: { buildInfo: unauthorized, connectionStatus: unauthorized } }), { 'mongodb-version': { status: 'skipped', found: /Unauthorized/ }, permissions: { status: 'skipped', found: /Unauthorized/ } })
-  t.match(await findings({ on: { connectionStatus: () => ({ ok: 1, authInfo: { authenticatedUsers: [], authenticatedUserPrivileges: [] } }) } }), { permissions: { status: 'warning', found: 'MongoDB asks nobody who they are' } })
+  t.match(await findings({ on: { connectionStatus: () => ({ ok: 1, authInfo: { authenticatedUsers: [], authenticatedUserPrivileges: [] } }) } }), { permissions: { status: 'warning', found: 'MongoDB has no access control' } })
   t.match(await findings({ on: { connectionStatus: connectionStatus(['find', 'insert']) } }), { permissions: { status: 'problem', found: 'this user may not update, remove, createIndex, createCollection in test.powersync_ledger', fix: 'give it the role readWrite on test' } })
   t.match(await findings({ on: { connectionStatus: connectionStatus(undefined, { db: 'other', collection: '' }) } }), { permissions: { status: 'problem' } })
   t.match(await findings({ on: { connectionStatus: connectionStatus(undefined, { db: 'test', collection: 'powersync_ledger' }) } }), { permissions: { status: 'problem', found: /powersync_dead_letters/ } })

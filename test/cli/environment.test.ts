@@ -30,9 +30,9 @@ t.test('a file that cannot be read is told, without what is in it', async t => {
 t.test('a file in another encoding is told, since Node.js finds no variable in it', async t => {
   const text = 'NODE_ENV=production\n'
   for (const [bytes, words] of [
-    [Buffer.from(`\ufeff${text}`), /\.env is UTF-8 with a byte order mark \(BOM\)/],
-    [Buffer.from(`\ufeff${text}`, 'utf16le'), /\.env is UTF-16/],
-    [Buffer.from(`\ufeff${text}`, 'utf16le').swap16(), /\.env is UTF-16/]
+    [Buffer.from(`\ufeff${text}`), /\.env is encoded as UTF-8 with a byte order mark \(BOM\)/],
+    [Buffer.from(`\ufeff${text}`, 'utf16le'), /\.env is encoded as UTF-16/],
+    [Buffer.from(`\ufeff${text}`, 'utf16le').swap16(), /\.env is encoded as UTF-16/]
   ] as const) {
     const cwd = t.testdir({})
     await writeFile(join(cwd, '.env'), bytes)
@@ -48,7 +48,7 @@ t.test('every command that reads variables or a file of the app takes it', async
   await writeFile(join(cwd, 'powersync.config.js'), 'export const collections = {}')
   for (const name of ['apply-validators', 'dead-letters list', 'dead-letters show', 'dead-letters retry', 'dead-letters discard']) {
     const args = [...name.split(' '), ...name.includes('s ') && !name.includes('list') ? ['--all', ...name.includes('discard') ? ['--yes'] : []] : []]
-    t.match(await powersyncMongoIn({ cwd }, ...args), { code: 1, stderr: /MongoDB did not do it \(MongoParseError\)/ }, name)
+    t.match(await powersyncMongoIn({ cwd }, ...args), { code: 1, stderr: /MongoDB failed \(MongoParseError\)/ }, name)
   }
   for (const name of ['client-schema', 'streams']) t.match(await powersyncMongoIn({ cwd }, name, '--env', 'none'), { code: 2, stderr: /--env none/ }, name)
 })

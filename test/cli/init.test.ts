@@ -83,7 +83,7 @@ t.test('tables, sign-in and language are as they are given', async t => {
   await runFree()
   const { 'package.json': manifest, 'app.ts': app, 'powersync.config.ts': config, ...others } = await filesIn(free)
   t.notOk('test' in JSON.parse(manifest!).scripts || others['test/rules.test.ts'], 'no rule to test')
-  t.match(app, /import powersyncMongo from [^]*authenticate: async request => null \/\/ give/)
+  t.match(app, /import powersyncMongo from [^]*authenticate: async request => null, \/\/ give[^\n]*\n {2}collections\n/)
   t.match(config, /import \{ collection, Type \} from/)
 })
 
@@ -91,7 +91,7 @@ t.test('on a terminal it asks for what is not given', async t => {
   const cwd = t.testdir({})
   const { code, stderr } = await powersyncMongoIn({ cwd, columns: 100, stdin: 'notes: text, mine owner\nown\njs\n' }, 'init')
   t.equal(code, 0)
-  t.match(stderr, /^Tables with their columns, separated by ; \[lists: .*\]: How users sign in: development, own, .*: Language: ts, js \[ts\]: $/)
+  t.match(stderr, /^Tables with their columns, separated by ; \[lists: .*\]: Sign-in: development, own, .*: Language: ts, js \[ts\]: $/)
   t.match(await filesIn(cwd), { 'powersync.config.js': /notes: collection/, 'app.js': /async request => null/ })
   t.match(await powersyncMongoIn({ cwd: t.testdir({}), columns: 100, stdin: '\nnobody\n' }, 'init'), { code: 2, stderr: /"nobody" is not one of development, own/ })
 })

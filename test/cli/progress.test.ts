@@ -1,5 +1,5 @@
 import t from 'tap'
-import { progressOf } from '../../lib/cli/progress.js'
+import { progressOf } from '../../lib/cli/terminal.js'
 
 /** What `work` prints of three steps, where a step takes so many milliseconds. */
 function print (step: number, terminal: { isTTY?: boolean, TERM?: string }): string {

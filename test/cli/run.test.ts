@@ -5,8 +5,7 @@ import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { runProcess } from '../../lib/cli/process.js'
-import { run } from '../../lib/cli/run.js'
+import { run, runProcess } from '../../lib/cli/run.js'
 import { allCommands, configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
 
 // Built, since compiling the sources takes each process seconds.
@@ -16,7 +15,7 @@ const names = allCommands.map(({ name }) => name)
 
 t.test('help goes to stdout with exit code 0, and says the options, with an example', async t => {
   for (const help of ['--help', '-h', 'help']) {
-    t.match(await powersyncMongo(help), { code: 0, stdout: /^Usage: npx powersync-mongo <command> \[options\][^]*generate-keys \[options\] {4,}make the key pair[^]*Exit codes:\n {2}0 /, stderr: '' })
+    t.match(await powersyncMongo(help), { code: 0, stdout: /^Usage: npx powersync-mongo <command> \[options\][^]*generate-keys \[options\] {4,}generate the key pair[^]*Exit codes:\n {2}0 /, stderr: '' })
     t.match(await powersyncMongo('dead-letters', help), { code: 0, stdout: /^Usage: npx powersync-mongo dead-letters [^]*list.*\n[^]* {2}show.*\n[^]* {2}retry.*\n[^]* {2}discard/, stderr: '' })
   }
   for (const name of names) {
@@ -89,7 +88,7 @@ t.test('an error that is not the user\'s is not passed off as one, and has no st
   let stderr = ''
   const io = { stdin: Readable.from([]), env: {}, cwd: () => '/', stdout: { write () { throw broken } }, stderr: { write (text: string) { stderr += text } } }
   t.equal(await run(['generate-keys', '--alg', 'EdDSA'], io), 1)
-  t.equal(stderr, 'error: TypeError: no space left on device\n  → this should not happen: run it again with NODE_DEBUG=powersync-mongo to see where, and report it\n')
+  t.equal(stderr, 'error: TypeError: no space left on device\n  → unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace\n')
 })
 
 t.test('as a process of its own, it prints, and exits with the code', async t => {

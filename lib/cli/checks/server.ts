@@ -1,72 +1,86 @@
-import { thumbprint, type PublicJwk } from '../../keys/jwk.js'
-import type { KeySet } from '../../keys/load.js'
+import { SignJWT } from 'jose'
+import { thumbprint } from '../../keys/jwk.js'
+import type { KeySet, SigningKey } from '../../keys/load.js'
 import { readPublicKey } from '../../keys/read.js'
 import { isProtected } from '../../urls.js'
-import { clockFinding, networkReason, ok, problem, skipped, warning, type Finding } from './finding.js'
-
-/** As many requests, at once, should meet each of the few servers behind a load balancer. */
-const requests = 5
-/** Milliseconds. The PowerSync Service lets clients wait 3 s for keys. */
-const slow = 3000
-const timeout = 10_000
+import { compareClocks, ok, problem, skipped, warning, type Finding, type Result } from './finding.js'
 
 interface Answer { status: number, body: string, headers: Headers, milliseconds: number }
 
+/** Sends a request that follows no redirects and takes at most 10 s. Of a stream of events, nothing is read. */
+async function request (url: string, init: RequestInit = {}): Promise<Answer> {
+  const began = performance.now()
+  const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(10_000), ...init })
+  const { status, headers } = response
+  const endless = init.method === 'POST' && status === 200
+  const body = endless ? '' : await response.text()
+  if (endless) await response.body?.cancel()
+  return { status, headers, body, milliseconds: performance.now() - began }
+}
+
+/** The code of a network error, else its name. */
+const reasonOf = ({ name, cause }: Error): string => Object(cause).code ?? name
+
 /**
  * Looks at the running server as the PowerSync Service and a stranger do.
- * @param url of the server, with the plugin's prefix
- * @param keys what the server should publish; undefined if that is not known
+ * @param url the server with the plugin's prefix
+ * @param keys what the server should publish, if that is known
  */
 export async function checkServer (url: string, keys: KeySet | undefined): Promise<Finding[]> {
-  const jwksUrl = `${url.replace(/\/+$/, '')}/jwks`
-  const answers = await Promise.all(Array.from({ length: requests }, () => get(jwksUrl)))
-  const failure = answers.find(answer => typeof answer === 'string')
-  if (failure !== undefined) {
-    return [problem('jwks', `${jwksUrl} cannot be reached (${failure})`, 'check that the server runs, and that the network and DNS lead to it from outside: the PowerSync Service fetches keys there')]
+  const base = url.replace(/\/+$/, '')
+  // Enough at once to meet each of the few servers behind a load balancer.
+  const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch((error: Error) => error)
+  if (answers instanceof Error) {
+    const fix = 'check that the server runs, and that network and DNS lead to it: the PowerSync Service fetches keys there'
+    return [{ check: 'jwks', ...problem(`${base}/jwks cannot be reached (${reasonOf(answers)})`, fix) }]
   }
-  const reached = answers as [Answer, ...Answer[]]
-  return [checkJwks(jwksUrl, reached, keys), checkClock(reached[0]), await checkToken(url)]
+  return [
+    { check: 'jwks', ...checkJwks(`${base}/jwks`, answers, keys) },
+    { check: 'server-clock', ...checkClock(answers[0]!) },
+    { check: 'token', ...await checkToken(`${base}/token`) }
+  ]
 }
 
-async function get (url: string): Promise<Answer | string> {
-  const began = performance.now()
-  try {
-    const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(timeout), headers: { accept: 'application/json' } })
-    return { status: response.status, body: await response.text(), headers: response.headers, milliseconds: performance.now() - began }
-  } catch (error) {
-    return networkReason(error)
-  }
-}
+const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']
 
-function checkJwks (url: string, answers: [Answer, ...Answer[]], keys: KeySet | undefined): Finding {
-  const refused = answers.find(({ status }) => status !== 200)
-  if (refused) return problem('jwks', `${url} answered ${refused.status}`, statusFix(refused.status))
-  const sets = answers.map(({ body }) => readKeySet(body))
-  const [published] = sets
-  if (!published || sets.includes(undefined)) return problem('jwks', `${url} answered something that is not a key set`, 'check that --url is the server\'s URL with the plugin\'s prefix, and that no proxy answers in its place')
-  const secret = published.find(jwk => ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'].some(member => member in jwk))
-  if (secret) return problem('jwks', `${url} shows the private half of a key`, 'whoever has seen it can sign tokens: replace that key now, and serve /jwks by this plugin, which shows public halves only')
+function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): Result {
+  const refused = answers.find(({ status }) => status !== 200)?.status
+  if (refused) return problem(`${url} answered ${refused}`, statusFix(refused))
+  const [published, ...others] = answers.map(({ body }) => readKeySet(body))
+  if (!published || others.includes(undefined)) {
+    return problem(`${url} does not answer a key set`, 'pass the server with the plugin\'s prefix, and check for a proxy')
+  }
+  if (published.some(jwk => secretMembers.some(member => member in jwk))) {
+    return problem(`${url} shows the private half of a key`, 'replace that key now: its readers can sign tokens')
+  }
   for (const [index, jwk] of published.entries()) {
     try {
       readPublicKey(jwk, `key ${index} of ${url}`)
     } catch (error) {
-      return problem('jwks', (error as Error).message.replace('fastify-powersync-mongo: ', ''), 'remove it: one key that the PowerSync Service cannot import makes it refuse all of them')
+      const found = (error as Error).message.replace('fastify-powersync-mongo: ', '')
+      return problem(found, 'remove it: one key that the PowerSync Service cannot import makes it refuse all keys')
     }
   }
-  if (answers.some(({ body }) => body !== answers[0].body)) return problem('jwks', `${url} gives different keys from one request to the next`, 'give all servers the same POWERSYNC_PRIVATE_KEY and POWERSYNC_PUBLISHED_KEYS: a token of one is refused while the PowerSync Service has the keys of another')
+  if (answers.some(({ body }) => body !== answers[0]!.body)) {
+    const fix = 'give all servers the same POWERSYNC_PRIVATE_KEY and POWERSYNC_PUBLISHED_KEYS'
+    return problem(`${url} gives different keys from one request to the next`, fix)
+  }
   const own = keys?.published[0]
-  if (own && !published.some(jwk => isSame(jwk, own))) return problem('jwks', `${url} does not have the key of POWERSYNC_PRIVATE_KEY, kid ${own.kid}`, 'the server runs with another key: restart it with this environment, or run the doctor with the server\'s')
+  if (own && !published.some(jwk => jwk['kid'] === own.kid && thumbprint(jwk) === thumbprint(own))) {
+    const fix = 'the server runs with another key: restart it with this environment, or run doctor with the server\'s'
+    return problem(`${url} does not have the key of POWERSYNC_PRIVATE_KEY, kid ${own.kid}`, fix)
+  }
   const found = `keys published at ${url}: ${published.length}${own ? ', the signing key among them' : ''}`
-  if (!isProtected(new URL(url))) return warning('jwks', `${found}, by plain http`, 'give the PowerSync Service an https URL: PowerSync Cloud takes no other')
-  const slowest = Math.max(...answers.map(({ milliseconds }) => milliseconds))
-  if (slowest > slow) return warning('jwks', `${found}, after ${Math.round(slowest)} ms`, 'the PowerSync Service lets clients wait 3 s for keys: find out what makes the server slow')
-  return ok('jwks', found)
+  if (!isProtected(new URL(url))) return warning(`${found}, by plain http`, 'use an https URL: PowerSync Cloud takes no other')
+  const slowest = Math.round(Math.max(...answers.map(({ milliseconds }) => milliseconds)))
+  if (slowest < 3000) return ok(found)
+  return warning(`${found}, after ${slowest} ms`, 'make the server faster: the PowerSync Service waits 3 s for keys')
 }
 
 function statusFix (status: number): string {
   if (status === 404) return 'add the plugin\'s prefix to --url, and check routes.jwks'
-  if (status === 401 || status === 403) return 'let everybody read /jwks: the PowerSync Service has no credentials, and there is nothing secret in it'
-  if (status >= 300 && status < 400) return 'serve /jwks itself: the PowerSync Service would end up at a login page'
+  if (status === 401 || status === 403) return 'let everybody read /jwks: the PowerSync Service does not sign in'
+  if (status >= 300 && status < 400) return 'serve /jwks without a redirect: the PowerSync Service does not sign in'
   return 'see the server\'s log'
 }
 
@@ -79,26 +93,54 @@ function readKeySet (body: string): Array<Record<string, unknown>> | undefined {
   }
 }
 
-function isSame (jwk: Record<string, unknown>, own: PublicJwk): boolean {
-  return jwk['kid'] === own.kid && thumbprint(jwk) === thumbprint(own)
-}
-
-/** A cache in between says how old its copy is (RFC 9111 §5.1). */
-function checkClock ({ headers }: Answer): Finding {
+/** A cache's copy is older than its date says, by its age (RFC 9111 §5.1). */
+function checkClock ({ headers }: Answer): Result {
   const date = Date.parse(headers.get('date') ?? '')
-  if (Number.isNaN(date)) return skipped('server-clock', 'the server says no date')
-  const age = Number(headers.get('age') ?? 0)
-  return clockFinding('server-clock', 'the server', date / 1000 + age - Date.now() / 1000)
+  if (Number.isNaN(date)) return skipped('the server sends no date')
+  return compareClocks('the server', (date - Date.now()) / 1000 + Number(headers.get('age') ?? 0))
 }
 
-/** Who brings no credentials must get no token. */
-async function checkToken (url: string): Promise<Finding> {
-  const tokenUrl = `${url.replace(/\/+$/, '')}/token`
-  const answer = await get(tokenUrl)
-  if (typeof answer === 'string') return problem('token', `${tokenUrl} cannot be reached (${answer})`, 'see the server\'s log')
-  if (answer.status === 401) return ok('token', `${tokenUrl} refuses who is not signed in`)
-  if (answer.status === 404) return skipped('token', `there is no ${tokenUrl}`)
-  if (answer.status === 200) return problem('token', `${tokenUrl} gives a token to anybody`, 'let authenticate give null for who is not signed in')
-  if (answer.body.includes('FST_PSM_PARAMETER')) return problem('token', `${tokenUrl} gives a token for any user to anybody: developmentAuth() is on`, 'use jwtIssuers() or a function that knows your users, and set NODE_ENV=production')
-  return problem('token', `${tokenUrl} answered ${answer.status} to who is not signed in: expected 401`, 'see the server\'s log')
+/** Whether a request without credentials gets a token. */
+async function checkToken (url: string): Promise<Result> {
+  const answer = await request(url).catch(reasonOf)
+  if (typeof answer === 'string') return problem(`${url} cannot be reached (${answer})`, 'see the server\'s log')
+  if (answer.status === 401) return ok(`${url} rejects requests without credentials`)
+  if (answer.status === 404) return skipped(`there is no ${url}`)
+  if (answer.status === 200) return problem(`${url} gives tokens to strangers`, 'return null from authenticate for them')
+  if (answer.body.includes('FST_PSM_PARAMETER')) {
+    const fix = 'use jwtIssuers() or a function that knows your users, and set NODE_ENV=production'
+    return problem(`${url} gives strangers a token for any user: developmentAuth() is on`, fix)
+  }
+  return problem(`${url} answered ${answer.status} to a request without credentials: expected 401`, 'see the server\'s log')
+}
+
+/**
+ * What to do when the PowerSync Service rejects a token, by its code.
+ * Source: powersync-service, `packages/service-errors/src/codes.ts`.
+ */
+const serviceFixes: Record<string, string> = {
+  S2101: 'set its JWKS URI to this server\'s /jwks (PowerSync dashboard: Client Auth; self-hosted: client_auth.jwks_uri)',
+  S2103: 'set the clocks of this machine and of the service by NTP',
+  S2105: 'add POWERSYNC_URL to its audiences (self-hosted: client_auth.audience), or set POWERSYNC_URL to one of them',
+  S2201: 'remove the keys that it cannot import from its JWKS URI',
+  S2202: 'give the host of its JWKS URI an IPv4 address',
+  S2203: 'use a public address for its JWKS URI, or change client_auth.jwks_reject_ip_ranges',
+  S2204: 'make its JWKS URI reachable from the service: check the URI, the network and the certificate'
+}
+
+/** Connects to the PowerSync Service as a client does, with a token of one minute for a user that does not exist. */
+export async function checkService (url: string, { privateKey, algorithm, kid }: SigningKey): Promise<Result> {
+  const fix = 'check that POWERSYNC_URL is the URL of a running PowerSync instance'
+  const token = await new SignJWT({}).setProtectedHeader({ alg: algorithm, kid })
+    .setSubject('powersync-mongo-doctor').setAudience(url).setIssuedAt().setExpirationTime('60s').sign(privateKey)
+  const answer = await request(`${url}/sync/stream`, {
+    method: 'POST',
+    headers: { authorization: `Token ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ buckets: [], include_checksum: true, raw_data: true, client_id: 'powersync-mongo-doctor' })
+  }).catch(reasonOf)
+  if (typeof answer === 'string') return problem(`${url} cannot be reached (${answer})`, `${fix}, and that the network leads to it`)
+  if (answer.status === 200) return ok(`${url} accepts this app's tokens`)
+  const code = answer.status === 401 && /S2\d{3}/.exec(answer.body)?.[0]
+  if (!code) return problem(`${url}/sync/stream answered ${answer.status}`, fix)
+  return problem(`${url} rejects this app's tokens (${code})`, serviceFixes[code] ?? 'see the service\'s log')
 }

@@ -1,0 +1,101 @@
+/** The commands that print code or keys, and nothing else on stdout, so that it can go into a file. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Option, type Command } from 'commander'
+import type { Collections } from '../../types/collections.js'
+import { algorithmNames, type KeyAlgorithm } from '../keys/jwk.js'
+import { generateKeys } from '../keys/generate.js'
+import { didYouMean, nearest } from '../nearest.js'
+import { clientSchemaOf, clientTablesOf, clientTargets, type ClientTarget } from '../schema/client-schema.js'
+import { descriptionsOf } from '../schema/descriptions.js'
+import { rawTablesOf } from '../schema/raw-tables.js'
+import { streamListOf, streamsOf } from '../schema/streams.js'
+import { configOption, loadApp } from './config.js'
+import { envOption } from './environment.js'
+import { packageFolder } from './package.js'
+import { jsonText, usageError, type CommandIO } from './terminal.js'
+
+export function addGenerateKeys (program: Command, { stdout }: CommandIO): void {
+  program.command('generate-keys')
+    .description('generate the key pair that signs tokens, as lines for .env: one pair for all processes of an app')
+    .addOption(new Option('--alg <name>', 'signature algorithm').choices(algorithmNames).default('RS256'))
+    .option('--kid <name>', 'name of the pair in tokens (default: its RFC 7638 thumbprint)')
+    .option('--json', 'print { publicKey, privateKey } as JWKs')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo generate-keys >> .env')
+    .action(async ({ alg, kid, json }: { alg: KeyAlgorithm, kid?: string, json?: true }) => {
+      const { publicKey, privateKey, publicKeyBase64, privateKeyBase64 } = await generateKeys({ algorithm: alg, kid })
+      stdout.write(json
+        ? jsonText({ publicKey, privateKey })
+        : `POWERSYNC_PUBLIC_KEY=${publicKeyBase64}\nPOWERSYNC_PRIVATE_KEY=${privateKeyBase64}\n`)
+    })
+}
+
+interface ClientSchemaOptions { config?: string, target: ClientTarget | 'sql', validators?: true, json?: true }
+
+export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): void {
+  program.command('client-schema')
+    .description('print the client\'s PowerSync schema: tables, columns, and what resolveConflict needs to be tracked')
+    .addOption(configOption)
+    .addOption(new Option('--target <name>', 'language of the client').choices([...clientTargets, 'sql']).default('js'))
+    .option('--validators', 'print a JavaScript module that checks operations as the server does, before they are queued')
+    .addOption(envOption)
+    .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
+    .action(async ({ config, target, validators, json }: ClientSchemaOptions) => {
+      const { collections } = await loadApp(config, cwd())
+      if (json) stdout.write(jsonText(validators ? descriptionsOf(collections) : { tables: clientTablesOf(collections) }))
+      else if (validators) stdout.write(await validatorsModule(collections))
+      else stdout.write(target === 'sql' ? rawTablesOf(collections) : clientSchemaOf(collections, target))
+    })
+}
+
+/** The built interpreter, applied to the collections' descriptions. */
+async function validatorsModule (collections: Collections): Promise<string> {
+  const source = await readFile(join(packageFolder, 'dist/lib/client/validate.js'), 'utf8')
+  return `// Printed by powersync-mongo client-schema --validators: print it again when your collections change.
+${source.replace(/^\/\/# sourceMappingURL.*\n?/m, '')}
+export const { validate, tables, serverRules } = createValidators(${JSON.stringify(descriptionsOf(collections))})
+`
+}
+
+/** Files of examples/connectors, which the package has. */
+export const connectors = {
+  js: 'connector.ts',
+  'react-native': 'connector.ts',
+  dart: 'connector.dart',
+  kotlin: 'Connector.kt',
+  swift: 'Connector.swift',
+  dotnet: 'Connector.cs',
+  rust: 'connector.rs'
+}
+
+export function addConnector (program: Command, { stdout }: CommandIO): void {
+  program.command('connector')
+    .description('print a connector for a PowerSync SDK: it fetches tokens and uploads with the ids that make retries idempotent')
+    .addOption(new Option('--target <name>', 'SDK of the client').choices(Object.keys(connectors)).default('js'))
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo connector --target swift > Connector.swift')
+    .action(async ({ target }: { target: keyof typeof connectors }) => {
+      stdout.write(await readFile(join(packageFolder, 'examples/connectors', connectors[target]), 'utf8'))
+    })
+}
+
+export function addStreams (program: Command, { stdout, cwd }: CommandIO): void {
+  program.command('streams')
+    .description('print Sync Streams for PowerSync\'s configuration: the owner rule of each table selects the rows of a user')
+    .addOption(configOption)
+    .option('--everybody <table>', 'table of which every user gets every row; repeat it, or separate tables by commas', listed)
+    .addOption(envOption)
+    .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
+    .action(async ({ config, everybody = [], json }: { config?: string, everybody?: string[], json?: true }) => {
+      const { collections } = await loadApp(config, cwd())
+      const unknown = everybody.find(table => !Object.hasOwn(collections, table))
+      if (unknown !== undefined) {
+        const hint = didYouMean(nearest(unknown, Object.keys(collections)))
+        throw usageError(`--everybody names ${unknown}, which is not one of collections${hint}`)
+      }
+      stdout.write(json ? jsonText({ streams: streamListOf(collections, everybody) }) : streamsOf(collections, everybody))
+    })
+}
+
+const listed = (text: string, before: string[] = []): string[] => [...before, ...text.split(',').map(table => table.trim())]
