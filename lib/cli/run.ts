@@ -70,7 +70,7 @@ export function programOf (io: CommandIO): Command {
 Exit codes:
   0  done, nothing to fix
   1  something failed, or needs to be fixed
-  2  the command line is invalid, or a file that it names cannot be used`)
+  2  invalid command line, or a file that cannot be used`)
     .hook('preAction', async (_, command) => {
       const options: Record<string, unknown> = command.opts()
       // Commander takes whatever comes next as an option's value.
