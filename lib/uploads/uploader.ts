@@ -164,8 +164,11 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   async function settleRejected (group: readonly Entry[], error: Rejected): Promise<void> {
     const entry = group[error.transaction]!
     // Those before it are settled first: nothing is rejected that a client could not have had before.
+    const first = results.length
     if (error.transaction > 0) await settle(group.slice(0, error.transaction))
-    if (results.length === entries.indexOf(entry) && !stopped()) await reject(entry, failedOperation(error))
+    if (results.length < entries.indexOf(entry)) return
+    // If one of them is rejected, hooks saw the rows as they never become: the next group begins with this one.
+    if (results.slice(first).every(({ status }) => status === 'success')) await reject(entry, failedOperation(error))
   }
 
   async function attempt (group: readonly Entry[]): Promise<Settled> {

@@ -57,6 +57,37 @@ t.test('the container says what a rejected transaction does to those after it', 
   t.same(await stored(), [], 'what is reported as not attempted was not applied')
 })
 
+t.test('a transaction is judged by the rows without what was rejected before it', async t => {
+  const { app } = await server(t, {
+    collections: {
+      unlocked: collection({
+        schema: Row,
+        // Of a row that is there, nothing may change.
+        authorize: async (operation, { existing }) => operation.op !== 'PATCH' || await existing() === null
+      })
+    }
+  })
+  const rows = app.mongo.db!.collection<{ _id: string, text: string }>('unlocked')
+  await rows.createIndex({ text: 1 }, { unique: true })
+  await rows.insertOne({ _id: 'other', text: 'taken' })
+  const change = (op: string, id: string, transaction: number, text: string) =>
+    ({ op, type: 'unlocked', id, data: { text }, op_id: transaction, tx_id: transaction })
+
+  const { body } = await upload(app, {
+    client_id: 'phone',
+    batch: [change('PUT', 'r0', 1, 'free'), change('PUT', 'r1', 2, 'taken'), change('PATCH', 'r1', 3, 'later'), change('PATCH', 'r0', 4, 'no')]
+  })
+
+  t.match(body.results, [
+    { status: 'success' },
+    { status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY' } },
+    { status: 'success' },
+    { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }
+  ])
+  t.same(await rows.distinct('_id'), ['other', 'r0'])
+  t.equal((await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === 'unlocked').length, 2)
+})
+
 t.test('a stop in one group of transactions stops the groups after it', async t => {
   const { app, put, stored } = await server(t, {})
   const many = Array.from({ length: 1001 }, (_, index) => put(`r${index}`, 1))
