@@ -4,14 +4,14 @@ import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
 const imports = {
   client: [],
   routes: ['auth', 'keys', 'observe', 'store', 'uploads', 'wire'],
-  cli: ['keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
+  cli: ['client', 'keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
   auth: ['keys', 'options'],
   options: ['keys', 'schema', 'store'],
-  wire: [],
+  wire: ['client'],
   uploads: ['observe', 'rules', 'store'],
   store: ['observe', 'rules', 'schema'],
-  rules: ['schema'],
-  schema: [],
+  rules: ['client', 'schema'],
+  schema: ['client'],
   observe: ['schema'],
   keys: []
 }

@@ -1,31 +1,13 @@
-import { JsonNumber } from './json.js'
+import { jsonTypeWords } from './client/values.js'
 
-/** The type of a value in words, for messages. */
+/** The type of a value in words, for messages: a class by its name, as in `an ObjectId`. */
 export function typeWords (value: unknown): string {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return 'an array'
-  if (value instanceof JsonNumber) return WORDS.number
   if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
   if (value instanceof Date && Number.isNaN(value.getTime())) return 'an invalid Date'
-  return typeof value === 'object' ? objectWords(value) : WORDS[typeof value]
-}
-
-/** A class by its name: `a Date`, `an ObjectId`. */
-function objectWords (value: object): string {
-  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
-  if (typeof name !== 'string' || name === '' || name === 'Object') return WORDS.object
+  const words = jsonTypeWords(value)
+  const name: unknown = words === 'an object' && Object.getPrototypeOf(value)?.constructor?.name
+  if (typeof name !== 'string' || name === '' || name === 'Object') return words
   return /^[AEIO]/.test(name) ? `an ${name}` : `a ${name}`
-}
-
-const WORDS = {
-  undefined: 'nothing',
-  string: 'text',
-  number: 'a number',
-  boolean: 'a boolean',
-  object: 'an object',
-  bigint: 'a bigint',
-  function: 'a function',
-  symbol: 'a symbol'
 }
 
 /** `a, b or c`. */

@@ -18,7 +18,7 @@ export interface Check {
   v?: unknown[][]
   /** minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf; of a long as text */
   r?: Array<number | string | null>
-  /** A whole number; a text of any characters. */
+  /** A whole number. */
   w?: 1
   /** A column; or the depth of what can hold anything. */
   z?: number

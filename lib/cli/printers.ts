@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { Collections } from '../../types/collections.js'
+import { kinds } from '../client/check.js'
 import { algorithmNames, type KeyAlgorithm } from '../keys/jwk.js'
 import { generateKeys } from '../keys/generate.js'
 import { didYouMean, nearest } from '../nearest.js'
@@ -49,12 +50,15 @@ export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): 
     })
 }
 
-/** The built interpreter, applied to the collections' descriptions. */
+/** The built modules of the checks in one, applied to the collections' descriptions. */
 async function validatorsModule (collections: Collections): Promise<string> {
-  const source = await readFile(join(packageFolder, 'dist/lib/client/validate.js'), 'utf8')
+  const files = ['values.js', 'check.js', 'validate.js'].map(file => readFile(join(packageFolder, 'dist/lib/client', file), 'utf8'))
+  const code = (await Promise.all(files)).join('')
+  const descriptions = JSON.stringify(descriptionsOf(collections))
+  const used = Object.entries(kinds).filter(([kind]) => descriptions.includes(`"t":"${kind}"`)).map(([kind, { name }]) => `${kind}: ${name}`)
   return `// Printed by powersync-mongo client-schema --validators: print it again when your collections change.
-${source.replace(/^\/\/# sourceMappingURL.*\n?/m, '')}
-export const { validate, tables, serverRules } = createValidators(${JSON.stringify(descriptionsOf(collections))})
+${code.replace(/^(?:import [^;]*?;|\/\/# sourceMappingURL.*)\n/gm, '').replace(/^export /gm, '')}
+export const { validate, tables, serverRules } = validatorsOf(${descriptions}, { ${used.join(', ')} })
 `
 }
 

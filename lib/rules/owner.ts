@@ -2,7 +2,7 @@ import { Long, ObjectId, UUID } from '../bson.js'
 import type { Collection, ThroughParent } from '../../types/collections.js'
 import type { User } from '../../types/hooks.js'
 import { rulesOf } from '../schema/collection.js'
-import { DecodeFault } from '../schema/faults.js'
+import { DecodeFault } from '../client/values.js'
 
 /**
  * An `owner` for rows that belong to whoever their parent belongs to: the parent that a row is in and the one that it

@@ -4,9 +4,10 @@ import type {
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { rulesOf, type Collection } from '../schema/collection.js'
-import { compileSchema, DecodeFault, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
+import { isClosed, type Rights } from '../client/check.js'
+import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
+import { compileSchema, type CompiledSchema } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'
-import { isForbiddenColumn, NAME_RULE } from '../schema/names.js'
 import { sum } from './conflicts/sum.js'
 import { conditionsOf } from './owner.js'
 

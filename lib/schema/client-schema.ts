@@ -1,7 +1,7 @@
 import type { Collection, Collections } from '../../types/collections.js'
 import type { ConflictTracking } from '../../types/hooks.js'
-import type { Column } from './codec.js'
 import { fieldsOf, type Field } from './field-list.js'
+import type { Column } from './types.js'
 
 export interface ClientTable {
   name: string
@@ -38,7 +38,7 @@ export function clientSchemaOf (collections: Collections, target: ClientTarget):
 export function clientTablesOf (collections: Collections): ClientTable[] {
   return Object.entries(collections).map(([name, collection]) => {
     const fields = fieldsOf(name, collection)
-    return { name, columns: fields.map(({ column, codec }) => ({ name: column, type: codec.column })), options: optionsOf(collection, fields) }
+    return { name, columns: fields.map(({ column, type }) => ({ name: column, type: type.column })), options: optionsOf(collection, fields) }
   })
 }
 

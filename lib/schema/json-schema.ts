@@ -25,7 +25,7 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
     ...required.length && { required },
     properties: {
       ...id && { _id: id },
-      ...Object.fromEntries(fields.map(({ name, codec, nullable }) => [name, nullable ? orNull(codec.shape) : codec.shape]))
+      ...Object.fromEntries(fields.map(({ name, type: { shape }, nullable }) => [name, nullable ? orNull(shape) : shape]))
     }
   }
 }

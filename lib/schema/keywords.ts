@@ -1,5 +1,6 @@
 import { ReadonlyKind, type TSchema } from '@sinclair/typebox'
-import type { Place } from './codec.js'
+import { listWords } from '../type-words.js'
+import type { Place } from './types.js'
 
 /** What says something about a schema and nothing about its values. */
 const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated', 'type']
@@ -51,3 +52,7 @@ export function regularExpression (pattern: unknown): RegExp | undefined {
     return undefined
   }
 }
+
+/** The names of a schema, in words. */
+export const knownNames = (names: readonly string[]): string =>
+  names.length === 0 ? 'no name' : `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`

@@ -29,7 +29,7 @@ function constraintOf (check: Check, name: string): string {
   if (t === 'j') return `json_valid(${name})`
   if (t !== 'n' && t !== 'l') return ''
   const signs = ['>=', '<=', '>', '<']
-  return [...bounds(c, name), ...r.slice(0, 4).flatMap((bound, index) => bound === null ? [] : [`${name} ${signs[index]} ${bound}`])].join(' AND ')
+  return [...r.slice(0, 4).flatMap((bound, index) => bound === null ? [] : [`${name} ${signs[index]} ${bound}`])].join(' AND ')
 }
 
 function bounds ([least, most]: [number | null, number | null] = [null, null], what: string): string[] {

@@ -56,7 +56,7 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
     if (value) return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
     if (!isExact(field)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
     const user = claim === undefined ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
-    conditions.push(`${textOf(field)} = ${claim !== undefined && field.codec.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`)
+    conditions.push(`${textOf(field)} = ${claim !== undefined && field.type.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`)
   }
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
@@ -71,9 +71,9 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
 }
 
 /** Whether its values as text are equal where MongoDB's are: not so for doubles, decimals and dates. */
-function isExact ({ codec, schema }: Field): boolean {
+function isExact ({ type, schema }: Field): boolean {
   const same = (node: TSchema): boolean => node[Kind] === 'Union' ? (node['anyOf'] as TSchema[]).every(same) : textKinds.has(String(node[Kind]))
-  return codec.column === 'integer' || same(schema)
+  return type.column === 'integer' || same(schema)
 }
 
 const textKinds = new Set(['String', 'Literal', 'TemplateLiteral', 'BsonObjectId', 'BsonUUID', 'Null', 'Unknown'])
@@ -107,8 +107,8 @@ function columnOf ({ name, column, schema }: Field): string {
 }
 
 /** User ids are text, and a number never equals a text. */
-function textOf ({ name, codec }: Field): string {
-  return codec.column === 'text' ? quote(name) : `CAST(${quote(name)} AS TEXT)`
+function textOf ({ name, type }: Field): string {
+  return type.column === 'text' ? quote(name) : `CAST(${quote(name)} AS TEXT)`
 }
 
 function isBinary (schema: TSchema): boolean {

@@ -3,7 +3,7 @@ import { TypeCompiler, type ValueError } from '@sinclair/typebox/compiler'
 import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import type { JsonNumber } from '../json.js'
+import type { JsonNumber } from '../client/values.js'
 import { ClientId, longestName, UploadBody, type UploadedOperation } from './schemas.js'
 
 const containers = ['batch', 'operations', 'transactions'] as const

@@ -1,5 +1,5 @@
 import { Kind, Type, TypeRegistry, type Static, type TSchema } from '@sinclair/typebox'
-import { JsonNumber } from '../json.js'
+import { JsonNumber } from '../client/values.js'
 
 /**
  * What clients send to `/upload`: the shapes of PowerSync's demos, SDKs and reference write API.

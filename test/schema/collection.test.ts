@@ -5,7 +5,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Value } from '@sinclair/typebox/value'
 import { Binary, Decimal128, Double, Long, ObjectId, UUID, type mongodb } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
-import { DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
 import type { Collection, CollectionOptions, Collections } from '../../types/collections.js'
 import { compileCollection } from './decode.js'
@@ -139,8 +139,8 @@ t.test('every type says what it is in MongoDB and in the client', async t => {
   ]
   for (const [type, shape, column] of types) {
     const [field] = compileCollection('rows', collection({ schema: Type.Object({ value: type }) })).fields
-    t.same(field!.codec.shape, shape)
-    t.equal(field!.codec.column, column)
+    t.same(field!.type.shape, shape)
+    t.equal(field!.type.column, column)
   }
 })
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { execFileSync } from 'node:child_process'
-import { parseDate } from '../../lib/schema/dates.js'
+import { parseDate } from '../../lib/client/values.js'
 
 t.test('a date without zone is UTC, whatever time zone the host has', async t => {
   const script = `
-    import { parseDate } from '${new URL('../../lib/schema/dates.ts', import.meta.url)}'
+    import { parseDate } from '${new URL('../../lib/client/values.ts', import.meta.url)}'
     const texts = ['2024-10-31 10:33:24', '2024-10-31T10:33', '2024-07-01', '2024-03-10T02:30:00', '2024-11-03 01:30:00.5', '1969-12-31 23:59:59']
     console.log(JSON.stringify([new Date(2024, 0, 1).getTime(), ...texts.map(parseDate)]))`
   const under = (TZ: string) => {

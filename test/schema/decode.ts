@@ -1,7 +1,8 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { BSON } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
-import { compileSchema, DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
+import { compileSchema } from '../../lib/schema/compile.js'
 import type { Collection } from '../../types/collections.js'
 
 type Decode = (value: unknown) => unknown

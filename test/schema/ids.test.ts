@@ -2,7 +2,7 @@ import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { BSON, Long, ObjectId, UUID } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
-import { DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
 import type { IdType } from '../../types/collections.js'
 import { compileCollection, bytes } from './decode.js'
 

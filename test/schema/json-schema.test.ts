@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { bson, collection, jsonSchemaOf } from '../../index.js'
-import { DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
 import { satisfies } from '../support/json-schema-checker.js'
 import { compileCollection } from './decode.js'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { collection } from '../../lib/schema/collection.js'
-import { DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
 import { compileCollection, decoderOf } from './decode.js'
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { Binary, Decimal128, Double, Long, ObjectId, UUID } from '../../lib/bson.js'
-import { DecodeFault } from '../../lib/schema/compile.js'
+import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
 import { bytes, decoderOf } from './decode.js'
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { JsonNumber, parseJson, stringifyJson } from '../../lib/json.js'
+import { JsonNumber } from '../../lib/client/values.js'
+import { parseJson, stringifyJson } from '../../lib/json.js'
 
 const digitsOf = (value: unknown) => value instanceof JsonNumber ? value.text : `plain ${String(value)}`
 

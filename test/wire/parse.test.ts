@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { JsonNumber, parseJson } from '../../lib/json.js'
+import { JsonNumber } from '../../lib/client/values.js'
+import { parseJson } from '../../lib/json.js'
 import { parseBody, parseUpload } from '../../lib/wire/parse.js'
 
 const options = {

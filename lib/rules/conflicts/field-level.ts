@@ -1,6 +1,6 @@
 import type { ResolveConflictHook } from '../../../types/hooks.js'
 import type { AnyRow } from '../../../types/operations.js'
-import { parseDate } from '../../schema/dates.js'
+import { parseDate } from '../../client/values.js'
 import { PowerSyncFatalError } from '../../errors.js'
 import { metadataOf } from './metadata.js'
 import { isBefore } from './order.js'

@@ -1,0 +1,377 @@
+/**
+ * What a value becomes, by the description of its type; and a row, by those of its columns. The server converts what
+ * clients send to BSON in this way, and clients find out what the server would say.
+ */
+import type { Check, TableDescription } from '../../types/validators.js'
+import {
+  DecodeFault, forbiddenName, halfCharacter, integerText, invalid, isBase64, isContainer, isDecimal128,
+  isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isShortest, isWellFormed, JsonNumber, jsonTypeWords, KEY_RULE,
+  maybeRounded, NAME_RULE, numberText, parseDate, parseDigits, toNumber, unknownName
+} from './values.js'
+
+/** The value as it is stored; or a fault of something in it; or undefined, if its type or its bounds are wrong. */
+export type Convert = (value: unknown) => unknown
+
+/** What makes of a description the conversion of its values. */
+export type Kind = (check: Check, way: Way) => Convert
+
+/** How values are converted: those of clients, or those of the app's own code on the server. */
+export interface Way {
+  /** What is accepted, in words. */
+  words (check: Check): string
+  /** The type of a value in words. */
+  found (value: unknown): string
+  /** The kinds of values that there are. */
+  kinds: Partial<Record<Check['t'], Kind>>
+  /** Another conversion than that of the kind. */
+  convert? (check: Check): Convert | undefined
+  /** What a value of any type becomes, unless it is text, a boolean, null, an object or an array. */
+  other: Convert
+  parse (text: string): unknown
+  /** Levels of arrays and objects in a value of any type. */
+  deepest: number
+  /** The app's code may leave properties undefined, and knows of more than the schema has. */
+  trusted?: true
+}
+
+/** What a client can find out: values stay as they are, or in a form that is equal when the stored ones are. */
+export const checking: Omit<Way, 'kinds'> = {
+  words: check => check.e,
+  found: jsonTypeWords,
+  other: value => {
+    if (value instanceof JsonNumber) return isStorable(value) ? value : tooLong()
+    return typeof value === 'number' ? finite(value) : undefined
+  },
+  parse: text => parseDigits(text, String(Math.random())),
+  deepest: 20 // to which the service turns nested documents into JSON (PowerSync: module-mongodb, bufferToSqlite.ts)
+}
+
+export const finite = (value: number) =>
+  Number.isFinite(value) ? value : invalid('a finite number', 'a number beyond it')
+
+export const tooLong = () => invalid('a number of at most 34 digits', 'a longer one')
+
+/** As a double, a long or a decimal. */
+function isStorable (value: JsonNumber): boolean {
+  const text = numberText(value)
+  const number = toNumber(value)
+  return text !== undefined && (isDecimal128(text) || isShortest(number, text) || Number.isInteger(number))
+}
+
+/** The converted value, or why it is not accepted. */
+export function converterOf (check: Check, way: Way): Convert {
+  const convert = way.convert?.(check) ?? way.kinds[check.t]!(check, way)
+  return value => {
+    if (value === null) return check.n ? null : mismatch(check, null, way)
+    const converted = convert(value)
+    return converted === undefined ? mismatch(check, value, way) : converted
+  }
+}
+
+/** The fault of a value whose type is wrong, or out of bounds, as a whole. */
+export function mismatch (check: Check, value: unknown, way: Way, problem?: string): DecodeFault {
+  return invalid(way.words(check), way.found(value), problem)
+}
+
+const within = (value: number, [least, most]: Check['c'] = [null, null]) =>
+  value >= (least ?? -Infinity) && value <= (most ?? Infinity)
+
+/** @param divides whether a value is a multiple */
+function rangeTest<Value extends number | bigint> (
+  r: Check['r'], read: (bound: number | string) => Value, divides: (value: Value, divisor: Value) => boolean
+): (value: Value) => boolean {
+  if (!r) return () => true
+  const [least = -Infinity, most = Infinity, above = -Infinity, below = Infinity, divisor] =
+    r.map(bound => bound === null ? undefined : read(bound))
+  return value => value >= least && value <= most && value > above && value < below &&
+    (divisor === undefined || divides(value, divisor))
+}
+
+export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
+  const patterns = re.map(([source, flags, not]) => ({ pattern: new RegExp(source, flags), matches: !not }))
+  return value => {
+    if (typeof value !== 'string') return undefined
+    if (!isWellFormed(value)) return halfCharacter()
+    // JSON Schema and MongoDB count code points: code units but for the first halves of pairs.
+    const fits = (!c || within(value.replace(/[\ud800-\udbff]/g, '').length, c)) && value.length <= len &&
+      (!v || v[0]!.includes(value)) && (!date || isMoment(value)) &&
+      patterns.every(({ pattern, matches }) => pattern.test(value) === matches)
+    return fits ? value : undefined
+  }
+}
+
+export const literal: Kind = ({ v = [] }) => {
+  const stored = new Map(v.map(([literal]) => [literal, literal]))
+  const numbers = new Set([...stored.keys()].filter(literal => typeof literal === 'number'))
+  for (const [literal, ...spellings] of v) {
+    for (const spelling of spellings) if (!stored.has(spelling)) stored.set(spelling, literal)
+  }
+  return value => {
+    const literal = stored.get(value)
+    if (literal !== undefined || numbers.size === 0) return literal
+    const number = toNumber(value) // "1.0"
+    return numbers.has(number) ? number : undefined
+  }
+}
+
+export const number: Kind = ({ r, w }) => {
+  const accepts = rangeTest(r, Number, (value, divisor) => {
+    const quotient = value / divisor // 0.3 / 0.1 is 2.9999999999999996
+    return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient)
+  })
+  return value => {
+    const number = toNumber(value)
+    const fits = (w ? Number.isInteger(number) : !Number.isNaN(number)) && accepts(number)
+    return fits ? w ? number + 0 : number : undefined // the driver stores -0 as a double
+  }
+}
+
+export const long: Kind = ({ r, z }) => {
+  const accepts = rangeTest(r, BigInt, (value, divisor) => value % divisor === 0n)
+  return value => {
+    if (z === 0 && maybeRounded(value)) return undefined
+    const whole = typeof value === 'bigint' ? value : integerText(value) ?? toNumber(value)
+    if (typeof whole === 'number' && !Number.isSafeInteger(whole)) return undefined
+    const long = BigInt(whole)
+    return isLong(long) && accepts(long) ? long : undefined
+  }
+}
+
+export const decimal: Kind = ({ z }) => value => {
+  if (typeof value === 'string' && /^(?:NaN|-?Infinity)$/.test(value)) return value // as the service writes them
+  if ((typeof value === 'number' || z === 0) && maybeRounded(value)) return undefined
+  // A number's shortest text is what was written, unless it had more digits than a double holds.
+  const text = numberText(Object.is(value, -0) ? '-0' : typeof value === 'number' ? String(value) : value)
+  return text !== undefined && isDecimal128(text) ? text : undefined
+}
+
+export const date: Kind = ({ c }) => value => {
+  const time = typeof value === 'string' ? parseDate(value) : NaN
+  return within(time, c) ? time : undefined
+}
+
+export const binary: Kind = ({ c }) => value => {
+  if (typeof value !== 'string' || !isBase64(value)) return undefined
+  const padding = value.endsWith('==') ? 2 : Number(value.endsWith('='))
+  return within(value.length / 4 * 3 - padding, c) ? value : undefined
+}
+
+export const array: Kind = ({ i, c, u }, way) => {
+  const convert = converterOf(i!, way)
+  return value => {
+    if (!Array.isArray(value)) return undefined
+    const items: unknown[] = []
+    for (const [index, item] of value.entries()) {
+      const converted = convert(item)
+      if (converted instanceof DecodeFault) return converted.within(index)
+      items.push(converted)
+    }
+    return within(items.length, c) && !(u && hasDuplicates(items)) ? items : undefined
+  }
+}
+
+/** Keys keep the order in which they came: documents that differ in it are not equal to MongoDB. */
+export const object: Kind = ({ p = {}, i, k = '', x }, way) => {
+  const properties = new Map(Object.entries(p).map(([name, [check, optional]]) =>
+    [name, { convert: converterOf(check, way), check, optional }]))
+  const required = [...properties].filter(([, { optional }]) => !optional)
+  const pattern = new RegExp(k, 'u')
+  const others = i && converterOf(i, way)
+  const convertProperty = (name: string, value: unknown) => {
+    if (isForbiddenKey(name)) return forbiddenName(KEY_RULE)
+    const property = properties.get(name)
+    // JSON, unlike a column, tells null and absent apart.
+    if (property) return value === null && property.optional ? null : property.convert(value)
+    if (others && pattern.test(name)) return others(value)
+    return way.trusted ? convertAny(value, 1, way) : unknownName(x!)
+  }
+  return value => {
+    if (!isObject(value)) return undefined
+    const document: Record<string, unknown> = {}
+    for (const [name, property] of Object.entries(value)) {
+      if (way.trusted && property === undefined) continue
+      const converted = convertProperty(name, property)
+      if (converted instanceof DecodeFault) return converted.within(name)
+      document[name] = converted
+    }
+    const absent = required.find(([name]) => !hasOwn(document, name))
+    return absent ? mismatch(absent[1].check, undefined, way, 'is required').within(absent[0]) : document
+  }
+}
+
+/** A column that holds an object or array as JSON text; some connectors send it parsed. */
+export const jsonText: Kind = ({ i, e }, way) => {
+  const convert = converterOf(i!, way)
+  return value => {
+    const isText = typeof value === 'string' && !way.trusted
+    const content = isText ? tryParse(value, way) : value
+    return isContainer(content) ? convert(content) : isText ? invalid(e, 'other text') : undefined
+  }
+}
+
+export const any: Kind = ({ z }, way) => value => convertAny(value, Math.max(z!, 1), way)
+
+/** The first that accepts the value. */
+export const union: Kind = ({ o }, way) => {
+  const variants = o!.map(variant => converterOf(variant, way))
+  return value => {
+    for (const convert of variants) {
+      const converted = convert(value)
+      if (!(converted instanceof DecodeFault)) return converted
+    }
+    return undefined
+  }
+}
+
+/** All kinds; a module that is printed has those that it needs. */
+export const kinds: Required<Way['kinds']> = {
+  s: text, v: literal, n: number, l: long, m: decimal, d: date, b: binary, a: array, o: object, j: jsonText, y: any, u: union
+}
+
+function tryParse (text: string, { parse }: Way): unknown {
+  try {
+    return parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A value of any type, as it came. */
+function convertAny (value: unknown, depth: number, way: Way): unknown {
+  if (value === null || typeof value === 'boolean') return value
+  if (typeof value === 'string') return isWellFormed(value) ? value : halfCharacter()
+  const other = way.other(value)
+  if (other !== undefined) return other
+  if (!isContainer(value)) return invalid(way.trusted ? 'any BSON value' : 'any JSON value', way.found(value))
+  if (depth > way.deepest) return invalid(`JSON of at most ${way.deepest} levels`, 'a deeper one')
+  const items: Iterable<[string | number, unknown]> = Array.isArray(value) ? value.entries() : Object.entries(value)
+  const converted = (Array.isArray(value) ? [] : {}) as Record<string | number, unknown>
+  for (const [step, item] of items) {
+    const isName = typeof step === 'string'
+    if (isName && item === undefined && way.trusted) continue // the driver may write null
+    const result = isName && isForbiddenKey(step) ? forbiddenName(KEY_RULE) : convertAny(item, depth + 1, way)
+    if (result instanceof DecodeFault) return result.within(step)
+    converted[step] = result
+  }
+  return converted
+}
+
+/** As JSON Schema has it: objects are equal in whatever order of their names. */
+const hasDuplicates = (items: unknown[]): boolean => new Set(items.map(item => JSON.stringify(item, (_, value) =>
+  isObject(value) ? Object.fromEntries(Object.entries(value).sort()) : typeof value === 'bigint' ? { $numberLong: `${value}` } : value
+))).size < items.length
+
+/** No object of a class: JSON's own kind. */
+export const isPlain = (value: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(value))
+
+/** A column, as rows are read by it. */
+export interface RowField {
+  /** At the client. */
+  column: string
+  /** In the document. */
+  name: string
+  check: Check
+  convert: Convert
+  /** Null and absence are accepted. */
+  nullable: boolean
+  /** Says whose row it is: the server sets it. */
+  owner: boolean
+  /** Clients cannot change it. */
+  readOnly: boolean
+  /** The value that the server gives, as BSON; null for none. */
+  default?: (() => unknown) | undefined
+}
+
+/** What a collection's fields are to a user. */
+export interface Rights {
+  /** Fields that the server sets, because they say whose row it is. */
+  owned: ReadonlySet<string>
+  /** Fields that the user may write. Undefined: all. */
+  writable: ReadonlySet<string> | undefined
+}
+
+/** Not this user's to write. */
+export const isClosed = (name: string, rights: Rights | undefined): boolean =>
+  rights?.writable?.has(name) === false && !rights.owned.has(name)
+
+const closedTo = (column: string) =>
+  new DecodeFault('UNAUTHORIZED', 'no value', 'one', "is not this user's to write").within(column)
+
+type Row = Record<string, unknown>
+
+/** What a decoder has to know of an uploaded operation. */
+export type UploadedRow = { op: string, id: string, data: Readonly<Row> }
+
+/** The columns that a table does not have: what becomes of them, and which belong to fields under another name. */
+export type OtherColumns = Pick<TableDescription, 'others' | 'hidden' | 'words'>
+
+/** The fields that an operation writes: of a PUT all that the user may write, of a PATCH the changed ones. */
+export function rowReader (fields: readonly RowField[], { others, hidden, words }: OtherColumns, way: Way) {
+  // The names that every object inherits have to be looked up with care.
+  const columns = fields.map(field => ({ ...field, inherited: field.column in Object.prototype }))
+  const known = new Set(fields.map(field => field.column))
+
+  const readOthers = (data: Readonly<Row>, row: Row, id: string, rights: Rights | undefined): Row | DecodeFault => {
+    for (const [column, value] of Object.entries(data)) {
+      if (known.has(column)) continue
+      if (isForbiddenColumn(column)) {
+        if (isOwnId(column, value, id)) continue
+        return forbiddenName(NAME_RULE).within(column)
+      }
+      if (value === undefined) continue
+      if (others === 'reject' || hidden.includes(column)) return unknownName(words).within(column)
+      if (others === 'drop') continue
+      if (isClosed(column, rights)) return closedTo(column)
+      const converted = convertAny(value, 1, way)
+      if (converted instanceof DecodeFault) return converted.within(column)
+      row[column] = converted
+    }
+    return row
+  }
+
+  return ({ op, id, data }: UploadedRow, rights?: Rights): Row | DecodeFault => {
+    const row: Row = {}
+    let count = 0
+    for (let index = 0; index < columns.length; index++) {
+      const field = columns[index]!
+      const { column, name } = field
+      const value = !field.inherited || hasOwn(data, column) ? data[column] : undefined
+      if (value !== undefined) count++
+      else if (op === 'PATCH') continue
+      const closed = rights !== undefined && isClosed(name, rights)
+      if (closed && value !== undefined && (op === 'PATCH' || value !== null)) return closedTo(column)
+      if (closed || field.readOnly) continue
+      let converted: unknown = null
+      if (value !== undefined && value !== null) {
+        converted = field.convert(value)
+        if (converted instanceof DecodeFault) return converted.within(column)
+      } else if (op === 'PUT' && field.default) converted = field.default()
+      if (converted === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(name)))) {
+        return mismatch(field.check, value, way, 'is required').within(column)
+      }
+      row[name] = converted
+    }
+    // Counting the columns is quicker than looking each of them up, and tells whether there are others.
+    return Object.keys(data).length === count ? row : readOthers(data, row, id, rights)
+  }
+}
+
+/** Clients whose stream selects `_id` have it as a column too, and some connectors send the whole row. */
+const isOwnId = (column: string, value: unknown, id: string): boolean =>
+  /^_?id$/.test(column) && value !== null && !isContainer(value) && String(value) === id
+
+const hasOwn = (object: object, name: string): boolean => Object.prototype.hasOwnProperty.call(object, name)
+
+/** The most bytes of an id that is text. */
+export const longestId = 1024
+
+/** Whether a text is an id of the collection, in its one spelling. */
+export function idTest (check: Check, way: Way): (id: string) => boolean {
+  if (check.t === 'l') return id => integerText(id) !== undefined && Number(id) !== 0 && isLong(BigInt(id))
+  const convert = text(check, way)
+  return id => id !== '' && !id.includes('\0') && id.length <= longestId && convert(id) === id &&
+    (id.length <= longestId / 3 || byteLength(id) <= longestId)
+}
+
+/** Bytes of UTF-8, without an encoder: not every platform has one. */
+const byteLength = (text: string) => encodeURIComponent(text).replace(/%../g, 'x').length

@@ -1,0 +1,263 @@
+/**
+ * Values as clients send them, and faults: rules of the server that clients can run, too (validate.ts). So it needs
+ * nothing but JavaScript: no Buffer, no TextEncoder, nothing of Node.
+ */
+
+/**
+ * A number of a JSON text that a double may not hold: its digits. It converts as any number does (`Number(value)`,
+ * `String(value)`), so that code which does not know of it rounds, as JSON.parse would have done.
+ */
+export class JsonNumber {
+  readonly #text: string
+
+  constructor (text: string) {
+    this.#text = text
+  }
+
+  /** As it was written. */
+  get text (): string {
+    return this.#text
+  }
+
+  valueOf (): number {
+    return Number(this.#text)
+  }
+
+  toString (): string {
+    return this.#text
+  }
+
+  toJSON (): string {
+    return this.#text
+  }
+}
+
+/** Where text begins and ends, and the numbers that a double may not hold. */
+const TOKEN = /\\.|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]?\d{3,})/g
+
+/**
+ * JSON.parse with a `JsonNumber` for each number whose digits have to be kept. They are parsed as text with a mark.
+ *
+ * @param mark starts no text in the JSON: the sender must be unable to guess it
+ * @throws {SyntaxError} for what is not JSON
+ */
+export function parseDigits (text: string, mark: string): unknown {
+  let inText = false
+  const marked = text.replace(TOKEN, token => {
+    if (token === '"') inText = !inText
+    return inText || !NUMBER.test(token) || isHeld(token) ? token : `"${mark}${token}"`
+  })
+  const root = { value: JSON.parse(marked) as unknown }
+  const containers: Record<string, unknown>[] = [root]
+  for (const container of containers) { // no recursion: JSON may be nested as deeply as a body is long
+    for (const name in container) {
+      const value = container[name]
+      if (typeof value === 'string' && value.startsWith(mark)) container[name] = new JsonNumber(value.slice(mark.length))
+      else if (typeof value === 'object' && value !== null) containers.push(value as Record<string, unknown>)
+    }
+  }
+  return root.value
+}
+
+/** Whether a JavaScript number is all that the text says, and no text of other digits would give it. */
+export function isHeld (token: string): boolean {
+  const number = Number(token)
+  return isShortest(number, token) && (Number.isSafeInteger(number) || !/^-?\d{16}/.test(token))
+}
+
+/** Whether a text says the same decimal number as JavaScript prints. */
+export function isShortest (number: number, text: string): boolean {
+  const printed = String(number)
+  return printed === text || (Number.isFinite(number) && spelling(printed) === spelling(text))
+}
+
+/** One spelling for each decimal number. */
+function spelling (text: string): string {
+  const { sign, digits, exponent } = decimalOf(text)
+  return digits === '' ? '0' : `${sign}${digits}e${exponent}`
+}
+
+/**
+ * A number as clients send it: a JSON number, or its text. Kotlin and Swift send every value as text, and print a
+ * real as `2.5`, `1.0E10` or `1e+16`. No plus sign, no leading zeros, no blanks, no `0x10`.
+ */
+const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/
+const INTEGER = /^-?\d+$/
+
+/** Sign, digits without zeros around them, and the exponent of the last digit. */
+function decimalOf (text: string): { sign: string, digits: string, exponent: number } {
+  const [, sign = '', whole = text, fraction = '', exponent = '0'] = NUMBER.exec(text) ?? []
+  const digits = `${whole}${fraction}`.replace(/^0+/, '')
+  const significant = digits.replace(/0+$/, '')
+  return { sign, digits: significant, exponent: Number(exponent) - fraction.length + digits.length - significant.length }
+}
+
+/** The text of a number that was sent as text, or whose digits were kept. */
+export function numberText (value: unknown): string | undefined {
+  const text = value instanceof JsonNumber ? value.text : value
+  // 400 characters: more than any of the types prints; a megabyte of digits would keep the parsers busy.
+  return typeof text === 'string' && text.length <= 400 && NUMBER.test(text) ? text : undefined
+}
+
+/** The same of a whole number without fraction or exponent. */
+export function integerText (value: unknown): string | undefined {
+  const text = numberText(value)
+  return text !== undefined && INTEGER.test(text) ? text : undefined
+}
+
+/**
+ * Whether a number in the body may be what a JavaScript client rounded a longer one to: it is beyond 2⁵³, and printed
+ * as JavaScript prints it. Its SDK parses a row's values before the app sees them. In the text of a JSON column, the
+ * digits are those of the client's database.
+ */
+export const maybeRounded = (value: unknown): boolean => typeof value === 'number'
+  ? Number.isInteger(value) && !Number.isSafeInteger(value)
+  : value instanceof JsonNumber && isShortest(Number(value), value.text)
+
+/** NaN if the value is not a number, is not finite, or would lose precision as a double. */
+export function toNumber (value: unknown): number {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : NaN
+  const text = numberText(value)
+  if (text === undefined) return NaN
+  const number = Number(text)
+  const { length } = decimalOf(text).digits
+  // Every program prints a double with at most 17 digits; a whole number can be compared exactly.
+  const isExact = length <= 15 || (INTEGER.test(text) ? BigInt(text) === BigInt(number) || isShortest(number, text) : length <= 17)
+  // Not too large, nor too small.
+  return Number.isFinite(number) && (number !== 0 || length === 0) && isExact ? number : NaN
+}
+
+/** Whether MongoDB stores a whole number as long. */
+export const isLong = (integer: bigint): boolean => BigInt.asIntN(64, integer) === integer
+
+/** Decimal128 has 34 digits and exponents from -6176 to 6111. */
+export function isDecimal128 (text: string): boolean {
+  const { digits: { length }, exponent } = decimalOf(text)
+  return length === 0 || (length <= 34 && exponent >= -6176 && exponent + length <= 6145)
+}
+
+/** Century and sign, year, month, day; time, second, milliseconds; and the zone: sign, hours, minutes. */
+const DATE = /^([+-]\d\d)?(\d{4})-(\d\d)-(\d\d)(?:[T ]((?:[01]\d|2[0-3]):\d\d)(?::(\d\d)(?:\.(\d{1,3})\d{0,6})?)?(?:Z|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?)?$/
+
+/**
+ * Reads a date as PowerSync's service and clients write it: `2025-09-22T14:29:30.123Z`, with `T` or a space, with
+ * 1 to 9 fraction digits or none (BSON keeps milliseconds, so further digits are cut off), without seconds, as a bare
+ * date, with extended years (`+010000-01-01…`), and with `Z`, an offset or nothing, which means UTC whatever the
+ * host's time zone is. `new Date(text)` would read it in the host's zone, and accept much more.
+ *
+ * @returns milliseconds since 1970; NaN if the text is anything else, or a day or time that does not exist
+ */
+export function parseDate (text: string): number {
+  const parts = DATE.exec(text)
+  if (!parts) return NaN
+  const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', zone = '+', hours = 0, minutes = 0] = parts
+  const year = Number(sign + short)
+  // The same day in years that JavaScript takes as they are: the calendar repeats itself every 400 years.
+  const near = 2000 + (year % 400 + 400) % 400
+  const start = Date.parse(`${near}-${month}-${day}T${time}:${second}.${fraction.padEnd(3, '0')}Z`)
+  const milliseconds = start + (year - near) * YEAR - Number(`${zone}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  // 30 February is a day in March; and ECMA-262 has no year -000000, nor times beyond 100 000 000 days from 1970.
+  const exists = new Date(start).getUTCDate() === Number(day) && !Object.is(year, -0) && Math.abs(milliseconds) <= 8.64e15
+  return exists ? milliseconds : NaN
+}
+
+/** The mean of 400 years, in milliseconds. */
+const YEAR = 31_556_952_000
+
+/** RFC 3339, 5.6 and 5.7: either case, and a 61st second at the end of a UTC day. */
+export function isMoment (text: string): boolean {
+  const whole = text.toUpperCase().replace(/\.\d+/, '')
+  if (whole.slice(17, 19) !== '60') return !Number.isNaN(parseDate(whole))
+  return parseDate(`${whole.slice(0, 17)}59${whole.slice(19)}`) % 86_400_000 === 86_399_000
+}
+
+/** Whether it is what an encoder writes. No repeated group: in long text, it would run out of stack. */
+export function isBase64 (text: string): boolean {
+  return text.length % 4 === 0 && !/[^A-Za-z\d+/]/.test(text.slice(0, -2)) &&
+    /^[A-Za-z\d+/]*(?:[AEIMQUYcgkosw048]=|[AQgw]==)?$/.test(text.slice(-3))
+}
+
+/** Without lone surrogates, which have no UTF-8 and which the driver would silently replace by U+FFFD. */
+export function isWellFormed (text: string): boolean {
+  const { isWellFormed } = text as string & { isWellFormed?: () => boolean } // absent in Hermes
+  return isWellFormed ? isWellFormed.call(text) : !/[\ud800-\udfff]/u.test(text)
+}
+
+export const isContainer = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !(value instanceof JsonNumber)
+
+export const isObject = (value: unknown): value is Record<string, unknown> => isContainer(value) && !Array.isArray(value)
+
+/**
+ * Keys that nothing may have at any depth: what BSON cannot hold (NUL, lone surrogates), what changes a JavaScript
+ * object's nature (`__proto__`), and `_bsontype`, with which the driver recognises its own classes: it throws on a plain
+ * object that has it, for every retry again. Dots and dollars are text to MongoDB ≥ 5 within a value.
+ */
+export function isForbiddenKey (key: string): boolean {
+  return key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)
+}
+
+/**
+ * The same for columns, which become fields of the document, and so the names of an update: there `$` starts an operator,
+ * `.` a path, and an empty name has no word. The row's id is not part of its data.
+ */
+export function isForbiddenColumn (column: string): boolean {
+  return /^$|^_?id$|^\$|\./.test(column) || isForbiddenKey(column)
+}
+
+export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
+export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, does not start with "$" and contains neither "." nor NUL'
+
+/** `SCHEMA_MISMATCH`: a column that the collection does not know. `UNAUTHORIZED`: one that the user may not write. */
+export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED'
+
+/** Why an uploaded value cannot be stored: types and places, never a value. Returned, not thrown: bad data are no surprise. */
+export class DecodeFault {
+  /** Column, and the way into its JSON: `address.lines[2]`. */
+  path = ''
+
+  constructor (
+    readonly code: DecodeFaultCode,
+    /** What would be accepted, in words. */
+    readonly expected: string,
+    /** The type of what came, in words. */
+    readonly found: string,
+    readonly problem: string = 'cannot be stored'
+  ) {}
+
+  /** Adds an outer step to the path: a column, a name within its JSON, or a position. A long path is cut. */
+  within (step: string | number): this {
+    const outer = typeof step === 'number' ? `[${step}]` : pathStep(step)
+    const path = `${outer}${/^(?:\[|$)/.test(this.path) ? '' : '.'}${this.path}`
+    this.path = path.length > 512 ? `${path.slice(0, 512)}…` : path
+    return this
+  }
+
+  get message (): string {
+    return `${this.path} ${this.problem}: expected ${this.expected}, found ${this.found}`
+  }
+}
+
+/** Names come from the client: they are cut, and quoted where they look odd. */
+export const pathStep = (name: string): string =>
+  /^[\w$-]{1,64}$/.test(name) ? name : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
+
+export const invalid = (expected: string, found: string, problem?: string) =>
+  new DecodeFault('INVALID_DATA', expected, found, problem)
+
+export const halfCharacter = () => invalid('well-formed Unicode text', 'text with half a character')
+
+/** The fault of a name that data may never have. */
+export const forbiddenName = (rule: string) => invalid(rule, 'a name that data never set')
+
+/** The fault of a name that the schema does not have. */
+export const unknownName = (expected: string) =>
+  new DecodeFault('SCHEMA_MISMATCH', expected, 'another name', 'is not in the schema')
+
+/** The type of a value of JSON in words, for messages. */
+export function jsonTypeWords (value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (value instanceof JsonNumber) return 'a number'
+  return { undefined: 'nothing', string: 'text', object: 'an object' }[typeof value as string] ?? `a ${typeof value}`
+}

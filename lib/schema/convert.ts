@@ -1,0 +1,110 @@
+import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
+import { checking, converterOf, finite, isPlain, kinds, tooLong, type Convert, type Way } from '../client/check.js'
+import {
+  DecodeFault, integerText, invalid, isLong, isObject, isShortest, JsonNumber, numberText, toNumber
+} from '../client/values.js'
+import { parseJson } from '../json.js'
+import { typeWords } from '../type-words.js'
+import type { Check } from '../../types/validators.js'
+import type { FieldType } from './types.js'
+
+/** From what a client sent to BSON. */
+export const decoding: Way = {
+  ...checking,
+  found: typeWords,
+  kinds,
+  convert: ({ make, ...type }: FieldType) => make && made(type, make),
+  other: value => value instanceof JsonNumber ? numberOf(value) : typeof value === 'number' ? finite(value) : undefined,
+  parse: parseJson
+}
+
+/** From what the app's own code gave, in the types that hooks see, to BSON. A decoded value is its own encoded value. */
+export const encoding: Way = {
+  words: (type: FieldType) => type.gives,
+  found: typeWords,
+  kinds,
+  convert: (type: FieldType) => type.encode ?? decoding.convert!(type),
+  other: given,
+  parse: parseJson,
+  deepest: 100, // MongoDB's own limit
+  trusted: true
+}
+
+function made (type: Check, make: (value: unknown) => unknown): Convert {
+  const convert = kinds[type.t](type, decoding)
+  return value => {
+    const converted = convert(value)
+    return converted === undefined ? undefined : make(converted)
+  }
+}
+
+/** What hooks see of a value that the driver read; undefined where that is the value itself. */
+export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: unknown) => unknown) | undefined {
+  const inside = i && readerOf(i)
+  switch (t) {
+    case 'j': return inside
+    case 'a': return inside && (value => Array.isArray(value) ? value.map(inside) : value)
+    case 'o': {
+      const readers = new Map(Object.entries(p).map(([name, [property]]) => [name, readerOf(property)]))
+      if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
+      const property = (name: string, value: unknown) => (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value
+      return value => isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name, property(name, each)])) : value
+    }
+    case 'u': {
+      const variants = o.map(variant => ({ read: readerOf(variant) ?? (value => value), encode: converterOf(variant, encoding) }))
+      if (o.every(variant => !readerOf(variant))) return undefined
+      // In the type of the first variant that it is a value of.
+      return value => {
+        const variant = variants.find(({ read, encode }) => !(encode(read(value)) instanceof DecodeFault))
+        return variant ? variant.read(value) : value
+      }
+    }
+    default: return read
+  }
+}
+
+/** Exactly the number of these digits: a double, else a long, else a decimal. */
+function numberOf (value: JsonNumber): unknown {
+  const digits = integerText(value)
+  if (digits !== undefined && isLong(BigInt(digits))) return BigInt(digits)
+  const number = toNumber(value)
+  if (isShortest(number, value.text) || (Number.isInteger(number) && digits !== undefined)) return number
+  const text = numberText(value)
+  return (text === undefined ? undefined : toDecimal128(text)) ?? tooLong()
+}
+
+/** `fromString` throws on overflow and on digits that would be lost. */
+export function toDecimal128 (text: string): mongodb.Decimal128 | undefined {
+  try {
+    return Decimal128.fromString(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What the driver writes as a type of its own; it would write the properties of other classes, which are seldom their value. */
+function given (value: unknown): unknown {
+  if (value instanceof JsonNumber) return numberOf(value)
+  if (typeof value === 'number') return value
+  if (typeof value === 'bigint') return isLong(value) ? value : invalid('a bigint of 64 bits', typeWords(value))
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  const isBson = value instanceof BSON.BSONValue || value instanceof RegExp || value instanceof Uint8Array ||
+    (value instanceof Date && !Number.isNaN(value.getTime()))
+  return isBson ? value : isPlain(value) ? undefined : invalid('any BSON value', typeWords(value))
+}
+
+/** The number that the app's own code gave, in any of the driver's forms; NaN if it is none, or not exact as a double. */
+export function givenNumber (value: unknown): number {
+  if (value instanceof Double || value instanceof Int32) return value.value
+  if (typeof value === 'number') return value
+  const integer = givenInteger(value)
+  return integer !== undefined && BigInt(Number(integer)) === integer ? Number(integer) : NaN
+}
+
+/** The same of a whole number, exactly. */
+export function givenInteger (value: unknown): bigint | undefined {
+  if (typeof value === 'bigint') return value
+  if (value instanceof Long) return value.toBigInt()
+  const number = value instanceof Double || value instanceof Int32 ? value.value : value
+  return Number.isSafeInteger(number) ? BigInt(number as number) : undefined
+}

@@ -1,0 +1,429 @@
+import { Kind, OptionalKind, PatternStringExact, TransformKind, type TSchema } from '@sinclair/typebox'
+import type { Check } from '../../types/validators.js'
+import { Binary, Decimal128, Double, ObjectId, UUID } from '../bson.js'
+import { isForbiddenKey, KEY_RULE } from '../client/values.js'
+import { listWords } from '../type-words.js'
+import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
+import { formatNames, formatOf } from './formats.js'
+import { checkKeywords, knownNames, numberKeyword, regularExpression } from './keywords.js'
+import { eitherOf, orNull, range as rangeShape, sizes, type JsonSchema } from './shapes.js'
+
+export type Column = 'text' | 'integer' | 'real'
+
+/** The type of a field, or of a part of one: how a client's value is checked (`Check`), and what the server makes of it. */
+export interface FieldType extends Check {
+  i?: FieldType
+  p?: Record<string, [FieldType, 1?]>
+  o?: FieldType[]
+  /** What the app's own code may give, in words. */
+  gives: string
+  /** The client's column type. */
+  column: Column
+  /** The rule for MongoDB's validator. */
+  shape: JsonSchema
+  /** Values are objects or arrays: what a JSON column can hold. */
+  container?: boolean
+  /** The BSON value of what a client's value was read as; undefined: it is not accepted. */
+  make?: (value: any) => unknown
+  /** The BSON value of what the app's own code gave; undefined: it is not accepted. Absent: as clients send it. */
+  encode?: (value: unknown) => unknown
+  /** What hooks see of a value that the driver read; absent where that is the value itself. */
+  read?: (value: unknown) => unknown
+  /** A format that the host has registered: clients cannot check it. */
+  format?: string
+}
+
+/** What to do with a column, or nested key, that the schema does not have. */
+export type UnknownFields = 'reject' | 'drop' | 'store'
+
+/** Where in a collection's schema a type stands. */
+export interface Place {
+  /** 0 for a column, 1 for what is in its JSON, and so on. */
+  depth: number
+  /** The schema is the column's own, not a part of it. */
+  whole: boolean
+  unknownFields: UnknownFields
+  /** Stops the start; the problem says what to do. */
+  fail (problem: string): never
+  /** The type of a schema one level further in; `step` is its name in messages. */
+  inside (schema: TSchema, step: string): FieldType
+  /** The type of another schema in this very place. */
+  here (schema: TSchema): FieldType
+}
+
+/** One type that a schema may use: the keywords that are honoured (any other stops the start), and what it is. */
+type Row = [keywords: string[], type: (schema: TSchema, place: Place) => FieldType]
+
+const RANGE = {
+  minimum: 'of at least',
+  maximum: 'of at most',
+  exclusiveMinimum: 'above',
+  exclusiveMaximum: 'below',
+  multipleOf: 'that is a multiple of'
+}
+const ranged = Object.keys(RANGE)
+
+/**
+ * Every type: how it reads what clients send and what hooks give, what it is in MongoDB, and which column type the client
+ * has for it. From clients only JSON values come; Kotlin and Swift send each as text: `"1"`, `"true"`.
+ */
+const types: Record<string, Row> = {
+  String: [['minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
+  Boolean: [[], boolean],
+  Number: [ranged, number],
+  Integer: [ranged, (schema, place) => whole(schema, place, 'number')],
+  Literal: [['const'], (schema, place) => literals([schema['const']], place)],
+  Union: [['anyOf'], union],
+  Array: [['items', 'minItems', 'maxItems', 'uniqueItems'], jsonText(array)],
+  Object: [['properties', 'required', 'additionalProperties'], jsonText(object)],
+  Record: [['patternProperties', 'additionalProperties'], jsonText(record)],
+  Any: [[], any],
+  Unknown: [[], any],
+
+  BsonDate: [['minimumTimestamp', 'maximumTimestamp'], date],
+  BsonBoolean: [[], boolean],
+  BsonObjectId: [[], () => objectId],
+  BsonUUID: [[], () => uuid],
+  BsonInt32: [ranged, (schema, place) => whole(schema, place, 'int')],
+  BsonLong: [ranged, long],
+  BsonDouble: [ranged, double],
+  BsonDecimal128: [[], decimal],
+  BsonBinary: [['subType', 'minByteLength', 'maxByteLength'], binary],
+  BsonJson: [['content'], ({ content }, place) => place.depth === 0 ? json(content, place) : place.here(content)]
+}
+
+/** What to use in place of TypeBox types that have no meaning here. */
+const instead: Record<string, string> = {
+  Date: 'bson.Date()',
+  BigInt: 'bson.Long()',
+  Uint8Array: 'bson.Binary()',
+  Null: 'Type.Union([…, Type.Null()])',
+  Undefined: 'Type.Optional(…)',
+  Intersect: 'Type.Composite([…])',
+  RegExp: 'Type.String({ pattern })',
+  TemplateLiteral: 'Type.String({ pattern })',
+  Tuple: 'Type.Array(…)',
+  Unsafe: 'Type.Unknown()'
+}
+
+/** The type of a schema. One that cannot be stored stops the start, through `place.fail`. */
+export function typeOf (schema: TSchema, place: Place): FieldType {
+  const kind: string | undefined = Object(schema)[Kind]
+  if (kind === undefined) {
+    const found = '~kind' in Object(schema) ? 'a schema of typebox 1.x' : 'not a schema of @sinclair/typebox 0.34'
+    return place.fail(`is ${found}: write import { Type } from 'fastify-powersync-mongo', which has Type.String() and the like`)
+  }
+  if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
+  const [keywords, type] = Object.hasOwn(types, kind) ? types[kind]! : []
+  if (!keywords || !type) {
+    const hint = Object.hasOwn(instead, kind) ? instead[kind] : `one of ${Object.keys(types).map(publicName).join(', ')}`
+    return place.fail(`is a Type.${kind}, which cannot be stored: use ${hint}`)
+  }
+  checkKeywords(schema, keywords, place)
+  return type(schema, place)
+}
+
+const publicName = (kind: string): string => kind.startsWith('Bson') ? `bson.${kind.slice(4)}` : `Type.${kind}`
+
+/** A type whose values have no parts. */
+function scalar (t: Check['t'], e: string, column: Column, rest: Partial<FieldType> & Pick<FieldType, 'shape'>): FieldType {
+  return { t, e, gives: e, column, ...rest }
+}
+
+/** Two keywords of a schema as inclusive limits, and in words. */
+function limits (schema: TSchema, place: Place, [least, most]: [string, string], counted: string) {
+  const low = numberKeyword(schema, least, place) ?? 0
+  const high = numberKeyword(schema, most, place) ?? Infinity
+  if (low === 0 && high === Infinity) return { words: '' }
+  const c: Check['c'] = [low, high === Infinity ? null : high]
+  return { c, words: c[1] === null ? ` of at least ${low} ${counted}` : ` of ${low} to ${high} ${counted}` }
+}
+
+/** The keywords of a range, and in words. */
+function range (place: Place, read: (keyword: string) => number | bigint | undefined) {
+  const bounds = Object.entries(RANGE).map(([keyword, words]) => ({ limit: read(keyword), words }))
+  const divisor = bounds.at(-1)?.limit
+  if (divisor !== undefined && divisor <= 0) place.fail('has multipleOf set to something that is not above 0')
+  const set = bounds.filter(({ limit }) => limit !== undefined)
+  // Bigints as text, and what is not set as null: it goes through JSON.
+  const r = bounds.map(({ limit }) => typeof limit === 'bigint' ? String(limit) : limit ?? null)
+  return { ...set.length && { r }, words: set.map(({ limit, words }) => ` ${words} ${limit}`).join(' and') }
+}
+
+/** Text only: a number in a text column has lost how it was written (`1.0`, `007`). */
+function text (schema: TSchema, place: Place): FieldType {
+  const { pattern, format, enum: choices } = schema
+  const { words, ...size } = limits(schema, place, ['minLength', 'maxLength'], 'characters')
+  const rules = words === '' ? [] : [words.slice(1)]
+  const re: NonNullable<Check['re']> = []
+  if (pattern !== undefined) {
+    const expression = regularExpression(pattern) ?? place.fail('has a pattern that is not a regular expression with the flag u')
+    re.push([pattern, 'u'])
+    rules.push(`that matches ${expression}`)
+  }
+  const known = `use ${formatNames.join(', ')}, or register it with TypeBox's FormatRegistry first`
+  const rule = format === undefined ? {} : formatOf(format) ?? place.fail(`has the unknown format "${format}": ${known}`)
+  const { test, re: patterns = [], ...rest } = rule
+  re.push(...patterns)
+  if (format !== undefined) rules.push(`in the format ${format}`)
+  if (choices !== undefined) {
+    const areTexts = Array.isArray(choices) && choices.every(choice => typeof choice === 'string')
+    if (!areTexts) place.fail('has an enum that is not a list of texts')
+    rules.push(`that is ${quoted(choices)}`)
+  }
+  return scalar('s', ['text', rules.join(' and ')].filter(Boolean).join(' '), 'text', {
+    ...size,
+    ...rest,
+    ...re.length && { re },
+    ...choices && { v: [choices] },
+    ...test && { format, make: (text: string) => test(text) ? text : undefined },
+    shape: choices ? { enum: choices } : { bsonType: 'string', ...sizes(schema, ['minLength', 'maxLength']) }
+  })
+}
+
+const quoted = (literals: unknown[]) => listWords(literals.map(literal => JSON.stringify(literal)))
+
+function boolean (): FieldType {
+  return scalar('v', '1, 0, true or false', 'integer', {
+    v: [true, false].map(literal => [literal, ...spellings(literal)]),
+    gives: 'true or false',
+    encode: value => typeof value === 'boolean' ? value : undefined,
+    shape: { bsonType: 'bool' }
+  })
+}
+
+type Literal = string | number | boolean
+
+/** How clients without the type send it. */
+function spellings (literal: Literal): unknown[] {
+  if (typeof literal !== 'boolean') return [String(literal)]
+  return literal ? [1, '1', 'true'] : [0, '0', 'false']
+}
+
+const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolean: 'integer' }
+
+/** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
+function literals (values: Literal[], place: Place): FieldType {
+  if (!values.every(literal => Object.hasOwn(COLUMNS, typeof literal))) place.fail('has a literal that is not text, a number, true or false')
+  const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
+  return scalar('v', quoted(values), others.length ? 'text' : column!, {
+    v: values.map(literal => [literal, ...spellings(literal)]),
+    encode: value => values.includes(value as Literal) ? value : undefined,
+    shape: { enum: values }
+  })
+}
+
+/** What the app's code gives is held to the same rules: `given` makes of it what a client would send. */
+function sameRules (type: FieldType, given: (value: unknown) => unknown): FieldType {
+  const decode = decoding.convert!(type) ?? decoding.kinds[type.t]!(type, decoding)
+  return { ...type, encode: value => decode(given(value)) }
+}
+
+const numberRange = (schema: TSchema, place: Place) => range(place, keyword => numberKeyword(schema, keyword, place))
+
+function number (schema: TSchema, place: Place, rest: Partial<FieldType> = {}): FieldType {
+  const { words, ...r } = numberRange(schema, place)
+  return sameRules(scalar('n', `a finite number${words}, as precise as a double`, 'real', {
+    ...r,
+    gives: `a finite number${words}`,
+    shape: { bsonType: 'number', ...rangeShape(schema) },
+    ...rest
+  }), givenNumber)
+}
+
+/** In hooks a `Double`. */
+function double (schema: TSchema, place: Place): FieldType {
+  return number(schema, place, {
+    make: number => new Double(number),
+    read: value => typeof value === 'number' ? new Double(value) : value,
+    shape: { bsonType: 'double', ...rangeShape(schema) }
+  })
+}
+
+/** Within what the type holds: 32 bits, or what is exact in a double. */
+function whole (schema: TSchema, place: Place, bsonType: 'int' | 'number'): FieldType {
+  const { words, r = [null, null, null, null, null] } = numberRange(schema, place)
+  const [least, most, ...others] = r as [number | null, number | null]
+  const [low, high] = bsonType === 'int' ? [-(2 ** 31), 2 ** 31 - 1] : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+  return sameRules(scalar('n', `a whole number${bsonType === 'int' ? ' of 32 bits' : ''}${words}`, 'integer', {
+    w: 1,
+    r: [Math.max(least ?? low, low), Math.min(most ?? high, high), ...others],
+    shape: { bsonType, ...rangeShape(schema) }
+  }), givenNumber)
+}
+
+function long (schema: TSchema, place: Place): FieldType {
+  const { words, ...r } = range(place, keyword => {
+    const value: unknown = schema[keyword]
+    if (value === undefined || typeof value === 'bigint') return value
+    return Number.isSafeInteger(value) ? BigInt(value as number) : place.fail(`has ${keyword} set to something that is not a whole number`)
+  })
+  return sameRules(scalar('l', `a whole number of 64 bits${words}, as text (in a text column) when it is beyond 9007199254740991`, 'integer', {
+    ...r,
+    ...place.depth === 0 && { z: 0 },
+    gives: `a bigint of 64 bits${words}, or a number up to 9007199254740991`,
+    read: value => givenInteger(value) ?? value,
+    shape: { bsonType: 'long' }
+  }), givenInteger)
+}
+
+function decimal (_: TSchema, place: Place): FieldType {
+  const type = sameRules(scalar('m', 'a decimal number of at most 34 digits', 'text', {
+    ...place.depth === 0 && { z: 0 },
+    gives: `a Decimal128 ${OF_DRIVER}, or a number`,
+    make: toDecimal128,
+    shape: { bsonType: 'decimal' }
+  }), value => givenInteger(value)?.toString() ?? givenNumber(value))
+  return { ...type, encode: value => value instanceof Decimal128 ? value : type.encode!(value) }
+}
+
+/** Whose copy of the driver an object has to be of. */
+const OF_DRIVER = "of @fastify/mongodb's driver"
+
+function date (schema: TSchema, place: Place): FieldType {
+  const c = ['minimumTimestamp', 'maximumTimestamp'].map(keyword => numberKeyword(schema, keyword, place) ?? null)
+  const words = c.map((time, index) => time === null ? '' : `, not ${index === 0 ? 'before' : 'after'} ${dateWords(time, place)}`).join('')
+  return sameRules(scalar('d', `a date such as 2025-09-22T14:29:30.123Z${words}`, 'text', {
+    ...words !== '' && { c: c as [number | null, number | null] },
+    gives: `a valid Date${words}`,
+    make: time => new Date(time),
+    shape: { bsonType: 'date' }
+  }), value => value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : undefined)
+}
+
+function dateWords (time: number, place: Place): string {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? place.fail('has a limit that is not a date, in milliseconds since 1970') : date.toISOString()
+}
+
+function binary (schema: TSchema, place: Place): FieldType {
+  const subType = numberKeyword(schema, 'subType', place) ?? Binary.SUBTYPE_DEFAULT
+  const { words, ...size } = limits(schema, place, ['minByteLength', 'maxByteLength'], 'bytes')
+  if (!Number.isInteger(subType) || subType < 0 || subType > 255) place.fail('has a subType that is not a byte')
+  if (subType === Binary.SUBTYPE_UUID) place.fail('has subType 4: use bson.UUID()')
+  return sameRules(scalar('b', `base64 text with padding${words}`, 'text', {
+    ...size,
+    gives: `a Binary ${OF_DRIVER} of subtype ${subType}${words}`,
+    make: text => new Binary(Buffer.from(text, 'base64'), subType),
+    shape: { bsonType: 'binData' }
+  }), value => value instanceof Binary && value.sub_type === subType ? value.toString('base64') : undefined)
+}
+
+/** Text of one spelling, as ids have it. */
+function spelled<Value> (pattern: string, e: string, [Class, bsonType]: [new (text: string) => Value, string]): FieldType {
+  return scalar('s', e, 'text', {
+    re: [[pattern, 'u']],
+    gives: `${/^[AEIO]/.test(Class.name) ? 'an' : 'a'} ${Class.name} ${OF_DRIVER}`,
+    make: text => new Class(text),
+    encode: value => value instanceof Class ? value : undefined,
+    shape: { bsonType }
+  })
+}
+
+const HEX = '[0-9a-f]'
+export const objectId = spelled(`^${HEX}{24}$`, '24 lower-case hexadecimal digits', [ObjectId, 'objectId'])
+export const uuid = spelled(`^${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}$`, 'a UUID in lower case with hyphens', [UUID, 'binData'])
+
+export function any (_: unknown, { depth }: Pick<Place, 'depth'>): FieldType {
+  return scalar('y', 'any JSON value', 'text', { n: 1, z: depth, gives: 'any BSON value', container: true, shape: {} })
+}
+
+/** A column that holds an object or array is JSON text. */
+function jsonText (type: Row[1]): Row[1] {
+  return (schema, place) => place.depth === 0 ? json({ ...schema, default: undefined }, place) : type(schema, place)
+}
+
+function json (schema: TSchema, place: Place): FieldType {
+  const i = place.inside(schema, '')
+  if (!i.container) place.fail(`holds a Type.${schema[Kind]} as JSON: use a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them`)
+  return scalar('j', `JSON text of ${i.e}`, 'text', { i, gives: i.gives, container: true, shape: i.shape })
+}
+
+function array (schema: TSchema, place: Place): FieldType {
+  const { words, ...size } = limits(schema, place, ['minItems', 'maxItems'], 'items')
+  const unique: unknown = schema['uniqueItems'] ?? false
+  if (typeof unique !== 'boolean') place.fail('has uniqueItems set to something that is not true or false')
+  const i = place.inside(schema['items'], '[]')
+  return scalar('a', `an array${words}${unique ? ' without duplicates' : ''}`, 'text', {
+    ...size,
+    ...unique && { u: 1 },
+    i,
+    container: true,
+    shape: { bsonType: 'array', items: i.shape, ...sizes(schema, ['minItems', 'maxItems']) }
+  })
+}
+
+/**
+ * Names that are not its properties follow `additionalProperties`; else what the collection does with columns that it
+ * does not know. To leave out names within a value would take them from the document, where nothing else brings them
+ * back: what a collection drops is columns only.
+ */
+function object (schema: TSchema, place: Place): FieldType {
+  const p: NonNullable<FieldType['p']> = {}
+  for (const [name, property] of Object.entries<TSchema>(schema['properties'])) {
+    if (isForbiddenKey(name)) place.fail(`has the property ${JSON.stringify(name)}, which cannot be stored: use ${KEY_RULE}`)
+    const type = place.inside(property, name)
+    p[name] = OptionalKind in property ? [type, 1] : [type]
+  }
+  checkRequired(schema, place)
+  const additional: boolean | TSchema = schema['additionalProperties'] ?? place.unknownFields !== 'reject'
+  const others = typeof additional === 'object' ? { i: place.inside(additional, '*') } : { i: any(schema, { depth: place.depth + 1 }) }
+  return scalar('o', 'an object', 'text', { p, ...additional ? others : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p) })
+}
+
+/** TypeBox derives `required` from what is Type.Optional: another list would contradict it. */
+export function checkRequired (schema: TSchema, place: Pick<Place, 'fail'>): void {
+  const { properties, required = [] } = schema as TSchema & { properties: Record<string, object>, required?: string[] }
+  const wrong = required.find(name => !Object.hasOwn(properties, name) || OptionalKind in Object(properties[name]))
+  if (wrong !== undefined) place.fail(`has ${JSON.stringify(wrong)} in "required", which is not a required property: leave Type.Optional out, and the list`)
+}
+
+/** In JSON, an optional property may be null as well, and null is then what is stored. */
+function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
+  const all = Object.entries(properties)
+  // MongoDB would read a name with a dot as a path.
+  const plain = all.filter(([name]) => !/^\$|\./.test(name))
+  const required = plain.filter(([, [, optional]]) => !optional).map(([name]) => name)
+  return {
+    bsonType: 'object',
+    ...required.length && { required },
+    ...all.length && { properties: Object.fromEntries(plain.map(([name, [{ shape }, optional]]) => [name, optional ? orNull(shape) : shape])) }
+  }
+}
+
+function record (schema: TSchema, place: Place): FieldType {
+  const { additionalProperties = false } = schema
+  if (additionalProperties !== false) place.fail('has additionalProperties: describe all names by the key of Type.Record')
+  const [k, item] = Object.entries<TSchema>(schema['patternProperties'])[0]! // TypeBox makes exactly one
+  const i = place.inside(item, '*')
+  const names = regularExpression(k) ?? place.fail('has keys with a pattern that is not a regular expression with the flag u')
+  return scalar('o', 'an object', 'text', {
+    i, ...k !== PatternStringExact && { k, x: `a name that matches ${names}` }, container: true, shape: { bsonType: 'object' }
+  })
+}
+
+/**
+ * A union holds what the first of its types accepts, in the schema's order: write `[Number, String]` for clients that
+ * send numbers as text, `[String, Number]` where text that looks like a number has to stay text. `Type.Null()` in it
+ * makes it nullable.
+ */
+function union (schema: TSchema, place: Place): FieldType {
+  const all: TSchema[] = schema['anyOf']
+  const variants = all.filter(variant => variant[Kind] !== 'Null')
+  if (variants.length === 0) place.fail('has no type but null: add the one that it can hold')
+  const o = variants.map(place.here) // also of literals, to check their keywords
+  const areLiterals = variants.every(variant => variant[Kind] === 'Literal')
+  const type = areLiterals ? literals(variants.map(variant => variant['const']), place) : o.length === 1 ? o[0]! : firstOf(o)
+  return variants.length < all.length ? { ...type, n: 1, shape: orNull(type.shape) } : type
+}
+
+function firstOf (o: FieldType[]): FieldType {
+  const [{ column }] = o as [FieldType]
+  return scalar('u', listWords(o.map(({ e }) => e)), o.every(variant => variant.column === column) ? column : 'text', {
+    o,
+    ...o.some(({ n }) => n) && { n: 1 },
+    gives: listWords(o.map(({ gives }) => gives)),
+    container: o.every(({ container }) => container),
+    shape: eitherOf(o.map(({ shape }) => shape))
+  })
+}
