@@ -1,6 +1,5 @@
 import type { mongodb } from '../bson.js'
 import { PowerSyncFatalError } from '../errors.js'
-import { validationFailures } from './validation-failure.js'
 
 /** A fault of the data: a retry cannot help. Everything else is retryable, unknown errors included. */
 export interface DataFault {
@@ -19,10 +18,11 @@ interface ServerError {
   writeErrors?: unknown
 }
 
-const tooLarge = (): DataFault => ({ code: 'INVALID_DATA', message: 'The document would be larger than MongoDB\'s limit of 16 MiB' })
-const badValue = (): DataFault => ({ code: 'INVALID_DATA', message: 'MongoDB refuses a value or a name in the document' })
-const badGeometry = (): DataFault => ({ code: 'INVALID_DATA', message: 'A geospatial index of the collection refuses the document\'s geometry' })
-const badIndexKey = (): DataFault => ({ code: 'INVALID_DATA', message: 'An index of the collection cannot hold the document\'s values' })
+const invalid = (message: string) => (): DataFault => ({ code: 'INVALID_DATA', message })
+const tooLarge = invalid('The document would be larger than MongoDB\'s limit of 16 MiB')
+const badValue = invalid('MongoDB refuses a value or a name in the document')
+const badGeometry = invalid('A geospatial index of the collection refuses the document\'s geometry')
+const badIndexKey = invalid('An index of the collection cannot hold the document\'s values')
 
 export const BSONObjectTooLarge = 10334
 
@@ -48,8 +48,11 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = 
   11000: error => {
     const index = indexName(error)
     const { keyPattern } = error
-    const fields = keyPattern && Object.keys(keyPattern)
-    return { code: 'DUPLICATE_KEY', message: `Another document has the same value in the unique index ${index}`, details: { index, ...fields && { fields } } }
+    return {
+      code: 'DUPLICATE_KEY',
+      message: `Another document has the same value in the unique index ${index}`,
+      details: { index, ...keyPattern && { fields: Object.keys(keyPattern) } }
+    }
   },
   13027: badGeometry, // 2d: a point outside the index's bounds
   13068: badGeometry, // 2d: a field with one number only
@@ -79,7 +82,8 @@ export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | 
   const { code = 0 } = failure
   if (rules[code] === 'retry' || isOfWriteConcern(error) || hasLabel(error, 'TransientTransactionError')) return undefined
   const known = dataFaults[code]?.(failure)
-  return known ?? (rules[code] === 'reject' ? { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } } : undefined)
+  if (known || rules[code] !== 'reject') return known
+  return { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } }
 }
 
 /** The write was done, and too few members are known to have it: whatever the code, it says nothing of the data. */
@@ -122,3 +126,31 @@ export function firstWriteError (error: unknown): ServerError & { index?: number
 
 /** E11000 duplicate key error collection: db.name index: email_1 dup key: { … } */
 const indexName = ({ errmsg, message }: ServerError) => /index: (\S+)/.exec(errmsg ?? message ?? '')?.[1] ?? ''
+
+/**
+ * The rules that a document broke (code 121), as field and name of the rule, for example `bsonType`. The server also
+ * quotes the values, which must not get to clients or logs. Of an unknown form, the result is empty.
+ *
+ * @param errInfo as the server sends it
+ * @see https://www.mongodb.com/docs/manual/core/schema-validation/view-existing-validation-rules/
+ */
+export function validationFailures (errInfo: unknown): Array<{ path: string, rule: string }> {
+  return brokenRules(Object(Object(errInfo).details).schemaRulesNotSatisfied, '')
+}
+
+function brokenRules (rules: unknown, path: string): Array<{ path: string, rule: string }> {
+  const at = (name: unknown) => path === '' ? String(name) : `${path}.${String(name)}`
+  return listOf(rules).flatMap(broken => {
+    const { operatorName: rule, propertiesNotSatisfied, missingProperties, itemIndex, details } = broken
+    if (typeof rule !== 'string') return []
+    const inside = [
+      ...listOf(propertiesNotSatisfied).flatMap(property => brokenRules(property.details, at(property.propertyName))),
+      ...listOf(missingProperties).map(missing => ({ path: at(missing), rule })),
+      // `items` tells which of them failed.
+      ...itemIndex === undefined ? [] : brokenRules(details, `${path}[${itemIndex}]`)
+    ]
+    return inside.length ? inside : [{ path, rule }]
+  })
+}
+
+const listOf = (value: unknown): mongodb.Document[] => Array.isArray(value) ? value : []

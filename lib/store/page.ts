@@ -56,9 +56,6 @@ const keptSeconds = 86_400
 /** Far below 16 MiB: what exceeds it is forgotten, the oldest first. */
 const mostRecords = 500_000
 
-/** Operations from which on one look at all records is quicker than a search for each. */
-const worthATable = 16
-
 /**
  * What is remembered of one client database: for each operation, in order of arrival, what became of it. Immutable.
  *
@@ -73,41 +70,25 @@ export class Page {
   /** Of memory, roughly. */
   get bytes (): number {
     const { operations, rejections, letters } = this.content
-    return 500 + operations.length + 500 * rejections.length + letters.reduce((sum, { rows }) => sum + 100 + 50 * rows.size, 0)
+    const ofLetters = letters.reduce((sum, { rows }) => sum + 100 + 50 * rows.size, 0)
+    return 500 + operations.length + 500 * rejections.length + ofLetters
   }
 
   /** What became of operations, by their fingerprints: of those that are not new. */
   verdicts (fingerprints: ReadonlyArray<string | undefined>): ReadonlyMap<string, Verdict> {
     const { operations, rejections } = this.content
     const verdicts = new Map<string, Verdict>()
-    for (const [fingerprint, at] of fingerprints.length < worthATable ? this.#search(fingerprints) : this.#scan(fingerprints)) {
-      const number = operations.readUInt16LE(at + fingerprintBytes + 4)
-      verdicts.set(fingerprint, rejections.find(rejection => rejection.number === number) ?? 'applied')
-    }
-    return verdicts
-  }
-
-  /** Positions of records. */
-  * #search (fingerprints: ReadonlyArray<string | undefined>): Generator<[string, number]> {
-    const { operations } = this.content
-    for (const fingerprint of fingerprints) {
-      if (fingerprint === undefined) continue
-      let at = operations.indexOf(fingerprint, 0, 'latin1')
-      while (at % recordBytes > 0) at = operations.indexOf(fingerprint, at + 1, 'latin1')
-      if (at >= 0) yield [fingerprint, at]
-    }
-  }
-
-  /** The same for many: four bytes of a record tell of most that they are not asked for. */
-  * #scan (fingerprints: ReadonlyArray<string | undefined>): Generator<[string, number]> {
-    const { operations } = this.content
-    if (operations.length === 0) return
+    if (operations.length === 0) return verdicts
+    // Four bytes of a record tell of most that they are not asked for.
     const asked = Buffer.from(fingerprints.filter(fingerprint => fingerprint !== undefined).join(''), 'latin1')
     const beginnings = new Set<number>()
     for (let at = 0; at < asked.length; at += fingerprintBytes) beginnings.add(asked.readUInt32LE(at))
     for (let at = 0; at < operations.length; at += recordBytes) {
-      if (beginnings.has(operations.readUInt32LE(at))) yield [operations.toString('latin1', at, at + fingerprintBytes), at]
+      if (!beginnings.has(operations.readUInt32LE(at))) continue
+      const number = operations.readUInt16LE(at + fingerprintBytes + 4)
+      verdicts.set(fingerprintAt(operations, at), rejections.find(rejection => rejection.number === number) ?? 'applied')
     }
+    return verdicts
   }
 
   /** The page after a commit. */
@@ -137,18 +118,23 @@ export class Page {
     const { operations } = this.content
     const count = operations.length / recordBytes
     let leaving = 0
-    const mayLeave = (index: number) =>
-      (count + adding - index > keptOperations && operations.readUInt32LE(index * recordBytes + fingerprintBytes) < seconds - keptSeconds) || count + adding - index > mostRecords
+    const mayLeave = (index: number) => {
+      const staying = count + adding - index
+      const isOld = () => operations.readUInt32LE(index * recordBytes + fingerprintBytes) < seconds - keptSeconds
+      return staying > mostRecords || (staying > keptOperations && isOld())
+    }
     while (leaving < count && mayLeave(leaving)) leaving++
     if (leaving === 0) return operations
     const staying: Buffer[] = []
     const uploaded = upload()
     for (let at = 0; at < leaving * recordBytes; at += recordBytes) {
-      if (uploaded.has(operations.toString('latin1', at, at + fingerprintBytes))) staying.push(operations.subarray(at, at + recordBytes))
+      if (uploaded.has(fingerprintAt(operations, at))) staying.push(operations.subarray(at, at + recordBytes))
     }
     return Buffer.concat([...staying, operations.subarray(leaving * recordBytes)])
   }
 }
+
+const fingerprintAt = (records: Buffer, at: number): string => records.toString('latin1', at, at + fingerprintBytes)
 
 function numbersIn (records: Buffer): Set<number> {
   const numbers = new Set<number>()

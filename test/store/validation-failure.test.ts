@@ -1,5 +1,5 @@
 import t from 'tap'
-import { validationFailures } from '../../lib/store/validation-failure.js'
+import { validationFailures } from '../../lib/store/faults.js'
 
 const errInfo = (...rules: object[]) => ({ failingDocumentId: 'a', details: { operatorName: '$jsonSchema', schemaRulesNotSatisfied: rules } })
 const type = { operatorName: 'bsonType', specifiedAs: { bsonType: 'int' }, reason: 'type did not match', consideredValue: 'secret', consideredType: 'string' }
