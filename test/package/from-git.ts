@@ -31,12 +31,7 @@ t.test('npm install git+… gives a package that is built', async t => {
   t.equal(stdout, 'function function function\n')
   const installed = join(app, 'node_modules', 'fastify-powersync-mongo')
   t.strictSame((await readdir(installed)).sort(), [
-    'CHANGELOG.md',
-    'LICENSE',
-    'README.md',
-    'dist',
-    'examples',
-    'package.json'
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'examples', 'index.ts', 'lib', 'package.json', 'types'
   ])
   t.match(await readFile(join(installed, 'dist', 'index.d.ts'), 'utf8'), 'export default')
   t.match(
