@@ -33,7 +33,7 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
     const body = JSON.stringify(uploadBody({ operations }))
     const upload = async () => {
       const { transactions } = readUpload(await parseUpload(Buffer.from(body), limits), undefined)
-      for (const transaction of decodeAll(transactions, registry.for(user))) {
+      for (const transaction of decodeAll(transactions, registry.for(user), registry.migrations)) {
         await storage.updateBatch(transaction, { user, session: session as never })
       }
     }

@@ -33,11 +33,14 @@ export const MediaTypeError = createError<[problem: string]>('FST_PSM_MEDIA_TYPE
 /** The server takes no upload at the moment. */
 export const UnavailableError = createError<[reason: string]>('FST_PSM_UNAVAILABLE', '%s', 503)
 
+/** Operations of a schema version that this server does not lift. */
+export const SchemaVersionError = createError<[problem: string]>('FST_PSM_SCHEMA_VERSION', '%s', 503)
+
 /** The `code` of this package's errors, in answers and at the start. */
 export type ErrorCode =
   | 'FST_PSM_OPTION' | 'FST_PSM_KEY' | 'FST_PSM_MONGO'
   | 'FST_PSM_BODY' | 'FST_PSM_PARAMETER' | 'FST_PSM_UNAUTHORIZED' | 'FST_PSM_TOO_LARGE' | 'FST_PSM_MEDIA_TYPE'
-  | 'FST_PSM_AUTHENTICATION_UNAVAILABLE' | 'FST_PSM_UNAVAILABLE'
+  | 'FST_PSM_AUTHENTICATION_UNAVAILABLE' | 'FST_PSM_UNAVAILABLE' | 'FST_PSM_SCHEMA_VERSION'
 
 /** What a rejected operation is reported with. */
 export interface FatalErrorOptions {

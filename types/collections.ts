@@ -1,6 +1,6 @@
 import type { TObject, TProperties } from '@sinclair/typebox'
 import type { AuthorizeTransferHook, CollectionHooks, User } from './hooks.js'
-import type { AnyRow, RowOf } from './operations.js'
+import type { AnyRow, CrudOperation, RowOf } from './operations.js'
 
 /** A TypeBox object; or `'any'`, which stores the values as they come. */
 export type CollectionSchema = TObject | 'any'
@@ -78,6 +78,15 @@ type Defaults<Schema extends CollectionSchema> = {
     (() => Field extends keyof CollectionRow<Schema> ? CollectionRow<Schema>[Field] : unknown) | undefined
 }
 
+/** An operation of an older client: its columns and values as uploaded. `data` of a DELETE is empty. */
+export type OlderOperation = Readonly<Omit<CrudOperation, 'data'> & { data: AnyRow }>
+
+/**
+ * Gives the operation as the next version of the app would have sent it: with changed `data`, `previous` or `metadata`.
+ * Null drops it.
+ */
+export type Migration = (operation: OlderOperation) => OlderOperation | null
+
 /** What `collection()` takes. Hooks are typed from the schema. */
 export interface CollectionOptions<
   Schema extends CollectionSchema = CollectionSchema,
@@ -129,6 +138,11 @@ export interface CollectionOptions<
    * cannot write: when the document is created.
    */
   defaults?: NoInfer<Defaults<Schema>> | undefined
+  /**
+   * How operations of older clients become those of today: version → a function that lifts an operation of the version
+   * before. All collections together have one for each version, from the oldest that is lifted to the current one.
+   */
+  migrations?: Readonly<Record<number, Migration>> | undefined
 }
 
 /**
@@ -152,6 +166,7 @@ export interface Collection<Schema extends CollectionSchema = CollectionSchema> 
   readonly unknownFields: 'reject' | 'drop' | 'store'
   /** Field → a function that gives its value where a PUT has none. */
   readonly defaults: Readonly<Record<string, () => unknown>>
+  readonly migrations: Readonly<Record<number, Migration>>
 }
 
 /** Table name → `collection({ … })`. */

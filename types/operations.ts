@@ -68,5 +68,7 @@ export interface CrudTransaction<Row = AnyRow> {
   id?: string | undefined
   /** The client database's id (`getClientId()`), when the connector sends it. */
   clientId?: string | undefined
+  /** Version of the app's schema that the operations are of, when the connector sends it. Default: the server's own. */
+  schemaVersion?: number | undefined
   operations: CrudOperation<Row>[]
 }

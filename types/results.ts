@@ -32,6 +32,8 @@ export interface FatalErrorResult {
 /** It is not known that the data are at fault: the client has to send the transaction again. */
 export interface RetryableErrorResult {
   status: 'retryable_error'
+  /** The client's schema version is older than the server takes: its app has to be updated. */
+  error_code?: 'UPDATE_NEEDED'
   message: string
   /** Milliseconds to wait before the next try. */
   retry_after_ms: number

@@ -11,7 +11,7 @@ import { answerOf } from '../wire/answer.js'
 import { limitTime, readBody, type Body } from '../wire/body.js'
 import { parseUpload } from '../wire/parse.js'
 import { readUpload } from '../wire/read.js'
-import { ClientId, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
+import { ClientId, SchemaVersion, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
 import { sendJson } from './scope.js'
 
@@ -64,7 +64,10 @@ const schema: RouteSchema = {
   summary: 'Apply queued writes of a client',
   description: 'What a connector\'s uploadData sends. A client\'s transaction becomes one transaction of MongoDB, all or nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however often it is sent. Null means absent, and fields that are not listed are ignored.',
   tags: ['powersync'],
-  headers: Type.Object({ 'x-client-id': Type.Optional(Type.String({ ...ClientId, description: 'The client database\'s id (getClientId()), where the body has no client_id' })) }),
+  headers: Type.Object({
+    'x-client-id': Type.Optional(Type.String({ ...ClientId, description: 'The client database\'s id (getClientId()), where the body has no client_id' })),
+    'x-schema-version': Type.Optional(Type.Integer({ ...SchemaVersion, description: 'Version of the app\'s schema, where the body has no schema_version' }))
+  }),
   body: { ...UploadBody, ...examples(bodies) },
   response: {
     ...errorAnswers({
@@ -101,7 +104,7 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
       try {
         // For hooks that look at what came beside the operations.
         request.body = await parseUpload(body.bytes, limits.parse)
-        const { container, transactions } = readUpload(request.body, clientHeader(request))
+        const { container, transactions } = readUpload(request.body, header(request, 'x-client-id'), header(request, 'x-schema-version'))
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
         if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
         const byTransaction = container === 'transactions'
@@ -147,7 +150,7 @@ function limitsOf (bodyLimit: number) {
 const weightOf = ({ bytes, units }: Body) => 3 * bytes.length + 64 * units
 
 /** Node joins a repeated header of this kind into one text. */
-const clientHeader = ({ headers }: FastifyRequest) => headers['x-client-id'] as string | undefined
+const header = ({ headers }: FastifyRequest, name: string) => headers[name] as string | undefined
 
 /** Aborts when the client has hung up. */
 function goneSignal ({ raw }: FastifyReply): AbortSignal {

@@ -5,6 +5,7 @@ import type {
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { deepFreeze } from './freeze.js'
+import type { Migrations } from './migrations.js'
 import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './plan.js'
 import type { RegisteredCollection, UserCollections } from './registry.js'
 import { Rows, type RuleScope } from './rows.js'
@@ -40,11 +41,17 @@ export class Rejected extends Error {
   }
 }
 
-/** Uploaded transactions with their values and ids decoded. @throws {Rejected} for the first operation that is refused */
-export function decodeAll (transactions: readonly CrudTransaction[], ofUser: UserCollections): CrudTransaction[] {
+/**
+ * Uploaded transactions with their values and ids decoded, those of older clients after their migrations.
+ * @throws {Rejected} for the first operation that is refused
+ */
+export function decodeAll (transactions: readonly CrudTransaction[], ofUser: UserCollections, { lift }: Migrations): CrudTransaction[] {
   return transactions.map((transaction, position) => ({
     ...transaction,
-    operations: mapOperations(transaction, position, operation => ofUser(operation).decode(operation))
+    operations: mapOperations(transaction, position, operation => {
+      const lifted = lift(operation, transaction.schemaVersion)
+      return lifted && ofUser(lifted).decode(lifted)
+    }).filter(operation => operation !== null)
   }))
 }
 

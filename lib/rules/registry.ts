@@ -9,6 +9,7 @@ import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { compileSchema, type CompiledSchema } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'
 import { sum } from './conflicts/sum.js'
+import { createMigrations, type Migrations } from './migrations.js'
 import { conditionsOf } from './owner.js'
 
 /** Collections that belong to MongoDB, PowerSync or this package. */
@@ -205,12 +206,14 @@ export type UserCollections = (operation: Place) => UserCollection
 
 /** The tables that can be written, by name: everything else is refused. */
 export class CollectionRegistry {
+  readonly migrations: Migrations
   readonly #byTable: ReadonlyMap<string, RegisteredCollection>
 
   constructor (collections: Collections, readonly globalHooks: Hooks) {
     this.#byTable = new Map(Object.entries(collections).map(([table, definition]) =>
       [table, new RegisteredCollection(table, definition, globalHooks)]))
     checkTables(this.tables())
+    this.migrations = createMigrations(collections)
     for (const table of this.tables()) this.#checkParents(table, [])
   }
 

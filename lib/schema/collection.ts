@@ -30,7 +30,8 @@ export function collection<const Schema extends CollectionSchema, Writable exten
     owner: ownerOf(options.owner),
     operations: frozenCopy(options.operations ?? ['PUT', 'PATCH', 'DELETE']),
     fields: frozenCopy(options.fields ?? {}),
-    defaults: frozenCopy(options.defaults ?? {})
+    defaults: frozenCopy(options.defaults ?? {}),
+    migrations: frozenCopy(options.migrations ?? {})
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
 }
 

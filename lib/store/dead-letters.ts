@@ -25,6 +25,8 @@ export interface DeadLetter {
   claims: string | null
   client_id: string | null
   transaction_id: string | null
+  /** Version of the app's schema that its operations are of; null: the server's own. */
+  schema_version: number | null
   /** Its place among the letters of its client, from 1; null where uploads are not deduplicated. */
   sequence: number | null
   /** Id of the request that brought it, as in the server's log. */
@@ -202,6 +204,7 @@ export class DeadLetters {
       claims: JSON.stringify(claimsOf(user)),
       client_id: transaction.clientId ?? null,
       transaction_id: transaction.id ?? null,
+      schema_version: transaction.schemaVersion ?? null,
       sequence,
       request_id: requestId ?? null,
       failed_operation: reason,
@@ -394,10 +397,11 @@ const storedOperation = ({ index, op, table, id, opId, data, previous, metadata 
 })
 
 /** The transaction of a letter, as it was uploaded. @internal */
-export function transactionOf ({ client_id: clientId, transaction_id: id, operations }: DeadLetter): CrudTransaction {
+export function transactionOf ({ client_id: clientId, transaction_id: id, schema_version: schemaVersion, operations }: DeadLetter): CrudTransaction {
   return {
     ...id !== null && { id },
     ...clientId !== null && { clientId },
+    ...schemaVersion !== null && { schemaVersion },
     operations: operations.map(({ index, op, table, id, op_id: opId, data, previous, metadata }) => ({
       index,
       op,

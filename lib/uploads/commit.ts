@@ -116,7 +116,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   async function alone (transaction: CrudTransaction, caller: Caller, signal: AbortSignal): Promise<boolean> {
     if (transaction.operations.length !== 1 || collections.hasWriteHooks(tablesOf([transaction]))) return false
     const ofUser = collections.for(caller.user)
-    const planned = await spans.run('powersync.decode', async () => planAll(decodeAll([transaction], ofUser), ofUser))
+    const planned = await spans.run('powersync.decode', async () => planAll(decodeAll([transaction], ofUser, collections.migrations), ofUser))
     try {
       await spans.run('powersync.storage', () => send({ planned }, 'fewest', { signal }))
       return true
@@ -134,7 +134,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     const probe = attempt.probing ? probeOf(scope) : undefined
     const rules: HookScope = { collections, ofUser, context, allowed: new Set(), isLetter, probe }
     const tables = tablesOf(transactions)
-    const decoded = await spans.run('powersync.decode', async () => decodeAll(transactions, ofUser))
+    const decoded = await spans.run('powersync.decode', async () => decodeAll(transactions, ofUser, collections.migrations))
     const planned = collections.hasOperationHooks(tables)
       ? await spans.run('powersync.hooks', () => runHooks(decoded, rules))
       : planAll(decoded, ofUser)

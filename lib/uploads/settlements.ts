@@ -60,15 +60,18 @@ function laterThan (letter: DeadLetter, sent: CrudTransaction, collections: Coll
 
 interface RowColumns { columns: AnyRow, fields: Readonly<Record<string, string>> }
 
-/** All columns that a transaction has for each row, and the fields of those with another name. */
-function columnsByRow ({ operations }: CrudTransaction, collections: CollectionRegistry): Map<string, RowColumns> {
+/** All columns that a transaction has for each row, and the fields of those with another name. A letter may be older than what is lifted. */
+function columnsByRow ({ operations, schemaVersion = 0 }: CrudTransaction, collections: CollectionRegistry): Map<string, RowColumns> {
   const rows = new Map<string, RowColumns>()
-  for (const { table, id, data } of operations) {
+  const { lift, takes } = collections.migrations
+  for (const operation of operations) {
+    const { table, id } = operation
     const collection = collections.has(table) ? collections.get(table) : undefined
     const _id = collection?.tryId(id)
     if (!collection || _id === undefined) continue
     const row = rowOf(collection.name, _id)
-    rows.set(row, { columns: { ...rows.get(row)?.columns, ...data }, fields: collection.definition.fields })
+    const lifted = takes(schemaVersion) ? lift(operation, schemaVersion) : operation
+    rows.set(row, { columns: { ...rows.get(row)?.columns, ...lifted?.data }, fields: collection.definition.fields })
   }
   return rows
 }

@@ -16,6 +16,7 @@ import { UnknownCommitError, type TransactionScope } from '../store/transaction.
 import { failedOperation, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
+import { refusalOf, retryAfter } from './schema-versions.js'
 import { settlementsIn, settles, type Settlements } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
@@ -37,9 +38,6 @@ interface UploadPolicy {
 
 /** Applies client transactions in order and tells what became of each. */
 export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
-
-/** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
-const retryAfter = 5000
 
 /** Failures in a row of the head of a queue from which on it counts as blocked: a client retries it every 5 s. */
 const blockedAfter = 3
@@ -74,19 +72,22 @@ interface Upload {
 }
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
-  const { ledger } = dependencies
+  const { ledger, collections: { migrations } } = dependencies
   const blockedQueues = new BlockedQueues()
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
-    const entries = transactions.map(transaction => {
+    const entries = transactions.map(({ schemaVersion = migrations.current, ...uploaded }) => {
+      // With its version, for a letter of it that is run again when the server has gone on.
+      const transaction = { ...uploaded, schemaVersion }
       const isKnown = ledger && transaction.clientId !== undefined
       return { transaction, fingerprints: transaction.operations.map(isKnown ? fingerprintOf : () => undefined) }
     })
-    const results = await settleAll({ entries, caller, policy, limit }, dependencies)
+    const refusal = refusalOf(transactions, migrations, caller.log)
+    const results = refusal ?? await settleAll({ entries, caller, policy, limit }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
-      countFailures(transaction, result, caller)
+      if (!refusal) countFailures(transaction, result, caller)
       await runResultHooks({ transaction, result }, caller, dependencies, limit)
     }
     limit.clear()

@@ -66,7 +66,7 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
   let since = performance.now()
 
   skipSpace()
-  const body = await object({ client_id: value, batch: list(value), operations: list(value), transactions: list(object({ transaction_id: value, crud: list(value) })) })('The body')
+  const body = await object({ client_id: value, schema_version: value, batch: list(value), operations: list(value), transactions: list(object({ transaction_id: value, crud: list(value) })) })('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
   return body

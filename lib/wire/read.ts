@@ -4,7 +4,7 @@ import type { CrudOperation, CrudTransaction } from '../../types/index.js'
 import { BodyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import type { JsonNumber } from '../client/values.js'
-import { ClientId, longestName, UploadBody, type UploadedOperation } from './schemas.js'
+import { ClientId, longestName, SchemaVersion, UploadBody, type UploadedOperation } from './schemas.js'
 
 const containers = ['batch', 'operations', 'transactions'] as const
 
@@ -18,6 +18,7 @@ export interface Upload {
 
 const body = TypeCompiler.Compile(UploadBody)
 const clientId = TypeCompiler.Compile(ClientId)
+const schemaVersion = TypeCompiler.Compile(SchemaVersion)
 
 /**
  * Turns any accepted shape of an upload into client transactions, in the client's order.
@@ -27,23 +28,24 @@ const clientId = TypeCompiler.Compile(ClientId)
  *
  * @param value the parsed body
  * @param header the `x-client-id` header, used when the body has no `client_id`
+ * @param version the `x-schema-version` header, used when the body has no `schema_version`
  * @throws {BodyError} naming the place, what was found and what was expected
  */
-export function readUpload (value: unknown, header: string | undefined): Upload {
+export function readUpload (value: unknown, header?: string, version?: string): Upload {
   if (!body.Check(value)) throw new BodyError(describe(body.Errors(value).First()))
-  const clientId = value.client_id || checkHeader(header) || undefined
+  const source = { clientId: value.client_id || checkHeader(header) || undefined, schemaVersion: value.schema_version ?? readVersion(version) }
   const container = containerOf(value)
   if (container === 'transactions') {
     return {
       container,
       transactions: value.transactions!.map(({ crud, transaction_id: id }, position) => ({
         id: text(id ?? (crud[0] && transactionId(crud[0]))),
-        clientId,
+        ...source,
         operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud`, index))
       }))
     }
   }
-  return { container, transactions: groupByTransaction(value[container]!, container, clientId) }
+  return { container, transactions: groupByTransaction(value[container]!, container, source) }
 }
 
 /** Of two, one would be dropped in silence. */
@@ -61,14 +63,23 @@ function checkHeader (header: string | undefined): string | undefined {
   return header
 }
 
-function groupByTransaction (operations: UploadedOperation[], container: Container, clientId: string | undefined): CrudTransaction[] {
+function readVersion (header: string | undefined): number | undefined {
+  if (header === undefined) return undefined
+  const version = /^\d+$/.test(header) ? Number(header) : undefined
+  if (!schemaVersion.Check(version)) throw new BodyError(`The header x-schema-version: expected ${SchemaVersion.description}, found other text`)
+  return version
+}
+
+type Source = Pick<CrudTransaction, 'clientId' | 'schemaVersion'>
+
+function groupByTransaction (operations: UploadedOperation[], container: Container, source: Source): CrudTransaction[] {
   const transactions: CrudTransaction[] = []
   let current: CrudTransaction | undefined
   for (let position = 0; position < operations.length; position++) {
     const uploaded = operations[position] as UploadedOperation
     const id = text(transactionId(uploaded))
     if (!current || current.id !== id) {
-      current = { id, clientId, operations: [] }
+      current = { id, ...source, operations: [] }
       transactions.push(current)
     }
     current.operations.push(readOperation(uploaded, current.operations.length, container, position))

@@ -45,8 +45,11 @@ const UploadedTransaction = Type.Object({
   crud: Type.Array(UploadedOperation, { description: 'an array of operations' })
 }, { description: 'a transaction' })
 
+export const SchemaVersion = Type.Integer({ minimum: 1, description: 'a whole number from 1' })
+
 export const UploadBody = Type.Object({
   client_id: optional(ClientId),
+  schema_version: optional(SchemaVersion),
   batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: '1 to 50 transactions' }))
@@ -69,6 +72,7 @@ const TransactionResult = Type.Object({
   ]),
   requires_client_handling: Type.Optional(Type.Boolean({ description: 'fatal_error' })),
   failed_operation: Type.Optional(FailedOperation),
+  error_code: Type.Optional(Type.String({ description: 'retryable_error: UPDATE_NEEDED where the client is too old' })),
   message: Type.Optional(Type.String({ description: 'retryable_error; fatal_error: that of failed_operation' })),
   retry_after_ms: Type.Optional(Type.Integer({ description: 'retryable_error: milliseconds' }))
 })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { JsonNumber } from '../../lib/client/values.js'
 import { parseJson } from '../../lib/json.js'
 import { parseBody, parseUpload } from '../../lib/wire/parse.js'
+import { UploadBody } from '../../lib/wire/schemas.js'
 
 const options = {
   expected: 'an upload',
@@ -14,7 +15,7 @@ const read = (text: string, most = 100_000) => parseUpload(Buffer.from(text), { 
 /** What is read of a body: the fields that it may have, of those what parseJson gives. */
 function expected (text: string): unknown {
   const body = parseJson(text)
-  const upload = only(body, 'client_id', 'batch', 'operations', 'transactions')
+  const upload = only(body, ...Object.keys(UploadBody.properties))
   if (Array.isArray(upload?.['transactions'])) upload['transactions'] = upload['transactions'].map(transaction => only(transaction, 'transaction_id', 'crud') ?? transaction)
   return upload ?? body
 }
@@ -30,7 +31,7 @@ const value = fc.oneof({ weight: 5, arbitrary: small }, { weight: 1, arbitrary: 
 const list = fc.oneof({ weight: 5, arbitrary: fc.array(value) as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: value })
 const transaction = fc.record({ transaction_id: value, crud: list, other: small }, { requiredKeys: [] })
 const body = fc.record({
-  client_id: value, batch: list, operations: list, transactions: fc.oneof(fc.array(fc.oneof(transaction, value)), value), other: small
+  client_id: value, schema_version: value, batch: list, operations: list, transactions: fc.oneof(fc.array(fc.oneof(transaction, value)), value), other: small
 }, { requiredKeys: [] })
 const text = fc.tuple(fc.oneof({ weight: 9, arbitrary: body as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: value }), fc.constantFrom(undefined, 1, '\t'))
   .map(([value, space]) => JSON.stringify(value, null, space))

@@ -16,7 +16,7 @@ t.test('every shape that clients send becomes the same operation', async t => {
     'unknown fields are tolerated': { version: 2, batch: [{ op: 'PATCH', type: 'lists', id: 'a', data: columns, old: { name: 'Old' }, metadata: 'note', op_id: 7, tx_id: 3, extra: [1] }] }
   }
   for (const [name, body] of Object.entries(shapes)) {
-    t.same(readUpload(body, undefined).transactions, [{ id: '3', clientId: undefined, operations: [expected] }], name)
+    t.same(readUpload(body, undefined).transactions, [{ id: '3', clientId: undefined, schemaVersion: undefined, operations: [expected] }], name)
   }
 })
 
@@ -26,6 +26,19 @@ t.test('a minimal operation has no previous values, metadata, ids or data', asyn
     { op: 'DELETE', table: 'lists', id: 'a', data: undefined, previous: undefined, metadata: undefined, opId: undefined, index: 0 },
     { op: 'PATCH', table: 'lists', id: 'b', data: {}, previous: undefined, metadata: undefined, opId: undefined, index: 1 }
   ])
+})
+
+t.test('the schema version comes from the body, else from the header', async t => {
+  const batch = [{ op: 'DELETE', table: 'lists', id: 'a' }]
+  t.equal(readUpload({ batch, schema_version: 3 }, undefined, '2').transactions[0]?.schemaVersion, 3)
+  t.equal(readUpload({ transactions: [{ crud: batch }], schema_version: null }, undefined, '2').transactions[0]?.schemaVersion, 2)
+  t.equal(readUpload({ batch }).transactions[0]?.schemaVersion, undefined)
+  for (const version of [0, 1.5, -1, '2', true, {}]) {
+    t.throws(() => readUpload({ batch, schema_version: version }), { code: 'FST_PSM_BODY', message: /^schema_version: expected a whole number from 1, found / })
+  }
+  for (const header of ['', '0', '1.5', '-1', '2, 3', 'two']) {
+    t.throws(() => readUpload({ batch }, undefined, header), { code: 'FST_PSM_BODY', message: /^The header x-schema-version: expected a whole number from 1, found other text$/ })
+  }
 })
 
 t.test('the client id comes from the body, else from the header', async t => {
@@ -46,7 +59,7 @@ t.test('neighbours with one transaction id make a transaction, and so do neighbo
 t.test('an empty list is an upload of nothing', async t => {
   t.same(readUpload({ batch: [] }, undefined), { container: 'batch', transactions: [] })
   t.same(readUpload({ operations: [] }, undefined), { container: 'operations', transactions: [] })
-  t.same(readUpload({ transactions: [{ crud: [] }] }, undefined).transactions, [{ id: undefined, clientId: undefined, operations: [] }])
+  t.same(readUpload({ transactions: [{ crud: [] }] }, undefined).transactions, [{ id: undefined, clientId: undefined, schemaVersion: undefined, operations: [] }])
 })
 
 t.test('a body that cannot be read is refused by place, finding and expectation, without a value of it', async t => {
