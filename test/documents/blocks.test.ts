@@ -18,14 +18,26 @@ const folder = await mkdtemp(join(root, 'test', '.readme-'))
 t.teardown(() => rm(folder, { recursive: true }))
 await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
 
+/** The languages whose blocks are neither run nor compiled, and why. */
+const notRun: Record<string, string> = {
+  text: 'drawings',
+  js: 'parts of a client app, or of a program with other packages: their syntax is checked',
+  json: 'bodies and answers: parsed',
+  yaml: 'parts of other programs\' configurations: parsed',
+  ini: 'environments: the names of the variables are checked',
+  dockerfile: 'the instructions are checked; test/examples/containers.test.ts has a whole one'
+}
+
 /** How the blocks of a language are checked. */
 const checks: Record<string, (code: string, t: Test, document: string) => unknown> = {
   ts: () => {}, // all together, below
-  js: (code, t) =>
-    t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors'),
+  js: (code, t) => {
+    t.strictSame(ts.transpileModule(code, { reportDiagnostics: true }).diagnostics, [], 'without syntax errors')
+    t.notMatch(code, /from 'fastify-powersync-mongo/, 'what uses this package is TypeScript, and compiled')
+  },
   sh: () => {}, // in commands.test.ts
   console: onlyOfCommands,
-  text: () => {}, // drawings and output
+  text: (code, t) => t.match(code, /[─│▶▼]/, 'a drawing'),
   json: code => JSON.parse(code),
   yaml: code => parseYaml(code),
   ini: (code, t) => {
@@ -54,6 +66,21 @@ for (const document of documents) {
     }
   })
 }
+
+t.test('what is neither run nor compiled has a reason, and is less than half of all', async t => {
+  const all = (await Promise.all(documents.map(async document =>
+    codeBlocks(await readDocument(document)).map(({ language, line }) => ({ language, place: `${document}:${line}` }))
+  ))).flat()
+  const left = all.filter(({ language }) => notRun[language] !== undefined)
+  for (const [language, reason] of Object.entries(notRun)) {
+    const places = left.filter(block => block.language === language).map(({ place }) => place)
+    t.comment(`${places.length} ${language}, ${reason}: ${places.join(', ')}`)
+    t.ok(places.length > 0, `${language} is in use`)
+  }
+  t.ok(left.length < all.length / 2, `${left.length} of ${all.length}`)
+  const run = ['ts', 'sh', 'console']
+  t.strictSame(Object.keys(checks).filter(language => !run.includes(language)).sort(), Object.keys(notRun).sort())
+})
 
 t.test('every TypeScript block is without type errors', async t => {
   const files: string[] = []

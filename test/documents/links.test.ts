@@ -1,9 +1,9 @@
 /** The links in the documents: the files and headings that they lead to are there, and every document is found. */
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
-import { documentNames, inlineCode, prose, readDocument, root } from '../support/documents.js'
+import { documentNames, inlineCode, prose, readDocument, root, tableRows } from '../support/documents.js'
 
 const names = await documentNames()
 const texts = new Map(await Promise.all(names.map(async name => [name, await readDocument(name)] as const)))
@@ -28,12 +28,17 @@ t.test('the files and folders that the documents name are there', async t => {
   }
 })
 
-t.test('CONTRIBUTING says what each folder of lib is for', async t => {
-  const named = inlineCode(texts.get('CONTRIBUTING.md')!)
-  const folders = (await readdir(join(root, 'lib'), { withFileTypes: true }))
-    .filter(entry => entry.isDirectory())
-    .map(({ name }) => `lib/${name}`)
-  t.strictSame(folders.filter(folder => !named.includes(folder)), [])
+t.test('CONTRIBUTING says which folders lib has, and which others each may import, as lint does', async t => {
+  const rooms = tableRows(texts.get('CONTRIBUTING.md')!, 'room').map(([room = '', , others = '']) =>
+    [inlineCode(room)[0], inlineCode(others)] as const
+  )
+  const lint = await readFile(join(root, 'eslint.config.js'), 'utf8')
+  const allowed = [...lint.matchAll(/^ {2}(\w+): \[(.*)\],?$/gm)].map(([, folder, others = '']) =>
+    [`lib/${folder}`, [...others.matchAll(/\w+/g)].map(([name]) => name)] as const
+  )
+  t.strictSame(Object.fromEntries(rooms), Object.fromEntries(allowed))
+  const folders = (await readdir(join(root, 'lib'), { withFileTypes: true })).filter(entry => entry.isDirectory())
+  t.strictSame(folders.map(({ name }) => `lib/${name}`).sort(), rooms.map(([room]) => room!).sort())
 })
 
 t.test('every document is reached by a link', async t => {
