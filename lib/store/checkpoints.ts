@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Long, type mongodb } from '../bson.js'
+import { Long, reading, type mongodb } from '../bson.js'
 import type { User } from '../../types/index.js'
 import { isDuplicateId } from './faults.js'
 import { isTransient } from './transaction.js'
@@ -16,7 +16,7 @@ interface CheckpointDocument {
 
 /**
  * PowerSync's custom write checkpoints: a number per user and client database that only grows, in the collection
- * `powersync_write_checkpoints`. The service's own managed ones, `_powersync_checkpoints`, are none of its business.
+ * `powersync_write_checkpoints`. It leaves the service's own managed ones, `_powersync_checkpoints`, alone.
  *
  * @see https://docs.powersync.com/usage/use-case-examples/custom-write-checkpoints
  */
@@ -40,13 +40,13 @@ export class WriteCheckpoints {
 
   async #change (user: User, clientId: string, change: mongodb.UpdateFilter<CheckpointDocument>): Promise<string> {
     const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
-    const update = () => this.#collection.findOneAndUpdate({ _id }, {
-      ...change,
-      $setOnInsert: { user_id: user.id, client_id: clientId }
-    }, { upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, promoteValues: true, promoteLongs: false, useBigInt64: false })
+    const update = { ...change, $setOnInsert: { user_id: user.id, client_id: clientId } }
     for (let attempt = 1; ; attempt++) {
       try {
-        return String((await update() as CheckpointDocument).checkpoint)
+        const document = await this.#collection.findOneAndUpdate({ _id }, update, {
+          upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, ...reading, promoteLongs: false
+        })
+        return String(document!.checkpoint)
       } catch (error) {
         // Requests of one client at once: the document is there now, or has changed.
         if (attempt === mostAttempts || !(isDuplicateId(error) || isTransient(error))) throw error

@@ -1,10 +1,14 @@
 import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
+import { codeOf } from './faults.js'
 import { nameOf, remedyOf } from './validators.js'
 
-const CommandNotFound = 59
+const NamespaceNotFound = 26
+const IndexNotFound = 27
 const NamespaceExists = 48
+/** On the emulator of the examples. */
+export const CommandNotFound = 59
 
 /**
  * Creates the MongoDB collections that do not exist yet, with post-images. The PowerSync Service configures a collection
@@ -22,7 +26,8 @@ export async function prepareCollections (db: mongodb.Db, collections: Collectio
     return state?.warnings ?? []
   } catch (error) {
     if (error instanceof MongoError) throw error
-    throw new MongoError(`MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
+    throw new MongoError(
+      `MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
   }
 }
 
@@ -42,46 +47,65 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
   // Several tables may write to one collection.
   const tables = Object.entries(collections).map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
   const names = [...new Set(tables.map(({ name }) => name))]
-  const existing = await infosOf(db, names)
-  if (!existing) return undefined
+  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: { $in: names } }, { promoteValues: true, nameOnly: false })
+    .toArray().catch(unless(CommandNotFound, undefined))
+  if (!infos) return undefined
+  const existing = new Map(infos.map(info => [info.name, info]))
   for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
-  const warnings = await Promise.all(tables.map(({ table, name, collection }) => existing.has(name) ? warningOf(db, table, name, collection) : undefined))
+  const warnings = await Promise.all(tables.map(each => existing.has(each.name) ? warningOf(db, each) : undefined))
+  const hasImages = (name: string) => existing.get(name)?.options?.['changeStreamPreAndPostImages']?.enabled === true
   return {
     missing: names.filter(name => !existing.has(name)),
-    withoutImages: names.filter(name => existing.has(name) && existing.get(name)!.options?.['changeStreamPreAndPostImages']?.enabled !== true),
+    withoutImages: names.filter(name => existing.has(name) && !hasImages(name)),
     warnings: warnings.filter(warning => warning !== undefined)
-  }
-}
-
-/** Undefined from the emulator of the examples, which has no such command. */
-async function infosOf (db: mongodb.Db, names: string[]): Promise<Map<string, mongodb.CollectionInfo> | undefined> {
-  try {
-    const infos = await db.listCollections<mongodb.CollectionInfo>({ name: { $in: names } }, { promoteValues: true, nameOnly: false }).toArray()
-    return new Map(infos.map(info => [info.name, info]))
-  } catch (error) {
-    if ((error as mongodb.MongoServerError).code === CommandNotFound) return undefined
-    throw error
   }
 }
 
 /** With post-images. Several processes that start at once may all find a collection missing: the first creates it. */
 export async function createCollection (db: mongodb.Db, name: string): Promise<void> {
-  try {
-    await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } })
-  } catch (error) {
-    if ((error as mongodb.MongoServerError).code !== NamespaceExists) throw error
+  await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } }).catch(unless(NamespaceExists, undefined))
+}
+
+/**
+ * Makes the TTL index of this package on a field of a collection of this package what an option says: creates it,
+ * changes it, or drops it. It has a name and a direction of its own, so that an index of the app on the field stays.
+ */
+export async function expireAfter (db: mongodb.Db, collection: string, field: string, seconds?: number): Promise<void> {
+  const name = `powersync_expiry_${field}`
+  const indexes = await db.collection(collection).indexes({ promoteValues: true, promoteLongs: true, useBigInt64: false })
+    .catch(unless(NamespaceNotFound, []))
+  const existing = indexes.find(index => index.name === name)
+  if (existing?.expireAfterSeconds === seconds) return
+  if (seconds === undefined) {
+    // Another process that starts at the same time may be faster.
+    await db.collection(collection).dropIndex(name).catch(unless(IndexNotFound, undefined))
+  } else if (existing) {
+    await db.command({ collMod: collection, index: { name, expireAfterSeconds: seconds } })
+  } else {
+    await db.collection(collection).createIndex({ [field]: -1 }, { name, expireAfterSeconds: seconds })
   }
 }
 
+/** For `catch`: a value in place of an error with this code. */
+export function unless<Value> (code: number, value: Value): (error: unknown) => Value {
+  return error => {
+    if (codeOf(error) !== code) throw error
+    return value
+  }
+}
+
+interface Target { table: string, name: string, collection: Collection }
+
 /** BSON sorts values by type first: where the least and the greatest `_id` have the type, all have it. */
-async function warningOf (db: mongodb.Db, table: string, name: string, { id }: Collection): Promise<string | undefined> {
+async function warningOf (db: mongodb.Db, { table, name, collection: { id } }: Target): Promise<string | undefined> {
   const expected = kindOfIds(id)
   if (!expected) return undefined
   const ends = await Promise.all(([1, -1] as const).map(order =>
     db.collection(name).find({}, { ...reading, projection: { _id: 1 }, sort: { _id: order }, limit: 1 }).toArray()))
   const other = ends.flat().map(({ _id }) => kindOf(_id)).find(kind => kind !== expected)
-  return other && `the collection ${name} has documents whose _id is ${words[other]}, and collections.${table}.id accepts ${words[expected]}: ` +
-    'clients cannot change or delete them, and a PUT of such an id makes a second document. Set id to the type of the documents'
+  return other && `the collection ${name} has documents whose _id is ${words[other]}, ` +
+    `and collections.${table}.id accepts ${words[expected]}: clients cannot change or delete them, ` +
+    'and a PUT of such an id makes a second document. Set id to the type of the documents'
 }
 
 function kindOfIds (id: Collection['id']): IdKind | undefined {
@@ -91,7 +115,9 @@ function kindOfIds (id: Collection['id']): IdKind | undefined {
 }
 
 type IdKind = 'string' | 'integer' | 'objectId' | 'uuid' | 'other'
-const words: Record<IdKind, string> = { string: 'text', integer: 'a whole number', objectId: 'an ObjectId', uuid: 'a UUID', other: 'of another type' }
+const words: Record<IdKind, string> = {
+  string: 'text', integer: 'a whole number', objectId: 'an ObjectId', uuid: 'a UUID', other: 'of another type'
+}
 
 function kindOf (_id: unknown): IdKind {
   if (typeof _id === 'string') return 'string'
@@ -105,6 +131,7 @@ function checkCollation (name: string, { id, owner }: Collection, info: mongodb.
   const locale = (info?.options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
   const isText = ['string', 'uuid'].includes(typeof id === 'string' ? id : 'type' in id ? id.type : 'string')
   if (locale === 'simple' || !(isText || typeof owner === 'function' || owner.length)) return
-  throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, by which different ids or owners may be equal: ` +
-    'copy its documents to a collection without a default collation, and put the collation on the indexes and queries that need it')
+  throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, ` +
+    'by which different ids or owners may be equal: copy its documents to a collection without a default collation, ' +
+    'and put the collation on the indexes and queries that need it')
 }

@@ -22,7 +22,10 @@ export async function connect (fastify: FastifyInstance, options: MongoOptions =
   const { name, database } = options
   const mongo = await open(fastify, options, uri)
   const db = database ? mongo.client.db(database) : mongo.db
-  if (!db) throw new OptionError('mongo', `of connection ${name ?? 'fastify.mongo'} names no database: pass mongo.database, or put it in the path of the connection string`)
+  if (!db) {
+    throw new OptionError('mongo', `of connection ${name ?? 'fastify.mongo'} names no database: ` +
+      'pass mongo.database, or put it in the path of the connection string')
+  }
   const hello = await db.command({ hello: 1 }).catch((error: unknown) => { throw unreachable(error, undefined) })
   if (!hello['setName'] && hello['msg'] !== 'isdbgrid') {
     throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot replicate from it: ' +
@@ -42,13 +45,15 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
   if (!url && !options.client) {
     if (existing) return existing
     throw new OptionError('mongo', options.name
-      ? `names the connection ${options.name}, which no @fastify/mongodb registration has: pass mongo.url as well, or register that connection first`
+      ? `names the connection ${options.name}, which no @fastify/mongodb registration has: ` +
+        'pass mongo.url as well, or register that connection first'
       : 'is missing: pass mongo.url, set MONGO_URI (mongodb://host/database?replicaSet=rs0), or register @fastify/mongodb before')
   }
   if (existing) {
     throw new OptionError('mongo', options.name
       ? `names the connection ${options.name}, which exists already: leave out mongo.url and mongo.client, or take another name`
-      : 'gives a connection, but the host has one already (fastify.mongo): leave mongo out to use it, or pass mongo.name for another')
+      : 'gives a connection, but the host has one already (fastify.mongo): ' +
+        'leave mongo out to use it, or pass mongo.name for another')
   }
   // @fastify/mongodb takes no unnamed connection after a named one.
   const name = options.name ?? (fastify.mongo ? 'powersync' : undefined)
@@ -75,14 +80,14 @@ function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
 /** Says what to do, and never repeats the connection string, which holds the password. */
 function unreachable (error: unknown, url: string | undefined): Error {
   const { name, code } = error as { name?: string, code?: number }
-  if (name === 'MongoParseError' || name === 'MongoInvalidArgumentError' || name === 'MongoAPIError' || name === 'URIError') {
-    return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0 or mongodb+srv://…, special characters percent-encoded')
+  if (['MongoParseError', 'MongoInvalidArgumentError', 'MongoAPIError', 'URIError'].includes(String(name))) {
+    return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0 ' +
+      'or mongodb+srv://…, special characters percent-encoded')
   }
-  if (code === 18 || code === 13) return new MongoError(`MongoDB${hostOf(url)} refused the credentials: check user, password and authSource in the connection string`)
-  return new MongoError(`MongoDB${hostOf(url)} cannot be reached: check that it runs, that the connection string names the right host and replica set, and that the network lets this server through`)
-}
-
-const hostOf = (url: string | undefined) => {
   const hosts = url && /^mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?([^/?]+)/.exec(url)?.[1]
-  return hosts ? ` at ${hosts}` : ''
+  const mongo = hosts ? `MongoDB at ${hosts}` : 'MongoDB'
+  return new MongoError(code === 18 || code === 13
+    ? `${mongo} refused the credentials: check user, password and authSource in the connection string`
+    : `${mongo} cannot be reached: check that it runs, that the connection string names the right host and replica set, ` +
+      'and that the network lets this server through')
 }

@@ -7,8 +7,7 @@ import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErro
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, userOf } from '../user.js'
 import { replaced, type Since } from '../rules/since.js'
-import { createCollection } from './collections.js'
-import { expireAfter } from './expiry.js'
+import { CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
 import { Page, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
@@ -458,17 +457,14 @@ function notedOperation ({ op, table, id, data, metadata }: DeadLetterOperation)
   return data === null ? text : `${text.slice(0, -1)},"data":${data}}`
 }
 
-const CommandNotFound = 59
-
 /** The mirror is a collection of this package: rows of the app in it would expire, and a validator would refuse notes for ever. */
 async function prepareMirror (db: mongodb.Db, mirror: string): Promise<void> {
   const remedy = 'name a collection of its own in upload.deadLetters.mirror'
   const other = await db.collection(mirror).findOne({ $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }, { projection: { _id: 1 } })
   if (other) throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
-  const infos = await db.listCollections({ name: mirror }).toArray().catch((error: unknown) => {
-    // The emulator of the examples.
-    if ((error as mongodb.MongoServerError).code !== CommandNotFound) throw error
-  })
+  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: mirror }).toArray().catch(unless(CommandNotFound, undefined))
   if (infos?.length === 0) await createCollection(db, mirror)
-  if ((infos?.[0] as mongodb.CollectionInfo | undefined)?.options?.['validator']) throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
+  if (infos?.[0]?.options?.['validator']) {
+    throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
+  }
 }

@@ -42,7 +42,8 @@ let latest: { names: string[], sorted: string[] } = { names: [], sorted: [] }
 
 function sortedNames (value: object): string[] {
   const names = Object.keys(value)
-  if (names.length !== latest.names.length || names.some((name, index) => name !== latest.names[index])) latest = { names, sorted: [...names].sort() }
+  const isSame = names.length === latest.names.length && names.every((name, index) => name === latest.names[index])
+  if (!isSame) latest = { names, sorted: [...names].sort() }
   return latest.sorted
 }
 

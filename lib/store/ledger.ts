@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Binary, reading, type mongodb } from '../bson.js'
 import type { FailedOperation, User } from '../../types/index.js'
-import { expireAfter } from './expiry.js'
+import { expireAfter } from './collections.js'
 import { Page, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
 import type { CommandScope } from './transaction.js'

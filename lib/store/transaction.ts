@@ -3,7 +3,7 @@ import type { mongodb } from '../bson.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './faults.js'
 
-/** The MongoDB transaction that a command belongs to, and the signal that ends it while it waits. Passed on to the driver. */
+/** The MongoDB transaction that a command belongs to, and the signal that ends it while it waits: options of the driver. */
 export interface CommandScope {
   session?: mongodb.ClientSession
   signal?: AbortSignal
@@ -53,8 +53,9 @@ const guarantees = { readConcern: { level: 'snapshot' }, readPreference: 'primar
  * @throws the last attempt's error otherwise
  */
 export async function inTransaction<Result> (
-  client: mongodb.MongoClient, { signal, attempts = Infinity, onRetry, onCommit, spans = noSpans }: TransactionOptions, work: (scope: TransactionScope) => Promise<Result>
+  client: mongodb.MongoClient, options: TransactionOptions, work: (scope: TransactionScope) => Promise<Result>
 ): Promise<Result> {
+  const { signal, attempts = Infinity, onRetry, onCommit, spans = noSpans } = options
   const session = client.startSession()
   try {
     for (let attempt = 1; ; attempt++) {

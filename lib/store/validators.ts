@@ -4,11 +4,12 @@ import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { jsonSchemaOf } from '../schema/json-schema.js'
+import { codeOf } from './faults.js'
 
 export interface ValidatorOptions {
-  /** Whether documents that broke the rules before may still be changed (`moderate`). Default: as it is, `strict` for a new validator. */
+  /** `moderate`: documents that broke the rules before may still be changed. Default: as it is, `strict` for a new validator. */
   level?: 'strict' | 'moderate' | undefined
-  /** Whether a document that breaks the rules is refused, or only logged by MongoDB. Default: as it is, `error` for a new validator. */
+  /** Whether MongoDB refuses or only logs a document that breaks the rules. Default: as it is, `error` for a new validator. */
   action?: 'error' | 'warn' | undefined
 }
 
@@ -27,12 +28,15 @@ export interface ValidatorDifference {
 }
 
 /** Compares the database's validators with what the schemas say. Collections with `schema: 'any'` are left alone. */
-export async function compareValidators (db: mongodb.Db, collections: Collections, { level, action }: ValidatorOptions = {}): Promise<ValidatorDifference[]> {
+export async function compareValidators (
+  db: mongodb.Db, collections: Collections, { level, action }: ValidatorOptions = {}
+): Promise<ValidatorDifference[]> {
   const differences: ValidatorDifference[] = []
   for (const [name, validator] of validatorsOf(collections)) {
     // Numbers as numbers, whatever the host has set on its client.
-    const [existing] = await db.listCollections({ name }, { promoteValues: true, promoteLongs: true }).toArray()
-    const { validator: now = {}, validationLevel = 'strict', validationAction = 'error' } = (existing as mongodb.CollectionInfo | undefined)?.options ?? {}
+    const numbers = { promoteValues: true, promoteLongs: true }
+    const [existing] = await db.listCollections<mongodb.CollectionInfo>({ name }, numbers).toArray()
+    const { validator: now = {}, validationLevel = 'strict', validationAction = 'error' } = existing?.options ?? {}
     const wanted = { validator, validationLevel: level ?? validationLevel, validationAction: action ?? validationAction }
     const changes = changesOf({ validator: now, validationLevel, validationAction }, wanted)
     differences.push({
@@ -55,25 +59,22 @@ async function breakingDocuments (collection: mongodb.Collection, validator: mon
 }
 
 /** Makes the database what the schemas say. To be called again and again. */
-export async function applyValidators (db: mongodb.Db, collections: Collections, options: ValidatorOptions = {}): Promise<ValidatorDifference[]> {
+export async function applyValidators (
+  db: mongodb.Db, collections: Collections, options: ValidatorOptions = {}
+): Promise<ValidatorDifference[]> {
   const differences = await compareValidators(db, collections, options)
   for (const difference of differences) await applyDifference(db, difference)
   return differences
 }
 
-/** Runs the command that a difference names. Several processes that start at once may all find a collection missing: the first creates it. */
-export async function applyDifference (db: mongodb.Db, { action, command: { create, ...command } }: ValidatorDifference): Promise<void> {
+/** Runs the command that a difference names. Of processes that find a collection missing at once, the first creates it. */
+export async function applyDifference (db: mongodb.Db, { action, command }: ValidatorDifference): Promise<void> {
   if (action === 'none') return
-  if (action === 'update') {
-    await db.command(command)
-    return
-  }
-  try {
-    await db.command({ create, ...command })
-  } catch (error) {
-    if ((error as Partial<mongodb.MongoServerError>).code !== NAMESPACE_EXISTS) throw error
-    await db.command({ collMod: create, ...command })
-  }
+  const { create, ...rest } = command
+  await db.command(command).catch((error: unknown) => {
+    if (action !== 'create' || codeOf(error) !== NAMESPACE_EXISTS) throw error
+    return db.command({ collMod: create, ...rest })
+  })
 }
 
 const NAMESPACE_EXISTS = 48
@@ -83,21 +84,23 @@ const NAMESPACE_EXISTS = 48
  * @throws {MongoError} when the database differs (`check`), or refuses to be changed (`apply`)
  */
 export async function ensureValidators (db: mongodb.Db, collections: Collections, mode: 'apply' | 'check', log: FastifyBaseLogger): Promise<void> {
-  let differences
-  try {
-    differences = await (mode === 'apply' ? applyValidators : compareValidators)(db, collections)
-  } catch (error) {
-    throw new MongoError(`MongoDB did not let its validators be ${mode === 'apply' ? 'changed' : 'read'} (${nameOf(error)}): ${remedyOf(error, mode === 'apply' ? 'dbAdmin' : 'read')}, or set the option validators to false`)
-  }
+  const [run, done, role] = mode === 'apply' ? [applyValidators, 'changed', 'dbAdmin'] as const : [compareValidators, 'read', 'read'] as const
+  const differences = await run(db, collections).catch((error: unknown) => {
+    throw new MongoError(`MongoDB did not let its validators be ${done} (${nameOf(error)}): ${remedyOf(error, role)}, ` +
+      'or set the option validators to false')
+  })
   for (const { name: collection, breaking: { count: documents } } of differences) {
-    if (documents > 0) log.warn({ collection, documents }, 'documents break the rules of their collection\'s validator, and MongoDB refuses later changes of them: "npx powersync-mongo apply-validators --dry-run" lists them')
+    if (documents === 0) continue
+    log.warn({ collection, documents }, 'documents break the rules of their collection\'s validator, ' +
+      'and MongoDB refuses later changes of them: "npx powersync-mongo apply-validators --dry-run" lists them')
   }
   const wrong = mode === 'check' ? differences.filter(({ action }) => action !== 'none') : []
-  if (wrong.length) {
-    const [first] = wrong as [ValidatorDifference]
-    throw new MongoError(`the validators of ${wrong.map(({ name }) => name).join(', ')} are not what the schemas say (${first.name}: ${first.changes.slice(0, 3).join('; ')}): ` +
-      'run "npx powersync-mongo apply-validators --config <file>", or set the option validators to \'apply\'')
-  }
+  const [first] = wrong
+  if (!first) return
+  const names = wrong.map(({ name }) => name).join(', ')
+  throw new MongoError(
+    `the validators of ${names} are not what the schemas say (${first.name}: ${first.changes.slice(0, 3).join('; ')}): ` +
+    'run "npx powersync-mongo apply-validators --config <file>", or set the option validators to \'apply\'')
 }
 
 /** The name of a server's or driver's error. Its message stays out: it may quote documents and connection strings. */
@@ -113,21 +116,20 @@ const remedies: Readonly<Record<number, (role: string) => string>> = {
 
 /** What to do about an error that reading or changing validators gave. */
 export function remedyOf (error: unknown, role: string): string {
-  return remedies[(error as Partial<mongodb.MongoServerError>).code as number]?.(role) ??
-    'check that the server runs and that the connection string is right'
+  return remedies[codeOf(error) as number]?.(role) ?? 'check that the server runs and that the connection string is right'
 }
 
 /** Two tables may share a collection: its documents are then those of either, and anything if one of them has no schema. */
 function validatorsOf (collections: Collections): Map<string, mongodb.Document> {
-  const schemas = new Map<string, mongodb.Document[]>()
-  const free = new Set<string>()
+  const schemas = new Map<string, Array<mongodb.Document | undefined>>()
   for (const [table, collection] of Object.entries(collections)) {
-    const $jsonSchema = jsonSchemaOf(collection, table)
     const name = collection.name ?? table
-    if ($jsonSchema) schemas.set(name, [...schemas.get(name) ?? [], { $jsonSchema }])
-    else free.add(name)
+    schemas.set(name, [...schemas.get(name) ?? [], jsonSchemaOf(collection, table)])
   }
-  return new Map([...schemas].filter(([name]) => !free.has(name)).map(([name, all]) => [name, all.length === 1 ? all[0] as mongodb.Document : { $or: all }]))
+  return new Map([...schemas].filter(([, all]) => all.every(Boolean)).map(([name, all]) => {
+    const rules = all.map($jsonSchema => ({ $jsonSchema }))
+    return [name, rules.length === 1 ? rules[0]! : { $or: rules }]
+  }))
 }
 
 function changesOf (now: mongodb.Document, wanted: mongodb.Document): string[] {
@@ -135,7 +137,8 @@ function changesOf (now: mongodb.Document, wanted: mongodb.Document): string[] {
   return [...new Set([...before.keys(), ...after.keys()])].flatMap(path => {
     const [old, fresh] = [before.get(path), after.get(path)]
     if (isDeepStrictEqual(old, fresh)) return []
-    return [...old === undefined ? [] : [`- ${path}: ${JSON.stringify(old)}`], ...fresh === undefined ? [] : [`+ ${path}: ${JSON.stringify(fresh)}`]]
+    const line = (sign: string, value: unknown) => value === undefined ? [] : [`${sign} ${path}: ${JSON.stringify(value)}`]
+    return [...line('-', old), ...line('+', fresh)]
   })
 }
 
