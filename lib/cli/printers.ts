@@ -14,6 +14,7 @@ import { streamListOf, streamsOf } from '../schema/streams.js'
 import { configOption, loadApp } from './config.js'
 import { envOption } from './environment.js'
 import { packageFolder } from './package.js'
+import { rejectionsOption, rejectionsStream, rejectionsTable } from './rejections.js'
 import { jsonText, usageError, type CommandIO } from './terminal.js'
 
 export function addGenerateKeys (program: Command, { stdout }: CommandIO): void {
@@ -31,7 +32,13 @@ export function addGenerateKeys (program: Command, { stdout }: CommandIO): void 
     })
 }
 
-interface ClientSchemaOptions { config?: string, target: ClientTarget | 'sql', validators?: true, json?: true }
+interface ClientSchemaOptions {
+  config?: string
+  target: ClientTarget | 'sql'
+  validators?: true
+  rejections?: string
+  json?: true
+}
 
 export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): void {
   program.command('client-schema')
@@ -39,14 +46,17 @@ export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): 
     .addOption(configOption)
     .addOption(new Option('--target <name>', 'language of the client').choices([...clientTargets, 'sql']).default('js'))
     .option('--validators', 'print a JavaScript module that checks operations as the server does, before they are queued')
+    .addOption(rejectionsOption)
     .addOption(envOption)
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
-    .action(async ({ config, target, validators, json }: ClientSchemaOptions) => {
+    .action(async ({ config, target, validators, rejections, json }: ClientSchemaOptions) => {
       const { collections } = await loadApp(config, cwd())
-      if (json) stdout.write(jsonText(validators ? descriptionsOf(collections) : { tables: clientTablesOf(collections) }))
+      const others = rejections === undefined ? [] : [rejectionsTable(rejections)]
+      const tables = () => [...clientTablesOf(collections), ...others]
+      if (json) stdout.write(jsonText(validators ? descriptionsOf(collections) : { tables: tables() }))
       else if (validators) stdout.write(await validatorsModule(collections))
-      else stdout.write(target === 'sql' ? rawTablesOf(collections) : clientSchemaOf(collections, target))
+      else stdout.write(target === 'sql' ? rawTablesOf(collections) : clientSchemaOf(collections, target, others))
     })
 }
 
@@ -83,22 +93,27 @@ export function addConnector (program: Command, { stdout }: CommandIO): void {
     })
 }
 
+interface StreamsOptions { config?: string, everybody?: string[], rejections?: string, json?: true }
+
 export function addStreams (program: Command, { stdout, cwd }: CommandIO): void {
   program.command('streams')
     .description('print Sync Streams for PowerSync\'s configuration: the owner rule of each table selects the rows of a user')
     .addOption(configOption)
     .option('--everybody <table>', 'table of which every user gets every row; repeat it, or separate tables by commas', listed)
+    .addOption(rejectionsOption)
     .addOption(envOption)
     .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
-    .action(async ({ config, everybody = [], json }: { config?: string, everybody?: string[], json?: true }) => {
+    .action(async ({ config, everybody = [], rejections, json }: StreamsOptions) => {
       const { collections } = await loadApp(config, cwd())
       const unknown = everybody.find(table => !Object.hasOwn(collections, table))
       if (unknown !== undefined) {
         const hint = didYouMean(nearest(unknown, Object.keys(collections)))
         throw usageError(`--everybody names ${unknown}, which is not one of collections${hint}`)
       }
-      stdout.write(json ? jsonText({ streams: streamListOf(collections, everybody) }) : streamsOf(collections, everybody))
+      const others = rejections === undefined ? [] : [rejectionsStream(rejections)]
+      const streams = () => [...streamListOf(collections, everybody), ...others]
+      stdout.write(json ? jsonText({ streams: streams() }) : streamsOf(collections, everybody, others))
     })
 }
 

@@ -26,6 +26,8 @@ export type ConnectorErrorCode =
   | 'PSM_RETRY'
   /** The server rejected a transaction and left it to `onFatal`, which did not discard it. */
   | 'PSM_REJECTED'
+  /** A rejected change cannot be sent again from this device. */
+  | 'PSM_RESEND'
   /** A function of the app's options failed; the error is the `cause`. */
   | 'PSM_HOOK'
 

@@ -1,8 +1,10 @@
 /** `fastify-powersync-mongo/client`: runs in browsers, Node.js and React Native, and needs nothing but `fetch`. */
 export { createConnector } from './connector.js'
+export { createRejections, rejectionColumns } from './rejections.js'
 export { createValidators } from './validate.js'
 export { ConnectorError } from './errors.js'
 export type { ConnectorErrorCode, ConnectorErrorDetails } from './errors.js'
+export type { Correction, LocalTransaction, RejectedOperation, Rejection, Rejections, RejectionsDatabase, RejectionsOptions } from './rejections.js'
 export type {
   ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch, FetchedAnswer,
   RejectedTransaction, RequestHeaders

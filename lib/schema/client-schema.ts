@@ -26,12 +26,13 @@ export type ClientTarget = typeof clientTargets[number]
  * The code of the client's PowerSync schema: its tables and columns, without `id`, which every table has.
  * The service has generators of its own (`@powersync/service-sync-rules`); these give the same tables and columns, and
  * need neither that package nor a database to look at.
+ * @param others tables to print behind those of the collections
  */
-export function clientSchemaOf (collections: Collections, target: ClientTarget): string {
+export function clientSchemaOf (collections: Collections, target: ClientTarget, others: readonly ClientTable[] = []): string {
   // In all these languages a comment.
   const remarks = Object.keys(collections).filter(name => collections[name]?.schema === 'any')
     .map(name => `// ${JSON.stringify(name)} has no schema: add the columns that your app uses.\n`)
-  return remarks.join('') + printers[target](clientTablesOf(collections))
+  return remarks.join('') + printers[target]([...clientTablesOf(collections), ...others])
 }
 
 /** The same as data. A collection without schema is a table without columns. */

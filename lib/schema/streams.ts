@@ -10,10 +10,11 @@ import { fieldsOf, type Field } from './field-list.js'
  *
  * `_id` comes last, as `id`: a column of a document that is called `id` would otherwise take its place.
  * @param everybody tables with a stream of all rows to all users
+ * @param others streams to print behind those of the collections
  * @see https://docs.powersync.com/sync/streams/overview
  */
-export function streamsOf (collections: Collections, everybody: readonly string[] = []): string {
-  const streams = streamListOf(collections, everybody)
+export function streamsOf (collections: Collections, everybody: readonly string[] = [], others: readonly Stream[] = []): string {
+  const streams = [...streamListOf(collections, everybody), ...others]
   const texts = streams.map(({ table, query, remarks, off }) => {
     const lines = [`${JSON.stringify(table)}:`, ...remarks.map(remark => `  # ${remark}`), '  auto_subscribe: true', `  query: ${JSON.stringify(query)}`]
     return off === undefined ? lines.map(line => `  ${line}\n`).join('') : [off, ...lines].map(line => `  # ${line}\n`).join('')
@@ -121,4 +122,4 @@ function holdsBinary (node: unknown): boolean {
 }
 
 /** Always: `order`, `group` or `user` are names that fields have and words of SQL. */
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

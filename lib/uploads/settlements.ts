@@ -15,25 +15,29 @@ export interface Settlements {
   transactions: CrudTransaction[]
   /** What the transactions are put under, by row. */
   since: Map<string, Since>
-  /** @param written id of a letter that is written with it, the same again where operations cannot be told apart: it stays */
+  /** @param written the letter that is written with it. Without `op_id` it may be the same again, and stays. */
   settle (written?: string): Statement[]
 }
 
 /** Whether an operation settles a letter: a DELETE on the table of the user's rejections. */
-export const settles = ({ op, table }: CrudOperation, { deadLetters }: Dependencies): boolean => op === 'DELETE' && deadLetters.isMirror(table)
+export const settles = ({ op, table }: CrudOperation, { deadLetters }: Dependencies): boolean =>
+  op === 'DELETE' && deadLetters.isMirror(table)
 
 /**
  * Reads the letters that are settled, which may be gone, or somebody else's, by one client transaction: it comes alone.
  * Where it sends a column as its letter has it, what the letter's client has set there since stays, as in a retry; a
  * column that it sends otherwise is the user's latest word.
  */
-export async function settlementsIn (transactions: CrudTransaction[], user: User, dependencies: Dependencies, scope: CommandScope): Promise<Settlements> {
+export async function settlementsIn (
+  transactions: CrudTransaction[], user: User, dependencies: Dependencies, scope: CommandScope
+): Promise<Settlements> {
   const { deadLetters, collections } = dependencies
   const since = new Map<string, Since>()
   const [transaction] = transactions as [CrudTransaction]
-  const ids = transaction.operations.filter(operation => settles(operation, dependencies)).map(({ id }) => id)
+  const settling = transaction.operations.filter(operation => settles(operation, dependencies))
+  const ids = settling.map(({ id }) => id)
   if (ids.length === 0) return { transactions, since, settle: () => [] }
-  const rest = { ...transaction, operations: transaction.operations.filter(operation => !settles(operation, dependencies)) }
+  const rest = { ...transaction, operations: transaction.operations.filter(operation => !settling.includes(operation)) }
   for (const letter of await deadLetters.lettersOf(user, ids, scope)) {
     for (const later of laterThan(letter, rest, collections)) since.set(later.row, later)
   }
@@ -53,8 +57,9 @@ function laterThan (letter: DeadLetter, sent: CrudTransaction, collections: Coll
     // The user saw what replaced the row, and writes over it.
     if (!row || later.replaced) return []
     const old = before.get(later.row)?.columns ?? {}
-    const changed = Object.keys({ ...old, ...row.columns }).filter(column => canonical(old[column]) !== canonical(row.columns[column]))
-    return [without(later, changed.map(column => row.fields[column] ?? column))]
+    const isCorrected = (column: string) => canonical(old[column]) !== canonical(row.columns[column])
+    const corrected = Object.keys({ ...old, ...row.columns }).filter(isCorrected)
+    return [without(later, corrected.map(column => row.fields[column] ?? column))]
   })
 }
 

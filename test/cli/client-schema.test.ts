@@ -283,6 +283,27 @@ t.test('the service gives a user the rows of the stream, with values that go bac
   })
 })
 
+t.test('--rejections prints the mirror of dead letters, of which a user gets their own', { skip: serviceMissing }, async t => {
+  const streams = await print('streams', '--everybody', 'todos', '--rejections', 'rejections')
+  const note = { created_at: '2026-01-01T00:00:00Z', error_code: 'INVALID_DATA', message: 'no', path: null, table: 'todos', row_id: 'x', op: 'PUT', data: '{}', operation_index: { $int: '0' }, operations: '[]' }
+  const { errors, synced } = await syncedRows(t, streams, [{ sub: 'ann' }, { sub: 'ben' }], [
+    { collection: 'rejections', record: { _id: 'a', user_id: 'ann', ...note, tables: '["todos"]', op_ids: '["1"]' } },
+    { collection: 'rejections', record: { _id: 'b', user_id: 'ben', ...note } }
+  ])
+  t.same(errors, [])
+  t.same(synced, ['a', 'b'].map(id => [{ table: 'rejections', id, data: { ...note, operation_index: 0, id } }]))
+})
+
+t.test('--rejections prints the same columns for each language', async t => {
+  const columns = ['created_at', 'error_code', 'message', 'path', 'table', 'row_id', 'op', 'data', 'operation_index', 'operations']
+  const { tables } = JSON.parse(await print('client-schema', '--json', '--rejections', 'refused')) as { tables: Array<{ name: string, columns: Array<{ name: string, type: string }> }> }
+  t.strictSame(tables.map(({ name }) => name), ['lists', 'todos', 'refused'])
+  t.strictSame(tables.at(-1)?.columns, columns.map(name => ({ name, type: name === 'operation_index' ? 'integer' : 'text' })))
+  t.match(await print('client-schema', '--rejections', 'refused'), '  refused: new Table({\n    created_at: column.text,')
+  const { streams } = JSON.parse(await print('streams', '--json', '--rejections', 'refused')) as { streams: Array<{ table: string, query: string }> }
+  t.strictSame(streams.at(-1), { table: 'refused', query: `SELECT ${columns.map(name => `"${name}"`).join(', ')}, "_id" AS "id" FROM "refused" WHERE "user_id" = auth.user_id()`, remarks: [] })
+})
+
 t.test('where no table has a rule, the service reads the file as one without streams', { skip: serviceMissing }, async t => {
   const collections = { rows: collection({ schema: Row }) }
   t.same(await syncedRows(t, streamsOf(collections), [{ sub: '5' }], [{ collection: 'rows', record: { _id: 'a' } }]), { errors: [], synced: [[]] })

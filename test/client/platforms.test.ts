@@ -7,7 +7,7 @@ import t from 'tap'
 import ts from 'typescript'
 import type { CommonPowerSyncDatabase, CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials } from '@powersync/common'
 import type { PowerSyncDatabase } from '@powersync/node'
-import type { ClientDatabase, ClientOperation, ClientTransaction, Connector, Credentials } from '../../lib/client/index.js'
+import type { ClientDatabase, ClientOperation, ClientTransaction, Connector, Credentials, RejectionsDatabase } from '../../lib/client/index.js'
 
 const folder = join(import.meta.dirname, '..', '..', 'lib', 'client')
 
@@ -19,14 +19,18 @@ export type Compatible = All<[
   Fits<Credentials, PowerSyncCredentials>,
   Fits<CommonPowerSyncDatabase, ClientDatabase>,
   Fits<PowerSyncDatabase, ClientDatabase>,
+  Fits<CommonPowerSyncDatabase, RejectionsDatabase>,
   Fits<CrudTransaction, ClientTransaction>,
   Fits<CrudEntry, ClientOperation>
 ]>
 
-t.test('its modules import each other, and types only from anywhere else', async t => {
+t.test('its modules import each other, and types only from anywhere else; the hook imports React', async t => {
   for (const file of await readdir(folder)) {
     const { importedFiles } = ts.preProcessFile(await readFile(join(folder, file), 'utf8'))
-    for (const { fileName } of importedFiles) t.match(fileName, /^\.\/[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/, `${file} imports ${fileName}`)
+    for (const { fileName } of importedFiles) {
+      if (file === 'react.ts' && fileName === 'react') continue
+      t.match(fileName, /^\.\/(?!react)[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/, `${file} imports ${fileName}`)
+    }
   }
 })
 
@@ -68,4 +72,5 @@ t.test('the connector takes at most 4 kB, compressed, of an app\'s bundle, and b
   const size = gzipSync(bundle!.contents).length
   t.ok(size <= 4000, `${size} bytes`)
   t.notMatch(bundle!.text, 'vendor', 'validators')
+  t.notMatch(bundle!.text, 'PSM_RESEND', 'rejections')
 })

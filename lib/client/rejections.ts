@@ -1,0 +1,184 @@
+/** Rejected changes on the device of their author: the mirror of the server's dead letters. */
+import { ConnectorError } from './errors.js'
+
+/** What `createRejections` needs of the SDK's `PowerSyncDatabase`. */
+export interface RejectionsDatabase {
+  /** All rows of a query. */
+  getAll <Row> (sql: string, parameters?: unknown[]): Promise<Row[]>
+  /** Runs statements that are committed together, and uploaded together. */
+  writeTransaction <Result> (work: (transaction: LocalTransaction) => Promise<Result>): Promise<Result>
+  /** Calls back when a table has changed, until what it gives is called. */
+  onChange (handler: { onChange: () => void }, options: { tables: string[] }): () => void
+}
+
+/** The part of the SDK's `Transaction` that is used. */
+export interface LocalTransaction {
+  /** Runs one statement. */
+  execute (sql: string, parameters?: unknown[]): Promise<unknown>
+  /** The first row of a query. */
+  getOptional <Row> (sql: string, parameters?: unknown[]): Promise<Row | null>
+}
+
+/** An operation of a rejected client transaction, as it was uploaded. */
+export interface RejectedOperation {
+  op: 'PUT' | 'PATCH' | 'DELETE'
+  table: string
+  id: string
+  /** Not of a DELETE. */
+  data?: Record<string, unknown>
+  metadata?: string
+}
+
+/** A client transaction that the server rejected, and keeps until it is discarded, corrected or retried. */
+export interface Rejection {
+  id: string
+  createdAt: Date
+  /** Why, as in `FailedOperation`. */
+  code: string
+  message: string
+  /** Column that is at fault, where that is known. */
+  path: string | null
+  /** All of the transaction, which is stored as a whole or not at all; null if it is too large to be here. */
+  operations: RejectedOperation[] | null
+  /** The one of them that failed, where that is known. */
+  failed: RejectedOperation | undefined
+}
+
+/** New values for columns of the operation that failed, undefined to leave one out; or all operations to write. */
+export type Correction = Record<string, unknown> | ((operations: RejectedOperation[]) => RejectedOperation[])
+
+/** `table`: the client's name of the mirror. Default: `rejections`. */
+export interface RejectionsOptions { table?: string | undefined }
+
+/** Reads and settles rejections. Both ways to settle one are ordinary local transactions: they work offline. */
+export interface Rejections {
+  /** The oldest first. */
+  all (): Promise<Rejection[]>
+  /** Calls back with all of them, at once and after each change, until what it gives is called. */
+  watch (onChange: (rejections: Rejection[]) => void, onError?: (error: Error) => void): () => void
+  /** Gives the change up. @returns false if the rejection is gone */
+  discard (id: string): Promise<boolean>
+  /**
+   * Writes the change again, corrected, and settles the rejection in the same transaction.
+   * @returns false if the rejection is gone
+   * @throws {ConnectorError} `PSM_RESEND` if the change cannot be made on this device; nothing is written then
+   */
+  resend (id: string, correction?: Correction): Promise<boolean>
+}
+
+/**
+ * The columns of the client's table, for its schema.
+ * @param column the SDK's own
+ * @example
+ * new Schema({ ...tables, rejections: new Table(rejectionColumns(column)) })
+ */
+export function rejectionColumns <Text, Integer> ({ text, integer }: { text: Text, integer: Integer }) {
+  return {
+    created_at: text,
+    error_code: text,
+    message: text,
+    path: text,
+    table: text,
+    row_id: text,
+    op: text,
+    data: text,
+    operation_index: integer,
+    operations: text
+  }
+}
+
+type Row = { id: string } & ReturnType<typeof rejectionColumns<string, number | null>>
+
+/** The rejections of the signed-in user: for a schema with `rejectionColumns`, and the stream that `streams` prints. */
+export function createRejections (database: RejectionsDatabase, options: RejectionsOptions = {}): Rejections {
+  const { table = 'rejections' } = options
+  const name = quoted(table)
+
+  return {
+    all,
+    watch,
+    discard: id => settle(id, () => []),
+    resend: (id, correction = {}) => settle(id, rejection => corrected(rejection, correction))
+  }
+
+  async function all (): Promise<Rejection[]> {
+    return (await database.getAll<Row>(`SELECT * FROM ${name} ORDER BY created_at, id`)).map(read)
+  }
+
+  function watch (onChange: (rejections: Rejection[]) => void, onError?: (error: Error) => void): () => void {
+    let isWatched = true
+    const look = async () => {
+      try {
+        const rejections = await all()
+        if (isWatched) onChange(rejections)
+      } catch (error) {
+        onError?.(error as Error)
+      }
+    }
+    let latest = look()
+    const dispose = database.onChange({ onChange: () => { latest = latest.then(look) } }, { tables: [table] })
+    return () => {
+      isWatched = false
+      dispose()
+    }
+  }
+
+  function settle (id: string, write: (rejection: Rejection) => RejectedOperation[]): Promise<boolean> {
+    return database.writeTransaction(async transaction => {
+      const row = await transaction.getOptional<Row>(`SELECT * FROM ${name} WHERE id = ?`, [id])
+      if (!row) return false
+      for (const operation of write(read(row))) await apply(operation, transaction)
+      // At the end: an upload that is cut into parts must not settle what it has not written yet.
+      await transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
+      return true
+    })
+  }
+}
+
+function read ({ id, created_at: at, error_code: code, message, path, operation_index: index, ...row }: Row): Rejection {
+  const operations = row.operations === null ? null : JSON.parse(row.operations) as RejectedOperation[]
+  const failed = operations?.[index ?? (operations.length === 1 ? 0 : -1)]
+  return { id, createdAt: new Date(at.replace(' ', 'T')), code, message, path, operations, failed }
+}
+
+function corrected ({ operations, failed }: Rejection, correction: Correction): RejectedOperation[] {
+  if (!operations) throw cannot('it is too large to be on the device')
+  if (typeof correction === 'function') return correction(operations)
+  if (!failed && Object.keys(correction).length) throw cannot('which operation failed is unknown: pass a function')
+  const change = (operation: RejectedOperation) => ({ ...operation, data: { ...operation.data, ...correction } })
+  return operations.map(operation => operation === failed ? change(operation) : operation)
+}
+
+/** As the app itself would write it, so that the SDK queues the same operation. */
+async function apply (operation: RejectedOperation, transaction: LocalTransaction): Promise<void> {
+  const { op, table, id, data, metadata } = operation
+  const name = quoted(table)
+  const values: Record<string, unknown> = { ...data, ...metadata !== undefined && { _metadata: metadata }, id }
+  const isSent = (column: string) => values[column] !== undefined && (column !== 'id' || op === 'PUT')
+  const columns = Object.keys(values).filter(isSent)
+  const parameters = columns.map(column => toSQLite(values[column]))
+  if (op === 'PUT') {
+    const [names, places] = [columns.map(quoted).join(), columns.map(() => '?').join()]
+    await transaction.execute(`INSERT OR REPLACE INTO ${name} (${names}) VALUES (${places})`, parameters)
+  } else if (op === 'DELETE') {
+    await transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
+  } else {
+    // An update that finds no row would be lost without a sign.
+    if (!await transaction.getOptional(`SELECT id FROM ${name} WHERE id = ?`, [id])) {
+      throw cannot('its row is not on the device: resend an older rejection of the row first, or discard it')
+    }
+    const changes = columns.map(column => `${quoted(column)} = ?`).join()
+    if (changes) await transaction.execute(`UPDATE ${name} SET ${changes} WHERE id = ?`, [...parameters, id])
+  }
+}
+
+const cannot = (reason: string) =>
+  new ConnectorError('PSM_RESEND', `The rejected change cannot be sent again: ${reason}`)
+
+const quoted = (name: string) => `"${name.replace(/"/g, '""')}"`
+
+function toSQLite (value: unknown): unknown {
+  if (typeof value === 'boolean') return Number(value)
+  if (value instanceof Date) return value.toISOString()
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : value
+}
