@@ -91,7 +91,7 @@ const deduplicate = Type.Union([Type.Boolean(), object({ days: deduplicateDays }
 export const pluginOptions = object({
   authenticate: hook('`(request, context) => User \\| null`', 'who may have a token and, unless `upload.authenticate` says otherwise, upload: [authentication.md](authentication.md)', 'required'),
   collections: withRow(Type.Record(Type.String(), Type.Unknown(), { expected: '{ table: collection({ schema }) } for each table that clients may write' }), {
-    type: '`{ [table]: collection() }`', byDefault: 'required', meaning: 'the tables that clients may write: [`collection()`](#collection), [schemas.md](schemas.md)'
+    type: '`{ [table]: collection() }`', byDefault: 'required', meaning: 'the allowlist of tables that clients may write: [`collection()`](#collection), [schemas.md](schemas.md)'
   }),
   prefix: text('path of the routes, as in `/powersync`', 'none'),
   name: text('name of this registration, if the server has several: `fastify.powersync.<name>`', 'none', { pattern: '^\\w+$', expected: 'letters, digits and _: it becomes the property fastify.powersync.<name>' }),
@@ -109,7 +109,7 @@ export const pluginOptions = object({
     authenticate: hook('as `authenticate`', 'who may upload', '`firstOf(powersyncToken(), authenticate)`'),
     bodyLimit: integer('size of a body. A client cannot split a transaction, so a larger one blocks its queue; a rejected upload must fit into a dead letter', { minimum: 1024, maximum: 16 * MiB, unit: 'bytes', default: 16 * MiB }),
     maxOperations: integer('size of an upload', { minimum: 1, maximum: 10_000_000, unit: 'operations', default: 100_000 }),
-    maxConcurrent: integer('uploads in work at a time. A further one waits for a third of `upload.deadline`, then gets [503](reliability.md#shutdown-and-load)', { minimum: 1, maximum: 1_000_000, unit: 'uploads', byDefault: '`mongo.maxPoolSize`' }),
+    maxConcurrent: integer('uploads at work at a time, for [backpressure](reliability.md#shutdown-and-load). A further one waits for a third of `upload.deadline`, then gets 503', { minimum: 1, maximum: 1_000_000, unit: 'uploads', byDefault: '`mongo.maxPoolSize`' }),
     deadline: integer('time after which an upload that still waits for MongoDB or a hook gets 503. Keep it below the clients\' time-out', { minimum: 100, maximum: 600_000, unit: 'milliseconds', default: 20_000 }),
     deduplicate: withRow(deduplicate, { type: 'boolean or `{ days }`', byDefault: '`true`', meaning: '[retries are idempotent](reliability.md#exactly-once-the-ledger), for clients that send `client_id` and `op_id`' }),
     requiresClientHandling: hook('`(failed, transaction, user) => boolean`', 'for clients that send `transactions`: `true` leaves a rejected transaction to the client, without a dead letter', 'none'),
