@@ -38,16 +38,10 @@ export interface Way {
 export const checking: Omit<Way, 'kinds'> = {
   words: check => check.e,
   found: jsonTypeWords,
-  other: value => {
-    if (value instanceof JsonNumber) return isStorable(value) ? value : tooLong()
-    return typeof value === 'number' ? finite(value) : undefined
-  },
+  other: value => value instanceof JsonNumber ? isStorable(value) ? value : tooLong() : typeof value === 'number' ? value : undefined,
   parse: text => parseDigits(text, String(Math.random())),
   deepest: 20 // to which the service turns nested documents into JSON (PowerSync: module-mongodb, bufferToSqlite.ts)
 }
-
-export const finite = (value: number) =>
-  Number.isFinite(value) ? value : invalid('a finite number', 'a number beyond it')
 
 export const tooLong = () => invalid('a number of at most 34 digits', 'a longer one')
 
@@ -282,20 +276,13 @@ export interface RowField {
   default?: (() => unknown) | undefined
 }
 
-/** What a collection's fields are to a user. */
-export interface Rights {
-  /** Fields that the server sets, because they say whose row it is. */
-  owned: ReadonlySet<string>
-  /** Fields that the user may write. Undefined: all. */
-  writable: ReadonlySet<string> | undefined
+/** What one user may write, where that is not the same for all. */
+export interface Limits {
+  /** Whether the server sets the field, because it says whose row it is. */
+  owns (name: string): boolean
+  /** Why the user may not write a field. */
+  refuses (name: string): DecodeFault | undefined
 }
-
-/** Not this user's to write. */
-export const isClosed = (name: string, rights: Rights | undefined): boolean =>
-  rights?.writable?.has(name) === false && !rights.owned.has(name)
-
-const closedTo = (column: string) =>
-  new DecodeFault('UNAUTHORIZED', 'no value', 'one', "is not this user's to write").within(column)
 
 type Row = Record<string, unknown>
 
@@ -311,7 +298,7 @@ export function rowReader (fields: readonly RowField[], { others, hidden, words 
   const columns = fields.map(field => ({ ...field, inherited: field.column in Object.prototype }))
   const known = new Set(fields.map(field => field.column))
 
-  const readOthers = (data: Readonly<Row>, row: Row, id: string, rights: Rights | undefined): Row | DecodeFault => {
+  const readOthers = (data: Readonly<Row>, row: Row, id: string, limits: Limits | undefined): Row | DecodeFault => {
     for (const [column, value] of Object.entries(data)) {
       if (known.has(column)) continue
       if (isForbiddenColumn(column)) {
@@ -321,15 +308,14 @@ export function rowReader (fields: readonly RowField[], { others, hidden, words 
       if (value === undefined) continue
       if (others === 'reject' || hidden.includes(column)) return unknownName(words).within(column)
       if (others === 'drop') continue
-      if (isClosed(column, rights)) return closedTo(column)
-      const converted = convertAny(value, 1, way)
+      const converted = limits?.refuses(column) ?? convertAny(value, 1, way)
       if (converted instanceof DecodeFault) return converted.within(column)
       row[column] = converted
     }
     return row
   }
 
-  return ({ op, id, data }: UploadedRow, rights?: Rights): Row | DecodeFault => {
+  return ({ op, id, data }: UploadedRow, limits?: Limits): Row | DecodeFault => {
     const row: Row = {}
     let count = 0
     for (let index = 0; index < columns.length; index++) {
@@ -338,21 +324,21 @@ export function rowReader (fields: readonly RowField[], { others, hidden, words 
       const value = !field.inherited || hasOwn(data, column) ? data[column] : undefined
       if (value !== undefined) count++
       else if (op === 'PATCH') continue
-      const closed = rights !== undefined && isClosed(name, rights)
-      if (closed && value !== undefined && (op === 'PATCH' || value !== null)) return closedTo(column)
-      if (closed || field.readOnly) continue
+      const refused = limits?.refuses(name)
+      if (refused && value !== undefined && (op === 'PATCH' || value !== null)) return refused.within(column)
+      if (refused || field.readOnly) continue
       let converted: unknown = null
       if (value !== undefined && value !== null) {
         converted = field.convert(value)
         if (converted instanceof DecodeFault) return converted.within(column)
       } else if (op === 'PUT' && field.default) converted = field.default()
-      if (converted === null && !field.nullable && !(op === 'PUT' && (field.owner || rights?.owned.has(name)))) {
+      if (converted === null && !field.nullable && !(op === 'PUT' && (field.owner || limits?.owns(name)))) {
         return mismatch(field.check, value, way, 'is required').within(column)
       }
       row[name] = converted
     }
     // Counting the columns is quicker than looking each of them up, and tells whether there are others.
-    return Object.keys(data).length === count ? row : readOthers(data, row, id, rights)
+    return Object.keys(data).length === count ? row : readOthers(data, row, id, limits)
   }
 }
 

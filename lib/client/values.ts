@@ -136,6 +136,8 @@ export function isDecimal128 (text: string): boolean {
   return length === 0 || (length <= 34 && exponent >= -6176 && exponent + length <= 6145)
 }
 
+/** Most dates: as JavaScript and the service print them, on days that every month has. */
+const USUAL_DATE = /^\d{4}-\d\d-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{3}Z$/
 /** Century and sign, year, month, day; time, second, milliseconds; and the zone: sign, hours, minutes. */
 const DATE = /^([+-]\d\d)?(\d{4})-(\d\d)-(\d\d)(?:[T ]((?:[01]\d|2[0-3]):\d\d)(?::(\d\d)(?:\.(\d{1,3})\d{0,6})?)?(?:Z|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?)?$/
 
@@ -148,6 +150,7 @@ const DATE = /^([+-]\d\d)?(\d{4})-(\d\d)-(\d\d)(?:[T ]((?:[01]\d|2[0-3]):\d\d)(?
  * @returns milliseconds since 1970; NaN if the text is anything else, or a day or time that does not exist
  */
 export function parseDate (text: string): number {
+  if (USUAL_DATE.test(text)) return Date.parse(text)
   const parts = DATE.exec(text)
   if (!parts) return NaN
   const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', zone = '+', hours = 0, minutes = 0] = parts

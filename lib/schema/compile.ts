@@ -1,5 +1,5 @@
 import type { Collection } from '../../types/collections.js'
-import { converterOf, isClosed, rowReader, type Rights, type UploadedRow } from '../client/check.js'
+import { converterOf, rowReader, type UploadedRow } from '../client/check.js'
 import { DecodeFault, isForbiddenColumn } from '../client/values.js'
 import { decoding, readerOf } from './convert.js'
 import { encoderOf, fieldsOf, otherColumns, type Field } from './field-list.js'
@@ -7,6 +7,24 @@ import { idsOf } from './ids.js'
 import { any } from './types.js'
 
 type Row = Record<string, unknown>
+
+/** What a collection's fields are to a user. */
+export interface Rights {
+  /** Fields that the server sets, because they say whose row it is. */
+  owned: ReadonlySet<string>
+  /** Fields that the user may write. Undefined: all. */
+  writable: ReadonlySet<string> | undefined
+}
+
+/** Not this user's to write. */
+export const isClosed = (name: string, rights: Rights | undefined): boolean =>
+  rights?.writable?.has(name) === false && !rights.owned.has(name)
+
+const limitsOf = (rights: Rights) => ({
+  owns: (name: string) => rights.owned.has(name),
+  refuses: (name: string) =>
+    isClosed(name, rights) ? new DecodeFault('UNAUTHORIZED', 'no value', 'one', "is not this user's to write") : undefined
+})
 
 /**
  * How values get from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A value that
@@ -59,6 +77,7 @@ export function compileSchema (table: string, definition: Collection): CompiledS
   const others = otherColumns(definition, fields)
   const anything = any(undefined, { depth: 0 })
   const decodeAny = converterOf(anything, decoding)
+  const readRow = rowReader(fields, others, decoding)
   const readers = fields.map(({ name, type }) => ({ name, read: readerOf(type) })).filter(({ read }) => read)
   const withDefault = fields.filter(field => field.default)
   return {
@@ -66,7 +85,7 @@ export function compileSchema (table: string, definition: Collection): CompiledS
     has: name => byName.has(name) || (definition.schema === 'any' && !isForbiddenColumn(name)),
     id: ids.decode,
     idText: ids.encode,
-    decode: rowReader(fields, others, decoding),
+    decode: (operation, rights) => readRow(operation, rights && limitsOf(rights)),
     decodeField: (name, value) => {
       const decoded = (byName.get(name)?.convert ?? decodeAny)(value)
       return decoded instanceof DecodeFault ? decoded.within(name) : decoded

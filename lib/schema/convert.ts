@@ -1,5 +1,5 @@
 import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
-import { checking, converterOf, finite, isPlain, kinds, tooLong, type Convert, type Way } from '../client/check.js'
+import { checking, converterOf, isPlain, kinds, tooLong, type Convert, type Way } from '../client/check.js'
 import {
   DecodeFault, integerText, invalid, isLong, isObject, isShortest, JsonNumber, numberText, toNumber
 } from '../client/values.js'
@@ -62,6 +62,8 @@ export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: u
     default: return read
   }
 }
+
+const finite = (value: number) => Number.isFinite(value) ? value : invalid('a finite number', 'a number beyond it')
 
 /** Exactly the number of these digits: a double, else a long, else a decimal. */
 function numberOf (value: JsonNumber): unknown {
