@@ -67,8 +67,11 @@ export function mismatch (check: Check, value: unknown, way: Way, problem?: stri
   return invalid(way.words(check), way.found(value), problem)
 }
 
-const within = (value: number, [least, most]: Check['c'] = [null, null]) =>
-  value >= (least ?? -Infinity) && value <= (most ?? Infinity)
+/** Whether a number is within inclusive limits. */
+function limitTest (c: Check['c']): (value: number) => boolean {
+  const [least, most] = [c?.[0] ?? -Infinity, c?.[1] ?? Infinity]
+  return value => value >= least && value <= most
+}
 
 /** @param divides whether a value is a multiple */
 function rangeTest<Value extends number | bigint> (
@@ -83,13 +86,14 @@ function rangeTest<Value extends number | bigint> (
 
 export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
   const patterns = re.map(([source, flags, not]) => ({ pattern: new RegExp(source, flags), matches: !not }))
+  const within = limitTest(c)
   return value => {
     if (typeof value !== 'string') return undefined
     if (!isWellFormed(value)) return halfCharacter()
+    for (const { pattern, matches } of patterns) if (pattern.test(value) !== matches) return undefined
     // JSON Schema and MongoDB count code points: code units but for the first halves of pairs.
-    const fits = (!c || within(value.replace(/[\ud800-\udbff]/g, '').length, c)) && value.length <= len &&
-      (!v || v[0]!.includes(value)) && (!date || isMoment(value)) &&
-      patterns.every(({ pattern, matches }) => pattern.test(value) === matches)
+    const fits = (!c || within(value.replace(/[\ud800-\udbff]/g, '').length)) && value.length <= len &&
+      (!v || v[0]!.includes(value)) && (!date || isMoment(value))
     return fits ? value : undefined
   }
 }
@@ -139,19 +143,26 @@ export const decimal: Kind = ({ z }) => value => {
   return text !== undefined && isDecimal128(text) ? text : undefined
 }
 
-export const date: Kind = ({ c }) => value => {
-  const time = typeof value === 'string' ? parseDate(value) : NaN
-  return within(time, c) ? time : undefined
+export const date: Kind = ({ c }) => {
+  const within = limitTest(c)
+  return value => {
+    const time = typeof value === 'string' ? parseDate(value) : NaN
+    return within(time) ? time : undefined
+  }
 }
 
-export const binary: Kind = ({ c }) => value => {
-  if (typeof value !== 'string' || !isBase64(value)) return undefined
-  const padding = value.endsWith('==') ? 2 : Number(value.endsWith('='))
-  return within(value.length / 4 * 3 - padding, c) ? value : undefined
+export const binary: Kind = ({ c }) => {
+  const within = limitTest(c)
+  return value => {
+    if (typeof value !== 'string' || !isBase64(value)) return undefined
+    const padding = value.endsWith('==') ? 2 : Number(value.endsWith('='))
+    return within(value.length / 4 * 3 - padding) ? value : undefined
+  }
 }
 
 export const array: Kind = ({ i, c, u }, way) => {
   const convert = converterOf(i!, way)
+  const within = limitTest(c)
   return value => {
     if (!Array.isArray(value)) return undefined
     const items: unknown[] = []
@@ -160,7 +171,7 @@ export const array: Kind = ({ i, c, u }, way) => {
       if (converted instanceof DecodeFault) return converted.within(index)
       items.push(converted)
     }
-    return within(items.length, c) && !(u && hasDuplicates(items)) ? items : undefined
+    return within(items.length) && !(u && hasDuplicates(items)) ? items : undefined
   }
 }
 

@@ -182,8 +182,8 @@ export function isBase64 (text: string): boolean {
 
 /** Without lone surrogates, which have no UTF-8 and which the driver would silently replace by U+FFFD. */
 export function isWellFormed (text: string): boolean {
-  const { isWellFormed } = text as string & { isWellFormed?: () => boolean } // absent in Hermes
-  return isWellFormed ? isWellFormed.call(text) : !/[\ud800-\udfff]/u.test(text)
+  // Hermes has no such method.
+  return (text as string & { isWellFormed?: () => boolean }).isWellFormed?.() ?? !/[\ud800-\udfff]/u.test(text)
 }
 
 export const isContainer = (value: unknown): value is object =>

@@ -16,53 +16,22 @@ export interface Rights {
   writable: ReadonlySet<string> | undefined
 }
 
-/** Not this user's to write. */
+/** Whether the user may not write a field. */
 export const isClosed = (name: string, rights: Rights | undefined): boolean =>
   rights?.writable?.has(name) === false && !rights.owned.has(name)
 
 const limitsOf = (rights: Rights) => ({
   owns: (name: string) => rights.owned.has(name),
-  refuses: (name: string) =>
-    isClosed(name, rights) ? new DecodeFault('UNAUTHORIZED', 'no value', 'one', "is not this user's to write") : undefined
+  refuses: (name: string) => isClosed(name, rights)
+    ? new DecodeFault('UNAUTHORIZED', 'no value', 'one', "is not this user's to write")
+    : undefined
 })
 
 /**
  * How values get from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A value that
  * does not fit is a `DecodeFault`, returned, if the client sent it, and a thrown `Error` if the app's own code gave it.
  */
-export interface CompiledSchema {
-  /** In the schema's order, each with its column, type, nullability and default. */
-  readonly fields: readonly Field[]
-  /** Whether a document may have a field of this name. */
-  has (name: string): boolean
-  /** `_id` of a client's id, or why it has none. */
-  id (text: string): unknown
-  /** The client's id of an `_id`. */
-  idText (value: unknown): string
-  /**
-   * The fields that an operation writes, as BSON values: a PUT all that the user may write, in the schema's order, with
-   * their defaults or null; a PATCH the changed ones. Read-only fields are left out. The owner's field may be null in
-   * spite of its type: the server sets it. `id` and `_id` may be in the data if they are the operation's own.
-   *
-   * @param rights of the user. Default: all fields
-   */
-  decode (operation: UploadedRow, rights?: Rights): Row | DecodeFault
-  /** One value, not null, of one field, as a client would send it: for example the user's id for the owner's field. */
-  decodeField (name: string, value: unknown): unknown
-  /**
-   * The BSON value of what a hook gave for a field. A field that the schema does not have takes any BSON value.
-   *
-   * @param source for the message: `transform`
-   * @throws {Error} to be retried: it names source, table, field and what was expected, and no value
-   */
-  encode (name: string, value: unknown, source: string): unknown
-  /** What a document has from its creation on beside the row of its PUT: the defaults of fields that the user does not write. */
-  onInsert (rights?: Rights): Row
-  /** What a client says that a row was: the values that fit their fields, others are left out. */
-  previous (data: Readonly<Row>): Row
-  /** A document that the driver read, with the types that decoded rows have. */
-  read (document: Row): Row
-}
+export type CompiledSchema = ReturnType<typeof compileSchema>
 
 /**
  * Compiles a collection once, so that an operation costs no walk through its schema.
@@ -70,34 +39,56 @@ export interface CompiledSchema {
  * @param table the client's name of it, for messages
  * @throws {OptionError} for a mistake in the definition
  */
-export function compileSchema (table: string, definition: Collection): CompiledSchema {
+export function compileSchema (table: string, definition: Collection) {
   const fields = fieldsOf(table, definition)
   const byName = new Map(fields.map(field => [field.name, field]))
   const ids = idsOf(table, definition.id)
-  const others = otherColumns(definition, fields)
   const anything = any(undefined, { depth: 0 })
   const decodeAny = converterOf(anything, decoding)
-  const readRow = rowReader(fields, others, decoding)
+  const readRow = rowReader(fields, otherColumns(definition, fields), decoding)
   const readers = fields.map(({ name, type }) => ({ name, read: readerOf(type) })).filter(({ read }) => read)
   const withDefault = fields.filter(field => field.default)
   return {
+    /** In the schema's order, each with its column, type, nullability and default. */
     fields,
-    has: name => byName.has(name) || (definition.schema === 'any' && !isForbiddenColumn(name)),
-    id: ids.decode,
-    idText: ids.encode,
-    decode: (operation, rights) => readRow(operation, rights && limitsOf(rights)),
-    decodeField: (name, value) => {
+    /** Whether a document may have a field of this name. */
+    has: (name: string): boolean => byName.has(name) || (definition.schema === 'any' && !isForbiddenColumn(name)),
+    /** `_id` of a client's id, or why it has none. */
+    id: (text: string): unknown => ids.decode(text),
+    /** The client's id of an `_id`. */
+    idText: (value: unknown): string => ids.encode(value),
+    /**
+     * The fields that an operation writes, as BSON values: a PUT all that the user may write, in the schema's order, with
+     * their defaults or null; a PATCH the changed ones. Read-only fields are left out. The owner's field may be null in
+     * spite of its type: the server sets it. `id` and `_id` may be in the data if they are the operation's own.
+     *
+     * @param rights of the user. Default: all fields
+     */
+    decode: (operation: UploadedRow, rights?: Rights): Row | DecodeFault => readRow(operation, rights && limitsOf(rights)),
+    /** One value, not null, of one field, as a client would send it: for example the user's id for the owner's field. */
+    decodeField (name: string, value: unknown): unknown {
       const decoded = (byName.get(name)?.convert ?? decodeAny)(value)
       return decoded instanceof DecodeFault ? decoded.within(name) : decoded
     },
-    encode: (name, value, source) => {
+    /**
+     * The BSON value of what a hook gave for a field. A field that the schema does not have takes any BSON value.
+     *
+     * @param source for the message: `transform`
+     * @throws {Error} to be retried: it names source, table, field and what was expected, and no value
+     */
+    encode (name: string, value: unknown, source: string): unknown {
       const field = byName.get(name)
-      if (value === null && field?.nullable) return null
-      return (field?.encode ?? encoderOf(table, name, anything))(value, source)
+      return value === null && field?.nullable ? null : (field?.encode ?? encoderOf(table, name, anything))(value, source)
     },
-    onInsert: rights => Object.fromEntries(withDefault.filter(({ name, readOnly }) => readOnly || isClosed(name, rights)).map(field => [field.name, field.default!()])),
+    /** Of a new document beside the row of its PUT: the defaults of fields that the user does not write. */
+    onInsert (rights?: Rights): Row {
+      const server = withDefault.filter(({ name, readOnly }) => readOnly || isClosed(name, rights))
+      return Object.fromEntries(server.map(field => [field.name, field.default!()]))
+    },
+    /** What a client says that a row was: the values that fit their fields, others are left out. */
     previous: previousReader(fields, definition),
-    read: document => {
+    /** A document that the driver read, with the types that decoded rows have. */
+    read (document: Row): Row {
       if (readers.length === 0) return document
       const row = { ...document }
       for (const { name, read } of readers) if (Object.hasOwn(row, name)) row[name] = read!(row[name])
@@ -107,10 +98,10 @@ export function compileSchema (table: string, definition: Collection): CompiledS
 }
 
 /** What a client had before is a hint, which fails nothing: what does not fit is left out. Read-only fields are in it. */
-function previousReader (fields: Field[], { schema, unknownFields }: Collection): CompiledSchema['previous'] {
+function previousReader (fields: Field[], { schema, unknownFields }: Collection) {
   const columns = new Map(fields.map(field => [field.column, field]))
   const storesOthers = schema === 'any' || unknownFields === 'store'
-  return data => {
+  return (data: Readonly<Row>): Row => {
     const row: Row = {}
     for (const [column, value] of Object.entries(data)) {
       const field = columns.get(column)

@@ -55,69 +55,85 @@ function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
   return result
 }
 
-/** Reads what stands at a place; the result may be a promise. */
-type Reader = (place: string) => unknown
-
-async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMany } }: ParseOptions): Promise<unknown> {
+async function read (bytes: Buffer, options: ParseOptions): Promise<unknown> {
+  const { expected, atOnce = 0, units: { most } } = options
   // As many bytes cannot have too many units.
   if (bytes.length <= Math.min(most, atOnce)) return parseBody(bytes, expected)
   checkText(bytes, expected)
-  let at = 0
   let since = performance.now()
+  const steps = walk(bytes, options)
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done) return step.value
+    if (performance.now() - since < slice) continue
+    await nextTurn()
+    since = performance.now()
+  }
+}
 
+/** Reads what stands at a place. */
+type Reader = (place: string) => Iterable<void, unknown>
+
+/** Yields after each element of an object or a list. */
+function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOptions): Generator<void, unknown> {
+  let at = 0
   skipSpace()
-  const body = await object({ client_id: value, schema_version: value, batch: list(value), operations: list(value), transactions: list(object({ transaction_id: value, crud: list(value) })) })('The body')
+  const transaction = object({ transaction_id: value, crud: list(value) })
+  const upload = object({
+    client_id: value, schema_version: value, batch: list(value), operations: list(value), transactions: list(transaction)
+  })
+  const body = yield * upload('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
   return body
 
   /** Reads the fields that have a reader, and anything but an object as it is. */
   function object (readers: Record<string, Reader>): Reader {
-    return async place => {
-      if (bytes[at] !== Byte.openBrace) return value(place)
+    return function * (place) {
+      if (bytes[at] !== Byte.openBrace) return yield * value(place)
       const fields: Record<string, unknown> = {}
-      await elements(Byte.closeBrace, () => {
-        const name = parse(textTo(skipString), expected) as string
+      yield * elements(Byte.closeBrace, function * () {
+        const start = at
+        skipString()
+        const name = parse(bytes.toString('utf8', start, at), expected) as string
         skipSpace()
         expect(Byte.colon)
         skipSpace()
-        if (!Object.hasOwn(readers, name)) return ignore()
-        return then(readers[name]!(place === 'The body' ? name : `${place}.${name}`), field => { fields[name] = field })
+        if (!Object.hasOwn(readers, name)) ignore()
+        else fields[name] = yield * readers[name]!(place === 'The body' ? name : `${place}.${name}`)
       })
       return fields
     }
   }
 
   function list (element: Reader): Reader {
-    return async place => {
-      if (bytes[at] !== Byte.openBracket) return value(place)
+    return function * (place) {
+      if (bytes[at] !== Byte.openBracket) return yield * value(place)
       const all: unknown[] = []
-      await elements(Byte.closeBracket, () => then(element(`${place}[${all.length}]`), each => { all.push(each) }))
+      yield * elements(Byte.closeBracket, function * () {
+        all.push(yield * element(`${place}[${all.length}]`))
+      })
       return all
     }
   }
 
   /** Moves over what stands between brackets. */
-  async function elements (end: Byte, element: () => void | Promise<void>): Promise<void> {
+  function * elements (end: Byte, element: () => Iterable<void>): Generator<void> {
     at++
     skipSpace()
     while (bytes[at] !== end) {
-      const pending = element()
-      if (pending) await pending
+      yield * element()
       skipSpace()
       if (bytes[at] !== end) {
         expect(Byte.comma)
         skipSpace()
         if (bytes[at] === end) throw notJson(expected)
       }
-      if (performance.now() - since < slice) continue
-      await nextTurn()
-      since = performance.now()
+      yield
     }
     at++
   }
 
-  function value (place: string): unknown {
+  function * value (place: string): Generator<void, unknown> {
     const start = at
     skipValue()
     const units = at - start > most ? countUnits(bytes.subarray(start, at)) : 0
@@ -130,12 +146,6 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
     const start = at
     skipValue()
     if (at - start <= piece) parse(bytes.toString('utf8', start, at), expected)
-  }
-
-  function textTo (move: () => void): string {
-    const start = at
-    move()
-    return bytes.toString('utf8', start, at)
   }
 
   /** Moves to the end of a value: a comma, or the end of what it is in. */
@@ -182,11 +192,6 @@ async function read (bytes: Buffer, { expected, atOnce = 0, units: { most, tooMa
     if (bytes[at] !== byte) throw notJson(expected)
     at++
   }
-}
-
-/** Goes on at once where it can: a promise for each operation would take longer than parsing it. */
-function then (value: unknown, next: (value: unknown) => void): void | Promise<void> {
-  return value instanceof Promise ? value.then(next) : next(value)
 }
 
 function checkText (bytes: Buffer, expected: string): void {
