@@ -28,6 +28,7 @@ t.test('a collection is its options, complete and frozen', async t => {
     nulls: 'store',
     unknownFields: 'reject',
     defaults: {},
+    migrations: {},
     authorize
   })
   for (const part of [definition, definition.fields, definition.owner, definition.operations, definition.writable, definition.defaults]) t.ok(Object.isFrozen(part))
