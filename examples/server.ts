@@ -87,9 +87,10 @@ console.log(`
   ${pageIsBuilt ? `See it work in a browser: ${url}/` : 'The page to see it work is not built: npm start builds it.'}
 
   MongoDB     ${mongo.description}
-  PowerSync   ${powersyncUrl}${process.env['POWERSYNC_URL'] ? '' : ' (to change it, set POWERSYNC_URL)'}
+  PowerSync   ${process.env['POWERSYNC_URL'] ?? 'not needed: a stand-in syncs the page (for a real one, set POWERSYNC_URL)'}
   Keys        ${privateKey ? 'from POWERSYNC_PRIVATE_KEY' : 'made up for this run (to keep yours: npx powersync-mongo generate-keys)'}
   Users       anybody is whoever they say: for development only
+  Tables      ${Object.keys(collections).join(', ')}: writes to any other are rejected
 
   JWKS        GET  ${url}/powersync/jwks
   Token       GET  ${url}/powersync/token?user_id=…
