@@ -8,5 +8,7 @@ export const { BSON, Binary, Decimal128, Double, Int32, Long, MongoServerError, 
 
 export type { mongodb } from '@fastify/mongodb'
 
-/** How what this package needs is read, whatever the host has set on its client. */
-export const reading = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false } as const
+/** BSON options for reading, whatever the host has set on its client. */
+export const reading = {
+  promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false
+} as const

@@ -1,8 +1,8 @@
 import type { Collections, PowerSyncMongoOptions, TypedOptions } from '../types/index.js'
 
 /**
- * The plugin's options with hooks for all collections that know them: `operation.table` narrows `operation.data`.
- * Fastify's `register` cannot infer this by itself; at run time it gives back what it gets.
+ * Types the plugin's hooks by the collections: `operation.table` narrows `operation.data`, which Fastify's `register`
+ * cannot infer. At run time it returns its argument.
  *
  * @example
  * await app.register(powersyncMongo, powersyncOptions({
@@ -12,6 +12,6 @@ import type { Collections, PowerSyncMongoOptions, TypedOptions } from '../types/
  * }))
  */
 export function powersyncOptions<const Tables extends Collections> (options: TypedOptions<Tables>): PowerSyncMongoOptions {
-  // A hook of these tables takes fewer operations than one of any; it will get no others.
+  // A hook for these tables accepts fewer operations than one for any table, and gets no others.
   return options as unknown as PowerSyncMongoOptions
 }

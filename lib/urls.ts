@@ -3,7 +3,7 @@ function isLoopback ({ hostname }: URL): boolean {
   return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname)
 }
 
-/** Whether what goes there cannot be read or changed on its way: https, or it never leaves this machine. */
+/** Whether nobody on the network can read or change requests to a URL: it is https, or leads to this machine. */
 export function isProtected (url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
 }

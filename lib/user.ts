@@ -1,14 +1,16 @@
 import type { User } from '../types/hooks.js'
 import { ClaimError } from './errors.js'
 
-/** Looked for on any object: by the language, the driver, and what prints or compares values (Node.js, pino, test frameworks). */
-const probed = new Set<PropertyKey>(['then', 'toJSON', 'toBSON', '_bsontype', 'pipe', 'pipeTo', 'write', 'nodeType', '$$typeof', 'asymmetricMatch', 'inspect'])
+/** Read on any object by the language, the driver, and code that prints or compares values (Node.js, pino, tests). */
+const probed = new Set<PropertyKey>([
+  'then', 'toJSON', 'toBSON', '_bsontype', 'pipe', 'pipeTo', 'write', 'nodeType', '$$typeof', 'asymmetricMatch', 'inspect'
+])
 
 const mark = Symbol('user')
 
 /**
- * The user as hooks and rules see it, read-only: `{ id, ...claims }`. Reading a property that no claim carries throws a
- * `ClaimError`, so that a missing claim never decides what a user may do.
+ * The user as hooks and rules see it, read-only: `{ id, ...claims }`. Reading another property throws a `ClaimError`, so
+ * that a missing claim never decides about access.
  */
 export function userOf (id: string, claims: Readonly<Record<string, unknown>>): User {
   const properties = Object.freeze(Object.defineProperty({ ...claims, id }, mark, { value: true, enumerable: false }))
@@ -20,10 +22,7 @@ export function userOf (id: string, claims: Readonly<Record<string, unknown>>): 
   }) as User
 }
 
-/** Whether `userOf` made it. */
+/** Whether it comes from `userOf`. */
 export const isUser = (value: object): boolean => mark in value
 
-/** What a user has beside the id. */
-export function claimsOf ({ id, ...claims }: User): Record<string, unknown> {
-  return claims
-}
+export const claimsOf = ({ id, ...claims }: User): Record<string, unknown> => claims

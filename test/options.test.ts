@@ -73,7 +73,7 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
     [{ upload: { maxConcurrent: 0 } }, /option upload\.maxConcurrent is 0/],
     [{ upload: { faults: { 13: 'ignore' } } }, /option upload\.faults\[13\] is "ignore"/],
     [{ upload: { requiresClientHandling: true } }, /option upload\.requiresClientHandling is true/],
-    [{ powersyncUrl: undefined }, /option powersyncUrl is missing: pass it or set POWERSYNC_URL/],
+    [{ powersyncUrl: undefined }, /option powersyncUrl is missing: set POWERSYNC_URL/],
     [{ powersyncUrl: 'powersync.example' }, /option powersyncUrl \(from powersyncUrl\) is not a URL/],
     [{ powersyncUrl: 'ftp://powersync.example' }, /is not a URL: expected one that starts with https/],
     [{ name: 'my app' }, /option name is text: expected letters, digits and _/],
@@ -219,7 +219,7 @@ t.test(
       await t.rejects(start(t, { authenticate: known, keys: { signing } }), {
         code: 'FST_PSM_OPTION',
         message:
-          /option keys\.signing was made by generateKeys\(\) in this process, and NODE_ENV is production.*npx powersync-mongo generate-keys/
+          /option keys\.signing was generated in this process, and NODE_ENV is production.*npx powersync-mongo generate-keys/
       })
     }
     await t.resolves(

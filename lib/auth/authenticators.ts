@@ -4,8 +4,8 @@ import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } fro
 import type { ToUser } from './users.js'
 
 /**
- * Knows the bearer of a token that this registration signed, by the `Authorization: Bearer` (or `Token`) header.
- * Only for `/upload`: on `/token` it knows nobody.
+ * Authenticates uploads by a token that this registration signed, in the `Authorization: Bearer` (or `Token`) header.
+ * On `/token` it gives null.
  */
 export function powersyncToken (): Authenticate {
   return (request, { route, verifyToken }) => {
@@ -15,9 +15,8 @@ export function powersyncToken (): Authenticate {
 }
 
 /**
- * Asks one after the other and takes the first user that any of them knows. One that fails does not stop the next, but
- * if nobody knows the caller then nobody can say: its error is thrown. One that refuses, by an error with a
- * `statusCode` below 500, has the last word.
+ * Tries authenticators one after the other, and takes the first user. One that fails does not stop the next; its error
+ * is thrown if no other gives a user. An error with a `statusCode` below 500 is a refusal, and ends the search.
  */
 export function firstOf (...authenticators: Authenticate[]): Authenticate {
   const authenticate: Authenticate = async (request, context) => {
@@ -40,36 +39,35 @@ export function firstOf (...authenticators: Authenticate[]): Authenticate {
 }
 
 /**
- * For trying things out: whoever asks for a token is the user that `?user_id=` names, as in PowerSync's CloudCode
- * template, and uploads need no credentials. Warns at start; refuses to start under `NODE_ENV=production`.
+ * For development only: `/token?user_id=` signs a token for any user, as PowerSync's CloudCode template does, and
+ * uploads need no credentials. It warns at the start, and does not start under `NODE_ENV=production`.
  */
 export function developmentAuth (): Authenticate {
   const authenticate: Authenticate = (request, { route }) => {
     const { user_id: id } = request.query as Record<string, unknown>
     if (typeof id === 'string' && id) return { id }
     if (route === 'upload') return { id: 'anonymous' }
-    throw new ParameterError('The query parameter user_id is missing: developmentAuth() signs a token for the user that it names, as in /token?user_id=user1')
+    throw new ParameterError('The query parameter user_id is missing: send the user\'s id, as in /token?user_id=user1')
   }
   authenticate.development = true
   return authenticate
 }
 
-/** The token of `Authorization: Bearer`, or of `Token`, which PowerSync's SDKs send (RFC 6750 §2.1). */
+/** The token of the header `Authorization: Bearer` (RFC 6750 §2.1), or `Token`, which PowerSync's SDKs send. */
 export function bearerToken ({ headers }: FastifyRequest): string | undefined {
   return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
-export interface Identification {
-  authenticate: Authenticate
-  toUser: ToUser
-}
+export interface Identification { authenticate: Authenticate, toUser: ToUser }
 
 /**
- * Who is calling, as hooks and rules see them.
- * @throws {UnauthorizedError} when nobody is known
- * @throws {AuthenticationUnavailableError} when `authenticate` or `token.claims` fails without saying how to answer
+ * The user who sent a request, as hooks and rules see them.
+ * @throws {UnauthorizedError} without a user
+ * @throws {AuthenticationUnavailableError} if `authenticate` or `token.claims` throws an error without a `statusCode`
  */
-export async function identify ({ authenticate, toUser }: Identification, request: FastifyRequest, context: AuthenticateContext): Promise<User> {
+export async function identify (
+  { authenticate, toUser }: Identification, request: FastifyRequest, context: AuthenticateContext
+): Promise<User> {
   if (isAmbiguous(request)) throw new UnauthorizedError('The request has more than one Authorization header: send one')
   let user: Identity | null
   try {
@@ -79,7 +77,10 @@ export async function identify ({ authenticate, toUser }: Identification, reques
     request.log.error({ err: error }, 'authenticate failed')
     throw new AuthenticationUnavailableError()
   }
-  if (!user) throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'}`)
+  if (!user) {
+    const credentials = context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'
+    throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${credentials}`)
+  }
   if (typeof user.id !== 'string' || user.id === '') {
     request.log.error({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
     throw new AuthenticationUnavailableError()
@@ -92,7 +93,7 @@ export async function identify ({ authenticate, toUser }: Identification, reques
   }
 }
 
-/** Node takes the first of several, a proxy in front perhaps the last: nobody can say whose request it is. */
+/** Node reads the first of several Authorization headers, a proxy may read the last. */
 function isAmbiguous ({ raw: { rawHeaders } }: FastifyRequest): boolean {
   return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length > 1
 }

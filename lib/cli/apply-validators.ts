@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander'
-import { applyDifference, compareValidators, type ValidatorDifference, type ValidatorOptions } from '../store/validators.js'
+import {
+  applyDifference, compareValidators, type ValidatorDifference as Difference, type ValidatorOptions
+} from '../store/validators.js'
 import { configOption, loadApp } from './config.js'
 import { envOption } from './environment.js'
 import { uriOption, withMongo } from './mongo.js'
@@ -36,12 +38,12 @@ export function addApplyValidators (program: Command, io: CommandIO): void {
     })
 }
 
-const inJson = ({ name: collection, action, changes, breaking }: ValidatorDifference, dryRun: boolean) =>
+const inJson = ({ name: collection, action, changes, breaking }: Difference, dryRun: boolean) =>
   jsonLine({ collection, action, changes, breaking, applied: !dryRun && action !== 'none' })
 
 const words = { create: 'created with its validator', update: 'changed', none: 'up to date' }
 
-const inWords = ({ paint, wrap }: Screen) => ({ name, action, changes, breaking }: ValidatorDifference, dryRun: boolean) => {
+const inWords = ({ paint, wrap }: Screen) => ({ name, action, changes, breaking }: Difference, dryRun: boolean) => {
   const { count, ids } = breaking
   const documents = count === 1 ? 'document violates' : 'documents violate'
   const warning = `  ! ${count} ${documents} this schema: _id ${ids.join(', ')}${count > ids.length ? ', …' : ''}`

@@ -19,7 +19,8 @@ export function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): s
 }
 
 /** The operation, marked if it is the one that failed, and below it the uploaded values. */
-export function describeOperation (letter: DeadLetter, operation: DeadLetterOperation, { paint, wrap }: Screen): string {
+export function describeOperation (letter: DeadLetter, operation: DeadLetterOperation, screen: Screen): string {
+  const { paint, wrap } = screen
   const { index, op, table, id, op_id: opId, data, previous, metadata } = operation
   const mark = index === letter.failed_operation.operation_index ? paint('red', '>') : ' '
   const uploaded = Object.entries({ data, previous, metadata }).filter(([, value]) => value !== null)

@@ -7,7 +7,9 @@ import { Statements } from '../store/statements.js'
 import { createCommit } from '../uploads/commit.js'
 import { createReplay } from '../uploads/replay.js'
 import { configOption, loadApp, type App } from './config.js'
-import { describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome } from './dead-letter-text.js'
+import {
+  describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome
+} from './dead-letter-text.js'
 import { envOption } from './environment.js'
 import { reasonOf, uriOption, withMongo } from './mongo.js'
 import { clean, jsonLine, progressOf, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
@@ -19,7 +21,8 @@ interface Options { all?: true, user?: string, uri?: string, json?: true, config
 export function addDeadLetters (program: Command, io: CommandIO): void {
   const screen = screenOf(io.stdout, io.env)
   const group = program.command('dead-letters').description('list, show, retry or discard rejected transactions')
-  const subcommand = (name: string, description: string, example: string) => group.command(name).description(description)
+  const subcommand = (name: string, description: string, example: string) => group.command(name)
+    .description(description)
     .addOption(uriOption)
     .addOption(envOption)
     .option('--json', 'print one object per line')
@@ -39,7 +42,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
       if (found.length === 0) io.stderr.write('There are no dead letters.\n')
     }))
 
-  forChosen('show', 'print letters with uploaded values, later changes of their rows, and older letters to run first', '3f2a')
+  forChosen('show', 'print letters with uploaded values, later changes of their rows, and letters to run first', '3f2a')
     .action((ids: string[], options: Options) => each(io, ids, options, {
       async work (letters, id) {
         const letter = await letters.get(id) ?? unknown()
@@ -50,7 +53,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
       }
     }))
 
-  forChosen('retry', 'run letters through your schemas and hooks again, as their users, under their clients\' later changes', '--all')
+  forChosen('retry', 'run letters through your schemas and hooks again, as their users, under later changes', '--all')
     .addOption(configOption)
     .action(async (ids: string[], options: Options) => {
       const count = Object.fromEntries(Object.values(outcomes).map(({ name }) => [name, 0]))

@@ -22,7 +22,8 @@ export function addDoctor (program: Command, io: CommandIO): void {
     .action(async (options: Options) => {
       const findings = await examine(options, io)
       const healthy = !findings.some(({ status }) => status === 'problem')
-      io.stdout.write(options.json ? jsonText({ ok: healthy, findings }) : inWords(findings, screenOf(io.stdout, io.env)))
+      const text = options.json ? jsonText({ ok: healthy, findings }) : inWords(findings, screenOf(io.stdout, io.env))
+      io.stdout.write(text)
       if (!healthy) io.exitCode = 1
     })
 }

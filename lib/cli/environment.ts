@@ -5,7 +5,7 @@ import { Option } from 'commander'
 import { usageError, type CommandIO } from './terminal.js'
 
 /** Not called `--env-file`: Node.js 20 takes that for its own, even behind a script's name. */
-export const envOption = new Option('--env <file>', 'file of variables that the environment does not have (default: .env)')
+export const envOption = new Option('--env <file>', 'file of variables that the environment lacks (default: .env)')
 
 /**
  * Sets the variables of a file that are not set, as `process.loadEnvFile()` does.

@@ -18,7 +18,10 @@ const columnTypes = {
   owner: { source: 'Type.String()', schema: Type.String(), sample: 'ada' }
 } satisfies Record<string, { source: string, schema: TSchema, sample: unknown }>
 
-export const defaultTables = ['lists: name, created_at? date, owner_id owner', 'todos: list_id, description, completed? boolean, owner_id owner']
+export const defaultTables = [
+  'lists: name, created_at? date, owner_id owner',
+  'todos: list_id, description, completed? boolean, owner_id owner'
+]
 
 const tableFix = `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
   `${Object.keys(columnTypes).join(', ')}, and one column may be the owner's; every table has an id by itself`

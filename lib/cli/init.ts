@@ -38,7 +38,7 @@ interface Options extends Partial<Omit<Project, 'tables'>> { table?: string[], y
 
 export function addInit (program: Command, io: CommandIO): void {
   program.command('init')
-    .description('write a server, PowerSync\'s configuration and a client into this folder; existing files stay as they are')
+    .description('write a server, PowerSync\'s configuration and a client into this folder; keep existing files')
     .option('--table <text...>', `table with its columns, as in "${defaultTables[0]}"`)
     .addOption(new Option('--sign-in <name>', 'how your users sign in').choices(Object.keys(signIns)))
     .addOption(new Option('--language <name>', 'TypeScript or JavaScript').choices(languages))
@@ -55,7 +55,7 @@ export function addInit (program: Command, io: CommandIO): void {
 async function describeProject ({ table, signIn, language, yes }: Options, io: CommandIO): Promise<Project> {
   const asks = !yes && !(table && signIn && language)
   if (asks && !io.stdin.isTTY) {
-    throw usageError('there is no terminal to ask on', 'pass --yes for the defaults, or --table, --sign-in and --language')
+    throw usageError('there is no terminal to ask on', 'pass --yes, or --table, --sign-in and --language')
   }
   const questions = asks ? questionsOf(io) : undefined
   const ask = async (question: string, otherwise: string) => await questions?.ask(`${question} [${otherwise}]: `) || otherwise
@@ -65,7 +65,8 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
     return answer
   }
   try {
-    const tables = table ?? (await ask('Tables with their columns, separated by ;', defaultTables.join('; '))).split(';')
+    const question = 'Tables with their columns, separated by ;'
+    const tables = table ?? (await ask(question, defaultTables.join('; '))).split(';')
     return {
       tables: tables.map(parseTable),
       signIn: signIn ?? await choose('Sign-in', Object.keys(signIns) as Project['signIn'][]),
@@ -99,7 +100,8 @@ async function completeEnvironment (folder: string): Promise<[Environment, ...Wr
     ...keys && { POWERSYNC_PUBLIC_KEY: keys.publicKeyBase64, POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64 }
   }).filter(([name]) => !existing[name])
   const ignored = await readFile(join(folder, '.gitignore'), 'utf8').catch(() => '')
-  const missing = ['node_modules', '.env'].filter(name => !ignored.split(/\r?\n/).some(line => line.replaceAll('/', '') === name))
+  const ignoredNames = ignored.split(/\r?\n/).map(line => line.replaceAll('/', ''))
+  const missing = ['node_modules', '.env'].filter(name => !ignoredNames.includes(name))
   return [
     { ...existing, ...Object.fromEntries(added) },
     await appendLines(folder, '.env', added.map(([name, value]) => `${name}=${value}`)),
@@ -119,7 +121,8 @@ async function appendLines (folder: string, path: string, lines: string[]): Prom
 }
 
 /** The text of each file, by its path. */
-async function filesOf ({ tables, signIn, language }: Project, environment: Environment): Promise<Record<string, string>> {
+async function filesOf (project: Project, environment: Environment): Promise<Record<string, string>> {
+  const { tables, signIn, language } = project
   const template = (name: string) => readFile(join(packageFolder, 'examples/init', name), 'utf8')
   const collections = collectionsOf(tables)
   const owned = tables.find(({ owner }) => owner)
@@ -146,7 +149,9 @@ async function filesOf ({ tables, signIn, language }: Project, environment: Envi
 }
 
 const tsconfig = {
-  compilerOptions: { target: 'es2023', module: 'nodenext', strict: true, skipLibCheck: true, noEmit: true, types: ['node'] },
+  compilerOptions: {
+    target: 'es2023', module: 'nodenext', strict: true, skipLibCheck: true, noEmit: true, types: ['node']
+  },
   exclude: ['client']
 }
 
@@ -183,7 +188,8 @@ async function writeNew (file: string, text: string): Promise<boolean> {
   })
 }
 
-async function inWords (files: WrittenFile[], { signIn, language }: Project, { stdout, env, cwd }: CommandIO): Promise<string> {
+async function inWords (files: WrittenFile[], { signIn, language }: Project, io: CommandIO): Promise<string> {
+  const { stdout, env, cwd } = io
   const { paint } = screenOf(stdout, env)
   const foreign = !(await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
   const steps = [

@@ -5,7 +5,8 @@ import { rootOf } from '../store/faults.js'
 import { nameOf, remedyOf } from '../store/validators.js'
 import { CommandError, usageError, type CommandIO } from './terminal.js'
 
-export const uriOption = new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
+export const uriOption =
+  new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
 type Work = (client: mongodb.MongoClient) => Promise<void>
 

@@ -45,7 +45,7 @@ export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): 
     .description('print the client\'s PowerSync schema: tables, columns, and what resolveConflict needs to be tracked')
     .addOption(configOption)
     .addOption(new Option('--target <name>', 'language of the client').choices([...clientTargets, 'sql']).default('js'))
-    .option('--validators', 'print a JavaScript module that checks operations as the server does, before they are queued')
+    .option('--validators', 'print a JavaScript module that checks operations like the server, before they are queued')
     .addOption(rejectionsOption)
     .addOption(envOption)
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
@@ -62,7 +62,8 @@ export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): 
 
 /** The built modules of the checks in one, applied to the collections' descriptions. */
 async function validatorsModule (collections: Collections): Promise<string> {
-  const files = ['values.js', 'check.js', 'validate.js'].map(file => readFile(join(packageFolder, 'dist/lib/client', file), 'utf8'))
+  const folder = join(packageFolder, 'dist/lib/client')
+  const files = ['values.js', 'check.js', 'validate.js'].map(file => readFile(join(folder, file), 'utf8'))
   const code = (await Promise.all(files)).join('')
   const descriptions = JSON.stringify(descriptionsOf(collections))
   const used = Object.entries(kinds).filter(([kind]) => descriptions.includes(`"t":"${kind}"`)).map(([kind, { name }]) => `${kind}: ${name}`)
@@ -85,7 +86,7 @@ export const connectors = {
 
 export function addConnector (program: Command, { stdout }: CommandIO): void {
   program.command('connector')
-    .description('print a connector for a PowerSync SDK: it fetches tokens and uploads with the ids that make retries idempotent')
+    .description('print a connector for a PowerSync SDK, which sends the ids that make retries idempotent')
     .addOption(new Option('--target <name>', 'SDK of the client').choices(Object.keys(connectors)).default('js'))
     .addHelpText('after', '\nExample:\n  npx powersync-mongo connector --target swift > Connector.swift')
     .action(async ({ target }: { target: keyof typeof connectors }) => {
@@ -97,9 +98,9 @@ interface StreamsOptions { config?: string, everybody?: string[], rejections?: s
 
 export function addStreams (program: Command, { stdout, cwd }: CommandIO): void {
   program.command('streams')
-    .description('print Sync Streams for PowerSync\'s configuration: the owner rule of each table selects the rows of a user')
+    .description('print Sync Streams for PowerSync\'s configuration: a user gets the rows of the owner rules')
     .addOption(configOption)
-    .option('--everybody <table>', 'table of which every user gets every row; repeat it, or separate tables by commas', listed)
+    .option('--everybody <table>', 'table whose rows all users get; repeat it, or separate tables by commas', listed)
     .addOption(rejectionsOption)
     .addOption(envOption)
     .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
@@ -117,4 +118,5 @@ export function addStreams (program: Command, { stdout, cwd }: CommandIO): void 
     })
 }
 
-const listed = (text: string, before: string[] = []): string[] => [...before, ...text.split(',').map(table => table.trim())]
+const listed = (text: string, before: string[] = []): string[] =>
+  [...before, ...text.split(',').map(table => table.trim())]

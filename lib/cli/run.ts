@@ -21,7 +21,7 @@ interface ProgramProcess extends CommandIO {
 /** Runs the command of the process, and ends the process when everything is printed. */
 export async function runProcess (process: ProgramProcess): Promise<void> {
   const { argv, stdin, stdout, stderr, env } = process
-  // stdout is for results alone: what a configuration prints, by the console or on this stream's descriptor, goes to stderr.
+  // stdout is for results: output of a configuration, by the console or on this stream's descriptor, goes to stderr.
   Object.defineProperty(process, 'stdout', { value: stderr })
   // Reported below; without a listener, as a stack trace.
   stdout.on('error', () => {})
@@ -78,7 +78,8 @@ Exit codes:
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
       if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
     })
-  const commands = [addInit, addGenerateKeys, addApplyValidators, addClientSchema, addConnector, addStreams, addDeadLetters, addDoctor]
+  const printers = [addClientSchema, addConnector, addStreams]
+  const commands = [addInit, addGenerateKeys, addApplyValidators, ...printers, addDeadLetters, addDoctor]
   for (const add of commands) add(program, io)
   return program
 }
@@ -97,5 +98,6 @@ function fail ({ stderr, env }: CommandIO, error: unknown): number {
 function commandErrorOf (error: unknown): CommandError {
   if (error instanceof CommandError) return error
   if (error instanceof KeyError) return usageError(error.message)
-  return new CommandError(reasonOf(error), 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace', 1)
+  const fix = 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace'
+  return new CommandError(reasonOf(error), fix, 1)
 }

@@ -20,7 +20,7 @@ export interface GeneratedKeys {
 
 /**
  * Generates a key pair that signs PowerSync tokens. Keep the private half secret, and use one pair for all processes of
- * an app: tokens of a key that is not published are rejected. The base64 form is that of PowerSync's CloudCode template.
+ * an app: tokens of an unpublished key are rejected. The base64 form is that of PowerSync's CloudCode template.
  *
  * @throws {KeyError} `FST_PSM_KEY` for an unknown option or algorithm, and for an empty `kid`
  * @example

@@ -18,7 +18,9 @@ export interface KeyInputs {
 /** Names of the inputs in errors. */
 export type KeyNames = Record<keyof KeyInputs, string>
 
-const optionNames = { signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published' }
+const optionNames: KeyNames = {
+  signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published'
+}
 
 export interface SigningKey { privateKey: KeyObject, algorithm: KeyAlgorithm, kid: string }
 
@@ -51,7 +53,7 @@ export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: P
     const same = byKid.get(jwk.kid)
     // The service takes the first key with a token's kid, and never tries a second one.
     if (same && (thumbprint(same) !== thumbprint(jwk) || same.alg !== jwk.alg)) {
-      throw new KeyError(nameOf(index), 'has the same kid as another key, and is not that key with the same alg: change its kid')
+      throw new KeyError(nameOf(index), 'has the same kid as another key, but another value or alg: change its kid')
     }
     byKid.set(jwk.kid, jwk)
   }

@@ -25,8 +25,8 @@ type Form = string | Record<string, unknown>
 /**
  * Reads the public halves of all keys in a text or an object; private halves are ignored.
  *
- * @param input JWK, JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64 of that, several separated
- * by commas or blanks; quotes and `\n` for line breaks may be left from a .env file
+ * @param input JWK, JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64 of that, several
+ * separated by commas or blanks; quotes and `\n` for line breaks may be left from a .env file
  * @param source name of the input in errors
  * @throws {KeyError} for a key that PowerSync does not take
  */
@@ -124,7 +124,8 @@ function toPem (label: string, body: string, source: string): string {
 }
 
 function publicHalf (form: Form, source: string): ReadKey {
-  const { kty: given, crv: curve, n, e, x, y, alg, kid, use }: Record<string, unknown> = typeof form === 'string' ? {} : form
+  const jwk: Record<string, unknown> = typeof form === 'string' ? {} : form
+  const { kty: given, crv: curve, n, e, x, y, alg, kid, use } = jwk
   const foreign = (kind: string) => new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
   if (given === 'oct') throw foreign('oct')
   // Without the private members: from these, newer versions of Node derive the key, and never look at the public ones.

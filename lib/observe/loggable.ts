@@ -1,11 +1,9 @@
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 
 /**
- * An error as it may be logged. MongoDB's own messages repeat values and a rejection's message may repeat a client's
- * names, so that of those only their kind, their codes and their place are kept.
- *
- * What is not an Error has its sentence as `reason`: an object with a `message` is taken for an Error by the logger's
- * serializer, which leaves out its type and its cause.
+ * An error for the log. MongoDB's messages repeat values, and those of rejections may repeat a client's names: of these
+ * only type, codes and place are kept. The message is called `reason`: the logger's serializer takes an object with a
+ * `message` for an Error, and omits its type and cause.
  */
 export function loggable (error: unknown): unknown {
   if (error instanceof PowerSyncFatalError) return { type: error.name, code: error.code, reason: 'rejected' }
@@ -19,7 +17,7 @@ export function loggable (error: unknown): unknown {
   return { type, code, codeName, errorLabels, reason: 'refused by MongoDB' }
 }
 
-/** A cause as plain data: the logger's serializer would print an Error's own causes again. */
+/** A cause as plain data: the logger's serializer would print the causes of an Error again. */
 function describe (cause: unknown): unknown {
   const shown = loggable(cause)
   if (!(shown instanceof Error)) return shown

@@ -1,22 +1,22 @@
 /** A value of a span's attribute. */
 type AttributeValue = string | number | string[]
 
-/** What a span says when its work is done. */
+/** The result of a span's work. */
 export interface SpanReport {
   attributes: Record<string, AttributeValue>
-  /** Whether the work failed, though it gave a result. */
+  /** Whether the work failed, although it gave a result. */
   failed: boolean
 }
 
-/** Spans of a trace. Attributes hold counts and codes only: never a value, an id, or the message of an error, which may quote them. */
+/** Spans of a trace. Attributes hold counts and codes, never values, ids or messages of errors. */
 export interface Spans {
-  /** Runs `work` within a span, as the child of the one that is active. */
+  /** Runs `work` in a span, the child of the active one. */
   run<Result> (name: string, work: () => Promise<Result>, report?: (result: Result) => SpanReport): Promise<Result>
 }
 
 export const noSpans: Spans = { run: (_name, work) => work() }
 
-/** What is used of `@opentelemetry/api`. Its own types are not there where it is not installed. */
+/** The part of `@opentelemetry/api` that is used: a host without it has not its types either. */
 interface OpenTelemetry {
   trace: { getTracer (name: string): { startActiveSpan<Result> (name: string, work: (span: Span) => Result): Result } }
   SpanStatusCode: { ERROR: number }
@@ -24,23 +24,17 @@ interface OpenTelemetry {
 
 interface Span {
   setAttributes (attributes: SpanReport['attributes']): unknown
-  setAttribute (name: string, value: AttributeValue): unknown
   setStatus (status: { code: number }): unknown
   end (): void
 }
 
-/**
- * Spans of OpenTelemetry if the host has `@opentelemetry/api`, else none.
- * @param load gives that package
- */
-export async function loadSpans (load: () => Promise<OpenTelemetry> = () => import('@opentelemetry/api')): Promise<Spans> {
-  let api
-  try {
-    api = await load()
-  } catch {
-    return noSpans
-  }
-  const { trace, SpanStatusCode } = api
+type Load = () => Promise<OpenTelemetry>
+
+/** Spans of OpenTelemetry if the host has `@opentelemetry/api`, else none. */
+export async function loadSpans (load: Load = () => import('@opentelemetry/api')): Promise<Spans> {
+  const api = await load().catch(() => undefined)
+  if (!api) return noSpans
+  const { trace, SpanStatusCode: { ERROR } } = api
   const tracer = trace.getTracer('fastify-powersync-mongo')
   return {
     run: (name, work, report) => tracer.startActiveSpan(name, async span => {
@@ -48,20 +42,20 @@ export async function loadSpans (load: () => Promise<OpenTelemetry> = () => impo
         const result = await work()
         const { attributes = {}, failed = false } = report?.(result) ?? {}
         span.setAttributes(attributes)
-        if (failed) span.setStatus({ code: SpanStatusCode.ERROR })
-        span.end()
+        if (failed) span.setStatus({ code: ERROR })
         return result
       } catch (error) {
-        span.setAttribute('error.type', typeOf(error))
-        span.setStatus({ code: SpanStatusCode.ERROR })
-        span.end()
+        span.setAttributes({ 'error.type': typeOf(error) })
+        span.setStatus({ code: ERROR })
         throw error
+      } finally {
+        span.end()
       }
     })
   }
 }
 
-/** The code of a rejection, MongoDB's own name for its errors, else the class. */
+/** The code of a rejection, else MongoDB's own name for its errors, else the class. */
 function typeOf (error: unknown): string {
   const { codeName, code, name } = Object(error) as { codeName?: unknown, code?: unknown, name?: unknown }
   return String(codeName ?? code ?? name ?? typeof error)

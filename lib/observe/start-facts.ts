@@ -9,7 +9,7 @@ export interface StartFacts {
   uploads: string
 }
 
-/** What the server does for whom, for one line of the log at start. */
+/** The configuration of the server, for one line of the log at the start. */
 export function startFacts ({ collections, routes, database, uploads }: StartFacts): object {
   const tables = Object.entries(collections).map(([table, collection]) => ({
     table,

@@ -10,7 +10,7 @@ import { isProtected } from '../urls.js'
 import { checkOptions } from './check.js'
 import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
 
-/** The environment variables that stand in for options. */
+/** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface Settings {
@@ -18,28 +18,36 @@ export interface Settings {
   bodyLimit: number
   maxOperations: number
   deadline: number
-  /** Undefined: as many as MongoDB's pool has connections. */
+  /** Default: the size of MongoDB's connection pool. */
   maxConcurrent: number | undefined
-  /** Undefined: uploads are not deduplicated. */
+  /** Undefined: off. */
   deduplicate: LedgerOptions | undefined
   deadLetters: DeadLetterSettings
 }
 
-/** What to write instead, where the schema's words are not enough. */
-const advice: ReadonlyArray<[option: keyof PowerSyncMongoOptions, isMistake: (value: unknown) => boolean, sentence: string]> = [
-  ['authenticate', value => typeof value !== 'function', 'pass (request) => ({ id }) for a user who may have a token and null for anybody else; developmentAuth() to try things out'],
-  ['collections', value => typeof value !== 'object' || value === null || Object.keys(value).length === 0, 'pass { table: collection({ schema }) } for each table that clients may write'],
+type Advice = [option: keyof PowerSyncMongoOptions, isMistake: (value: unknown) => boolean, fix: string]
+
+/** Fixes for mistakes that need more words than the schema has. */
+const advice: readonly Advice[] = [
+  [
+    'authenticate', value => typeof value !== 'function',
+    'pass (request) => ({ id }) for users who may have a token, null for others; developmentAuth() for development'
+  ],
+  [
+    'collections', value => Object.keys(Object(value)).length === 0 || typeof value !== 'object',
+    'pass { table: collection({ schema }) } for each table that clients may write'
+  ],
   ['mongo', value => typeof value === 'string', "pass { url: 'mongodb://…' }, or set MONGO_URI"]
 ]
 
 /**
- * Checks all options that are plain values, and fills in defaults.
- * @throws {OptionError} for the first mistake: the option, what was found, what to do
+ * Checks all options, and fills in the defaults of plain values.
+ * @throws {OptionError} for the first mistake
  */
 export function readOptions (options: PowerSyncMongoOptions, environment: Environment): Settings {
-  for (const [option, isMistake, sentence] of advice) {
+  for (const [option, isMistake, fix] of advice) {
     const value = options[option]
-    if (isMistake(value)) throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${sentence}`)
+    if (isMistake(value)) throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
   }
   checkOptions(pluginOptions, options)
   checkCollections(options.collections)
@@ -47,7 +55,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   const { authenticate, token = {}, upload = {} } = options
   checkMirror(options.collections, upload.deadLetters?.mirror)
   if (production && (authenticate.development || upload.authenticate?.development)) {
-    throw new OptionError('authenticate', 'is developmentAuth(), which lets anybody be anybody, and NODE_ENV is production: pass a function that knows your users')
+    throw new OptionError('authenticate', `is developmentAuth(), and ${inProduction}: pass a function that knows your users`)
   }
   const { expiresIn } = pluginOptions.properties.token.properties
   const { bodyLimit, maxOperations, deadline } = pluginOptions.properties.upload.properties
@@ -57,7 +65,9 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
     maxOperations: upload.maxOperations ?? maxOperations.default as number,
     deadline: upload.deadline ?? deadline.default as number,
     maxConcurrent: upload.maxConcurrent,
-    deduplicate: upload.deduplicate === false ? undefined : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
+    deduplicate: upload.deduplicate === false
+      ? undefined
+      : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
     deadLetters: { expireAfterDays: upload.deadLetters?.expireAfterDays, mirror: upload.deadLetters?.mirror }
   }
 }
@@ -65,12 +75,14 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
 /** Clients write to the mirror by settling letters, and in no other way. */
 function checkMirror (collections: Collections, mirror: string | undefined): void {
   for (const [table, { name = table }] of Object.entries(collections)) {
-    if (mirror === table || mirror === name) throw new OptionError('upload.deadLetters.mirror', `is ${mirror}, which is in collections.${table}: name a collection that no table writes to`)
+    if (mirror !== table && mirror !== name) continue
+    const problem = `is ${mirror}, which collections.${table} writes to: name a collection that no table writes to`
+    throw new OptionError('upload.deadLetters.mirror', problem)
   }
 }
 
 /**
- * Checks what `collection()` was given, for the plugin and for the command line: a typo never means "allowed" in either.
+ * Checks the options of `collection()`, for the plugin and for the command line.
  * @throws {OptionError} for the first mistake
  */
 export function checkCollections (collections: Collections): void {
@@ -80,43 +92,50 @@ export function checkCollections (collections: Collections): void {
   }
 }
 
+const inProduction = 'NODE_ENV is production'
+
+interface Signing { keys: KeySet, powersyncUrl: string }
+
 /**
- * The keys and the audience of tokens. Undefined in write-only mode: with the routes `token` and `jwks` off nothing is
- * signed or published, unless the option `keys` says otherwise.
+ * The keys and the audience of tokens; undefined in write-only mode, with the routes `token` and `jwks` off and without
+ * the option `keys`.
  */
-export function readSigning ({ routes = {}, keys, powersyncUrl }: PowerSyncMongoOptions, environment: Environment): { keys: KeySet, powersyncUrl: string } | undefined {
-  if (routes.token === false && routes.jwks === false && keys === undefined) return undefined
+export function readSigning (options: PowerSyncMongoOptions, environment: Environment): Signing | undefined {
+  const { routes = {}, keys: given } = options
+  if (routes.token === false && routes.jwks === false && given === undefined) return undefined
   const production = environment['NODE_ENV'] === 'production'
-  return { powersyncUrl: readUrl(powersyncUrl, environment, production), keys: refuseMadeUpKey(loadKeys(...readKeys(keys, environment)), production) }
+  const powersyncUrl = readUrl(options.powersyncUrl, environment, production)
+  const keys = loadKeys(...readKeys(given, environment))
+  if (production && wasGeneratedHere(keys.published[0])) {
+    throw new OptionError('keys.signing', `was generated in this process, and ${inProduction}: each process and each start ` +
+      'would sign with another key. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
+  }
+  return { powersyncUrl, keys }
 }
 
-/** The configured keys, and their names in errors. */
+/** The configured keys with their names in errors. */
 export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
   if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
-  // A variable that is set to nothing counts as not set.
+  // An empty variable counts as not set.
   const variable = (name: string) => environment[name] || undefined
-  const names = { signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS' }
-  return [{ signing: variable(names.signing), publicKey: variable(names.publicKey), published: variable(names.published) }, names]
-}
-
-/** A key that `generateKeys()` made in this process: the next start and every other process would have another one. */
-function refuseMadeUpKey (keys: KeySet, production: boolean): KeySet {
-  if (production && wasGeneratedHere(keys.published[0])) {
-    throw new OptionError('keys.signing', 'was made by generateKeys() in this process, and NODE_ENV is production: each process and each start would sign with another key, which the PowerSync Service does not know. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
+  const names = {
+    signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS'
   }
-  return keys
+  const { signing, publicKey, published } = names
+  return [{ signing: variable(signing), publicKey: variable(publicKey), published: variable(published) }, names]
 }
 
 /** @throws {OptionError} if the URL is missing, invalid, or plain http in production */
 export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
-  const source = option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'
   const url = option ?? environment['POWERSYNC_URL']
-  if (!url) throw new OptionError('powersyncUrl', 'is missing: pass it or set POWERSYNC_URL to the URL of your PowerSync instance, as in https://<id>.powersync.journeyapps.com')
+  const fail = (problem: string) => new OptionError('powersyncUrl', problem)
+  if (!url) throw fail('is missing: set POWERSYNC_URL, as in https://<id>.powersync.journeyapps.com')
+  const source = `(from ${option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'})`
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
-    throw new OptionError('powersyncUrl', `(from ${source}) is not a URL: expected one that starts with https://`)
+    throw fail(`${source} is not a URL: expected one that starts with https://`)
   }
   if (production && !isProtected(new URL(url))) {
-    throw new OptionError('powersyncUrl', `(from ${source}) is plain http, and NODE_ENV is production: clients would send their tokens there for anybody to read. Use the https URL that clients connect to`)
+    throw fail(`${source} is plain http, and ${inProduction}: anybody on the network could read tokens. Use an https URL`)
   }
   return url.replace(/\/+$/, '')
 }

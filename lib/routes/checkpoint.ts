@@ -20,39 +20,50 @@ export interface CheckpointRouteDependencies {
   checkpoints: WriteCheckpoints
 }
 
+const requestId = {
+  pattern: '^[1-9][0-9]{0,18}$', description: 'the number that the SDK asks for: a positive 64-bit integer as text'
+}
+
+const clientId = {
+  minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())'
+}
+
 const CheckpointBody = Type.Object({
-  client_id: Type.String({ minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())' }),
-  checkpoint_request_id: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,18}$', description: 'the number that the SDK asks for: a positive integer of 64 bits as text' }))
+  client_id: Type.String(clientId),
+  checkpoint_request_id: Type.Optional(Type.String(requestId))
 }, { description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }] })
 
 type CheckpointBody = Static<typeof CheckpointBody>
 
-/** What MongoDB's long holds. */
+/** The largest value of a MongoDB long. */
 const largest = 2n ** 63n - 1n
 
 const limits = { bytes: 4096, tooLarge: 'The body is larger than 4096 bytes' }
+const unavailable = 'The write checkpoint could not be taken: send the request again'
 
 const schema: RouteSchema = {
   summary: 'A custom write checkpoint for a client',
-  description: 'For an updateBatch that writes later. Without checkpoint_request_id the next number of this user and client, to be handed to complete() after an upload; with it the greater of the two, for the connector\'s postCheckpointRequest. Only for PowerSync instances that use custom write checkpoints.',
+  description: 'For an updateBatch that writes later, and PowerSync instances with custom write checkpoints. Without ' +
+    'checkpoint_request_id the next number of this user and client, for complete() after an upload; with it the ' +
+    'greater of the stored and the requested number, for the connector\'s postCheckpointRequest.',
   tags: ['powersync'],
   body: CheckpointBody,
   response: {
     200: Type.Object({
-      checkpoint: Type.Optional(Type.String({ description: 'a number that is larger than those before' })),
-      checkpoint_request_id: Type.Optional(Type.String({ description: 'the number that was asked for, or the larger one that was stored' }))
-    }, { description: 'The checkpoint, committed', examples: [{ checkpoint: '42' }, { checkpoint_request_id: '42' }] }),
+      checkpoint: Type.Optional(Type.String({ description: 'greater than all before' })),
+      checkpoint_request_id: Type.Optional(Type.String({ description: 'the greater of the stored and the requested' }))
+    }, { description: 'The committed checkpoint', examples: [{ checkpoint: '42' }, { checkpoint_request_id: '42' }] }),
     ...errorAnswers({
-      400: ['The body cannot be read', 'FST_PSM_BODY', `client_id: expected ${ClientId.description} and not empty, found a number`],
-      401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
-      413: ['The body is too large', 'FST_PSM_TOO_LARGE', limits.tooLarge],
-      415: ['The body is not JSON, or is encoded', 'FST_PSM_MEDIA_TYPE', 'The content type: expected application/json, found text/plain'],
-      503: ['MongoDB does not give one: send it again', 'FST_PSM_UNAVAILABLE', 'The write checkpoint could not be taken: send the request again']
+      FST_PSM_BODY: `client_id: expected ${ClientId.description} and not empty, found a number`,
+      FST_PSM_UNAUTHORIZED: 'Nobody is signed in: send the credentials that this server accepts for uploads',
+      FST_PSM_TOO_LARGE: limits.tooLarge,
+      FST_PSM_MEDIA_TYPE: 'The content type: expected application/json, found text/plain',
+      FST_PSM_UNAVAILABLE: unavailable
     })
   }
 }
 
-/** `PUT /checkpoint`: the number that the client hands to `complete()` after an upload. */
+/** `PUT /checkpoint`: the number that the client passes to `complete()` after an upload. */
 export function checkpointRoute ({ identification, tokens, checkpoints }: CheckpointRouteDependencies): RouteOptions {
   return {
     method: 'PUT',
@@ -67,10 +78,12 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
       if (requested === undefined || requested > largest) throw bodyError(Object(body))
       const { client_id: client } = body as CheckpointBody
       try {
-        return sendJson(reply, requested ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) } : { checkpoint: await checkpoints.next(user, client) })
+        return sendJson(reply, requested
+          ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) }
+          : { checkpoint: await checkpoints.next(user, client) })
       } catch (error) {
         request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
-        throw new UnavailableError('The write checkpoint could not be taken: send the request again')
+        throw new UnavailableError(unavailable)
       }
     }
   }
@@ -78,7 +91,8 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
 
 function bodyError ({ client_id: client, checkpoint_request_id: requested }: Record<string, unknown>): Error {
   if (Value.Check(CheckpointBody.properties.client_id, client)) {
-    return new BodyError(`checkpoint_request_id: expected a positive integer of 64 bits as text, found ${typeWords(requested)}`)
+    return new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${typeWords(requested)}`)
   }
-  return new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${client === '' ? 'empty text' : typeWords(client)}`)
+  const found = client === '' ? 'empty text' : typeWords(client)
+  return new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found}`)
 }

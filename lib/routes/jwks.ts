@@ -4,30 +4,34 @@ import type { RouteOptions } from 'fastify'
 import type { PublicJwk } from '../keys/jwk.js'
 import type { RouteSchema } from './schema.js'
 
+const optional = (description: string) => Type.Optional(Type.String({ description }))
+
 const Jwk = Type.Object({
   kty: Type.String({ description: 'RSA, EC or OKP' }),
-  kid: Type.String({ description: 'what tokens name it by' }),
+  kid: Type.String({ description: 'the name of the key in tokens' }),
   alg: Type.String(),
   use: Type.String({ description: 'sig' }),
-  n: Type.Optional(Type.String({ description: 'RSA: the modulus' })),
-  e: Type.Optional(Type.String({ description: 'RSA: the exponent' })),
-  crv: Type.Optional(Type.String({ description: 'EC and OKP: the curve' })),
-  x: Type.Optional(Type.String({ description: 'EC and OKP' })),
-  y: Type.Optional(Type.String({ description: 'EC' }))
+  n: optional('RSA: the modulus'),
+  e: optional('RSA: the exponent'),
+  crv: optional('EC and OKP: the curve'),
+  x: optional('EC and OKP'),
+  y: optional('EC')
 })
 
-const example = {
-  keys: [{ kty: 'EC', kid: '2026-01', alg: 'ES256', use: 'sig', crv: 'P-256', x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU', y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0' }]
+const coordinates = {
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU', y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0'
 }
+
+const example = { keys: [{ kty: 'EC', kid: '2026-01', alg: 'ES256', use: 'sig', crv: 'P-256', ...coordinates }] }
 
 const schema: RouteSchema = {
   summary: 'Public keys for the PowerSync Service',
-  description: 'The JWK Set (RFC 7517) with which the PowerSync Service checks tokens: the JWKS URI of its client authentication. For everybody, to be cached for five minutes.',
+  description: 'The JWK Set (RFC 7517) for the JWKS URI of the PowerSync Service, public, cached for five minutes.',
   tags: ['powersync'],
   security: [],
   response: {
-    200: Type.Object({ keys: Type.Array(Jwk) }, { description: 'The keys that count', examples: [example] }),
-    304: Type.Null({ description: 'They are those of the ETag in If-None-Match' })
+    200: Type.Object({ keys: Type.Array(Jwk) }, { description: 'The valid keys', examples: [example] }),
+    304: Type.Null({ description: 'The ETag in If-None-Match is that of the valid keys' })
   }
 }
 

@@ -3,51 +3,72 @@ import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { ErrorAnswer } from '../wire/schemas.js'
 
-/** A route's schema with what @fastify/swagger reads, whether the host has it or not. */
+/** A route's schema with what @fastify/swagger reads. */
 export interface RouteSchema extends FastifySchema {
   summary: string
   description: string
   tags: string[]
-  /** Who may call it. Absent: the bearer of a token, by `openapi` below. */
+  /** Default: the bearer of a token, by `openapi`. */
   security?: ReadonlyArray<Readonly<Record<string, readonly string[]>>>
 }
 
 interface Described {
   schema: FastifySchema & { security?: RouteSchema['security'] | undefined }
   url: string
-  /** The document as far as it is made; absent for Swagger 2.0. */
+  /** The document as far as it is generated; undefined for Swagger 2.0. */
   openapiObject?: { components?: { securitySchemes?: object } }
 }
 
 /**
- * Route configuration for @fastify/swagger: says that the bearer of a token may call the route, unless its schema has
- * `security`. The scheme is added to the document, in which @fastify/swagger does not take the name of one that is not
- * there; one of the host's own of this name stays.
+ * Route configuration for @fastify/swagger: the bearer of a token may call a route whose schema has no `security`.
+ * @fastify/swagger omits schemes that the document does not define, so it is added unless the host has one by its name.
  */
 export const openapi = {
   swaggerTransform ({ schema, url, openapiObject }: Described) {
     const components = openapiObject?.components
     if (!components || schema.security) return { schema, url }
-    components.securitySchemes = { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, ...components.securitySchemes }
+    const bearer = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
+    components.securitySchemes = { bearer, ...components.securitySchemes }
     return { schema: { ...schema, security: [{ bearer: [] }] }, url }
   }
 }
 
-/** Some answers as examples, by name: @fastify/swagger puts them beside the schema. */
+/** Named examples, which @fastify/swagger puts beside the schema. */
 export const examples = (values: Record<string, unknown>) => ({
-  'x-examples': Object.fromEntries(Object.entries(values).map(([summary, value]) => [summary.replaceAll(/\W+/g, '_'), { summary, value }]))
+  'x-examples': Object.fromEntries(
+    Object.entries(values).map(([summary, value]) => [summary.replaceAll(/\W+/g, '_'), { summary, value }])
+  )
 })
 
-/** An error as it is answered. */
-export const errorExample = (statusCode: number, code: string, message: string) => ({ statusCode, code, error: STATUS_CODES[statusCode], message })
+/** Errors by their code: status and description. */
+const errors = {
+  FST_PSM_BODY: [400, 'The body cannot be read'],
+  FST_PSM_UNAUTHORIZED: [401, 'Nobody is signed in'],
+  FST_PSM_TOO_LARGE: [413, 'The body is too large'],
+  FST_PSM_MEDIA_TYPE: [415, 'The body is not JSON, or is encoded'],
+  FST_PSM_AUTHENTICATION_UNAVAILABLE: [503, 'Authentication failed: try again'],
+  FST_PSM_UNAVAILABLE: [503, 'The request cannot be processed at the moment: send it again']
+} as const
 
-/** Errors by status: when they come, and what `code` and `message` say then. */
-export function errorAnswers (errors: Record<number, [when: string, code: string, message: string]>): Record<string, TObject> {
-  const answers = Object.entries(errors).map(([status, [description, code, message]]) =>
-    [status, Type.Object(ErrorAnswer.properties, { description, examples: [errorExample(Number(status), code, message)] })])
+type Code = keyof typeof errors
+
+/** The body of an error. */
+export function errorExample (code: Code, message: string) {
+  const [statusCode] = errors[code]
+  return { statusCode, code, error: STATUS_CODES[statusCode], message }
+}
+
+const answer = (description: string, more: object = {}) => Type.Object(ErrorAnswer.properties, { description, ...more })
+
+/** The answers for errors, by status. @param messages an example for each code */
+export function errorAnswers (messages: Partial<Record<Code, string>>): Record<string, TObject> {
+  const answers = Object.entries(messages).map(([code, message]) => {
+    const [status, description] = errors[code as Code]
+    return [status, answer(description, { examples: [errorExample(code as Code, message)] })]
+  })
   return {
     ...Object.fromEntries(answers),
-    '4xx': Type.Object(ErrorAnswer.properties, { description: 'Another mistake in the request, or a rule of the server\'s own, as a limit of its rate' }),
-    '5xx': Type.Object(ErrorAnswer.properties, { description: 'A fault of the server: to be tried again' })
+    '4xx': answer('Another mistake in the request, or a rule of the server, such as a rate limit'),
+    '5xx': answer('The server failed: try again')
   }
 }

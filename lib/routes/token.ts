@@ -5,11 +5,7 @@ import type { Tokens } from '../auth/tokens.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
 import { sendJson } from './scope.js'
 
-export interface TokenRouteDependencies {
-  identification: Identification
-  tokens: Tokens
-  powersyncUrl: string
-}
+export interface TokenRouteDependencies { identification: Identification, tokens: Tokens, powersyncUrl: string }
 
 const example = {
   token: 'eyJhbGciOiJFUzI1NiIsImtpZCI6IjIwMjYtMDEifQ.eyJzdWIiOiJ1c2VyMSJ9.c2lnbmF0dXJl',
@@ -19,22 +15,22 @@ const example = {
 
 const schema: RouteSchema = {
   summary: 'A token for the PowerSync Service',
-  description: 'For whoever this app has signed in, by the credentials that it signs in with: what a connector gives back from fetchCredentials. It is good for uploads as well.',
+  description: 'For signed-in users of this app, for a connector\'s fetchCredentials. Uploads accept it as well.',
   tags: ['powersync'],
   response: {
     200: Type.Object({
       token: Type.String({ description: 'JWT' }),
       powersync_url: Type.String({ description: 'the endpoint to connect to' }),
-      expires_at: Type.String({ format: 'date-time', description: 'when the token ends' })
-    }, { description: 'A token, not to be cached by others than the client', examples: [example] }),
+      expires_at: Type.String({ format: 'date-time', description: 'when the token expires' })
+    }, { description: 'A token, which only the client may cache', examples: [example] }),
     ...errorAnswers({
-      401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this app signs in with'],
-      503: ['Nobody can say at the moment who is calling', 'FST_PSM_AUTHENTICATION_UNAVAILABLE', 'Authentication is not available at the moment: try again']
+      FST_PSM_UNAUTHORIZED: 'Nobody is signed in: send the credentials that this app signs in with',
+      FST_PSM_AUTHENTICATION_UNAVAILABLE: 'Authentication is not available at the moment: try again'
     })
   }
 }
 
-/** `GET /token`: a token for whoever `authenticate` knows. */
+/** `GET /token`: a token for the user that `authenticate` gives. */
 export function tokenRoute ({ identification, tokens, powersyncUrl }: TokenRouteDependencies): RouteOptions {
   return {
     method: 'GET',

@@ -1,6 +1,6 @@
 import { getHeapStatistics } from 'node:v8'
 import { Type } from '@sinclair/typebox'
-import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyReply, RouteOptions } from 'fastify'
 import type { UploadOptions } from '../../types/index.js'
 import { identify, type Identification } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
@@ -29,12 +29,16 @@ export interface UploadRouteDependencies {
 const list = '61d19021-0565-4686-acc4-3ea4f8c48839'
 const client = '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a'
 
+const put = { op: 'PUT', id: list, data: { name: 'Groceries' } }
+const patch = { op: 'PATCH', id: list, data: { name: 'Shopping' }, old: { name: 'Groceries' }, metadata: 'renamed' }
+const market = { op: 'PATCH', table: 'lists', id: list, op_data: { name: 'Market' }, previous_values: patch.data }
+
 const bodies = {
   'As PowerSync\'s SDKs serialise their queue': {
     client_id: client,
     batch: [
-      { op_id: 1, tx_id: 1, op: 'PUT', type: 'lists', id: list, data: { name: 'Groceries' } },
-      { op_id: 2, tx_id: 2, op: 'PATCH', type: 'lists', id: list, data: { name: 'Shopping' }, old: { name: 'Groceries' }, metadata: 'renamed by hand' },
+      { op_id: 1, tx_id: 1, type: 'lists', ...put },
+      { op_id: 2, tx_id: 2, type: 'lists', ...patch },
       { op_id: 3, tx_id: 2, op: 'DELETE', type: 'lists', id: 'c3a9b0de-8d2b-4a2c-9d2d-0d6f8f9f4a11' }
     ]
   },
@@ -42,53 +46,66 @@ const bodies = {
     operations: [{ op: 'PUT', table: 'lists', id: list, opData: { name: 'Groceries' } }]
   },
   'As PowerSync\'s reference write API takes them': {
-    client_id: client,
-    transactions: [{ transaction_id: 4, crud: [{ op_id: 4, op: 'PATCH', table: 'lists', id: list, op_data: { name: 'Market' }, previous_values: { name: 'Shopping' } }] }]
+    client_id: client, transactions: [{ transaction_id: 4, crud: [{ op_id: 4, ...market }] }]
   }
 }
 
-const failed = { error_code: 'INVALID_DATA', message: 'The value is not text', details: { path: 'name' }, operation_index: 0 }
+const success = { status: 'success' }
+const message = 'The value is not text'
+const failed = { error_code: 'INVALID_DATA', message, details: { path: 'name' }, operation_index: 0 }
+const fatal = { status: 'fatal_error', requires_client_handling: false, failed_operation: failed, message }
+const retry = {
+  status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000
+}
 
 const answers = {
-  'All is committed': { results: [{ status: 'success' }, { status: 'success' }] },
-  'One can never be stored, and is kept as a dead letter': { results: [{ status: 'fatal_error', requires_client_handling: false, failed_operation: failed, message: failed.message }, { status: 'success' }] },
-  'Transactions stop at the first that has to be sent again': { results: [{ status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000 }, { status: 'not_attempted' }] }
+  'All are committed': { results: [success, success] },
+  'One can never be stored, and is kept as a dead letter': { results: [fatal, success] },
+  'Transactions stop at the first retryable one': { results: [retry, { status: 'not_attempted' }] }
 }
 
 const unavailable = {
-  'Some have to be sent again': { results: [{ status: 'success' }, { status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000 }] },
-  'None was looked at': errorExample(503, 'FST_PSM_UNAVAILABLE', 'The server is shutting down: send the upload again')
+  'Some have to be sent again': { results: [success, retry] },
+  'None was processed': errorExample('FST_PSM_UNAVAILABLE', 'The server is shutting down: send the upload again')
+}
+
+const headers = {
+  'x-client-id': { ...ClientId, description: 'The client database\'s id (getClientId()), if not in the body' },
+  'x-schema-version': { ...SchemaVersion, description: 'Version of the app\'s schema, if not in the body' }
 }
 
 const schema: RouteSchema = {
   summary: 'Apply queued writes of a client',
-  description: 'What a connector\'s uploadData sends. A client\'s transaction becomes one transaction of MongoDB, all or nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however often it is sent. Null means absent, and fields that are not listed are ignored.',
+  description: 'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all or ' +
+    'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however often ' +
+    'it is sent. Null means absent, and other fields are ignored.',
   tags: ['powersync'],
   headers: Type.Object({
-    'x-client-id': Type.Optional(Type.String({ ...ClientId, description: 'The client database\'s id (getClientId()), where the body has no client_id' })),
-    'x-schema-version': Type.Optional(Type.Integer({ ...SchemaVersion, description: 'Version of the app\'s schema, where the body has no schema_version' }))
+    'x-client-id': Type.Optional(Type.String(headers['x-client-id'])),
+    'x-schema-version': Type.Optional(Type.Integer(headers['x-schema-version']))
   }),
   body: { ...UploadBody, ...examples(bodies) },
   response: {
     ...errorAnswers({
-      400: ['The body cannot be read: a mistake in the connector, which blocks its queue', 'FST_PSM_BODY', 'batch[0].op: expected "PUT", "PATCH" or "DELETE", found text'],
-      401: ['Nobody is signed in', 'FST_PSM_UNAUTHORIZED', 'Nobody is signed in: send the credentials that this server accepts for uploads'],
-      413: ['The upload is larger than this server takes', 'FST_PSM_TOO_LARGE', 'The upload is larger than 16777216 bytes, this server\'s limit (option upload.bodyLimit)'],
-      415: ['The body is not JSON, or is encoded', 'FST_PSM_MEDIA_TYPE', 'The content type: expected application/json, found text/plain']
+      FST_PSM_BODY: 'batch[0].op: expected "PUT", "PATCH" or "DELETE", found text',
+      FST_PSM_UNAUTHORIZED: 'Nobody is signed in: send the credentials that this server accepts for uploads',
+      FST_PSM_TOO_LARGE: 'The upload is larger than 16777216 bytes, this server\'s limit (option upload.bodyLimit)',
+      FST_PSM_MEDIA_TYPE: 'The content type: expected application/json, found text/plain'
     }),
-    200: { ...UploadAnswer, description: 'Each transaction is committed, or kept because it can never be; those of "transactions" may have to be sent again as well', ...examples(answers) },
-    503: { ...UnavailableAnswer, description: 'Send it again: of "batch" and "operations" what had to be, too', ...examples(unavailable) }
+    200: { ...UploadAnswer, description: 'Committed or kept; of "transactions", some may be retryable', ...examples(answers) },
+    503: { ...UnavailableAnswer, description: 'Send the upload again', ...examples(unavailable) }
   }
 }
 
-/** `POST /upload`: applies what a client's upload queue holds. */
-export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: UploadRouteDependencies): RouteOptions {
-  const limits = limitsOf(bodyLimit)
+/** `POST /upload`: applies operations of a client's upload queue. */
+export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
+  const { identification, tokens, upload, gate, maxOperations, requiresClientHandling } = dependencies
+  const limits = limitsOf(dependencies.bodyLimit)
   return {
     method: 'POST',
     url: '/upload',
     schema,
-    // Or the client would keep its connection, and the server that closes would wait for it: Fastify for 72 s by default.
+    // A connection that is kept alive would delay the server's close, by 72 s with Fastify's default.
     onSend (_request, reply, payload, done) {
       if (!gate.health().accepting) reply.header('connection', 'close')
       done(null, payload)
@@ -96,17 +113,21 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
     async handler (request, reply) {
       limitTime(request)
       gate.check()
-      // Who is nobody takes no place and gets nothing read.
+      // Before anything else: anonymous bodies are never read, and take no place.
       const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
       const gone = goneSignal(reply)
       const body = await readBody(request, { ...limits.body, room: bytes => gate.receive(bytes, gone) })
       const leave = await gate.enter(weightOf(body), gone).finally(body.release)
       try {
-        // For hooks that look at what came beside the operations.
+        // Hooks may read other fields of the body.
         request.body = await parseUpload(body.bytes, limits.parse)
-        const { container, transactions } = readUpload(request.body, header(request, 'x-client-id'), header(request, 'x-schema-version'))
+        // Node joins repeated headers of this kind into one text.
+        const [client, version] = Object.keys(headers).map(name => request.headers[name] as string | undefined)
+        const { container, transactions } = readUpload(request.body, client, version)
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
-        if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
+        if (count > maxOperations) {
+          throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
+        }
         const byTransaction = container === 'transactions'
         const results = await upload(transactions, { user, request, log: request.log }, {
           onRejection: byTransaction ? 'stop' : 'skip',
@@ -115,7 +136,9 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
         const answer = answerOf(results, container)
         return sendJson(reply.code(answer.status).headers(answer.headers), answer.body)
       } catch (error) {
-        if (error instanceof BodyError) request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
+        if (error instanceof BodyError) {
+          request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
+        }
         throw error
       } finally {
         leave()
@@ -125,32 +148,32 @@ export function uploadRoute ({ identification, tokens, upload, gate, bodyLimit, 
 }
 
 /**
- * Parsed, JSON takes up to thirty times its bytes, by what it holds: so units of it are bounded too. Usual operations
- * have about ten bytes for each.
+ * Parsed, JSON takes up to thirty times its bytes, so its names and values are bounded too. Usual operations have about
+ * ten bytes for each.
  */
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
   const mostInOne = Math.floor(most / 8)
-  const expected = UploadBody.description as string
+  const tooMany = (units: number) => `The upload has more than ${units - 1} names and values of JSON: this server takes ` +
+    `${most} at once (a quarter of option upload.bodyLimit, as far as its memory goes)`
+  const tooManyInOne = (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ` +
+    `${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)`
   return {
     body: {
       bytes: bodyLimit,
       tooLarge: `The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`,
-      units: { most, tooMany: (units: number) => `The upload has more than ${units - 1} names and values of JSON: this server takes ${most} at once (a quarter of option upload.bodyLimit, as far as its memory goes)` }
+      units: { most, tooMany }
     },
     parse: {
-      expected,
+      expected: UploadBody.description as string,
       atOnce: 512 * 1024,
-      units: { most: mostInOne, tooMany: (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)` }
+      units: { most: mostInOne, tooMany: tooManyInOne }
     }
   }
 }
 
-/** Bytes of memory that an upload takes while it is worked on: text and BSON, and what is parsed. */
+/** Bytes of memory that an upload takes: its text, its BSON, and its parsed form. */
 const weightOf = ({ bytes, units }: Body) => 3 * bytes.length + 64 * units
-
-/** Node joins a repeated header of this kind into one text. */
-const header = ({ headers }: FastifyRequest, name: string) => headers[name] as string | undefined
 
 /** Aborts when the client has hung up. */
 function goneSignal ({ raw }: FastifyReply): AbortSignal {

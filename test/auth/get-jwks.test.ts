@@ -32,7 +32,7 @@ async function server (t: Test, issuer: TestIssuer, options: Partial<JwtIssuersO
 async function source (t: Test, getJwks: JwtIssuersOptions['getJwks'] = getJwksOf({ ttl: 1 })) {
   const issuer = await startIssuer(t, 'ES256')
   const clock = { now: 1000 }
-  const find = createHostKeySource(issuer.url, { jwksUri: undefined, maxAge: 600_000, cooldown: 30_000, timeout: 200, getJwks: getJwks! }, () => clock.now * 1000)
+  const find = createHostKeySource(issuer.url, { jwksUri: undefined, maxAge: 600_000, cooldown: 30_000, timeout: 10_000, getJwks: getJwks! }, () => clock.now * 1000)
   return { issuer, clock, find, known: { alg: 'ES256', kid: issuer.keys[0]!.kid! } }
 }
 
@@ -85,7 +85,7 @@ t.test('faults are 503, and the log has nothing of the issuer\'s answer', async 
     [{ getJwk: () => { throw null } }, () => {}, /\(undefined\)/], // eslint-disable-line no-throw-literal
     [{ getJwk: () => ({ kty: 'EC', x5c: 'x'.repeat(1024 ** 2) }) }, () => {}, /of more than 1048576 bytes/],
     [{ getJwk: () => ({ ...issuer.keys[0], x: 'AA' }) }, () => {}, /getJwks has no usable key/],
-    [{ getJwk: () => [] }, () => {}, /gave something that is not a key set/],
+    [{ getJwk: () => [] }, () => {}, /did not answer a key set/],
     [{ getJwk: () => undefined as never }, () => {}, /cannot give keys/]
   ]
   for (const [getJwks, spoil, reason] of cases) {

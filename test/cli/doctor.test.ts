@@ -233,7 +233,7 @@ t.test('MongoDB', async t => {
   }
   const unauthorized = () => commandError({ code: 13, codeName: 'Unauthorized' })
   t.match(await findings({ topology: 'standalone' }), { 'replica-set': { status: 'problem', found: /^a standalone server/, fix: /--replSet/ } })
-  t.match(await findings({ topology: 'mongos' }), { 'replica-set': { status: 'problem', found: 'a sharded cluster', fix: /PowerSync replicates from no other/ } })
+  t.match(await findings({ topology: 'mongos' }), { 'replica-set': { status: 'problem', found: 'a sharded cluster', fix: /PowerSync needs one/ } })
   t.match(await findings({ on: { buildInfo: () => ({ ok: 1, version: '5.0.31' }) } }), { 'mongodb-version': { status: 'problem', found: 'MongoDB 5.0.31' } })
   t.match(await findings({ on: { buildInfo: unauthorized, connectionStatus: unauthorized } }), { 'mongodb-version': { status: 'skipped', found: /Unauthorized/ }, permissions: { status: 'skipped', found: /Unauthorized/ } })
   t.match(await findings({ on: { connectionStatus: () => ({ ok: 1, authInfo: { authenticatedUsers: [], authenticatedUserPrivileges: [] } }) } }), { permissions: { status: 'warning', found: 'MongoDB has no access control' } })

@@ -76,7 +76,7 @@ t.test('a checkpoint request gets the greater of what is asked for and what is s
   t.same((await ask('1', 'other')).body, { checkpoint_request_id: '1' }, 'each client has its own')
   t.same(await send({ client_id: 'other' }), { status: 200, body: { checkpoint: '2' } }, 'both forms share one number')
   for (const id of ['0', '-1', '1.5', '9223372036854775808', '10000000000000000000', '', 7, {}]) {
-    t.match(await ask(id), { status: 400, body: { message: /^checkpoint_request_id: expected a positive integer of 64 bits as text, found / } }, JSON.stringify(id))
+    t.match(await ask(id), { status: 400, body: { message: /^checkpoint_request_id: expected a positive 64-bit integer as text, found / } }, JSON.stringify(id))
   }
   const together = await Promise.all(['4', '9', '2', '7'].map(id => ask(id, 'busy requests')))
   t.ok(together.every(({ status }) => status === 200))

@@ -44,7 +44,7 @@ t.test('there is nothing to sign or to publish', async t => {
   const app = await server(t, {})
   for (const url of ['/jwks', '/token']) t.equal((await app.inject(url)).statusCode, 404, url)
   t.same(app.powersync.jwks, { keys: [] })
-  await t.rejects(app.powersync.signToken({ id: 'ann' }), { code: 'FST_PSM_OPTION', message: /option keys is missing: the routes token and jwks are off/ })
+  await t.rejects(app.powersync.signToken({ id: 'ann' }), { code: 'FST_PSM_OPTION', message: /option keys is missing: to sign tokens with the routes token and jwks off/ })
 })
 
 t.test('variables for other servers do not matter', async t => {

@@ -1,15 +1,21 @@
 /**
- * The tables of docs/options.md, printed from the schema of the options. `UPDATE=1 npx tsx
- * test/documents/options.test.ts` writes them.
+ * The tables of docs/options.md: options, types and defaults come from the schema, meanings are written in the
+ * document. `UPDATE=1 npx tsx test/documents/options.test.ts` writes them.
  */
 import { Kind, type TObject, type TSchema } from '@sinclair/typebox'
 import type { Row } from '../../lib/options/schema.js'
 
 interface NamedRow extends Row { names: string[] }
 
-export function optionTable (schema: TObject): string {
-  const rows = optionRows(schema).map(({ names, type, byDefault = '', meaning }) =>
-    `| ${names.map(name => `\`${name}\``).join(', ')} | ${type} | ${byDefault} | ${meaning} |\n`)
+/** @param documented the table as it stands in the document */
+export function optionTable (schema: TObject, documented: string): string {
+  const meanings = new Map(
+    [...documented.matchAll(/^\| `([^`]+)`.*? (?<!\\)\| ((?:[^|]|\\\|)+) \|$/gm)].map(([, name, meaning]) => [name, meaning])
+  )
+  const rows = optionRows(schema).map(({ names, type, byDefault = '' }) => {
+    const meaning = meanings.get(names[0]) ?? 'TO BE WRITTEN'
+    return `| ${names.map(name => `\`${name}\``).join(', ')} | ${type} | ${byDefault} | ${meaning} |\n`
+  })
   return `| option | type | default | meaning |\n| --- | --- | --- | --- |\n${rows.join('')}`
 }
 

@@ -3,7 +3,7 @@ import { readKeys, readUrl, type Environment } from '../../options/settings.js'
 import { isProtected } from '../../urls.js'
 import { ok, problem, warning, type Finding, type Result } from './finding.js'
 
-const variables = ['POWERSYNC_URL', 'POWERSYNC_PRIVATE_KEY', 'POWERSYNC_PUBLIC_KEY', 'POWERSYNC_PUBLISHED_KEYS', 'MONGO_URI']
+const variables = ['URL', 'PRIVATE_KEY', 'PUBLIC_KEY', 'PUBLISHED_KEYS'].map(name => `POWERSYNC_${name}`).concat('MONGO_URI')
 
 /** Checks the server's variables, and gives the keys and the URL if they can be used. */
 export function checkEnvironment (environment: Environment) {
@@ -17,7 +17,7 @@ export function checkEnvironment (environment: Environment) {
   return { findings, keys, powersyncUrl }
 }
 
-/** A value with its description, or the problem with it: errors of options and keys say the fix after their first colon. */
+/** A value with its description, or its problem: errors of options and keys say the fix after their first colon. */
 function attempt<Value> (read: () => Value, describe: (value: Value) => Result): { result: Result, value?: Value } {
   try {
     const value = read()

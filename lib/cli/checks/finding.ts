@@ -20,5 +20,5 @@ export function compareClocks (other: string, seconds: number): Result {
   const distance = Math.abs(Math.round(seconds))
   if (distance < 10) return ok(`${other} and this machine have the same time`)
   const found = `${other} is ${distance} s ${seconds > 0 ? 'ahead of' : 'behind'} this machine`
-  return (distance < 60 ? warning : problem)(found, 'set both clocks by NTP: the PowerSync Service tolerates 60 s in tokens')
+  return (distance < 60 ? warning : problem)(found, 'set both clocks by NTP: the PowerSync Service tolerates 60 s')
 }

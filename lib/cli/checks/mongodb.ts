@@ -15,13 +15,14 @@ export async function checkMongoDB (uri: string, collections: Collections | unde
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 5000 })
     return await examine(client.db(), uri, collections)
   } catch (error) {
-    return [{ check: 'mongodb', ...client ? unreachable(error) : problem('the connection string cannot be read', uriFix) }]
+    const result = client ? unreachable(error) : problem('the connection string cannot be read', uriFix)
+    return [{ check: 'mongodb', ...result }]
   } finally {
     await client?.close()
   }
 }
 
-const uriFix = 'write mongodb://user:password@host:27017/database?replicaSet=rs0, with special characters percent-encoded'
+const uriFix = 'write mongodb://user:password@host:27017/database?replicaSet=rs0; percent-encode special characters'
 
 function unreachable (error: unknown): Result {
   if ([13, 18].includes((error as mongodb.MongoServerError).code as number)) {
@@ -46,7 +47,7 @@ async function examine (db: mongodb.Db, uri: string, collections: Collections | 
     { check: 'mongodb', ...database },
     { check: 'replica-set', ...checkTopology(hello) },
     { check: 'mongodb-version', ...await unlessRefused(checkVersion(db), 'MongoDB does not tell its version') },
-    { check: 'permissions', ...await unlessRefused(checkPermissions(db), 'MongoDB does not tell the rights of this user') },
+    { check: 'permissions', ...await unlessRefused(checkPermissions(db), 'MongoDB does not tell this user\'s rights') },
     { check: 'mongodb-clock', ...clock }
   ]
   if (!collections) return findings
@@ -56,7 +57,7 @@ async function examine (db: mongodb.Db, uri: string, collections: Collections | 
 
 function checkTopology (hello: mongodb.Document): Result {
   if (hello['setName']) return ok(`replica set ${hello['setName']}`)
-  if (hello['msg'] === 'isdbgrid') return problem('a sharded cluster', 'use a replica set: PowerSync replicates from no other')
+  if (hello['msg'] === 'isdbgrid') return problem('a sharded cluster', 'use a replica set: PowerSync needs one')
   const fix = 'start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster'
   return problem('a standalone server, without transactions and change streams', fix)
 }
@@ -67,10 +68,12 @@ async function checkVersion (db: mongodb.Db): Promise<Result> {
   return Number.parseInt(version) >= 6 ? ok(found) : problem(found, 'upgrade: PowerSync needs MongoDB 6 or later')
 }
 
+interface Resource { db?: string, collection?: string, anyResource?: boolean }
+
 /** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
 interface AuthInfo {
   authenticatedUsers: unknown[]
-  authenticatedUserPrivileges: { resource: { db?: string, collection?: string, anyResource?: boolean }, actions: string[] }[]
+  authenticatedUserPrivileges: { resource: Resource, actions: string[] }[]
 }
 
 const needed = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']
@@ -83,8 +86,10 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
     return warning('MongoDB has no access control', `switch it on, and give this server a user with the role readWrite on ${name}`)
   }
   // An empty name stands for all of them: https://www.mongodb.com/docs/manual/reference/resource-document/
-  const may = (collection: string, action: string) => privileges.some(({ resource, actions }) => actions.includes(action) &&
-    (resource.anyResource || (['', name].includes(resource.db!) && ['', collection].includes(resource.collection!))))
+  const covers = ({ db, collection, anyResource }: Resource, wanted: string) =>
+    anyResource || (['', name].includes(db!) && ['', wanted].includes(collection!))
+  const may = (collection: string, action: string) =>
+    privileges.some(({ resource, actions }) => actions.includes(action) && covers(resource, collection))
   for (const collection of [Ledger.collectionName, DeadLetters.collectionName]) {
     const missing = needed.filter(action => !may(collection, action)).join(', ')
     if (missing) return problem(`this user may not ${missing} in ${name}.${collection}`, `give it the role readWrite on ${name}`)

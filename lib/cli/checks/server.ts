@@ -31,7 +31,7 @@ export async function checkServer (url: string, keys: KeySet | undefined): Promi
   // Enough at once to meet each of the few servers behind a load balancer.
   const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch((error: Error) => error)
   if (answers instanceof Error) {
-    const fix = 'check that the server runs, and that network and DNS lead to it: the PowerSync Service fetches keys there'
+    const fix = 'check that the server runs, and that network and DNS lead to it: the PowerSync Service needs its keys'
     return [{ check: 'jwks', ...problem(`${base}/jwks cannot be reached (${reasonOf(answers)})`, fix) }]
   }
   return [
@@ -119,7 +119,7 @@ async function checkToken (url: string): Promise<Result> {
  * Source: powersync-service, `packages/service-errors/src/codes.ts`.
  */
 const serviceFixes: Record<string, string> = {
-  S2101: 'set its JWKS URI to this server\'s /jwks (PowerSync dashboard: Client Auth; self-hosted: client_auth.jwks_uri)',
+  S2101: 'set its JWKS URI to this server\'s /jwks (dashboard: Client Auth; self-hosted: client_auth.jwks_uri)',
   S2103: 'set the clocks of this machine and of the service by NTP',
   S2105: 'add POWERSYNC_URL to its audiences (self-hosted: client_auth.audience), or set POWERSYNC_URL to one of them',
   S2201: 'remove the keys that it cannot import from its JWKS URI',
