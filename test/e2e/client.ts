@@ -58,12 +58,16 @@ export interface ClientOptions {
   track?: Pick<TableOptions, 'trackPrevious' | 'trackMetadata'>
   /** In place of the tables of the todo app. */
   appSchema?: ClientSchema
+  /** Folder of a database that is opened again. Default: a new one. */
+  dbLocation?: string
   /** In place of one that uploads one client transaction at a time; `uploads` and `results` then stay empty. */
   connector?: PowerSyncBackendConnector
 }
 
 export interface Client {
   database: PowerSyncDatabase
+  /** Folder of its file. */
+  dbLocation: string
   /** What came of each call of `/upload` that was answered. */
   uploads: Upload[]
   /** The results among them, of one client transaction each. */
@@ -76,7 +80,7 @@ export interface Client {
 
 export async function openClient (
   t: Pick<Test, 'teardown'>,
-  { backend, session, track, appSchema, connector: own }: ClientOptions
+  { backend, session, track, appSchema, dbLocation: given, connector: own }: ClientOptions
 ): Promise<Client> {
   const { PowerSyncDatabase, Schema, Table, column } = await import('@powersync/node')
   const columnTypes = {
@@ -97,8 +101,8 @@ export async function openClient (
       )
     )
 
-  const dbLocation = await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
-  t.teardown(() => rm(dbLocation, { recursive: true }))
+  const dbLocation = given ?? await mkdtemp(join(tmpdir(), 'fastify-powersync-mongo-'))
+  t.teardown(() => rm(dbLocation, { recursive: true, force: true }))
   const database = new PowerSyncDatabase({
     schema,
     // Of databases with the same file name, in whatever folders, the SDK syncs one at a time.
@@ -111,6 +115,7 @@ export async function openClient (
   const connector = new Connector(backend, session)
   return {
     database,
+    dbLocation,
     uploads: connector.uploads,
     results: () => connector.uploads.flatMap(({ results }) => results),
     connect: () => database.connect(own ?? connector, { retryDelayMs: 100, crudUploadThrottleMs: 10 }),
