@@ -17,6 +17,9 @@ const files = fileURLToPath(new URL('./web/dist/', import.meta.url))
 /** Whether the page is built: `npm start` does it. */
 export const pageIsBuilt = existsSync(files)
 
+/** The table of a user's rejected changes. */
+export const rejections = 'rejections'
+
 let isBroken = false
 
 /** Lets uploads fail while the page says so, as they do when something that a hook needs is down. */
@@ -45,13 +48,6 @@ export const page: FastifyPluginAsync<{ hasService: boolean }> = async (app, { h
     return { isBroken }
   })
 
-  app.post<{ Params: { id: string } }>('/page/dead-letters/:id/retry', async request => ({
-    result: await deadLetters.retry(request.params.id)
-  }))
-  app.delete<{ Params: { id: string } }>('/page/dead-letters/:id', async request => ({
-    discarded: await deadLetters.discard(request.params.id)
-  }))
-
   if (!hasService) await app.register(standInService, { prefix: '/page/service' })
 }
 
@@ -68,17 +64,19 @@ async function readDocuments (app: FastifyInstance): Promise<Documents> {
 
 /**
  * Takes the place of a PowerSync Service: passes on to every device whatever MongoDB holds, the whole of it after each
- * change, to anybody. The real one sends what changed, and only to those who may see it.
+ * change, to anybody but for rejected changes. The real one sends what changed, and only to those who may see it.
  * Its protocol: https://docs.powersync.com/architecture/powersync-protocol
  */
 const standInService: FastifyPluginAsync = async app => {
-  interface Connection { clientId: string, stream: PassThrough, writeCheckpoint?: string | undefined }
+  interface Connection { clientId: string, user: unknown, stream: PassThrough, writeCheckpoint?: string | undefined }
   const connections = new Set<Connection>()
   /** All that MongoDB held when it was last looked at: a bucket with a new name whenever that changes. */
-  let bucket = { name: '', last: '', content: '', data: '' }
+  let bucket = { content: '', ...bucketOf({}) }
 
   app.post<{ Body: { client_id: string } }>('/sync/stream', async (request, reply) => {
-    const connection: Connection = { clientId: request.body.client_id, stream: new PassThrough() }
+    const [, claims = ''] = String(request.headers.authorization).split('.')
+    const { sub: user } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { sub?: unknown }
+    const connection: Connection = { clientId: request.body.client_id, user, stream: new PassThrough() }
     await look()
     connections.add(connection)
     connection.stream.once('close', () => connections.delete(connection))
@@ -112,6 +110,7 @@ const standInService: FastifyPluginAsync = async app => {
   function look (): Promise<void> {
     looking = looking.catch(() => {}).then(async () => {
       const documents = await readDocuments(app)
+      documents[rejections] = await app.mongo.db!.collection(rejections).find().toArray()
       const content = EJSON.stringify(documents)
       if (content === bucket.content) return
       bucket = { content, ...bucketOf(documents) }
@@ -120,8 +119,11 @@ const standInService: FastifyPluginAsync = async app => {
     return looking
   }
 
-  function send ({ stream, writeCheckpoint }: Connection): void {
-    const { name, last, data } = bucket
+  function send ({ stream, user, writeCheckpoint }: Connection): void {
+    const { name, last, operations } = bucket
+    const own = operations.filter(({ owner }) => owner === undefined || owner === user)
+    const rows = own.map(({ operation }) => operation)
+    const data = { bucket: name, after: '0', next_after: last, has_more: false, data: rows }
     stream.write(
       line({
         checkpoint: {
@@ -131,7 +133,7 @@ const standInService: FastifyPluginAsync = async app => {
         }
       })
     )
-    stream.write(data)
+    stream.write(line({ data }))
     stream.write(line({ checkpoint_complete: { last_op_id: last } }))
   }
 }
@@ -144,7 +146,7 @@ function bucketOf (documents: Documents) {
   const rows = Object.entries(documents).flatMap(([table, rows]) => rows.map(row => ({ table, row })))
   const operations = rows.map(({ table, row: { _id: id, ...fields } }, position) => {
     const columns = Object.entries(fields).map(([name, value]) => [name, toSQLite(value)])
-    return {
+    const operation = {
       op_id: String(first + position),
       op: 'PUT',
       object_type: table,
@@ -152,14 +154,10 @@ function bucketOf (documents: Documents) {
       checksum: 0,
       data: JSON.stringify(Object.fromEntries(columns))
     }
+    return { operation, owner: table === rejections ? fields['user_id'] : undefined }
   })
   const last = String(first + operations.length)
-  const name = `all-${first}`
-  return {
-    name,
-    last,
-    data: line({ data: { bucket: name, after: '0', next_after: last, has_more: false, data: operations } })
-  }
+  return { name: `all-${first}`, last, operations }
 }
 
 /** A value as the service gives it to devices. */

@@ -10,7 +10,7 @@ import Fastify from 'fastify'
 import powersyncMongo, { developmentAuth, generateKeys } from 'fastify-powersync-mongo'
 import { collections } from './collections.js'
 import { developmentMongoDB } from './mongodb.js'
-import { failOnRequest, page, pageIsBuilt } from './page.js'
+import { failOnRequest, page, pageIsBuilt, rejections } from './page.js'
 
 const {
   HOST: host = '127.0.0.1',
@@ -42,6 +42,8 @@ app.register(powersyncMongo, {
   mongo: { url: mongo.uri },
   authenticate: developmentAuth(),
   collections,
+  // Rejected changes sync back to their users, who correct or discard them.
+  upload: { deadLetters: { mirror: rejections } },
   updateBatch: failOnRequest,
   // For /docs: with developmentAuth() a query parameter says who is calling, and credentials are not needed.
   routes: {

@@ -164,7 +164,7 @@ t.test('the page', { skip: browserMissing }, async t => {
   }
 
   await t.test('the stale change of versioned is a dead letter of the phone; discarded, it goes', async t => {
-    t.match(await phone.letters(), ['CONFLICT'])
+    await eventually(t, () => phone.letters(), ['CONFLICT'])
     t.strictSame(await laptop.letters(), [])
     await phone.switchOff(true)
     await phone.add('Water the plants')
@@ -210,16 +210,36 @@ t.test('the page', { skip: browserMissing }, async t => {
     await eventually(t, () => phone.queue(), [])
   })
 
-  await t.test('dead letters run again, or go, and what was said of them goes too', async t => {
-    await phone.letter('DUPLICATE_KEY').getByRole('button', { name: 'Run again' }).click()
-    await phone.letter('DUPLICATE_KEY').getByText(/Refused again.*Another document has the same value/).waitFor()
-    const said = page.locator('#rejections li', { hasText: 'NOTHING_TO_DO' }).locator('.notice')
-    t.equal(await said.isVisible(), true)
-    await phone.letter('NOTHING_TO_DO').getByRole('button', { name: 'Discard' }).focus()
+  await t.test('a refused todo is corrected and sent again: it is stored, and its letter is settled', async t => {
+    await phone.letter('NOTHING_TO_DO').getByLabel('description, NOTHING_TO_DO').fill('Feed the cat')
     await page.keyboard.press('Enter')
+    await phone.isMarked('Feed the cat', 'stored')
+    await laptop.isMarked('Feed the cat', 'stored')
     await phone.letter('NOTHING_TO_DO').waitFor({ state: 'detached' })
+    const said = page.locator('#rejections li', { hasText: 'NOTHING_TO_DO' }).locator('.notice')
     await said.waitFor({ state: 'hidden' })
-    t.match(await focused(page), /^Discard /, 'the focus moves to the next letter')
+    t.match((await documents(url)).filter(({ description }) => description === 'Feed the cat'), { length: 1 })
+  })
+
+  await t.test('a correction that is refused again stands in the place of the first', async t => {
+    const before = (await phone.letters()).sort()
+    const name = phone.letter('DUPLICATE_KEY').getByLabel('name, DUPLICATE_KEY')
+    t.equal(await name.inputValue(), 'Inbox')
+    await phone.letter('DUPLICATE_KEY').getByRole('button', { name: 'Send again' }).click()
+    await eventually(t, () => phone.queue(), [])
+    await eventually(t, async () => (await phone.letters()).sort(), before)
+    await eventually(t, async () => (await letters(url)).sort(), before)
+  })
+
+  await t.test('discarded offline, a change is given up once the device is back', async t => {
+    await phone.switchOff(true)
+    await phone.letter('SCHEMA_MISMATCH').getByRole('button', { name: 'Discard' }).focus()
+    await page.keyboard.press('Enter')
+    await phone.letter('SCHEMA_MISMATCH').waitFor({ state: 'detached' })
+    t.match(await focused(page), /UNAUTHORIZED/, 'the focus moves to the next one')
+    t.ok((await letters(url)).includes('SCHEMA_MISMATCH'))
+    await phone.switchOff(false)
+    await eventually(t, async () => (await letters(url)).includes('SCHEMA_MISMATCH'), false)
   })
 
   await t.test('everybody can use it', async t => {
@@ -314,6 +334,13 @@ async function picture (page: Page): Promise<void> {
   await page.setViewportSize({ width: 1200, height: 1560 })
   await page.screenshot({ path })
   await page.setViewportSize(before)
+}
+
+/** Codes of the dead letters that the server has. */
+async function letters (url: string): Promise<string[]> {
+  interface State { letters: Array<{ failed_operation: { error_code: string } }> }
+  const { letters } = await (await fetch(`${url}/page/state`)).json() as State
+  return letters.map(({ failed_operation: { error_code: code } }) => code)
 }
 
 async function documents (url: string): Promise<Array<Record<string, unknown>>> {

@@ -1,17 +1,16 @@
 /** How a device looks: its lists and todos, its upload queue, the server's answers, what was refused. */
+import type { Rejection, Rejections } from 'fastify-powersync-mongo/client'
 import type { Answer, Device, QueuedOperation, Row } from './device.js'
 import { button, element, keyedList, setText, table, type View } from './dom.js'
-import { describe, discardLetter, retryLetter, type Letter, type ServerDocument, type ServerState } from './server.js'
+import { describe, type ServerDocument, type ServerState } from './server.js'
 
 /** The list that is there from the beginning. */
 export const inbox = { id: 'inbox', name: 'Inbox' }
 
 interface Todo { id: string, description: string, completed: number, row: Row, document: ServerDocument | undefined, isWaiting: boolean }
 
-/** @param onServer does something that needs the server itself, and not the queue; then `show` is called again */
-export function deviceView (device: Device, onServer: (work: () => Promise<unknown>) => Promise<void>) {
-  const { database, name, user } = device
-  const clientId = database.init().then(() => database.getClientId())
+export function deviceView (device: Device) {
+  const { database, rejections, name, user } = device
   const id = name.toLowerCase()
   let list = inbox.id
 
@@ -39,8 +38,9 @@ export function deviceView (device: Device, onServer: (work: () => Promise<unkno
   const uploadError = element('p', { className: 'error', hidden: true })
   const answers = element('ol', { className: 'records' })
   const answersTitle = element('summary')
-  const letters = element('ol', { className: 'records' })
-  const refused = element('section', { className: 'refused', hidden: true, ariaLabel: `Refused, ${name}` }, element('h3', {}, 'Refused'), letters)
+  const records = element('ol', { className: 'records' })
+  const refused = element('section', { className: 'refused', hidden: true, ariaLabel: `Refused, ${name}` },
+    element('h3', {}, 'Refused'), records)
 
   const node = element('section', { className: 'device', ariaLabel: name },
     element('header', {}, element('h2', {}, name, ' ', element('small', {}, user)), status, offline),
@@ -55,7 +55,11 @@ export function deviceView (device: Device, onServer: (work: () => Promise<unkno
   const showTodos = keyedList<Todo>(todos, ({ id }) => id, todo => todoView(todo.id, device), description)
   const showQueue = keyedList(queue, ({ op_id: id }) => String(id), queuedView)
   const showAnswers = keyedList(answers, ({ id }) => String(id), answerView)
-  const showLetters = keyedList<Letter>(letters, ({ _id: id }) => id, letter => letterView(letter, onServer), description)
+  const showRejections = keyedList<Rejection>(records, ({ id }) => id, rejection => rejectionView(rejection, rejections), description)
+  rejections.watch(all => {
+    showRejections(all)
+    refused.hidden = all.length === 0
+  })
 
   let last: ServerState | undefined
   /** Shows what SQLite has, and what the server had when it was asked last. */
@@ -82,10 +86,6 @@ export function deviceView (device: Device, onServer: (work: () => Promise<unkno
     })))
     showQueue(queued)
     showAnswers(device.answers)
-    const own = await clientId
-    const mine = server?.letters.filter(letter => letter.client_id === own) ?? []
-    showLetters(mine)
-    refused.hidden = mine.length === 0
     setText(queueTitle, `Upload queue: ${queued.length}`)
     setText(answersTitle, `Answers of the server: ${device.answers.length}`)
     showConnection()
@@ -198,22 +198,32 @@ const answerView = ({ at, httpStatus, status, code, message, operations }: Answe
     ...message ? [element('p', {}, message)] : [])
 })
 
-function letterView ({ _id: id, created_at: at, failed_operation: failed, operations }: Letter, onServer: (work: () => Promise<unknown>) => Promise<void>): View<Letter> {
-  const named = `${failed.error_code}, ${time(new Date(Number(at.$date.$numberLong)))}`
-  const outcome = element('p', { role: 'status' })
+/** The column that is worth another try where the server names none, by table. */
+const columnToCorrect: Record<string, string> = { lists: 'name', todos: 'description' }
+
+function rejectionView ({ id, createdAt, code, message, path, operations, failed }: Rejection, rejections: Rejections): View<Rejection> {
+  const named = `${code}, ${time(createdAt)}`
+  const column = failed?.op === 'DELETE' ? undefined : path ?? columnToCorrect[failed?.table ?? '']
   return {
     node: element('li', {},
-      element('div', { className: 'head' }, tag(failed.error_code, 'fatal_error'), ...operations.map(({ op, table }) => `${op} ${table}`).slice(0, 3)),
-      element('p', {}, failed.message),
-      ...operations.flatMap(({ data }) => data ? [element('code', { className: 'data' }, data)] : []),
+      element('div', { className: 'head' }, tag(code, 'fatal_error'),
+        ...operations?.map(({ op, table }) => `${op} ${table}`).slice(0, 3) ?? []),
+      element('p', {}, message),
+      ...operations?.flatMap(({ data }) => data ? [element('code', { className: 'data' }, JSON.stringify(data))] : []) ?? [],
+      ...column ? [correctionForm(column)] : [],
       element('div', { className: 'actions' },
-        button('Run again', () => onServer(async () => {
-          setText(outcome, '')
-          const { result } = await retryLetter(id)
-          setText(outcome, result?.status === 'success' ? '' : `Refused again, ${time(new Date())}: ${result?.failed_operation?.message ?? 'it is gone'}`)
-        }), { ariaLabel: `Run again ${named}` }),
-        button('Discard', () => onServer(() => discardLetter(id)), { ariaLabel: `Discard ${named}`, className: 'danger' })),
-      outcome)
+        button('Discard', () => rejections.discard(id), { ariaLabel: `Discard ${named}`, className: 'danger' })))
+  }
+
+  function correctionForm (column: string): HTMLElement {
+    const value = element('input', { ariaLabel: `${column}, ${named}`, value: String(failed?.data?.[column] ?? '') })
+    const send = element('button', { type: 'submit', textContent: 'Send again', className: 'primary', ariaLabel: `Send again ${named}` })
+    const form = element('form', { className: 'rename' }, value, send)
+    form.onsubmit = event => {
+      event.preventDefault()
+      rejections.resend(id, { [column]: value.value })
+    }
+    return form
   }
 }
 

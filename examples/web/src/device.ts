@@ -1,6 +1,6 @@
 /** A device: a user, a SQLite database, its connection. All of it is what any PowerSync app has. */
 import { column, PowerSyncDatabase, Schema, Table } from '@powersync/web'
-import { createConnector, type Fetch } from 'fastify-powersync-mongo/client'
+import { createConnector, createRejections, rejectionColumns, type Fetch } from 'fastify-powersync-mongo/client'
 import { readServer } from './server.js'
 
 const schema = new Schema({
@@ -21,7 +21,8 @@ const schema = new Schema({
   documents: new Table({ text: column.text, version: column.integer }, { trackPrevious: true }),
   invoices: new Table({ total: column.integer }),
   /** The server has no such collection. */
-  drafts: new Table({ text: column.text })
+  drafts: new Table({ text: column.text }),
+  rejections: new Table(rejectionColumns(column))
 })
 
 /** Where build.ts puts the SDK's worker. */
@@ -55,6 +56,8 @@ interface Result { status: string, message?: string, failed_operation?: { error_
 
 export class Device {
   readonly database: PowerSyncDatabase
+  /** What the server refused of this user. */
+  readonly rejections
   /** Those of this visit, the latest first. */
   answers: Answer[] = []
   readonly #connector
@@ -66,6 +69,7 @@ export class Device {
       database: { dbFilename: `${name.toLowerCase()}.db`, worker: workerUrl },
       sync: { worker: workerUrl }
     })
+    this.rejections = createRejections(this.database)
     this.#connector = createConnector({
       url: '/powersync',
       fetchCredentials: async () => {

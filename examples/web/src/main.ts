@@ -10,7 +10,7 @@ let server: ServerState | undefined
 
 const devices = [new Device('Phone', 'ann', look), new Device('Laptop', 'ben', look)] as const
 const [phone] = devices
-const views = devices.map(device => deviceView(device, onServer))
+const views = devices.map(device => deviceView(device))
 byId('devices').replaceChildren(...views.map(({ node }) => node))
 byId('conflicts').append(conflictList(devices, show))
 

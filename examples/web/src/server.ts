@@ -23,12 +23,8 @@ export interface ServerState {
   letters: Letter[]
 }
 
-interface RetryAnswer { result: { status: string, failed_operation?: Letter['failed_operation'] } | null }
-
 export const readServer = (): Promise<ServerState> => request<ServerState>('GET', '/page/state')
 export const setFault = (isBroken: boolean): Promise<unknown> => request('PUT', '/page/fault', { isBroken })
-export const retryLetter = (id: string): Promise<RetryAnswer> => request('POST', `/page/dead-letters/${id}/retry`)
-export const discardLetter = (id: string): Promise<unknown> => request('DELETE', `/page/dead-letters/${id}`)
 
 async function request<Answer> (method: string, url: string, body?: object): Promise<Answer> {
   const response = await fetch(url, {
