@@ -1,5 +1,5 @@
 /** The server's answers, checked before anything is done with them: what leaves the upload queue is gone. */
-import type { FailedOperation, TransactionResult } from '../../types/results.js'
+import type { TransactionResult } from '../../types/results.js'
 import type { ClientTransaction, Credentials } from './types.js'
 
 /** A transaction that was sent, and what came of it. */
@@ -45,21 +45,15 @@ export function readCheckpoint (body: unknown): string | undefined {
   return isObject(body) && isText(body['checkpoint_request_id']) ? body['checkpoint_request_id'] : undefined
 }
 
+/** What is in `failed_operation` beside these may come from the app's own hooks: a slip there must not block the queue. */
 function isResult (value: unknown): value is TransactionResult {
   if (!isObject(value)) return false
-  switch (value['status']) {
-    case 'success':
-    case 'not_attempted': return true
-    case 'fatal_error': return typeof value['requires_client_handling'] === 'boolean' && isFailedOperation(value['failed_operation'])
-    case 'retryable_error': return typeof value['message'] === 'string' && typeof value['retry_after_ms'] === 'number'
-  }
-  return false
-}
-
-/** Its `details` and `operation_index` may come from the app's own hooks: a slip there must not block the queue. */
-function isFailedOperation (value: unknown): value is FailedOperation {
-  return isObject(value) && typeof value['error_code'] === 'string' && typeof value['message'] === 'string'
+  const { status, requires_client_handling: handling, failed_operation: failed, message, retry_after_ms: retryAfter } = value
+  return status === 'success' || status === 'not_attempted' ||
+    (status === 'fatal_error' && typeof handling === 'boolean' && isObject(failed) && isString(failed['error_code']) && isString(failed['message'])) ||
+    (status === 'retryable_error' && isString(message) && typeof retryAfter === 'number')
 }
 
 const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isString = (value: unknown): value is string => typeof value === 'string'
+const isText = (value: unknown): value is string => isString(value) && value !== ''

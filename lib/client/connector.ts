@@ -6,7 +6,7 @@ import { nextTransactions, toWire } from './queue.js'
 import { requestJson, type JsonRequest } from './request.js'
 import { settle } from './settle.js'
 import { settled } from './settled.js'
-import type { ClientDatabase, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
+import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
 
 /** A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the connection. */
 const perhapsTooLarge: ConnectorErrorCode[] = ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK']
@@ -34,7 +34,7 @@ const mostTransactions = 50
  * }))
  */
 export function createConnector (options: ConnectorOptions): Connector {
-  const { url, limits, timeout, uploadWith, fetch, signal } = readOptions(options)
+  const { url, limits, timeout, uploadWith, schemaVersion, fetch, signal } = readOptions(options)
   const credentials = createCredentialsCache(options.fetchCredentials ? fetchOwn : fetchToken)
   /** How many transactions go into one request: half as many when it does not get through, one more each time it does. */
   let batch = limits.transactions
@@ -52,14 +52,14 @@ export function createConnector (options: ConnectorOptions): Connector {
 
   async function fetchCredentials (): Promise<Credentials | null> {
     const found = await credentials.get(await appHeaders())
-    await claimQueue(options.database, found?.token)
+    await claimQueue(options.database, found?.token, schemaVersion)
     return found
   }
 
   async function fetchOwn (): Promise<Credentials | null> {
     const given = await callHook('fetchCredentials', () => options.fetchCredentials!()) ?? null
     const found = given && normalCredentials(given)
-    if (found === undefined) throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token } as text, and expiresAt as a date')
+    if (found === undefined) throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token, expiresAt }')
     return found
   }
 
@@ -73,11 +73,16 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   async function uploadData (database: ClientDatabase): Promise<void> {
-    const transactions = await nextTransactions(database, { ...limits, transactions: batch })
-    if (transactions.length === 0) return
+    const queued = await nextTransactions(database, { ...limits, transactions: batch })
+    if (queued.length === 0) return
     const headers = await uploadHeaders()
-    await claimQueue(database, headers['authorization'])
-    const body = { client_id: await database.getClientId(), transactions: transactions.map(toWire) }
+    const versions = await claimQueue(database, headers['authorization'], schemaVersion)
+    const sinceOf = ({ crud }: ClientTransaction) => versions.find(([, opId]) => opId <= crud[0]!.clientId)!
+    const since = sinceOf(queued[0]!)
+    // One request is of one version.
+    const transactions = queued.filter(transaction => sinceOf(transaction) === since)
+    const [version] = since
+    const body = { client_id: await database.getClientId(), schema_version: version, transactions: transactions.map(toWire) }
     let outcomes
     try {
       outcomes = await call(['POST', '/upload'], headers, answer => readOutcomes(answer, transactions), body)
@@ -88,7 +93,7 @@ export function createConnector (options: ConnectorOptions): Connector {
       throw error
     }
     batch = Math.min(batch + 1, limits.transactions)
-    await settle(outcomes, options)
+    await settle(outcomes, options, version)
   }
 
   async function uploadHeaders (): Promise<Record<string, string>> {
@@ -108,8 +113,8 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function call<Found> (route: Route, headers: Record<string, string>, read: (answer: unknown) => Found | undefined, body?: object): Promise<Found> {
     const [method, path] = route
     const name = `${method} ${url}${path}`
-    const request = body ? { headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(body) } : { headers }
-    const { ok, status, body: answer } = await requestJson({ method, url: url + path, ...request }, { fetch, timeout, signal })
+    const request = { method, url: url + path, headers: { ...headers, ...body && { 'content-type': 'application/json' } }, body }
+    const { ok, status, body: answer } = await requestJson(request, { fetch, timeout, signal })
     if (status === 401) credentials.clear()
     if (!ok) throw statusError(name, status)
     const found = read(answer)
@@ -120,15 +125,16 @@ export function createConnector (options: ConnectorOptions): Connector {
 
 type Route = [method: JsonRequest['method'], path: string]
 
-function readOptions ({ url, limits = {}, timeout = 30_000, uploadWith = 'token', fetch = platformFetch, signal }: ConnectorOptions) {
+function readOptions ({ url, limits = {}, timeout = 30_000, uploadWith = 'token', schemaVersion = 1, fetch = platformFetch, signal }: ConnectorOptions) {
   const { transactions = 20, operations = 1000 } = limits
   check('url', typeof url === 'string' && url !== '', 'a URL')
   check('limits.transactions', isCount(transactions) && transactions <= mostTransactions, `a whole number from 1 to ${mostTransactions}`)
   check('limits.operations', isCount(operations), 'a whole number from 1')
+  check('schemaVersion', isCount(schemaVersion), 'a whole number from 1')
   // What setTimeout takes: more would be none.
-  check('timeout', timeout > 0 && timeout < 2 ** 31, 'milliseconds from 1 to 2 147 483 647')
-  check('uploadWith', uploadWith === 'token' || uploadWith === 'headers', '\'token\' or \'headers\'')
-  return { url: url.replace(/\/+$/, ''), limits: { transactions, operations }, timeout, uploadWith, fetch, signal }
+  check('timeout', timeout > 0 && timeout < 2 ** 31, 'milliseconds')
+  check('uploadWith', ['token', 'headers'].includes(uploadWith), '\'token\' or \'headers\'')
+  return { url: url.replace(/\/+$/, ''), limits: { transactions, operations }, timeout, uploadWith, schemaVersion, fetch, signal }
 }
 
 function check (option: string, isRight: boolean, expected: string): void {
@@ -140,14 +146,13 @@ const platformFetch: Fetch = (url, init) => globalThis.fetch(url, init)
 
 /** As an object with names in lower case, so that this connector's own headers take the place of the app's. */
 function lowerCase (headers: RequestHeaders): Record<string, string> {
-  const pairs = Symbol.iterator in headers ? Array.from(headers as Iterable<readonly [string, string]>) : Object.entries(headers)
+  const pairs = Symbol.iterator in headers ? [...headers as Iterable<readonly [string, string]>] : Object.entries(headers)
   return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
 }
 
 function statusError (name: string, status: number): ConnectorError {
   const codes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
-  const hint = status === 413 ? ': too large for it, or for a proxy; see upload.bodyLimit and upload.maxOperations' : ''
-  return new ConnectorError(codes[status] ?? 'PSM_STATUS', `${name}: the server answered ${status}${hint}`, { status })
+  return new ConnectorError(codes[status] ?? 'PSM_STATUS', `${name}: the server answered ${status}${status === 413 ? ' (upload.bodyLimit)' : ''}`, { status })
 }
 
 const isCount = (value: number) => Number.isInteger(value) && value >= 1

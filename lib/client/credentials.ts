@@ -27,19 +27,10 @@ export function createCredentialsCache (load: LoadCredentials): CredentialsCache
   let latest: Entry | undefined
 
   function start (owner: string, headers: Record<string, string>): Entry {
-    const entry: Entry = { owner, credentials: fetchInto(), usableUntil: Infinity }
+    const entry: Entry = { owner, credentials: load(headers), usableUntil: Infinity }
+    const end = (until: number) => { entry.usableUntil = until }
+    entry.credentials.then(found => end(found ? endOf(found) - margin : 0), () => end(0))
     return entry
-
-    async function fetchInto (): Promise<Credentials | null> {
-      let until = 0
-      try {
-        const credentials = await load(headers)
-        if (credentials) until = endOf(credentials) - margin
-        return credentials
-      } finally {
-        entry.usableUntil = until
-      }
-    }
   }
 
   return {

@@ -24,6 +24,8 @@ export type ConnectorErrorCode =
   | 'PSM_STATUS'
   /** The server could not store a transaction, and asks for it again. */
   | 'PSM_RETRY'
+  /** The server no longer takes what this version of the app, or an earlier one, has queued. */
+  | 'PSM_UPDATE_NEEDED'
   /** The server rejected a transaction and left it to `onFatal`, which did not discard it. */
   | 'PSM_REJECTED'
   /** A rejected change cannot be sent again from this device. */
@@ -47,15 +49,13 @@ export interface ConnectorErrorDetails {
  */
 export class ConnectorError extends Error {
   override readonly name = 'ConnectorError'
-  readonly status: number | undefined
-  readonly retryAfter: number | undefined
-  readonly failedOperation: FailedOperation | undefined
+  declare readonly status: number | undefined
+  declare readonly retryAfter: number | undefined
+  declare readonly failedOperation: FailedOperation | undefined
 
-  constructor (readonly code: ConnectorErrorCode, message: string, { status, retryAfter, failedOperation, ...options }: ConnectorErrorDetails = {}) {
-    super(message, options)
-    this.status = status
-    this.retryAfter = retryAfter
-    this.failedOperation = failedOperation
+  constructor (readonly code: ConnectorErrorCode, message: string, details?: ConnectorErrorDetails) {
+    super(message, details)
+    Object.assign(this, details)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ClientDatabase, ClientOperation, ClientTransaction } from './types.js'
+import type { ClientDatabase, ClientTransaction } from './types.js'
 
 export interface Limits {
   transactions: number
@@ -24,11 +24,5 @@ export async function nextTransactions (database: ClientDatabase, limits: Limits
   return transactions
 }
 
-/** A transaction as `/upload` takes it. */
-export function toWire ({ transactionId, crud }: ClientTransaction) {
-  return { transaction_id: transactionId, crud: crud.map(operationToWire) }
-}
-
-function operationToWire ({ clientId, op, table, id, opData, previousValues, metadata }: ClientOperation) {
-  return { op_id: clientId, op, type: table, id, data: opData, old: previousValues, metadata }
-}
+/** A transaction as `/upload` takes it: the SDK's operations know their form, and those of other makes have their names. */
+export const toWire = ({ transactionId, crud }: ClientTransaction) => ({ transaction_id: transactionId, crud })

@@ -5,7 +5,7 @@ export interface JsonRequest {
   method: 'GET' | 'POST' | 'PUT'
   url: string
   headers: Record<string, string>
-  body?: string
+  body: object | undefined
 }
 
 export interface JsonResponse {
@@ -65,7 +65,7 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
 
   async function start () {
     try {
-      return await fetch(url, { method, headers, ...body !== undefined && { body }, redirect: 'manual', signal: controller.signal })
+      return await fetch(url, { method, headers, ...body && { body: JSON.stringify(body) }, redirect: 'manual', signal: controller.signal })
     } catch {
       throw new ConnectorError('PSM_NETWORK', `${name}: the server could not be reached`)
     }

@@ -18,16 +18,15 @@ export async function settled (database: ClientDatabase, { signal }: { signal?: 
 
 /** The queue may be another tab's to upload: the SDK tells all of them of its status. */
 async function uploaded (database: ClientDatabase, signal: AbortSignal | undefined): Promise<void> {
-  const edge = async (end: string) => (await database.getOptional!<{ id: number | null }>(`SELECT ${end}(id) AS id FROM ps_crud`))?.id
+  const queue = async () => (await database.getOptional!<{ first: number | null, last: number }>('SELECT min(id) AS first, max(id) AS last FROM ps_crud'))!
   const uploadError = () => database.currentStatus?.uploadError
-  const last = await edge('max')
-  if (!last) return
+  const { last } = await queue()
   const before = uploadError()
   let stop = () => {}
   await new Promise<void>((resolve, reject) => {
     const abort = () => reject(new ConnectorError('PSM_ABORTED', 'settled: ended by its signal'))
     const look = async () => {
-      const first = await edge('min')
+      const { first } = await queue()
       const error = uploadError()
       if (!first || first > last) resolve()
       else if (error && error !== before) reject(error)

@@ -104,6 +104,11 @@ export interface ConnectorOptions {
   fetchCredentials?: (() => MaybePromise<GivenCredentials | null | undefined>) | undefined
   /** The client's database, so that it is marked as the user's own when the first token arrives, and not only at the first upload. */
   database?: ClientDatabase | undefined
+  /**
+   * Version of the app's schema; raise it with each step that the server's `migrations` have. What an earlier version
+   * queued before the app's first `connect()` of this one is sent as of that version. Default: 1.
+   */
+  schemaVersion?: number | undefined
   /** Checkpoint requests go to the server's `PUT /checkpoint`: for an `updateBatch` that writes later. Default: to the service. */
   checkpoints?: boolean | undefined
   /** Default: the platform's own. */
@@ -124,6 +129,11 @@ export interface ConnectorOptions {
    * decision, or when it fails, the transaction is retained.
    */
   onFatal?: ((rejected: RejectedTransaction) => MaybePromise<FatalDecision | undefined | void>) | undefined
+  /**
+   * Told at each try that the server no longer takes operations of a schema version: where it is that of `schemaVersion`,
+   * ask the user to update the app. The queue waits.
+   */
+  onUpdateNeeded?: ((schemaVersion: number) => MaybePromise<unknown>) | undefined
 }
 
 /** A `PowerSyncBackendConnector`, for `database.connect(connector)`. */

@@ -14,7 +14,7 @@ export function queueOf (...transactions: Change[][]): Queue {
   let queue = transactions.map((changes, index): ClientTransaction => {
     const transaction = {
       transactionId: index + 1,
-      crud: changes.map(change => ({ clientId: ++opId, op: 'PUT', table: 'rows', opData: { text: 'x' }, ...change })),
+      crud: changes.map(change => entryOf({ clientId: ++opId, op: 'PUT', table: 'rows', opData: { text: 'x' }, ...change })),
       async complete () { queue = queue.slice(queue.indexOf(transaction) + 1) }
     }
     return transaction
@@ -26,6 +26,15 @@ export function queueOf (...transactions: Change[][]): Queue {
     async * getCrudTransactions () { yield * queue }
   }
 }
+
+/** As the SDK's `CrudEntry`, which is sent in another form than it has in memory. */
+const entryOf = (operation: ClientOperation) => ({
+  ...operation,
+  toJSON () {
+    const { clientId, op, table, id, opData, previousValues, metadata } = operation
+    return { op_id: clientId, op, type: table, id, data: opData, old: previousValues, metadata }
+  }
+})
 
 /** `count` transactions of one insert each. */
 export const inserts = (count: number): Change[][] => Array.from({ length: count }, (_, index) => [{ id: `row${index + 1}` }])

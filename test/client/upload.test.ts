@@ -32,6 +32,7 @@ t.test('an upload has the client\'s id, and of each operation everything the cli
   await createConnector({ url: server.url }).uploadData(rows)
   t.same(server.requests.at(-1)?.body, {
     client_id: 'phone',
+    schema_version: 1,
     transactions: [
       {
         transaction_id: 1,
