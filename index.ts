@@ -215,11 +215,11 @@ export * as errors from './lib/errors.js'
 
 export type { ErrorCode } from './lib/errors.js'
 export type { KeySource } from './lib/keys/load.js'
-export type { DeadLetter, DeadLetterNote, DeadLetters } from './lib/store/dead-letters.js'
+export type { DeadLetters } from './lib/store/dead-letters.js'
 export type {
   Authenticate, AuthenticateContext, AuthorizeHook, AuthorizeTransferHook, Claims, Collection, CollectionOptions,
-  Collections, Conflict, CrudOperation, CrudTransaction, FailedOperation, Hooks, IdCodec, IdType, Identity,
-  JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook, OperationContext, OperationErrorCode, Owner, PowerSync,
-  PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext, TransactionResult, TransformHook,
-  UpdateBatchHook, UploadMessage, UploadOptions, User
+  Collections, Conflict, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, FailedOperation, Hooks, IdCodec,
+  IdType, Identity, JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook, OperationContext, OperationErrorCode,
+  Owner, PowerSync, PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext,
+  TransactionResult, TransformHook, UpdateBatchHook, UploadMessage, UploadOptions, User
 } from './types/index.js'

@@ -1,4 +1,4 @@
-import type { DeadLetter, DeadLetterOperation, DeadLetterSummary, RetryResult } from '../store/dead-letters.js'
+import type { DeadLetter, DeadLetterOperation, DeadLetterSummary, RetryResult } from '../../types/dead-letters.js'
 import { clean, type Screen } from './terminal.js'
 
 /** Two paragraphs: the letter with its reason, and its origin. */

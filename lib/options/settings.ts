@@ -2,7 +2,7 @@ import type { Collections, KeyOptions, PowerSyncMongoOptions } from '../../types
 import { OptionError } from '../errors.js'
 import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
-import type { DeadLetterSettings } from '../store/dead-letters.js'
+import type { DeadLetterSettings } from '../../types/dead-letters.js'
 import type { LedgerOptions } from '../store/ledger.js'
 import { checkCollection } from '../schema/collection.js'
 import { typeWords } from '../type-words.js'

@@ -1,4 +1,4 @@
-/** Freezes plain objects and arrays, at any depth. Values of classes, such as dates and BSON's, are left as they are. */
+/** Freezes plain objects and arrays, at any depth; not values of classes, such as dates and BSON's. */
 export function deepFreeze<Value> (value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -1,6 +1,6 @@
 import type {
-  AnyRow, Awaitable, Conflict, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation, StoredRow,
-  TransactionContext, UpdateBatchHook
+  AnyRow, Awaitable, Conflict, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation,
+  StoredRow, TransactionContext, UpdateBatchHook
 } from '../../types/index.js'
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
@@ -45,7 +45,9 @@ export class Rejected extends Error {
  * Uploaded transactions with their values and ids decoded, those of older clients after their migrations.
  * @throws {Rejected} for the first operation that is refused
  */
-export function decodeAll (transactions: readonly CrudTransaction[], ofUser: UserCollections, { lift }: Migrations): CrudTransaction[] {
+export function decodeAll (
+  transactions: readonly CrudTransaction[], ofUser: UserCollections, { lift }: Migrations
+): CrudTransaction[] {
   return transactions.map((transaction, position) => ({
     ...transaction,
     operations: mapOperations(transaction, position, operation => {
@@ -126,10 +128,12 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
       yield * waitFor(rows.checkParents(operation))
       const resolved = yield * resolve(operation, itsContext)
       if (!resolved) continue
-      const sum = resolved.op === 'PATCH' && Object.keys(resolved.sums ?? {})[0]
-      if (sum && !scope.isLetter && (uploaded.opId === undefined || clientId === undefined)) {
+      const [path] = resolved.op === 'PATCH' ? Object.keys(resolved.sums ?? {}) : []
+      if (path && !scope.isLetter && (uploaded.opId === undefined || clientId === undefined)) {
         throw new PowerSyncFatalError('INVALID_DATA',
-          'A sum is not idempotent: the upload needs client_id and op_id, by which retries are recognised', { details: { path: sum } })
+          'A sum is not idempotent: the upload needs client_id and op_id, by which retries are recognised', {
+            details: { path }
+          })
       }
       // What `resolveConflict` gave may have another parent or owner.
       if (resolved !== operation) yield * waitFor(rows.checkParents(resolved))
@@ -174,11 +178,10 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   /**
    * The operation that the `resolveConflict` hooks give, or null for none.
    *
-   * What a hook saw holds when the operation is written. MongoDB reads and writes a transaction on one snapshot, and lets
-   * it write no document that another has changed since: that is a write conflict, after which the transaction starts
-   * again, hooks included (MongoDB manual, "In-progress Transactions and Write Conflicts"). A row that was not there
-   * stays so for PATCH and DELETE, and an upsert of one that was created meanwhile starts again as well. Where nothing is
-   * written, the outcome is that of an upload which came before the other's.
+   * The document that a hook saw is the one that is written. A MongoDB transaction reads one snapshot, and a write to a
+   * document that has changed since is a write conflict: the transaction starts again, hooks included (MongoDB manual,
+   * "In-progress Transactions and Write Conflicts"). A row that was missing stays so for PATCH and DELETE; an upsert of
+   * one that was created meanwhile starts again too. Without a write, the upload counts as the earlier of the two.
    */
   function * resolve (operation: CrudOperation, context: OperationContext): Steps<CrudOperation | null> {
     const { shared, owner, createsOnly } = ofUser(operation)
@@ -237,7 +240,8 @@ function allow (verdict: boolean | string, refusal: string): void {
 /** On a row that is not there, a sum changes nothing. The dead letter of an earlier operation still has to know it. */
 function withSums (operation: CrudOperation, { hooks, schema }: RegisteredCollection): CrudOperation {
   const previous = operation.previous && schema.previous(operation.previous)
-  const sums: Record<string, string> = Object.assign({}, ...hooks.resolveConflict.map(({ sumsOf }) => sumsOf?.(operation, previous)))
+  const all = hooks.resolveConflict.map(({ sumsOf }) => sumsOf?.(operation, previous))
+  const sums: Record<string, string> = Object.assign({}, ...all)
   return Object.keys(sums).length ? { ...operation, sums } : operation
 }
 
@@ -288,7 +292,7 @@ export function updateBatchChain ({ collections, context, probe }: HookScope, st
 
 type Write = (transaction: CrudTransaction) => Promise<void>
 
-/** Work that waits for promises by yielding them. Most hooks give plain values: a promise for each costs more than the hook. */
+/** Work that yields the promises that it waits for: most hooks give plain values, and promises for these cost time. */
 type Steps<Result> = Generator<PromiseLike<unknown>, Result, unknown>
 
 function * waitFor<Value> (value: Awaitable<Value>): Steps<Value> {

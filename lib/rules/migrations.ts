@@ -25,7 +25,9 @@ export function createMigrations (collections: Collections): Migrations {
   const current = versions.at(-1) ?? 1
   const oldest = (versions[0] ?? 2) - 1
   for (let version = oldest + 1; version < current; version++) {
-    if (!versions.includes(version)) throw new OptionError('collections', `has no migration to version ${version}, and one to version ${current}: add { migrations: { ${version}: operation => operation } } to a collection if nothing changed`)
+    if (versions.includes(version)) continue
+    throw new OptionError('collections', `has no migration to version ${version}, and one to version ${current}: ` +
+      `add { migrations: { ${version}: operation => operation } } to a collection if nothing changed`)
   }
 
   const takes = (version: number) => version >= oldest && version <= current
@@ -36,7 +38,10 @@ export function createMigrations (collections: Collections): Migrations {
     takes,
     lift (operation, version = current) {
       if (version === current) return operation
-      if (!takes(version)) throw new SchemaVersionError(`The operations are of schema version ${version}: this server takes versions ${oldest} to ${current} (option migrations of its collections)`)
+      if (!takes(version)) {
+        throw new SchemaVersionError(`The operations are of schema version ${version}: ` +
+          `this server takes versions ${oldest} to ${current} (option migrations of its collections)`)
+      }
       const own = steps.get(operation.table) ?? {}
       let lifted: CrudOperation | null = deepFreeze(operation)
       for (let next = version + 1; lifted && next <= current; next++) {
@@ -53,9 +58,14 @@ function step (migration: Migration, operation: CrudOperation, version: number):
   const place = { hook: `migrations[${version}]`, table }
   const given = ask()
   if (given === null) return null
-  if (given?.op !== op || given.table !== table || given.id !== id) throw new HookError(place, 'gave another op, table or id, or no operation: expected the operation with changed data, previous or metadata, or null for none')
+  if (given?.op !== op || given.table !== table || given.id !== id) {
+    throw new HookError(place, 'gave another op, table or id, or no operation: ' +
+      'expected the operation with changed data, previous or metadata, or null for none')
+  }
   const { data, previous, metadata } = given
-  return deepFreeze({ ...operation, data: op === 'DELETE' ? undefined : present(data), previous: previous && present(previous), metadata } as CrudOperation)
+  const lifted = op === 'DELETE' ? undefined : present(data)
+  const before = previous && present(previous)
+  return deepFreeze({ ...operation, data: lifted, previous: before, metadata } as CrudOperation)
 
   function ask () {
     try {

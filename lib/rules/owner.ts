@@ -5,8 +5,8 @@ import { rulesOf } from '../schema/collection.js'
 import { DecodeFault } from '../client/values.js'
 
 /**
- * An `owner` for rows that belong to whoever their parent belongs to: the parent that a row is in and the one that it
- * goes to must both be there and be the user's, by the `owner` of their table, which may be `throughParent` again.
+ * An `owner` for rows that inherit their parent's owner: the parent that a row is in and the one that it goes to must
+ * both be there and be the user's, by the `owner` of their table, which may be `throughParent` again.
  *
  * Parents are read in the MongoDB transaction that writes the row. They may come later in the same client transaction,
  * or be deleted by it. A PATCH or DELETE of a row that is not there changes nothing and succeeds, as in any table.
@@ -14,7 +14,10 @@ import { DecodeFault } from '../client/values.js'
  * @param table of the parents, one of `collections`
  * @param field that holds the parent's id
  * @example
- * collection({ schema: Type.Object({ list_id: Type.String(), text: Type.String() }), owner: throughParent('lists', 'list_id') })
+ * collection({
+ *   schema: Type.Object({ list_id: Type.String(), text: Type.String() }),
+ *   owner: throughParent('lists', 'list_id')
+ * })
  */
 export function throughParent<const Field extends string> (table: string, field: Field): ThroughParent<Field> {
   return Object.freeze({ parent: table, field })
@@ -26,7 +29,9 @@ export function throughParent<const Field extends string> (table: string, field:
  *
  * @param decode a value of the user as the field's type
  */
-export function conditionsOf (owner: Collection['owner'], user: User, decode: (field: string, value: unknown) => unknown): Record<string, unknown> | undefined {
+export function conditionsOf (
+  owner: Collection['owner'], user: User, decode: (field: string, value: unknown) => unknown
+): Record<string, unknown> | undefined {
   const values = typeof owner === 'function'
     ? owner(user)
     : Object.fromEntries(rulesOf(owner).fields
@@ -44,6 +49,6 @@ export function conditionsOf (owner: Collection['owner'], user: User, decode: (f
 
 /** As a client would send it. Only single values have such a form: no null, and above all no object of operators. */
 function asSent (value: unknown): unknown {
-  if (typeof value === 'bigint' || value instanceof ObjectId || value instanceof UUID || value instanceof Long) return String(value)
+  if (typeof value === 'bigint' || [ObjectId, UUID, Long].some(type => value instanceof type)) return String(value)
   return typeof value === 'object' ? undefined : value
 }

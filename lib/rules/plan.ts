@@ -44,7 +44,7 @@ type Change =
  *
  * | operation | document |
  * | --- | --- |
- * | PUT | created, or each field of the schema set; fields that the schema does not know stay (`put: 'replace'`: they go) |
+ * | PUT | created, or each field of the schema set; fields outside the schema stay (`put: 'replace'`: they go) |
  * | PATCH | the changed fields set, if the document exists |
  * | DELETE | gone |
  *

@@ -1,5 +1,6 @@
 import type {
-  AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent, TransformHook, User
+  AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent,
+  TransformHook, User
 } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
@@ -31,6 +32,8 @@ export class RegisteredCollection {
   readonly hooks: HookLists
   /** Parents that say who owns the rows. */
   readonly parents: readonly ThroughParent[]
+  /** Whether hooks or parents decide on its operations one by one. */
+  readonly hasOperationHooks: boolean
 
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
     const both = <Name extends keyof Hooks>(name: Name) =>
@@ -38,20 +41,31 @@ export class RegisteredCollection {
     this.name = definition.name ?? table
     this.parents = rulesOf(definition.owner).parents
     this.hooks = {
-      authorize: both('authorize'), transform: both('transform'), resolveConflict: both('resolveConflict'), onResult: both('onResult')
+      authorize: both('authorize'),
+      transform: both('transform'),
+      resolveConflict: both('resolveConflict'),
+      onResult: both('onResult')
     }
-    if (reserved.test(this.name)) this.#refuse('', `writes to ${JSON.stringify(this.name)}, which is reserved: choose another name`)
+    if (reserved.test(this.name)) {
+      this.#refuse('', `writes to ${JSON.stringify(this.name)}, which is reserved: choose another name`)
+    }
+    const { authorize, transform, resolveConflict } = this.hooks
+    this.hasOperationHooks = definition.authorizeTransfer !== undefined ||
+      [authorize, transform, resolveConflict, this.parents].some(({ length }) => length > 0)
     this.schema = compileSchema(table, definition)
     this.#check(definition)
   }
 
   #check ({ put, writable, authorizeTransfer, owner }: Collection): void {
     if (put === 'replace' && writable) {
-      this.#refuse('.put', 'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
+      this.#refuse('.put',
+        'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
     }
-    const unknown = this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields).find(field => !this.schema.has(field))
+    const needed = this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)
+    const unknown = needed.find(field => !this.schema.has(field))
     if (unknown !== undefined) {
-      this.#refuse('.resolveConflict', `needs ${JSON.stringify(unknown)}, which is not a field of the schema: add it there, or name another`)
+      this.#refuse('.resolveConflict',
+        `needs ${JSON.stringify(unknown)}, which is not a field of the schema: add it there, or name another`)
     }
     if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
       this.#refuse('.authorizeTransfer', 'needs an owner field: name it in owner')
@@ -68,8 +82,8 @@ export class RegisteredCollection {
    */
   for (user: User, operationIndex?: number): UserCollection {
     const owner = conditionsOf(this.definition.owner, user, this.schema.decodeField)
-    if (!owner) throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
-    return new UserCollection(this, owner, this.#rightsOf(user, owner))
+    if (owner) return new UserCollection(this, owner, this.#rightsOf(user, owner))
+    throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
   }
 
   #rightsOf (user: User, owned: Record<string, unknown>): Rights | undefined {
@@ -82,13 +96,15 @@ export class RegisteredCollection {
     }
   }
 
-  /** Fields that a function of the app gave for a user. A mistake is the app's: the upload is retried until it is corrected. */
+  /** Fields that a function of the app gave for a user. A mistake is the app's: the upload is retried until then. */
   #fieldsOf (option: string, fields: readonly string[]): ReadonlySet<string> {
     const where = `collections.${this.table}.${option}`
-    if (!Array.isArray(fields)) throw new Error(`${where} gave ${typeWords(fields)}: expected an array of fields, or true for all`)
+    if (!Array.isArray(fields)) {
+      throw new Error(`${where} gave ${typeWords(fields)}: expected an array of fields, or true for all`)
+    }
     const unknown = fields.find(field => !this.schema.has(field))
-    if (unknown !== undefined) throw new Error(`${where} gave ${JSON.stringify(unknown)}, which is not a field of the schema`)
-    return new Set(fields)
+    if (unknown === undefined) return new Set(fields)
+    throw new Error(`${where} gave ${JSON.stringify(unknown)}, which is not a field of the schema`)
   }
 
   /** @throws {PowerSyncFatalError} when the id is not canonical for the collection */
@@ -186,12 +202,14 @@ export class UserCollection {
   /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
   onInsert (row: object): AnyRow {
     if (!this.#hasOnInsert) return none
-    return Object.fromEntries(Object.entries(this.shared.schema.onInsert(this.rights)).filter(([field]) => !Object.hasOwn(row, field)))
+    const values = Object.entries(this.shared.schema.onInsert(this.rights))
+    return Object.fromEntries(values.filter(([field]) => !Object.hasOwn(row, field)))
   }
 
   /** Fields of the schema that the user may write and a row lacks. */
   absent (row: object): string[] {
-    return this.shared.schema.fields.map(({ name }) => name).filter(name => !this.#kept.has(name) && !Object.hasOwn(row, name))
+    const names = this.shared.schema.fields.map(({ name }) => name)
+    return names.filter(name => !this.#kept.has(name) && !Object.hasOwn(row, name))
   }
 }
 
@@ -236,7 +254,9 @@ export class CollectionRegistry {
   get (table: string, operationIndex?: number): RegisteredCollection {
     const collection = this.#byTable.get(table)
     if (collection) return collection
-    throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', { details: { table }, operationIndex })
+    throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', {
+      details: { table }, operationIndex
+    })
   }
 
   /** The collections as one user may write them; each is worked out once, when it is first asked for. */
@@ -259,12 +279,11 @@ export class CollectionRegistry {
 
   /** Whether hooks or parents decide on the operations of these tables one by one. */
   hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#listed(tables).some(({ hooks: { authorize, transform, resolveConflict }, definition, parents }) =>
-      [authorize, transform, resolveConflict, parents].some(({ length }) => length > 0) || definition.authorizeTransfer)
+    return this.#some(tables, ({ hasOperationHooks }) => hasOperationHooks)
   }
 
   hasUpdateBatchHooks (tables: Iterable<string>): boolean {
-    return this.globalHooks.updateBatch !== undefined || this.#listed(tables).some(({ definition }) => definition.updateBatch)
+    return !!this.globalHooks.updateBatch || this.#some(tables, ({ definition }) => !!definition.updateBatch)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */
@@ -275,10 +294,16 @@ export class CollectionRegistry {
   /** `onResult` of all collections, then of each of these tables, each once. */
   resultHooks (tables: Iterable<string>): Set<OnResultHook> {
     const { onResult } = this.globalHooks
-    return new Set([...onResult ? [onResult] : [], ...this.#listed(tables).flatMap(({ hooks }) => hooks.onResult)])
+    const hooks = new Set<OnResultHook>(onResult && [onResult])
+    for (const table of tables) for (const hook of this.#byTable.get(table)?.hooks.onResult ?? []) hooks.add(hook)
+    return hooks
   }
 
-  #listed (tables: Iterable<string>): RegisteredCollection[] {
-    return [...tables].flatMap(table => this.#byTable.get(table) ?? [])
+  #some (tables: Iterable<string>, test: (collection: RegisteredCollection) => boolean): boolean {
+    for (const table of tables) {
+      const collection = this.#byTable.get(table)
+      if (collection && test(collection)) return true
+    }
+    return false
   }
 }

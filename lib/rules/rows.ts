@@ -23,7 +23,7 @@ interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
 /** What the hooks and rules of one operation may ask. */
 interface Questions {
   existing (table?: string, id?: string): Promise<Document>
-  /** Whether a document is the user's, through its parents too. Undefined: as far as is known, but a parent is missing. */
+  /** Whether a document is the user's, through its parents too. Undefined: it may be, but a parent is missing. */
   owns (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined>
   /** The same of the row that a field's value names; one that this client transaction deleted counts as it was. */
   holds (table: string, id: unknown): Promise<boolean | undefined>
@@ -43,7 +43,7 @@ export class Rows {
   readonly #loaded = new Set<string>()
   readonly #plans: Plan[] = []
   readonly #followed = new Set<string>()
-  /** Of the present client transaction: its deletes, the documents that they met, and operations whose parent is to come. */
+  /** Of the present client transaction: its deletes, the documents that they met, operations that wait for a parent. */
   readonly #deletes = new Set<Plan>()
   readonly #deleted = new Map<string, mongodb.Document>()
   #waiting: Array<{ operation: CrudOperation, verdict: () => Promise<boolean | undefined> }> = []
@@ -66,7 +66,7 @@ export class Rows {
       this.#last = turn.catch(() => {})
       return turn
     }
-    const owns = async ({ owner, shared }: UserCollection, document: mongodb.Document): Promise<boolean | undefined> => {
+    const owns: Questions['owns'] = async ({ owner, shared }, document) => {
       if (!ownedBy(document, owner)) return false
       for (const { parent, field } of shared.parents) {
         const held = await holds(parent, document[field])
@@ -74,7 +74,7 @@ export class Rows {
       }
       return true
     }
-    const holds = async (table: string, value: unknown): Promise<boolean | undefined> => {
+    const holds: Questions['holds'] = async (table, value) => {
       const id = idText(value)
       // Before the row is read: the answer must not tell whether it is there.
       const collection = ofUser({ table, index: operation.index })
@@ -145,7 +145,7 @@ export class Rows {
     }
     want(collection, id)
     if (!this.#loaded.has(collection.name)) {
-      for (const operation of this.#operationsOn(collection.name)) want(this.scope.collections.get(operation.table), operation.id)
+      for (const { table, id } of this.#operationsOn(collection.name)) want(this.scope.collections.get(table), id)
     }
     for (const value of this.#inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
     this.#loaded.add(collection.name)
@@ -153,7 +153,7 @@ export class Rows {
     return this.#documents.get(row) as Document
   }
 
-  /** What the fields that an id was seen in hold in other operations on that collection, and in documents that are loaded. */
+  /** Values of the fields that an id was seen in: in other operations on that collection, and in loaded documents. */
   * #inTheSameFields (target: string, id: string, seen: Seen[]): Generator<unknown> {
     for (const { collection, fields } of seen) {
       for (const field of Object.keys(fields)) {
@@ -168,8 +168,8 @@ export class Rows {
   }
 
   * #operationsOn (collection: string): Generator<CrudOperation> {
-    for (const { operations } of this.transactions) {
-      for (const operation of operations) if (this.scope.collections.get(operation.table).name === collection) yield operation
+    for (const operation of this.transactions.flatMap(({ operations }) => operations)) {
+      if (this.scope.collections.get(operation.table).name === collection) yield operation
     }
   }
 
@@ -229,6 +229,6 @@ function rowOfId (collection: RegisteredCollection, id: string): string | undefi
 /** How a field's value would be asked for: ids are text at the client, whatever they are in documents. */
 function idText (value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  const isId = typeof value === 'number' || typeof value === 'bigint' || [ObjectId, UUID, Long].some(type => value instanceof type)
+  const isId = ['number', 'bigint'].includes(typeof value) || [ObjectId, UUID, Long].some(type => value instanceof type)
   return isId ? String(value) : undefined
 }

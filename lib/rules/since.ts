@@ -1,22 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction } from '../../types/index.js'
+import type { CrudTransaction, Since } from '../../types/index.js'
 import { applyPlan, hasKeys, ownedBy, rowOf, type FieldChanges, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
 import { addDecimals } from './conflicts/sum.js'
-
-/**
- * What a client has changed on one row since one of its transactions was rejected, folded into one change: the values
- * set and the sums added since. `replaced`: a PUT or a DELETE came, so that nothing of the rejected change is left to do.
- */
-export interface Since {
-  row: string
-  replaced: boolean
-  set: mongodb.Document
-  unset: string[]
-  /** As decimal text. */
-  sums: Record<string, string>
-}
 
 /** A row as letters name it. */
 export const markOf = (row: string): string => createHash('sha256').update(row).digest('base64url').slice(0, 16)
@@ -36,7 +23,8 @@ export const replaced = (row: string): Since => ({ row, replaced: true, set: {},
 export function fold (since: Since | undefined, plan: Plan, ofUser: UserCollections): Since {
   const { row, change } = plan
   if (since?.replaced || change.kind !== 'patch') return replaced(row)
-  const folded: Since = { row, replaced: false, set: { ...since?.set }, unset: [...since?.unset ?? []], sums: { ...since?.sums } }
+  const { set, unset, sums } = since ?? { set: {}, unset: [], sums: {} }
+  const folded: Since = { row, replaced: false, set: { ...set }, unset: [...unset], sums: { ...sums } }
   for (const field of change.unset) clear(folded, field).unset.push(field)
   for (const [field, value] of Object.entries(change.set)) {
     const added = change.sums[field]
@@ -73,7 +61,7 @@ const adderOf = ({ operation }: Plan, ofUser: UserCollections): Add =>
  * @param documents as MongoDB has them, by row
  */
 export function beneath (
-  plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: ReadonlyMap<string, mongodb.Document>, ofUser: UserCollections
+  plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: Documents, ofUser: UserCollections
 ): Plan[] {
   const rows = new Map<string, Plan[]>()
   for (const plan of plans) rows.set(plan.row, [...rows.get(plan.row) ?? [], plan])
@@ -85,7 +73,11 @@ export function beneath (
   })
 }
 
-function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections): Plan[] {
+type Documents = ReadonlyMap<string, mongodb.Document>
+
+function differenceOf (
+  plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections
+): Plan[] {
   /** What the plans do to the document that is there, as long as it is that one. */
   let patch: FieldChanges | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
   /** The document that the plans make. */
@@ -93,8 +85,9 @@ function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Doc
   for (const plan of plans) {
     const { change } = plan
     if (!patch) made = applyPlan(plan, made)
-    else if (change.kind === 'patch' || (change.kind === 'put' && change.existing === 'merge')) patch = joined(patch, change)
-    else if (change.kind !== 'put' || change.existing !== 'keep') {
+    else if (change.kind === 'patch' || (change.kind === 'put' && change.existing === 'merge')) {
+      patch = joined(patch, change)
+    } else if (change.kind !== 'put' || change.existing !== 'keep') {
       made = applyPlan(plan, stored)
       patch = undefined
     }
@@ -103,7 +96,8 @@ function differenceOf (plans: readonly Plan[], later: Since, stored: mongodb.Doc
   const add = adderOf(last, ofUser)
   if (patch) return patched(last, patch, later, add)
   if (!made) return stored ? [{ ...last, change: { kind: 'delete' } }] : []
-  return [{ ...last, change: { kind: 'put', existing: 'replace', set: over(made, later, add), unset: [], onInsert: {}, sums: {} } }]
+  const set = over(made, later, add)
+  return [{ ...last, change: { kind: 'put', existing: 'replace', set, unset: [], onInsert: {}, sums: {} } }]
 }
 
 function joined (before: FieldChanges, { set, unset, sums }: FieldChanges): FieldChanges {

@@ -11,9 +11,9 @@ const NamespaceExists = 48
 export const CommandNotFound = 59
 
 /**
- * Creates the MongoDB collections that do not exist yet, with post-images. The PowerSync Service configures a collection
- * when it sees the first change of it; a row that is created and changed before that has no post-image, and the service
- * starts its whole replication again (PSYNC_S1344).
+ * Creates the MongoDB collections that do not exist yet, with post-images. The PowerSync Service configures a
+ * collection when it sees the first change of it; a row that is created and changed before that has no post-image, and
+ * the service starts its whole replication again (PSYNC_S1344).
  *
  * @returns what is to be logged: tables that cannot reach documents of their collection
  * @throws {MongoError} for a collection whose default collation takes different ids or owners for equal, and if MongoDB
@@ -43,11 +43,15 @@ export interface CollectionsState {
  * What there is of the collections; nothing is written. Undefined where MongoDB does not list them.
  * @throws {MongoError} as `prepareCollections` does for a collation
  */
-export async function inspectCollections (db: mongodb.Db, collections: Collections): Promise<CollectionsState | undefined> {
+export async function inspectCollections (
+  db: mongodb.Db, collections: Collections
+): Promise<CollectionsState | undefined> {
   // Several tables may write to one collection.
-  const tables = Object.entries(collections).map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
+  const tables = Object.entries(collections)
+    .map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))
   const names = [...new Set(tables.map(({ name }) => name))]
-  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: { $in: names } }, { promoteValues: true, nameOnly: false })
+  const options = { promoteValues: true, nameOnly: false }
+  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: { $in: names } }, options)
     .toArray().catch(unless(CommandNotFound, undefined))
   if (!infos) return undefined
   const existing = new Map(infos.map(info => [info.name, info]))
@@ -63,7 +67,8 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
 
 /** With post-images. Several processes that start at once may all find a collection missing: the first creates it. */
 export async function createCollection (db: mongodb.Db, name: string): Promise<void> {
-  await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } }).catch(unless(NamespaceExists, undefined))
+  await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } })
+    .catch(unless(NamespaceExists, undefined))
 }
 
 /**
@@ -72,8 +77,7 @@ export async function createCollection (db: mongodb.Db, name: string): Promise<v
  */
 export async function expireAfter (db: mongodb.Db, collection: string, field: string, seconds?: number): Promise<void> {
   const name = `powersync_expiry_${field}`
-  const indexes = await db.collection(collection).indexes({ promoteValues: true, promoteLongs: true, useBigInt64: false })
-    .catch(unless(NamespaceNotFound, []))
+  const indexes = await db.collection(collection).indexes(reading).catch(unless(NamespaceNotFound, []))
   const existing = indexes.find(index => index.name === name)
   if (existing?.expireAfterSeconds === seconds) return
   if (seconds === undefined) {

@@ -18,7 +18,9 @@ export interface Connection {
  * @throws {OptionError} when nothing says which database
  * @throws {MongoError} when the server cannot be reached, refuses, or cannot do transactions
  */
-export async function connect (fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined): Promise<Connection> {
+export async function connect (
+  fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined
+): Promise<Connection> {
   const { name, database } = options
   const mongo = await open(fastify, options, uri)
   const db = database ? mongo.client.db(database) : mongo.db
@@ -28,8 +30,8 @@ export async function connect (fastify: FastifyInstance, options: MongoOptions =
   }
   const hello = await db.command({ hello: 1 }).catch((error: unknown) => { throw unreachable(error, undefined) })
   if (!hello['setName'] && hello['msg'] !== 'isdbgrid') {
-    throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot replicate from it: ' +
-      'start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
+    throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot ' +
+      'replicate from it: start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
   }
   return { client: mongo.client, db, features: featuresOf(hello, mongo.client) }
 }
@@ -47,7 +49,8 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
     throw new OptionError('mongo', options.name
       ? `names the connection ${options.name}, which no @fastify/mongodb registration has: ` +
         'pass mongo.url as well, or register that connection first'
-      : 'is missing: pass mongo.url, set MONGO_URI (mongodb://host/database?replicaSet=rs0), or register @fastify/mongodb before')
+      : 'is missing: pass mongo.url, set MONGO_URI (mongodb://host/database?replicaSet=rs0), ' +
+        'or register @fastify/mongodb before')
   }
   if (existing) {
     throw new OptionError('mongo', options.name
@@ -66,7 +69,7 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
   return (name ? fastify.mongo[name] : fastify.mongo) as FastifyMongoObject
 }
 
-/** The database that a connection string names, as the driver reads it; @fastify/mongodb knows no escapes and no IPv6. */
+/** The database of a connection string, as the driver reads it; @fastify/mongodb knows no escapes and no IPv6. */
 export function databaseIn (url = ''): string | undefined {
   const path = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url)?.[1]
   return path && decodeURIComponent(path)
@@ -81,8 +84,8 @@ function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
 function unreachable (error: unknown, url: string | undefined): Error {
   const { name, code } = error as { name?: string, code?: number }
   if (['MongoParseError', 'MongoInvalidArgumentError', 'MongoAPIError', 'URIError'].includes(String(name))) {
-    return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0 ' +
-      'or mongodb+srv://…, special characters percent-encoded')
+    return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0' +
+      ' or mongodb+srv://…, special characters percent-encoded')
   }
   const hosts = url && /^mongodb(?:\+srv)?:\/\/(?:[^@/]*@)?([^/?]+)/.exec(url)?.[1]
   const mongo = hosts ? `MongoDB at ${hosts}` : 'MongoDB'

@@ -3,127 +3,22 @@ import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
-import type { AnyRow, CrudOperation, CrudTransaction, FailedOperation, FatalErrorResult, NotAttemptedResult, SuccessResult, User } from '../../types/index.js'
+import type {
+  AnyRow, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
+  DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult, Since, User, WaitingResult
+} from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, userOf } from '../user.js'
-import { replaced, type Since } from '../rules/since.js'
+import { replaced } from '../rules/since.js'
 import { CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
 import { Page, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
 import { inTransaction, type CommandScope, type TransactionScope } from './transaction.js'
 
-/** A rejected client transaction, kept so that an operator can read it, correct it and run it again. */
-export interface DeadLetter {
-  /** The same for the same transaction of the same user, so that a repeated upload does not store it twice. */
-  _id: string
-  /** Later than that of every letter that this process stored before. */
-  created_at: Date
-  user_id: string
-  /** The user's claims as JSON, for the hooks and rules of a retry; null if there are none. */
-  claims: string | null
-  client_id: string | null
-  transaction_id: string | null
-  /** Version of the app's schema that its operations are of; null: the server's own. */
-  schema_version: number | null
-  /** Its place among the letters of its client, from 1; null where uploads are not deduplicated. */
-  sequence: number | null
-  /** Id of the request that brought it, as in the server's log. */
-  request_id: string | null
-  /** Why it was rejected; after retries, why it was the last time. */
-  failed_operation: FailedOperation
-  /** How often it was run again and rejected again. */
-  attempts: number
-  retried_at: Date | null
-  /** The collection with the user's own note of it. */
-  mirror: string | null
-  tables: string[]
-  operation_count: number
-  operations: DeadLetterOperation[]
-  /** Fingerprints of its rows. */
-  rows: string[]
-  /** What its client has changed on its rows since: a retry puts the letter's operations under that. */
-  since: Since[]
-}
-
-/** As uploaded; the columns as JSON text, since their names and values may be what made them fail. */
-export interface DeadLetterOperation {
-  /** Position in the client transaction, from 0. */
-  index: number
-  op: CrudOperation['op']
-  table: string
-  id: string
-  op_id: string | null
-  data: string | null
-  previous: string | null
-  metadata: string | null
-}
-
-/** A letter without what was uploaded: its names and its reason, no values. */
-export type DeadLetterSummary = Omit<DeadLetter, 'claims' | 'operations' | 'since'>
-
-/** The rejection as its user's devices have it: a flat row, from which the change can be corrected and sent again. */
-export interface DeadLetterNote {
-  /** The letter's. */
-  _id: string
-  user_id: string
-  created_at: Date
-  error_code: string
-  /** One sentence, without uploaded values unless a hook of the app puts them there. */
-  message: string
-  /** Column that is at fault, where that is known. */
-  path: string | null
-  /** The operation that failed, where that is known: `data` is JSON. */
-  table: string | null
-  row_id: string | null
-  op: CrudOperation['op'] | null
-  data: string | null
-  /** Its position in `operations`. */
-  operation_index: number | null
-  /** JSON of all operations, `[{ op, table, id, data, metadata }]`; null if they are more than 1 MiB. */
-  operations: string | null
-  tables: string[]
-  /** `op_id`s of the first 1 000 operations. */
-  op_ids: string[]
-}
-
-export interface DeadLetterSettings {
-  /** Days after which MongoDB deletes letters and notes. Default: they stay. */
-  expireAfterDays?: number | undefined
-  /** Name of the collection for the users' notes. Default: none. */
-  mirror?: string | undefined
-}
-
-/** Which letters to list: the latest first, from where the page before ended. */
-export interface DeadLetterPage {
-  /** Default 100. */
-  limit?: number | undefined
-  /** The last letter of the page before. */
-  after?: Pick<DeadLetter, '_id' | 'created_at'> | undefined
-  /** Id of the user whose letters to list. Default: everybody's. */
-  user?: string | undefined
-}
-
-/** Overrides for a retry. */
-export interface RetryOptions {
-  /** Claims in place of those that the user had at the upload, for example `{ role: 'editor' }`. The id stays the letter's. */
-  user?: Record<string, unknown> | undefined
-  /** Changes the transaction before it is run, to correct it. The letter keeps what was uploaded. */
-  edit?: ((transaction: CrudTransaction) => CrudTransaction) | undefined
-}
-
-/** A letter is run only after the older ones of its client that share a row with it. */
-export interface WaitingResult extends NotAttemptedResult {
-  /** Ids of those, the oldest first. */
-  waits_for: string[]
-}
-
-/** What running a letter again gives. */
-export type RetryResult = SuccessResult | FatalErrorResult | WaitingResult
-
 /**
- * Runs a letter's transaction through the upload's pipeline as a user. `take` is called first in the MongoDB transaction:
- * it gives the letter as it stands there, and the statements that end it.
+ * Runs a letter's transaction through the commit of uploads as a user. `take` is called first in the MongoDB
+ * transaction: it gives the letter as it stands there, and the statements that end it.
  *
  * @returns null if the letter was gone
  * @throws what is retryable: then all of it has happened, or nothing
@@ -149,9 +44,9 @@ export interface Taken {
   since: ReadonlyMap<string, Since>
 }
 
-type StoredLetter = Omit<DeadLetter, 'operations'> & { operations: DeadLetterOperation[] | mongodb.Binary }
+type DeadLetterKey = Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>
 
-const majority = { writeConcern: { w: 'majority' } } as const
+type StoredLetter = Omit<DeadLetter, 'operations'> & { operations: DeadLetterOperation[] | mongodb.Binary }
 
 /** Bytes of a letter above which its operations are compressed. A document has at most 16 MiB. */
 const compressAbove = 8 * 1024 * 1024
@@ -180,7 +75,7 @@ export class DeadLetters {
   }
 
   /**
-   * Creates the mirror and the indexes of letters, and makes the TTL indexes of letters and notes what `expireAfterDays` says.
+   * Creates the mirror and the indexes of letters; sets the TTL of letters and notes to `expireAfterDays`.
    * @throws {MongoError} if `mirror` names a collection that holds something else than notes, or has a validator
    */
   async createIndexes (): Promise<void> {
@@ -218,7 +113,7 @@ export class DeadLetters {
     }
   }
 
-  /** What stores a letter and its note; nothing if it is there already, which its user may have deleted the note of. @internal */
+  /** Stores a letter and its note, unless the letter is there: its user may have deleted the note. @internal */
   async statementsOf (letter: DeadLetter, scope: CommandScope): Promise<Statement[]> {
     if (await this.#collection.findOne({ _id: letter._id }, { ...scope, projection: { _id: 1 } })) return []
     const statements = [insert(DeadLetters.collectionName, await packed(letter))]
@@ -244,25 +139,27 @@ export class DeadLetters {
 
   /** How a client's page begins: with the letters of it that are open. @internal */
   async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
-    const letters = await this.#collection.find({ user_id: user.id, client_id: clientId }, { ...scope, projection: { rows: 1, sequence: 1 } }).sort({ sequence: 1 }).toArray()
+    const options = { ...scope, projection: { rows: 1, sequence: 1 }, sort: { sequence: 1 } } as const
+    const letters = await this.#collection.find({ user_id: user.id, client_id: clientId }, options).toArray()
     return {
       ...Page.empty,
-      sequence: Math.max(0, ...letters.map(({ sequence }) => sequence ?? 0)),
+      sequence: letters.at(-1)?.sequence ?? 0,
       letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
     }
   }
 
-  /** What a client has changed since on the rows of its letters, by letter. Letters that are gone are not in it. @internal */
+  /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. @internal */
   async since (ids: readonly string[], scope: CommandScope): Promise<Map<string, Since[]>> {
-    const letters = await this.#collection.find({ _id: { $in: [...ids] } }, { ...scope, projection: { since: 1 } }).toArray()
+    const options = { ...scope, projection: { since: 1 } }
+    const letters = await this.#collection.find({ _id: { $in: [...ids] } }, options).toArray()
     return new Map(letters.map(({ _id, since }) => [_id, since]))
   }
 
   /** Writes what a client has changed since into its letter. It creates no letter. @internal */
   sinceStatement (id: string, since: Since[]): Statement {
-    const total = BSON.calculateObjectSize(since)
-    const kept = total <= mostSince ? since : since.map(({ row }) => replaced(row))
-    return { collection: DeadLetters.collectionName, row: id, filter: { _id: id }, change: { $set: { since: kept } }, upsert: false }
+    const kept = BSON.calculateObjectSize(since) <= mostSince ? since : since.map(({ row }) => replaced(row))
+    const change = { $set: { since: kept } }
+    return { collection: DeadLetters.collectionName, row: id, filter: { _id: id }, change, upsert: false }
   }
 
   /** Whole letters, the latest first. */
@@ -285,18 +182,20 @@ export class DeadLetters {
   async get (id: string): Promise<DeadLetter | null> {
     if (id === '') return null
     // Ids are hexadecimal: each that begins so is below this beginning with a g.
-    const [stored, other] = await this.#collection.find({ _id: { $gte: id, $lt: `${id}g` } }).sort({ _id: 1 }).limit(2).toArray()
+    const filter = { _id: { $gte: id, $lt: `${id}g` } }
+    const [stored, other] = await this.#collection.find(filter, { sort: { _id: 1 }, limit: 2 }).toArray()
     if (!stored) return null
-    if (other && stored._id !== id) throw new ParameterError(`The ids of several dead letters begin with ${JSON.stringify(id)}: give more of it`)
-    return await unpacked(stored)
+    if (!other || stored._id === id) return await unpacked(stored)
+    throw new ParameterError(`The ids of several dead letters begin with ${JSON.stringify(id)}: give more of it`)
   }
 
-  /** Ids of the older letters of the same client that share a row with a letter, the oldest first: they are to be run before it. */
-  async waitsFor (letter: Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>, scope: CommandScope = {}): Promise<string[]> {
+  /** Ids of older letters of the same client that share a row with a letter, the oldest first: they go before it. */
+  async waitsFor (letter: DeadLetterKey, scope: CommandScope = {}): Promise<string[]> {
     const { user_id: user, client_id: client, sequence, rows } = letter
     if (client === null || sequence === null) return []
-    const older = await this.#collection.find({ user_id: user, client_id: client, sequence: { $lt: sequence }, rows: { $in: rows } }, { ...scope, projection: { _id: 1 } }).sort({ sequence: 1 }).toArray()
-    return older.map(({ _id }) => _id)
+    const filter = { user_id: user, client_id: client, sequence: { $lt: sequence }, rows: { $in: rows } }
+    const options = { ...scope, projection: { _id: 1 }, sort: { sequence: 1 } } as const
+    return (await this.#collection.find(filter, options).toArray()).map(({ _id }) => _id)
   }
 
   /**
@@ -306,14 +205,15 @@ export class DeadLetters {
    *
    * @param id as for `get`
    * @returns null if there is no such letter; `not_attempted` if older letters have to be run before
-   * @throws what is no fault of the data: to be tried again. The transaction is then applied and its letter gone, or neither
+   * @throws what is no fault of the data, to be retried: the transaction is applied and its letter gone, or neither
    */
   async retry (id: string, { user, edit = same }: RetryOptions = {}): Promise<RetryResult | null> {
     if (!this.#replay) throw new Error('These DeadLetters were made without a pipeline to run letters through')
     const letter = await this.get(id)
     if (!letter) return null
     const claims = { ...JSON.parse(letter.claims ?? '{}') as Record<string, unknown>, ...user }
-    const result = await this.#replay(edit(transactionOf(letter)), userOf(letter.user_id, claims), scope => this.#take(letter, scope))
+    const as = userOf(letter.user_id, claims)
+    const result = await this.#replay(edit(transactionOf(letter)), as, scope => this.#take(letter, scope))
     if (result?.status === 'fatal_error') await this.#rejectedAgain(letter, result.failed_operation)
     return result
   }
@@ -325,9 +225,11 @@ export class DeadLetters {
    */
   async discard (id: string): Promise<boolean> {
     const letter = await this.get(id)
-    return letter !== null && await this.#together(letter.mirror !== null, async options => {
-      const { deletedCount } = await this.#collection.deleteOne({ _id: letter._id }, options)
-      if (letter.mirror !== null) await this.#notes(letter.mirror).deleteOne({ _id: letter._id }, options)
+    if (!letter) return false
+    const { _id, mirror } = letter
+    return await this.#together(mirror, async scope => {
+      const { deletedCount } = await this.#collection.deleteOne({ _id }, scope)
+      if (mirror !== null) await this.#notes(mirror).deleteOne({ _id }, scope)
       return deletedCount > 0
     })
   }
@@ -342,29 +244,30 @@ export class DeadLetters {
     return { statements, since: new Map(letter.since.map(since => [since.row, since])) }
   }
 
-  async #rejectedAgain (letter: DeadLetter, failedOperation: FailedOperation): Promise<void> {
-    const { _id, mirror, operations } = letter
-    await this.#together(mirror !== null, async options => {
-      await this.#collection.updateOne({ _id }, { $set: { failed_operation: failedOperation, retried_at: new Date() }, $inc: { attempts: 1 } }, options)
-      if (mirror !== null) await this.#notes(mirror).updateOne({ _id }, { $set: reasonOf(failedOperation, operations) }, options)
+  async #rejectedAgain ({ _id, mirror, operations }: DeadLetter, reason: FailedOperation): Promise<void> {
+    const update = { $set: { failed_operation: reason, retried_at: new Date() }, $inc: { attempts: 1 } }
+    await this.#together(mirror, async scope => {
+      await this.#collection.updateOne({ _id }, update, scope)
+      if (mirror !== null) await this.#notes(mirror).updateOne({ _id }, { $set: reasonOf(reason, operations) }, scope)
     })
   }
 
   #find ({ limit = 100, after, user }: DeadLetterPage): mongodb.FindCursor<mongodb.WithId<StoredLetter>> {
-    const filter: mongodb.Filter<StoredLetter> = {
-      ...user !== undefined && { user_id: user },
-      ...after && { $or: [{ created_at: { $lt: after.created_at } }, { created_at: after.created_at, _id: { $lt: after._id } }] }
+    const filter: mongodb.Filter<StoredLetter> = { ...user !== undefined && { user_id: user } }
+    if (after) {
+      const { created_at: at, _id } = after
+      filter.$or = [{ created_at: { $lt: at } }, { created_at: at, _id: { $lt: _id } }]
     }
-    return this.#collection.find(filter).sort({ created_at: -1, _id: -1 }).limit(limit)
+    return this.#collection.find(filter, { sort: { created_at: -1, _id: -1 }, limit })
   }
 
   #notes (mirror: string): mongodb.Collection<DeadLetterNote> {
     return this.#db.collection<DeadLetterNote>(mirror)
   }
 
-  /** Runs commands in one transaction when they are `several`, or else by themselves. */
-  async #together<Result> (several: boolean, work: (options: CommandScope & { writeConcern?: mongodb.WriteConcernSettings }) => Promise<Result>): Promise<Result> {
-    if (!several) return await work(majority)
+  /** Changes a letter, and its note in the same transaction if there is a mirror. */
+  async #together<Result> (mirror: string | null, work: (scope: CommandScope) => Promise<Result>): Promise<Result> {
+    if (mirror === null) return await work({ writeConcern: { w: 'majority' } } as CommandScope)
     return await inTransaction(this.#db.client, { signal: AbortSignal.timeout(20_000) }, work)
   }
 
@@ -391,12 +294,15 @@ async function unpacked ({ operations, ...letter }: StoredLetter): Promise<DeadL
   return { ...letter, operations: JSON.parse(json.toString()) as DeadLetterOperation[] }
 }
 
-const storedOperation = ({ index, op, table, id, opId, data, previous, metadata }: CrudOperation): DeadLetterOperation => ({
-  index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata: metadata ?? null
-})
+function storedOperation ({ opId, data, previous, metadata, ...rest }: CrudOperation): DeadLetterOperation {
+  const { index, op, table, id } = rest
+  const uploaded = { data: json(data), previous: json(previous), metadata: metadata ?? null }
+  return { index, op, table, id, op_id: opId ?? null, ...uploaded }
+}
 
 /** The transaction of a letter, as it was uploaded. @internal */
-export function transactionOf ({ client_id: clientId, transaction_id: id, schema_version: schemaVersion, operations }: DeadLetter): CrudTransaction {
+export function transactionOf (letter: DeadLetter): CrudTransaction {
+  const { client_id: clientId, transaction_id: id, schema_version: schemaVersion, operations } = letter
   return {
     ...id !== null && { id },
     ...clientId !== null && { clientId },
@@ -422,16 +328,20 @@ const same = (transaction: CrudTransaction) => transaction
 /** 128 bits of a hash of the whole, so that the same transaction sent again finds its letter, in whatever form. */
 function idOf ({ clientId, id, operations }: CrudTransaction, user: User): string {
   const content = operations.map(({ op, table, id, opId, data }) => [opId ?? null, op, table, id, data])
-  return createHash('sha256').update(canonical([user.id, clientId ?? null, id ?? null, content])).digest('hex').slice(0, 32)
+  const whole = canonical([user.id, clientId ?? null, id ?? null, content])
+  return createHash('sha256').update(whole).digest('hex').slice(0, 32)
 }
 
-function noteOf ({ _id, user_id: userId, created_at: createdAt, failed_operation: failed, tables, operations }: DeadLetter): DeadLetterNote {
+function noteOf ({ _id, operations, tables, ...letter }: DeadLetter): DeadLetterNote {
+  const { user_id: user, created_at: at, failed_operation: failed } = letter
   const opIds = operations.slice(0, 1000).map(operation => operation.op_id).filter(id => id !== null)
-  return { _id, user_id: userId, created_at: createdAt, ...reasonOf(failed, operations), tables, op_ids: opIds }
+  return { _id, user_id: user, created_at: at, ...reasonOf(failed, operations), tables, op_ids: opIds }
 }
 
 /** The part of a note that a retry may change. */
-function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]): Omit<DeadLetterNote, '_id' | 'user_id' | 'created_at' | 'tables' | 'op_ids'> {
+function reasonOf (
+  failed: FailedOperation, operations: DeadLetterOperation[]
+): Omit<DeadLetterNote, '_id' | 'user_id' | 'created_at' | 'tables' | 'op_ids'> {
   const { error_code: code, message, details } = failed
   const position = operations.findIndex(({ index }) => index === failed.operation_index)
   const { table = null, id = null, op = null, data = null } = operations[position] ?? {}
@@ -457,12 +367,15 @@ function notedOperation ({ op, table, id, data, metadata }: DeadLetterOperation)
   return data === null ? text : `${text.slice(0, -1)},"data":${data}}`
 }
 
-/** The mirror is a collection of this package: rows of the app in it would expire, and a validator would refuse notes for ever. */
+/** The mirror belongs to this package: the app's rows in it would expire, and a validator could refuse all notes. */
 async function prepareMirror (db: mongodb.Db, mirror: string): Promise<void> {
   const remedy = 'name a collection of its own in upload.deadLetters.mirror'
-  const other = await db.collection(mirror).findOne({ $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }, { projection: { _id: 1 } })
-  if (other) throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
-  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: mirror }).toArray().catch(unless(CommandNotFound, undefined))
+  const foreign = { $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }
+  if (await db.collection(mirror).findOne(foreign, { projection: { _id: 1 } })) {
+    throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
+  }
+  const infos = await db.listCollections<mongodb.CollectionInfo>({ name: mirror }).toArray()
+    .catch(unless(CommandNotFound, undefined))
   if (infos?.length === 0) await createCollection(db, mirror)
   if (infos?.[0]?.options?.['validator']) {
     throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)

@@ -80,7 +80,8 @@ export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | 
   if (error instanceof PowerSyncFatalError) return error
   const failure = firstWriteError(rootOf(error))
   const { code = 0 } = failure
-  if (rules[code] === 'retry' || isOfWriteConcern(error) || hasLabel(error, 'TransientTransactionError')) return undefined
+  if (rules[code] === 'retry' || isOfWriteConcern(error)) return undefined
+  if (hasLabel(error, 'TransientTransactionError')) return undefined
   const known = dataFaults[code]?.(failure)
   if (known || rules[code] !== 'reject') return known
   return { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } }

@@ -4,8 +4,8 @@ import type { CrudOperation } from '../../types/index.js'
 import { fingerprintBytes } from './page.js'
 
 /**
- * By what an uploaded operation is known: `op_id`, and what it writes. A client database that was restored from a backup
- * gives old ids to new operations. Undefined without `op_id`: there is nothing to know it by, and no guessing.
+ * Identifies an uploaded operation by its `op_id` and its content: a client database that was restored from a backup
+ * gives old ids to new operations. Undefined without `op_id`: nothing is guessed.
  *
  * The same content has the same fingerprint in whatever form it is sent: names are sorted, since Swift encodes them in
  * another order in each process, and JSON may be text or parsed. What the client knew before (`old`, `metadata`) is no
@@ -17,8 +17,8 @@ export function fingerprintOf ({ opId, op, table, id, data }: CrudOperation): st
 }
 
 /**
- * A value as text that no other value has: names sorted at any depth, in texts that hold JSON too. A text has its length
- * before it, so that nothing in it needs to be looked for and escaped: with JSON.stringify it takes twice the time.
+ * A value as text that no other value has: names sorted at any depth, in texts that hold JSON too. A text has its
+ * length before it, so that nothing in it needs to be escaped: JSON.stringify takes twice the time.
  */
 export function canonical (value: unknown): string {
   if (typeof value === 'string') return mayBeJson(value) ? canonicalText(value) : measured(value)

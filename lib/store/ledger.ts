@@ -44,8 +44,8 @@ const mostMemory = 32 * 1024 * 1024
  * taken for the one before. The condition is part of an upsert. If it does not hold, the upsert meets the page's `_id`,
  * MongoDB refuses it, and the upload starts again with a fresh page.
  *
- * A process remembers pages whose commit a majority acknowledged: for a client that comes back to it the ledger needs no
- * command of its own on MongoDB 8, and one on older versions.
+ * A process remembers pages after a majority acknowledged their commit: for a client that comes back to it the ledger
+ * needs no command of its own on MongoDB 8, and one on older versions.
  */
 export class Ledger {
   static readonly collectionName = 'powersync_ledger'
@@ -121,7 +121,8 @@ export class Ledger {
         updated_at: new Date(),
         sequence,
         operations: new Binary(operations),
-        rejections: rejections.map(({ number, failed, reason }) => ({ number, failed: failed && new Binary(Buffer.from(failed, 'latin1')), reason })),
+        rejections: rejections.map(({ failed, ...rest }) =>
+          ({ ...rest, failed: failed && new Binary(Buffer.from(failed, 'latin1')) })),
         letters: letters.map(({ _id, rows }) => ({ _id, rows: [...rows] }))
       },
       upsert: true
@@ -134,7 +135,8 @@ function contentOf ({ version, sequence, operations, rejections, letters }: Page
     version,
     sequence,
     operations: Buffer.from(operations.value()),
-    rejections: rejections.map(({ number, failed, reason }) => ({ number, failed: failed && Buffer.from(failed.value()).toString('latin1'), reason })),
+    rejections: rejections.map(({ failed, ...rest }) =>
+      ({ ...rest, failed: failed && Buffer.from(failed.value()).toString('latin1') })),
     letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
   }
 }

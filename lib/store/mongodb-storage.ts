@@ -50,7 +50,8 @@ export class MongoDBStorage {
   async updateBatch (transaction: CrudTransaction, { user, ...scope }: UpdateBatchContext): Promise<void> {
     const collections = this.#collections
     const context = { db: this.#db, session: scope.session }
-    const plans = await planWritten(transaction, { collections, ofUser: collections.for(user), context, allowed: new Set() })
+    const ofUser = collections.for(user)
+    const plans = await planWritten(transaction, { collections, ofUser, context, allowed: new Set() })
     await this.#statements.send([statementsOf(plans)], 'fewest', scope)
   }
 }

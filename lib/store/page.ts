@@ -65,7 +65,8 @@ const mostRecords = 500_000
 export class Page {
   constructor (readonly content: PageContent) {}
 
-  static readonly empty: PageContent = { version: null, sequence: 0, operations: Buffer.alloc(0), rejections: [], letters: [] }
+  static readonly empty: PageContent =
+    { version: null, sequence: 0, operations: Buffer.alloc(0), rejections: [], letters: [] }
 
   /** Of memory, roughly. */
   get bytes (): number {
@@ -86,7 +87,8 @@ export class Page {
     for (let at = 0; at < operations.length; at += recordBytes) {
       if (!beginnings.has(operations.readUInt32LE(at))) continue
       const number = operations.readUInt16LE(at + fingerprintBytes + 4)
-      verdicts.set(fingerprintAt(operations, at), rejections.find(rejection => rejection.number === number) ?? 'applied')
+      const rejection = rejections.find(each => each.number === number)
+      verdicts.set(fingerprintAt(operations, at), rejection ?? 'applied')
     }
     return verdicts
   }

@@ -20,11 +20,11 @@ export interface Statement {
 /**
  * How statements become commands.
  *
- * | way | commands | the position of a failure |
+ * | way | commands | position of a failure |
  * | --- | --- | --- |
- * | `fewest` | one for all with MongoDB 8's `bulkWrite`, else an update and a delete per collection | known where it is that of the client's order |
+ * | `fewest` | one with MongoDB 8's `bulkWrite`, else an update and a delete per collection | if no delete came later |
  * | `ordered` | one per run of statements on one collection of one kind | known |
- * | `single` | one per statement | known, from servers too that do not tell it |
+ * | `single` | one per statement | known, on servers too that do not tell it |
  */
 export type Way = 'fewest' | 'ordered' | 'single'
 
@@ -34,7 +34,7 @@ export interface ServerFeatures {
   bulkWrite: boolean
 }
 
-/** Sends statements to one database. It knows no operations: an error tells the position of the statement that failed. */
+/** Sends statements to one database. It knows no operations: an error tells the position of the failed statement. */
 export class Statements {
   readonly #db: mongodb.Db
   #bulkWrite: boolean
@@ -77,9 +77,11 @@ export class Statements {
     const alike = areAlike(statements)
     try {
       if (!scope.session && statements.length === 1) return await sendAlone(this.#db, first, scope)
-      const command = { ...alike ? sameOf(statements) : mixedOf(this.#db, statements), ordered: true, ...!scope.session && majority }
+      const command = alike ? sameOf(statements) : mixedOf(this.#db, statements)
+      const options = { ordered: true, ...!scope.session && majority }
       const database = alike ? this.#db : this.#db.client.db('admin')
-      const reply = await database.command(command, { ...this.#db.bsonOptions, ...reading, ...scope })
+      const how = { ...this.#db.bsonOptions, ...reading, ...scope }
+      const reply = await database.command({ ...command, ...options }, how)
       const failed: mongodb.Document | undefined = alike ? reply['writeErrors']?.[0] : reply['cursor'].firstBatch[0]
       // As the driver makes it of a single write's.
       if (failed) throw new MongoServerError({ ...failed, index: failed['idx'] ?? failed['index'] })
@@ -136,7 +138,8 @@ function grouped (statements: readonly Statement[]): Batch[] {
   const rounds = new Map<string, { updates: Statement[], deletes: Map<string, Statement[]> }>()
   const close = (collection: string) => {
     const { updates, deletes } = rounds.get(collection)!
-    batches.push({ statements: updates, certain: deletes.size === 0 }, { statements: [...deletes.values()].flat(), certain: true })
+    batches.push({ statements: updates, certain: deletes.size === 0 })
+    batches.push({ statements: [...deletes.values()].flat(), certain: true })
     rounds.delete(collection)
   }
   for (const statement of statements) {
@@ -151,9 +154,10 @@ function grouped (statements: readonly Statement[]): Batch[] {
   return batches.filter(({ statements }) => statements.length > 0)
 }
 
-async function sendAlone (db: mongodb.Db, { collection: name, filter, change, upsert }: Statement, scope: CommandScope): Promise<void> {
+async function sendAlone (db: mongodb.Db, statement: Statement, scope: CommandScope): Promise<void> {
+  const { filter, change, upsert } = statement
   const options = { ...scope, ...majority }
-  const collection = db.collection(name)
+  const collection = db.collection(statement.collection)
   if (!change) await collection.deleteOne(filter, options)
   else if (hasOperators(change)) await collection.updateOne(filter, change, { ...options, upsert })
   else await collection.replaceOne(filter, change, { ...options, upsert })
@@ -165,8 +169,8 @@ const hasOperators = (change: mongodb.Document): boolean => Object.keys(change)[
 function sameOf (statements: readonly Statement[]): mongodb.Document {
   const { collection, change } = statements[0]!
   return change
-    ? { update: collection, updates: statements.map(({ filter, change, upsert }) => ({ q: filter, u: change, upsert })) }
-    : { delete: collection, deletes: statements.map(({ filter }) => ({ q: filter, limit: 1 })) }
+    ? { update: collection, updates: statements.map(({ filter: q, change: u, upsert }) => ({ q, u, upsert })) }
+    : { delete: collection, deletes: statements.map(({ filter: q }) => ({ q, limit: 1 })) }
 }
 
 /** @see https://www.mongodb.com/docs/manual/reference/command/bulkWrite/ */
@@ -175,9 +179,12 @@ function mixedOf ({ databaseName }: mongodb.Db, statements: readonly Statement[]
   const ops = statements.map(({ collection, filter, change, upsert }) => {
     const number = numbers.get(collection) ?? numbers.size
     numbers.set(collection, number)
-    return change ? { update: number, filter, updateMods: change, multi: false, upsert } : { delete: number, filter, multi: false }
+    return change
+      ? { update: number, filter, updateMods: change, multi: false, upsert }
+      : { delete: number, filter, multi: false }
   })
-  return { bulkWrite: 1, ops, nsInfo: [...numbers.keys()].map(name => ({ ns: `${databaseName}.${name}` })), errorsOnly: true }
+  const nsInfo = [...numbers.keys()].map(name => ({ ns: `${databaseName}.${name}` }))
+  return { bulkWrite: 1, ops, nsInfo, errorsOnly: true }
 }
 
 /** A document's limit; a command's is 16 KiB above it, for what stands around the documents. */
@@ -195,7 +202,8 @@ const around = 64
  */
 function * partsOf (batch: Batch, positionOf: PositionOf): Generator<Batch> {
   const { statements, certain } = batch
-  const most = statements.reduce((sum, { filter, change }) => sum + around + mostBytesOf(filter) + mostBytesOf(change), 0)
+  let most = 0
+  for (const { filter, change } of statements) most += around + mostBytesOf(filter) + mostBytesOf(change)
   if (most <= maxBytes && statements.length <= maxStatements) return yield batch
 
   let part: Statement[] = []
@@ -208,7 +216,9 @@ function * partsOf (batch: Batch, positionOf: PositionOf): Generator<Batch> {
       part = []
       bytes = 0
     }
-    if (size > maxBytes) throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, positionOf(statement))
+    if (size > maxBytes) {
+      throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, positionOf(statement))
+    }
     part.push(statement)
     bytes += size
   }
@@ -216,9 +226,10 @@ function * partsOf (batch: Batch, positionOf: PositionOf): Generator<Batch> {
 }
 
 /** Bytes of a document as BSON. */
-export const bytesOf = (document: mongodb.Document): number => BSON.calculateObjectSize(document, { ignoreUndefined: true })
+export const bytesOf = (document: mongodb.Document): number =>
+  BSON.calculateObjectSize(document, { ignoreUndefined: true })
 
-/** How many bytes a value takes at most, in a sixth of the time that the exact number takes: each letter counts as three. */
+/** How many bytes a value takes at most, in a sixth of the time of the exact number: each letter counts as three. */
 export function mostBytesOf (value: unknown): number {
   if (typeof value === 'string') return 5 + 3 * value.length
   if (typeof value !== 'object' || value === null || value instanceof Date) return 8

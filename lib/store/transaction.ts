@@ -3,7 +3,7 @@ import type { mongodb } from '../bson.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './faults.js'
 
-/** The MongoDB transaction that a command belongs to, and the signal that ends it while it waits: options of the driver. */
+/** The MongoDB transaction of a command, and the signal that ends it while it waits: options of the driver. */
 export interface CommandScope {
   session?: mongodb.ClientSession
   signal?: AbortSignal
@@ -41,7 +41,9 @@ export interface TransactionOptions {
 }
 
 /** Reads see one snapshot; a commit is acknowledged by a majority. */
-const guarantees = { readConcern: { level: 'snapshot' }, readPreference: 'primary', writeConcern: { w: 'majority' } } as const
+const guarantees = {
+  readConcern: { level: 'snapshot' }, readPreference: 'primary', writeConcern: { w: 'majority' }
+} as const
 
 /**
  * Runs `work` in a MongoDB transaction, commits it, and starts again after a transient conflict. The driver's own
@@ -95,8 +97,11 @@ async function commit (session: mongodb.ClientSession, signal: AbortSignal): Pro
 const WriteConflict = 112
 
 /** Whether another was faster: to be tried again. */
-export const isTransient = (error: unknown): boolean => !isOfWriteConcern(error) &&
-  (error instanceof ConflictError || hasLabel(error, 'TransientTransactionError') || codeOf(rootOf(error)) === WriteConflict)
+export const isTransient = (error: unknown): boolean => !isOfWriteConcern(error) && (
+  error instanceof ConflictError ||
+  hasLabel(error, 'TransientTransactionError') ||
+  codeOf(rootOf(error)) === WriteConflict
+)
 
 /** Milliseconds: 5, growing by half each time up to 500, of which a random part, so that rivals do not meet again. */
 const backoff = (attempt: number): number => Math.random() * Math.min(5 * 1.5 ** attempt, 500)

@@ -7,9 +7,9 @@ import { jsonSchemaOf } from '../schema/json-schema.js'
 import { codeOf } from './faults.js'
 
 export interface ValidatorOptions {
-  /** `moderate`: documents that broke the rules before may still be changed. Default: as it is, `strict` for a new validator. */
+  /** `moderate`: documents that broke the rules before may be changed. Default: as it is, `strict` for a new one. */
   level?: 'strict' | 'moderate' | undefined
-  /** Whether MongoDB refuses or only logs a document that breaks the rules. Default: as it is, `error` for a new validator. */
+  /** Whether MongoDB refuses or logs a document that breaks the rules. Default: as it is, `error` for a new one. */
   action?: 'error' | 'warn' | undefined
 }
 
@@ -37,13 +37,16 @@ export async function compareValidators (
     const numbers = { promoteValues: true, promoteLongs: true }
     const [existing] = await db.listCollections<mongodb.CollectionInfo>({ name }, numbers).toArray()
     const { validator: now = {}, validationLevel = 'strict', validationAction = 'error' } = existing?.options ?? {}
-    const wanted = { validator, validationLevel: level ?? validationLevel, validationAction: action ?? validationAction }
-    const changes = changesOf({ validator: now, validationLevel, validationAction }, wanted)
+    const before = { validator: now, validationLevel, validationAction }
+    const wanted = {
+      validator, validationLevel: level ?? validationLevel, validationAction: action ?? validationAction
+    }
+    const changes = changesOf(before, wanted)
     differences.push({
       name,
       action: changes.length === 0 ? 'none' : existing ? 'update' : 'create',
       changes,
-      breaking: existing && changes.length > 0 ? await breakingDocuments(db.collection(name), validator) : { count: 0, ids: [] },
+      breaking: existing && changes.length ? await breakingIn(db.collection(name), validator) : { count: 0, ids: [] },
       command: existing ? { collMod: name, ...wanted } : { create: name, ...wanted }
     })
   }
@@ -51,7 +54,7 @@ export async function compareValidators (
 }
 
 /** Values stay out: the ids alone tell which documents to correct. */
-async function breakingDocuments (collection: mongodb.Collection, validator: mongodb.Document): Promise<ValidatorDifference['breaking']> {
+async function breakingIn (collection: mongodb.Collection, validator: mongodb.Document) {
   const filter = { $nor: [validator] }
   const count = await collection.countDocuments(filter)
   const first = count > 0 ? await collection.find(filter, { projection: { _id: 1 }, limit: 10 }).toArray() : []
@@ -67,7 +70,7 @@ export async function applyValidators (
   return differences
 }
 
-/** Runs the command that a difference names. Of processes that find a collection missing at once, the first creates it. */
+/** Runs a difference's command. Of processes that find a collection missing at once, the first creates it. */
 export async function applyDifference (db: mongodb.Db, { action, command }: ValidatorDifference): Promise<void> {
   if (action === 'none') return
   const { create, ...rest } = command
@@ -83,8 +86,12 @@ const NAMESPACE_EXISTS = 48
  * What the plugin's option `validators` does at start.
  * @throws {MongoError} when the database differs (`check`), or refuses to be changed (`apply`)
  */
-export async function ensureValidators (db: mongodb.Db, collections: Collections, mode: 'apply' | 'check', log: FastifyBaseLogger): Promise<void> {
-  const [run, done, role] = mode === 'apply' ? [applyValidators, 'changed', 'dbAdmin'] as const : [compareValidators, 'read', 'read'] as const
+export async function ensureValidators (
+  db: mongodb.Db, collections: Collections, mode: 'apply' | 'check', log: FastifyBaseLogger
+): Promise<void> {
+  const [run, done, role] = mode === 'apply'
+    ? [applyValidators, 'changed', 'dbAdmin'] as const
+    : [compareValidators, 'read', 'read'] as const
   const differences = await run(db, collections).catch((error: unknown) => {
     throw new MongoError(`MongoDB did not let its validators be ${done} (${nameOf(error)}): ${remedyOf(error, role)}, ` +
       'or set the option validators to false')
@@ -116,10 +123,11 @@ const remedies: Readonly<Record<number, (role: string) => string>> = {
 
 /** What to do about an error that reading or changing validators gave. */
 export function remedyOf (error: unknown, role: string): string {
-  return remedies[codeOf(error) as number]?.(role) ?? 'check that the server runs and that the connection string is right'
+  return remedies[codeOf(error) as number]?.(role) ??
+    'check that the server runs and that the connection string is right'
 }
 
-/** Two tables may share a collection: its documents are then those of either, and anything if one of them has no schema. */
+/** Documents of a collection that tables share may be of any of them; anything goes if one of them has no schema. */
 function validatorsOf (collections: Collections): Map<string, mongodb.Document> {
   const schemas = new Map<string, Array<mongodb.Document | undefined>>()
   for (const [table, collection] of Object.entries(collections)) {
@@ -137,7 +145,8 @@ function changesOf (now: mongodb.Document, wanted: mongodb.Document): string[] {
   return [...new Set([...before.keys(), ...after.keys()])].flatMap(path => {
     const [old, fresh] = [before.get(path), after.get(path)]
     if (isDeepStrictEqual(old, fresh)) return []
-    const line = (sign: string, value: unknown) => value === undefined ? [] : [`${sign} ${path}: ${JSON.stringify(value)}`]
+    const line = (sign: string, value: unknown) =>
+      value === undefined ? [] : [`${sign} ${path}: ${JSON.stringify(value)}`]
     return [...line('-', old), ...line('+', fresh)]
   })
 }

@@ -1,14 +1,18 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { reading, type mongodb } from '../bson.js'
-import type { CrudTransaction, FailedOperation, User } from '../../types/index.js'
+import type { CrudTransaction, FailedOperation, Since, User } from '../../types/index.js'
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 import type { Spans } from '../observe/spans.js'
-import { decodeAll, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned } from '../rules/hooks.js'
+import {
+  decodeAll, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
+} from '../rules/hooks.js'
 import { hasKeys, rowOf, type Plan } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
-import { beneath, type Since } from '../rules/since.js'
-import { codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type DataFault, type FaultRules } from '../store/faults.js'
+import { beneath } from '../rules/since.js'
+import {
+  codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type DataFault, type FaultRules
+} from '../store/faults.js'
 import { Ledger } from '../store/ledger.js'
 import { statementsOf } from '../store/mongodb-storage.js'
 import type { Statement, Statements, Way } from '../store/statements.js'
@@ -90,7 +94,8 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       let hooked = false
       const onRetry = (error: unknown) => {
         // A hook may have caught the error that ended the transaction: it would be caught again each time.
-        if (!probing && hooked && codeOf(rootOf(error)) === NoSuchTransaction) throw new AgainError('with a probe', error)
+        const isEnded = codeOf(rootOf(error)) === NoSuchTransaction
+        if (isEnded && hooked && !probing) throw new AgainError('with a probe', error)
         options.onRetry?.(error)
       }
       try {
@@ -116,7 +121,8 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   async function alone (transaction: CrudTransaction, caller: Caller, signal: AbortSignal): Promise<boolean> {
     if (transaction.operations.length !== 1 || collections.hasWriteHooks(tablesOf([transaction]))) return false
     const ofUser = collections.for(caller.user)
-    const planned = await spans.run('powersync.decode', async () => planAll(decodeAll([transaction], ofUser, collections.migrations), ofUser))
+    const planned = await spans.run('powersync.decode', async () =>
+      planAll(decodeAll([transaction], ofUser, collections.migrations), ofUser))
     try {
       await spans.run('powersync.storage', () => send({ planned }, 'fewest', { signal }))
       return true
@@ -126,7 +132,8 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     }
   }
 
-  async function writeAll<Result> (work: Work<Result>, { user, request, log }: Caller, attempt: Attempt): Promise<Result> {
+  async function writeAll<Result> (work: Work<Result>, caller: Caller, attempt: Attempt): Promise<Result> {
+    const { user, request, log } = caller
     const { transactions, since, isLetter = false } = work
     const { scope, way } = attempt
     const ofUser = collections.for(user)
@@ -134,7 +141,8 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     const probe = attempt.probing ? probeOf(scope) : undefined
     const rules: HookScope = { collections, ofUser, context, allowed: new Set(), isLetter, probe }
     const tables = tablesOf(transactions)
-    const decoded = await spans.run('powersync.decode', async () => decodeAll(transactions, ofUser, collections.migrations))
+    const decoded = await spans.run('powersync.decode', async () =>
+      decodeAll(transactions, ofUser, collections.migrations))
     const planned = collections.hasOperationHooks(tables)
       ? await spans.run('powersync.hooks', () => runHooks(decoded, rules))
       : planAll(decoded, ofUser)
@@ -142,7 +150,9 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     const { before, after, result } = await work.around(planned.flatMap(({ plans }) => plans), ofUser)
     const under = async (part: Planned[]) => since?.size ? await beneathSince(part, since, ofUser, scope) : part
     await spans.run('powersync.storage', async () => {
-      if (!collections.hasUpdateBatchHooks(tables)) return await send({ before, planned: await under(planned), after }, way, scope)
+      if (!collections.hasUpdateBatchHooks(tables)) {
+        return await send({ before, planned: await under(planned), after }, way, scope)
+      }
       await send({ before }, way, scope)
       for (const [position, { transaction }] of planned.entries()) {
         if (transaction.operations.length) await throughHooks(position, transaction)
@@ -182,7 +192,9 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     } catch (error) {
       if (!(error instanceof WriteError)) throw error
       const { position, cause } = error
-      if (position === 0 && before.length && isDuplicateKey(cause)) throw new ConflictError('another upload was faster', { cause })
+      if (position === 0 && before.length && isDuplicateKey(cause)) {
+        throw new ConflictError('another upload was faster', { cause })
+      }
       const plan = position === undefined ? undefined : sources[position - before.length]
       const isTaken = plan && isDuplicateId(cause)
       if (isTaken && !hasKeys(plan.owner)) throw new ConflictError('another upload created the document', { cause })

@@ -13,14 +13,14 @@ export interface UploadHealth {
 type Release = () => void
 
 /**
- * Bounds the work on uploads: how many at a time, and how much memory they take together. Who finds no room waits, first
- * come first served, and is refused after a while. Each method rejects with `UnavailableError` then, at once when the
- * server is closing, and when `gone` aborts: the client has hung up.
+ * Bounds the work on uploads: their number and their memory. An upload without room waits, first come first served.
+ * Each method rejects with `UnavailableError` after a while, at once when the server is closing, and when `gone`
+ * aborts: the client has hung up.
  */
 export interface Gate {
   /** Room for a body of so many bytes, before it is read. */
   receive (bytes: number, gone: AbortSignal): Promise<Release>
-  /** A place and the memory to work on an upload of so many bytes. Give it back when the work ends, whatever became of the client. */
+  /** A place and memory for an upload of so many bytes. Give it back when the work ends, even if the client is gone. */
   enter (bytes: number, gone: AbortSignal): Promise<Release>
   /** @throws {UnavailableError} when the server is closing */
   check (): void
@@ -45,8 +45,10 @@ const longestQueue = 1000
 export const memoryForUploads = () => getHeapStatistics().heap_size_limit / 2
 
 export function createGate ({ maxConcurrent, patience, memory }: GateOptions): Gate {
-  const full = 'The server has no memory left for an upload of this size (option upload.bodyLimit): send the upload again'
-  const places = createLimit(maxConcurrent, patience, `The server works on ${maxConcurrent} uploads already (option upload.maxConcurrent): send the upload again`)
+  const full =
+    'The server has no memory left for an upload of this size (option upload.bodyLimit): send the upload again'
+  const places = createLimit(maxConcurrent, patience,
+    `The server works on ${maxConcurrent} uploads already (option upload.maxConcurrent): send the upload again`)
   const work = createLimit(memory, patience, full)
   const bodies = createLimit(memory / 4, patience, full)
   let accepting = true

@@ -1,7 +1,9 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction, TransactionOutcome, TransactionResult, UploadMessage, UploadSummary, User } from '../../types/index.js'
+import type {
+  CrudTransaction, TransactionOutcome, TransactionResult, UploadMessage, UploadSummary, User
+} from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
 import type { SpanReport, Spans } from '../observe/spans.js'
 import { deepFreeze } from '../rules/freeze.js'
@@ -29,7 +31,9 @@ export function observed (upload: Uploader, spans: Spans): Uploader {
   }
 }
 
-const counters = { success: 'applied', fatal_error: 'rejected', retryable_error: 'retryable', not_attempted: 'notAttempted' } as const
+const counters = {
+  success: 'applied', fatal_error: 'rejected', retryable_error: 'retryable', not_attempted: 'notAttempted'
+} as const
 
 function summaryOf (results: TransactionResult[], operations: number, time: number): UploadSummary {
   const milliseconds = Math.round(time * 10) / 10
@@ -45,25 +49,26 @@ function summaryOf (results: TransactionResult[], operations: number, time: numb
 }
 
 /** Rejected data is the client's fault: only what has to be sent again fails the span. */
-function reportOf ({ transactions, applied, rejected, retryable, notAttempted, operations, errorCodes }: UploadSummary): SpanReport {
+function reportOf (summary: UploadSummary): SpanReport {
   return {
     attributes: {
-      'powersync.transactions': transactions,
-      'powersync.transactions.applied': applied,
-      'powersync.transactions.rejected': rejected,
-      'powersync.transactions.retryable': retryable,
-      'powersync.transactions.not_attempted': notAttempted,
-      'powersync.operations': operations,
-      'powersync.error_codes': Object.keys(errorCodes)
+      'powersync.transactions': summary.transactions,
+      'powersync.transactions.applied': summary.applied,
+      'powersync.transactions.rejected': summary.rejected,
+      'powersync.transactions.retryable': summary.retryable,
+      'powersync.transactions.not_attempted': summary.notAttempted,
+      'powersync.operations': summary.operations,
+      'powersync.error_codes': Object.keys(summary.errorCodes)
     },
-    failed: retryable > 0
+    failed: summary.retryable > 0
   }
 }
 
+interface Place { collections: CollectionRegistry, db: mongodb.Db }
+
 /** Shows an outcome to the `onResult` hooks. What they do changes nothing of it. */
 export async function runResultHooks (
-  outcome: TransactionOutcome, { user, request, log }: Caller, { collections, db }: { collections: CollectionRegistry, db: mongodb.Db },
-  limit: Deadline
+  outcome: TransactionOutcome, { user, request, log }: Caller, { collections, db }: Place, limit: Deadline
 ): Promise<void> {
   for (const hook of collections.resultHooks(tablesOf([outcome.transaction]))) {
     deepFreeze(outcome)

@@ -1,8 +1,8 @@
-import type { AnyRow, CrudOperation, CrudTransaction, User } from '../../types/index.js'
+import type { AnyRow, CrudOperation, CrudTransaction, DeadLetter, Since, User } from '../../types/index.js'
 import { rowOf } from '../rules/plan.js'
 import type { CollectionRegistry } from '../rules/registry.js'
-import { without, type Since } from '../rules/since.js'
-import { transactionOf, type DeadLetter, type DeadLetters } from '../store/dead-letters.js'
+import { without } from '../rules/since.js'
+import { transactionOf, type DeadLetters } from '../store/dead-letters.js'
 import { canonical } from '../store/fingerprint.js'
 import type { Statement } from '../store/statements.js'
 import type { CommandScope } from '../store/transaction.js'
@@ -65,8 +65,13 @@ function laterThan (letter: DeadLetter, sent: CrudTransaction, collections: Coll
 
 interface RowColumns { columns: AnyRow, fields: Readonly<Record<string, string>> }
 
-/** All columns that a transaction has for each row, and the fields of those with another name. A letter may be older than what is lifted. */
-function columnsByRow ({ operations, schemaVersion = 0 }: CrudTransaction, collections: CollectionRegistry): Map<string, RowColumns> {
+/**
+ * All columns that a transaction has for each row, and the fields of those with another name. A letter may be older
+ * than what is lifted.
+ */
+function columnsByRow (
+  { operations, schemaVersion = 0 }: CrudTransaction, collections: CollectionRegistry
+): Map<string, RowColumns> {
   const rows = new Map<string, RowColumns>()
   const { lift, takes } = collections.migrations
   for (const operation of operations) {

@@ -37,7 +37,8 @@ interface UploadPolicy {
 }
 
 /** Applies client transactions in order and tells what became of each. */
-export type Uploader = (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
+export type Uploader =
+  (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
 
 /** Failures in a row of the head of a queue from which on it counts as blocked: a client retries it every 5 s. */
 const blockedAfter = 3
@@ -100,7 +101,8 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     const failures = blockedQueues.failed(transaction, user)
     if (failures < blockedAfter) return
     // The ledger's page of this client names the user.
-    log.error({ failures, client: transaction.clientId }, 'the head of an upload queue keeps failing, and everything behind it waits')
+    log.error({ failures, client: transaction.clientId },
+      'the head of an upload queue keeps failing, and everything behind it waits')
   }
 }
 
@@ -111,13 +113,14 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   const results: TransactionResult[] = []
   /** Of all operations, by client. */
   const fingerprints = new Map<string, ReadonlySet<string>>()
-  /** Up to which transaction a commit was sent and its outcome is unknown: none before it is reported as not attempted. */
+  /** Transactions up to here are in a commit with an unknown outcome: none of them is reported as not attempted. */
   let sent = 0
   /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
   let size = groupLimit
 
   while (results.length < entries.length && !stopped()) await settle(nextGroup())
-  return entries.map((_, position) => results[position] ?? (position < sent ? sendAgain(notStored) : { status: 'not_attempted' }))
+  return entries.map((_, position) =>
+    results[position] ?? (position < sent ? sendAgain(notStored) : { status: 'not_attempted' }))
 
   function stopped (): boolean {
     const last = results.at(-1)
@@ -125,7 +128,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     return last?.status === 'retryable_error'
   }
 
-  /** The next transactions: of one client, and not too many operations, unless it is one transaction or settles a letter. */
+  /** The next transactions: of one client, and at most `groupLimit` operations, unless it is one transaction. */
   function nextGroup (): Entry[] {
     const group: Entry[] = []
     let operations = 0
@@ -179,14 +182,17 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     if (known && isSettled(known)) return known
     const [{ transaction }] = group as [Entry]
     const mayBeAlone = !identity && group.length === 1 && !settlesLetter(transaction)
-    if (mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))) return { verdicts: ['applied'] }
+    if (mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))) {
+      return { verdicts: ['applied'] }
+    }
     return await run(identity, group.length, scope => workOf(group, identity, scope, known))
   }
 
   /** The page of a group's client; undefined if none of its operations can be recognised. */
   function identify (group: readonly Entry[]): PageIdentity | undefined {
     const { clientId } = group[0]!.transaction
-    return clientId !== undefined && fingerprintsOf(group).length > 0 ? ledger?.identify(caller.user, clientId) : undefined
+    if (clientId === undefined || fingerprintsOf(group).length === 0) return undefined
+    return ledger?.identify(caller.user, clientId)
   }
 
   async function workOf (
@@ -218,7 +224,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 
   async function pageOf (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
     const openLetters = () => deadLetters.openLetters(caller.user, identity.client_id, scope)
-    return ledger!.remembered(identity) ?? await spans.run('powersync.ledger', () => ledger!.read(identity, scope, openLetters))
+    return ledger!.remembered(identity) ??
+      await spans.run('powersync.ledger', () => ledger!.read(identity, scope, openLetters))
   }
 
   /** What is written to rows of open letters is noted in these, folded; letters that are gone leave the page. */
@@ -255,16 +262,17 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
         return
       }
       const identity = identify([entry])
-      const { letter, verdicts: [verdict] } = await run(identity, 1, scope => rejectionOf(entry, reason, identity, scope))
+      const settled = await run(identity, 1, scope => rejectionOf(entry, reason, identity, scope))
+      const { letter, verdicts: [verdict] } = settled
       // Otherwise a copy of the upload has settled the operation that failed: the transaction is looked at anew.
       if (verdict) results.push(resultOf(verdict, entry))
       if (letter === undefined) return
       const { error_code: code, operation_index: operation } = reason
       // Any other name may be anything that a client has put there.
       const failedOn = operations.find(({ index, table }) => index === operation && collections.has(table))
-      caller.log.warn({
-        code, operation, table: failedOn?.table, id: failedOn && idKind(failedOn.id), operations: operations.length, letter
-      }, 'upload rejected, kept as a dead letter')
+      const row = { table: failedOn?.table, id: failedOn && idKind(failedOn.id) }
+      caller.log.warn({ code, operation, ...row, operations: operations.length, letter },
+        'upload rejected, kept as a dead letter')
     } catch (error) {
       results.push(failed(error, 'a rejected transaction could not be kept as a dead letter',
         'The server could not keep the rejected transaction: send it again'))
@@ -296,9 +304,9 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       ...origin, transaction: rest!, sequence: page.content.sequence + 1, rows, since: since.values()
     })
     const rejected = { failed: fingerprints[position] ?? null, reason }
-    const next = page.next({
-      operations: fingerprintsOf(known.pending), rejected, upload: () => uploadOf([entry]), opened: { _id: letter._id, rows }
-    })
+    const opened = { _id: letter._id, rows }
+    const operations = fingerprintsOf(known.pending)
+    const next = page.next({ operations, rejected, upload: () => uploadOf([entry]), opened })
     const result = { verdicts: [rejection(reason, rejected.failed)], page: next, letter: letter._id }
     const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
     return work(result, [ledger!.statement(identity, page, next)], statements)
@@ -306,7 +314,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 
   /** One MongoDB transaction within the deadline, and what this process remembers of it. */
   async function run (
-    identity: PageIdentity | undefined, transactions: number, prepare: (scope: TransactionScope) => Promise<Work<Settled>>
+    identity: PageIdentity | undefined, transactions: number,
+    prepare: (scope: TransactionScope) => Promise<Work<Settled>>
   ): Promise<Settled> {
     const isShared = transactions > 1
     const { signal, race, clear } = isShared ? limit.part() : limit
@@ -368,7 +377,9 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
     const isOpen = (_: unknown, index: number) => open[index] as boolean
     const operations = transaction.operations.filter(isOpen)
     const isWhole = operations.length === open.length
-    pending.push(isWhole ? entry : { transaction: { ...transaction, operations }, fingerprints: fingerprints.filter(isOpen) })
+    pending.push(isWhole
+      ? entry
+      : { transaction: { ...transaction, operations }, fingerprints: fingerprints.filter(isOpen) })
     const rejected = known.size
       ? fingerprints.map(fingerprint => known.get(fingerprint!)).find(verdict => typeof verdict === 'object')
       : undefined
@@ -406,11 +417,12 @@ function idKind (id: string): string {
 
 const notStored = 'The server could not store the transaction: send it again'
 
-const sendAgain = (message: string): RetryableErrorResult => ({ status: 'retryable_error', message, retry_after_ms: retryAfter })
+const sendAgain = (message: string): RetryableErrorResult =>
+  ({ status: 'retryable_error', message, retry_after_ms: retryAfter })
 
 const rejection = (reason: FailedOperation, failed: string | null): Rejection => ({ number: 0, failed, reason })
 
-/** The same answer whenever it is asked for: the operation that failed has the place that it has in this upload, if any. */
+/** The same answer each time; the position of the failed operation is that in this upload, if it is in it. */
 function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): TransactionResult {
   if (verdict === 'applied') return { status: 'success' }
   const { failed, reason } = verdict

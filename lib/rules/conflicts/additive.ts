@@ -6,8 +6,8 @@ import { sum, type Summand } from './sum.js'
 
 /**
  * A `resolveConflict` for amounts that several clients count up and down. A PATCH adds the difference between its value
- * and the one that its client had before (`trackPrevious`) to the server's value. The sum is exact and must fit the field.
- * An absent value counts as 0, before and on the server; null clears. Other fields are written as they come. A PUT, which
+ * and its client's earlier one (`trackPrevious`) to the server's value. The sum is exact and must fit the field. An
+ * absent value counts as 0, before and on the server; null clears. Other fields are written as they come. A PUT, which
  * has no value before it, leaves the amounts as the server has them.
  * Source: PowerSync docs, "Custom Conflict Resolution", cumulative operations.
  *
@@ -17,10 +17,14 @@ import { sum, type Summand } from './sum.js'
  * that does not fit.
  *
  * @example
- * collection({ schema: Type.Object({ name: Type.String(), stock: bson.Int32({ minimum: 0 }) }), resolveConflict: additive(['stock']) })
+ * collection({
+ *   schema: Type.Object({ name: Type.String(), stock: bson.Int32({ minimum: 0 }) }),
+ *   resolveConflict: additive(['stock'])
+ * })
  */
 export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>): ResolveConflictHook<Row> {
-  return resolver<Row>({ fields, tracks: { previous: fields }, sumsOf }, ({ operation, existing, previous, decode }) => {
+  return resolver<Row>({ fields, tracks: { previous: fields }, sumsOf }, conflict => {
+    const { operation, existing, previous, decode } = conflict
     if (operation.op === 'DELETE') return operation
     const data: AnyRow = { ...operation.data }
     const sums: Record<string, string> = {}
@@ -41,7 +45,8 @@ export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>
   })
 
   function sumsOf ({ op, data = {} }: CrudOperation, previous: AnyRow | undefined): Record<string, string> {
-    const changed = op === 'PATCH' ? fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined) : []
+    if (op !== 'PATCH') return {}
+    const changed = fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined)
     return Object.fromEntries(changed.map(field => [field, difference(data[field], valueBefore(field, previous))]))
   }
 }
@@ -51,5 +56,6 @@ const difference = (value: unknown, before: unknown): string => String(sum([Stri
 function valueBefore (field: string, previous: AnyRow | undefined): unknown {
   const value = previous?.[field]
   if (value !== undefined) return value ?? 0
-  throw new PowerSyncFatalError('INVALID_DATA', 'The change does not say what the value was before it: the client\'s table needs trackPrevious', { details: { path: field } })
+  const problem = 'The change does not say what the value was before it: the client\'s table needs trackPrevious'
+  throw new PowerSyncFatalError('INVALID_DATA', problem, { details: { path: field } })
 }

@@ -2,28 +2,33 @@ import type { ResolveConflictHook } from '../../../types/hooks.js'
 import type { AnyRow } from '../../../types/operations.js'
 import { parseDate } from '../../client/values.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { metadataOf } from './metadata.js'
-import { isBefore } from './order.js'
-import { resolver } from './resolver.js'
+import { isBefore, metadataOf, resolver } from './resolver.js'
 
 /** Where the times of the fields are kept. */
 export interface FieldLevelOptions {
-  /** The field of the document in which the server keeps the time of each field's last change: an object of dates, by field. Clients must not be able to write it. */
+  /**
+   * The field of the document in which the server keeps the time of each field's last change: an object of dates, by
+   * field. Clients must not be able to write it.
+   */
   metadata: string
 }
 
 /**
- * A `resolveConflict` by time, for each field: of an operation on a row that is there, those fields are written that
- * nobody changed later. The times are in the client's `_metadata` (`trackMetadata`): JSON with `<field>_modified_at`, as
- * ISO 8601 text or milliseconds since 1970. A field without one counts as changed when it arrives, and so does one
- * with a time to come; of equal times, what arrives later is written. A DELETE deletes.
+ * A `resolveConflict` by time, for each field: an operation on an existing row writes the fields that nobody changed
+ * later. The times are in the client's `_metadata` (`trackMetadata`): JSON with `<field>_modified_at`, as ISO 8601 text
+ * or milliseconds since 1970. A field without one counts as changed when it arrives, and so does one with a time to
+ * come; of equal times, what arrives later is written. A DELETE deletes.
  * Source: PowerSync docs, "Custom Conflict Resolution", field-level last write wins.
  *
  * The hook throws `INVALID_DATA` for a time that is none.
  *
  * @example
  * collection({
- *   schema: Type.Object({ title: Type.String(), status: Type.String(), modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date()))) }),
+ *   schema: Type.Object({
+ *     title: Type.String(),
+ *     status: Type.String(),
+ *     modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
+ *   }),
  *   writable: ['title', 'status'],
  *   resolveConflict: fieldLevel({ metadata: 'modified' })
  * })

@@ -1,12 +1,10 @@
 import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
 import type { FieldHolding } from '../../../types/operations.js'
-import { metadataOf } from './metadata.js'
-import { isBefore, type Ordered } from './order.js'
-import { resolver } from './resolver.js'
+import { isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
 
 /** Where a row and a change say when they were made. */
 export interface LastWriteWinsOptions<Row> {
-  /** The field that clients set to the time of each change: a date, a number, or text whose order is that of the times. */
+  /** The field that clients set to the time of each change: a date, a number, or text that sorts by time. */
   field: FieldHolding<Row, Ordered>
 }
 
@@ -19,10 +17,14 @@ export interface LastWriteWinsOptions<Row> {
  * Source: PowerSync docs, "Custom Conflict Resolution", timestamp-based detection.
  *
  * @example
- * collection({ schema: Type.Object({ text: Type.String(), modified_at: bson.Date() }), resolveConflict: lastWriteWins({ field: 'modified_at' }) })
+ * collection({
+ *   schema: Type.Object({ text: Type.String(), modified_at: bson.Date() }),
+ *   resolveConflict: lastWriteWins({ field: 'modified_at' })
+ * })
  */
 export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
-  return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
+  return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict =>
+    isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
 }
 
 function timeOf ({ operation, previous, decode }: Conflict, field: string): unknown {

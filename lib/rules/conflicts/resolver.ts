@@ -1,6 +1,36 @@
+/** Parts of the ready-made hooks. */
+import { Double, type mongodb } from '../../bson.js'
 import type { ResolveConflictHook } from '../../../types/hooks.js'
+import type { CrudOperation } from '../../../types/operations.js'
 
-/** A hook that works on the fields whose names it was given, whatever else a row has: their types were checked there. */
-export function resolver<Row> (needs: Omit<ResolveConflictHook, never>, hook: ResolveConflictHook): ResolveConflictHook<Row> {
+/** A hook on the fields that it names, whatever else a row has: their types were checked there. */
+export function resolver<Row> (
+  needs: Omit<ResolveConflictHook, never>, hook: ResolveConflictHook
+): ResolveConflictHook<Row> {
   return Object.assign(hook as unknown as ResolveConflictHook<Row>, needs)
+}
+
+/** What a client wrote to `_metadata`, where that is JSON of an object; else nothing. */
+export function metadataOf ({ metadata = 'null' }: CrudOperation): Map<string, unknown> {
+  try {
+    return new Map(Object.entries(Object(JSON.parse(metadata))))
+  } catch {
+    return new Map()
+  }
+}
+
+/** What values of a field have to be for one to come after another: times, numbers, or text that sorts as such. */
+export type Ordered = Date | number | bigint | mongodb.Double | string
+
+/** Whether `a` comes before `b`; undefined if one of them is missing, or their kinds cannot be compared. */
+export function isBefore (a: unknown, b: unknown): boolean | undefined {
+  const left = rank(a)
+  const right = rank(b)
+  if (left === undefined || right === undefined) return undefined
+  return (typeof left === 'string') === (typeof right === 'string') ? left < right : undefined
+}
+
+function rank (value: unknown): number | bigint | string | undefined {
+  if (value instanceof Date || value instanceof Double) return value.valueOf()
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'string' ? value : undefined
 }

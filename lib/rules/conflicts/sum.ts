@@ -27,7 +27,8 @@ export function addDecimals (a: string, b: string): string {
 
 /** A double stands for its shortest text, so that 0.1 + 0.2 is 0.3. Text is a decimal number. */
 function toDecimal (value: unknown): Decimal | undefined {
-  if (!['number', 'bigint', 'string'].includes(typeof value) && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
+  const isPrimitive = ['number', 'bigint', 'string'].includes(typeof value)
+  if (!isPrimitive && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(String(value)) ?? []
   return whole ? { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length } : undefined
 }

@@ -23,20 +23,28 @@ export interface VersionedOptions<Row> {
  * The version that the client saw is, with `trackPrevious`, what `field` was before its change; else one less than what
  * the change sets `field` to. Clients count along (`SET text = ?, version = version + 1`), so that the next change of
  * the same client fits as well, before it has synced. A change that does not say what it saw is stale; a DELETE
- * can say so with `trackPrevious` only. Source: PowerSync docs, "Custom Conflict Resolution", sequence number versioning.
+ * can say so with `trackPrevious` only.
+ * Source: PowerSync docs, "Custom Conflict Resolution", sequence number versioning.
  *
  * @example
- * collection({ schema: Type.Object({ text: Type.String(), version: bson.Int32() }), resolveConflict: versioned({ field: 'version' }) })
+ * collection({
+ *   schema: Type.Object({ text: Type.String(), version: bson.Int32() }),
+ *   resolveConflict: versioned({ field: 'version' })
+ * })
  */
 export function versioned<Row> ({ field, onStale = 'reject' }: VersionedOptions<Row>): ResolveConflictHook<Row> {
-  return resolver({ fields: [field], tracks: { previous: [field] } }, ({ operation, existing, previous, decode }) => {
+  return resolver({ fields: [field], tracks: { previous: [field] } }, conflict => {
+    const { operation, existing, previous, decode } = conflict
     if (operation.op === 'PATCH' && Object.keys(operation.data).length === 0) return operation
     const current = existing[field] ?? 0
     const next = decode(field, sum([current, 1]))
     const seen = previous?.[field]
     const isCurrent = seen === undefined ? sameValue(operation.data?.[field], next) : sameValue(seen ?? 0, current)
-    if (isCurrent) return operation.op === 'DELETE' ? operation : { ...operation, data: { ...operation.data, [field]: next } }
+    if (isCurrent) {
+      return operation.op === 'DELETE' ? operation : { ...operation, data: { ...operation.data, [field]: next } }
+    }
     if (onStale === 'keep') return null
-    throw new PowerSyncFatalError('CONFLICT', 'The row has been changed since the client read it', { details: { path: field } })
+    const problem = 'The row has been changed since the client read it'
+    throw new PowerSyncFatalError('CONFLICT', problem, { details: { path: field } })
   })
 }
