@@ -42,7 +42,7 @@ const help = Object.assign(new Help(), { minWidthToWrap })
 /** Longer lines are hard to read, however wide the terminal is. */
 const maximumWidth = 100
 
-export type Style = Parameters<typeof styleText>[0]
+type Style = Parameters<typeof styleText>[0]
 
 /** How output for people looks on a stream. */
 export function screenOf (output: Output, env: CommandIO['env']) {
