@@ -3,8 +3,8 @@ import { isHeld, JsonNumber, parseDigits } from './client/values.js'
 
 /**
  * JSON.parse that loses no digit: a number that a double does not hold as it is written, or whose digits reach beyond
- * 2⁵³, becomes a `JsonNumber`. All else is as JSON.parse gives it: of equal names the last, `__proto__` as a name like any
- * other, and no limit to the depth, which whoever walks through the value has to mind.
+ * 2⁵³, becomes a `JsonNumber`. All else is as JSON.parse gives it: of equal names the last, `__proto__` as a name like
+ * any other, and values of any depth.
  *
  * @throws {SyntaxError} for what is not JSON
  */
@@ -28,7 +28,7 @@ const HIGH_EXPONENT = /(?:^|[\s:,[])-?\d[\d.]*[eE][-+]?\d{3}/
 /** Nothing, or a character that stands before a number in JSON. */
 const BEFORE_NUMBER = new Set([NaN, ...Buffer.from(' \t\n\r,:[-')])
 
-/** Whether a number may have digits to keep. Looks at every fifteenth character: a fraction of the time that parsing takes. */
+/** Whether a number may have digits to keep. Looks at every fifteenth character, which is much quicker than parsing. */
 function hasExactNumber (text: string): boolean {
   for (let at = 0; at < text.length; at += SHORT) {
     if (!isDigit(text.charCodeAt(at))) continue

@@ -5,8 +5,8 @@
 import type { Check, TableDescription } from '../../types/validators.js'
 import {
   DecodeFault, forbiddenName, halfCharacter, integerText, invalid, isBase64, isContainer, isDecimal128,
-  isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isShortest, isWellFormed, JsonNumber, jsonTypeWords, KEY_RULE,
-  maybeRounded, NAME_RULE, numberText, parseDate, parseDigits, toNumber, unknownName
+  isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isShortest, isWellFormed, JsonNumber, jsonTypeWords,
+  KEY_RULE, maybeRounded, NAME_RULE, numberText, parseDate, parseDigits, toNumber, unknownName
 } from './values.js'
 
 /** The value as it is stored; or a fault of something in it; or undefined, if its type or its bounds are wrong. */
@@ -38,7 +38,10 @@ export interface Way {
 export const checking: Omit<Way, 'kinds'> = {
   words: check => check.e,
   found: jsonTypeWords,
-  other: value => value instanceof JsonNumber ? isStorable(value) ? value : tooLong() : typeof value === 'number' ? value : undefined,
+  other: value => {
+    if (value instanceof JsonNumber) return isStorable(value) ? value : tooLong()
+    return typeof value === 'number' ? value : undefined
+  },
   parse: text => parseDigits(text, String(Math.random())),
   deepest: 20 // to which the service turns nested documents into JSON (PowerSync: module-mongodb, bufferToSqlite.ts)
 }
@@ -230,7 +233,8 @@ export const union: Kind = ({ o }, way) => {
 
 /** All kinds; a module that is printed has those that it needs. */
 export const kinds: Required<Way['kinds']> = {
-  s: text, v: literal, n: number, l: long, m: decimal, d: date, b: binary, a: array, o: object, j: jsonText, y: any, u: union
+  s: text, v: literal, n: number, l: long, m: decimal, d: date, b: binary,
+  a: array, o: object, j: jsonText, y: any, u: union
 }
 
 function tryParse (text: string, { parse }: Way): unknown {
@@ -262,9 +266,13 @@ function convertAny (value: unknown, depth: number, way: Way): unknown {
 }
 
 /** As JSON Schema has it: objects are equal in whatever order of their names. */
-const hasDuplicates = (items: unknown[]): boolean => new Set(items.map(item => JSON.stringify(item, (_, value) =>
-  isObject(value) ? Object.fromEntries(Object.entries(value).sort()) : typeof value === 'bigint' ? { $numberLong: `${value}` } : value
-))).size < items.length
+function hasDuplicates (items: unknown[]): boolean {
+  const texts = items.map(item => JSON.stringify(item, (_, value) => {
+    if (typeof value === 'bigint') return { $numberLong: String(value) }
+    return isObject(value) ? Object.fromEntries(Object.entries(value).sort()) : value
+  }))
+  return new Set(texts).size < items.length
+}
 
 /** No object of a class: JSON's own kind. */
 export const isPlain = (value: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(value))

@@ -15,7 +15,8 @@ export function validatorsOf (descriptions: Record<string, TableDescription>, ki
   const judges = new Map(Object.entries(descriptions).map(([table, description]) => [table, judgeOf(description, way)]))
   const validate = (operation: OperationToCheck): Verdict | undefined => {
     const judge = judges.get(operation.table)
-    return judge ? judge(operation) : { code: 'SCHEMA_MISMATCH', message: 'The table is not one of the server\'s collections' }
+    if (judge) return judge(operation)
+    return { code: 'SCHEMA_MISMATCH', message: "The table is not one of the server's collections" }
   }
   /** By table: a Standard Schema of whole rows, `id` included. */
   const tables = Object.fromEntries([...judges].map(([table, judge]) => [table, {
@@ -50,9 +51,10 @@ function judgeOf (table: TableDescription, way: Way): (operation: OperationToChe
   })), table, way)
   return ({ op, id, opData = {} }) => {
     if (!table.operations.includes(op)) return { code: 'UNAUTHORIZED', message: `${op} is not allowed on this table` }
+    const data = () => way.parse(JSON.stringify(opData)) as Record<string, unknown>
     const fault = isId && !isId(id)
       ? invalid(table.id!.e, 'other text').within('id')
-      : op !== 'DELETE' && read({ op, id, data: way.parse(JSON.stringify(opData)) as object as Record<string, unknown> })
+      : op !== 'DELETE' && read({ op, id, data: data() })
     return fault instanceof DecodeFault ? { code: fault.code, path: fault.path, message: fault.message } : undefined
   }
 }

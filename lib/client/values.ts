@@ -52,7 +52,8 @@ export function parseDigits (text: string, mark: string): unknown {
   for (const container of containers) { // no recursion: JSON may be nested as deeply as a body is long
     for (const name in container) {
       const value = container[name]
-      if (typeof value === 'string' && value.startsWith(mark)) container[name] = new JsonNumber(value.slice(mark.length))
+      const isNumber = typeof value === 'string' && value.startsWith(mark)
+      if (isNumber) container[name] = new JsonNumber(value.slice(mark.length))
       else if (typeof value === 'object' && value !== null) containers.push(value as Record<string, unknown>)
     }
   }
@@ -89,7 +90,8 @@ function decimalOf (text: string): { sign: string, digits: string, exponent: num
   const [, sign = '', whole = text, fraction = '', exponent = '0'] = NUMBER.exec(text) ?? []
   const digits = `${whole}${fraction}`.replace(/^0+/, '')
   const significant = digits.replace(/0+$/, '')
-  return { sign, digits: significant, exponent: Number(exponent) - fraction.length + digits.length - significant.length }
+  const zeros = digits.length - significant.length
+  return { sign, digits: significant, exponent: Number(exponent) - fraction.length + zeros }
 }
 
 /** The text of a number that was sent as text, or whose digits were kept. */
@@ -122,7 +124,8 @@ export function toNumber (value: unknown): number {
   const number = Number(text)
   const { length } = decimalOf(text).digits
   // Every program prints a double with at most 17 digits; a whole number can be compared exactly.
-  const isExact = length <= 15 || (INTEGER.test(text) ? BigInt(text) === BigInt(number) || isShortest(number, text) : length <= 17)
+  const isExact = length <= 15 ||
+    (INTEGER.test(text) ? BigInt(text) === BigInt(number) || isShortest(number, text) : length <= 17)
   // Not too large, nor too small.
   return Number.isFinite(number) && (number !== 0 || length === 0) && isExact ? number : NaN
 }
@@ -138,8 +141,10 @@ export function isDecimal128 (text: string): boolean {
 
 /** Most dates: as JavaScript and the service print them, on days that every month has. */
 const USUAL_DATE = /^\d{4}-\d\d-(?:[01]\d|2[0-8])T(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{3}Z$/
-/** Century and sign, year, month, day; time, second, milliseconds; and the zone: sign, hours, minutes. */
-const DATE = /^([+-]\d\d)?(\d{4})-(\d\d)-(\d\d)(?:[T ]((?:[01]\d|2[0-3]):\d\d)(?::(\d\d)(?:\.(\d{1,3})\d{0,6})?)?(?:Z|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)?)?$/
+/** Sign and century, year, month, day; time, second, milliseconds; and the zone: sign, hours, minutes. */
+const DATE = new RegExp('^([+-]\\d\\d)?(\\d{4})-(\\d\\d)-(\\d\\d)' +
+  '(?:[T ]((?:[01]\\d|2[0-3]):\\d\\d)(?::(\\d\\d)(?:\\.(\\d{1,3})\\d{0,6})?)?' +
+  '(?:Z|([+-])([01]\\d|2[0-3])(?::?([0-5]\\d))?)?)?$')
 
 /**
  * Reads a date as PowerSync's service and clients write it: `2025-09-22T14:29:30.123Z`, with `T` or a space, with
@@ -153,15 +158,17 @@ export function parseDate (text: string): number {
   if (USUAL_DATE.test(text)) return Date.parse(text)
   const parts = DATE.exec(text)
   if (!parts) return NaN
-  const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', zone = '+', hours = 0, minutes = 0] = parts
+  const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', ...offset] = parts
+  const [zone = '+', hours = 0, minutes = 0] = offset
   const year = Number(sign + short)
   // The same day in years that JavaScript takes as they are: the calendar repeats itself every 400 years.
   const near = 2000 + (year % 400 + 400) % 400
   const start = Date.parse(`${near}-${month}-${day}T${time}:${second}.${fraction.padEnd(3, '0')}Z`)
-  const milliseconds = start + (year - near) * YEAR - Number(`${zone}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  const east = Number(`${zone}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  const milliseconds = start + (year - near) * YEAR - east
   // 30 February is a day in March; and ECMA-262 has no year -000000, nor times beyond 100 000 000 days from 1970.
-  const exists = new Date(start).getUTCDate() === Number(day) && !Object.is(year, -0) && Math.abs(milliseconds) <= 8.64e15
-  return exists ? milliseconds : NaN
+  const isDay = new Date(start).getUTCDate() === Number(day) && !Object.is(year, -0)
+  return isDay && Math.abs(milliseconds) <= 8.64e15 ? milliseconds : NaN
 }
 
 /** The mean of 400 years, in milliseconds. */
@@ -189,32 +196,33 @@ export function isWellFormed (text: string): boolean {
 export const isContainer = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !(value instanceof JsonNumber)
 
-export const isObject = (value: unknown): value is Record<string, unknown> => isContainer(value) && !Array.isArray(value)
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  isContainer(value) && !Array.isArray(value)
 
 /**
- * Keys that nothing may have at any depth: what BSON cannot hold (NUL, lone surrogates), what changes a JavaScript
- * object's nature (`__proto__`), and `_bsontype`, with which the driver recognises its own classes: it throws on a plain
- * object that has it, for every retry again. Dots and dollars are text to MongoDB ≥ 5 within a value.
+ * Keys that are forbidden at any depth: BSON cannot hold NUL and lone surrogates, `__proto__` changes a JavaScript object,
+ * and `_bsontype` makes the driver throw, for every retry again. MongoDB ≥ 5 takes dots and dollars within a value.
  */
 export function isForbiddenKey (key: string): boolean {
   return key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)
 }
 
 /**
- * The same for columns, which become fields of the document, and so the names of an update: there `$` starts an operator,
- * `.` a path, and an empty name has no word. The row's id is not part of its data.
+ * The same for columns, which become names in an update: there `$` starts an operator and `.` a path, and a name cannot
+ * be empty. The row's id is not part of its data.
  */
 export function isForbiddenColumn (column: string): boolean {
   return /^$|^_?id$|^\$|\./.test(column) || isForbiddenKey(column)
 }
 
 export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
-export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, does not start with "$" and contains neither "." nor NUL'
+export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, ' +
+  'does not start with "$" and contains neither "." nor NUL'
 
 /** `SCHEMA_MISMATCH`: a column that the collection does not know. `UNAUTHORIZED`: one that the user may not write. */
 export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED'
 
-/** Why an uploaded value cannot be stored: types and places, never a value. Returned, not thrown: bad data are no surprise. */
+/** Why an uploaded value cannot be stored: types and places, never a value. It is returned and not thrown. */
 export class DecodeFault {
   /** Column, and the way into its JSON: `address.lines[2]`. */
   path = ''

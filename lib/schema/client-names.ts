@@ -19,7 +19,8 @@ const folded = (name: string) => name.replace(/[A-Z]/g, letter => letter.toLower
  */
 export function checkColumns (table: string, fields: ReadonlyArray<{ name: string, column: string }>): void {
   const fail = (problem: string) => { throw new OptionError(`collections.${table}.schema`, `has ${problem}`) }
-  if (fields.length > MOST_COLUMNS) fail(`${fields.length} fields: a table of PowerSync has at most ${MOST_COLUMNS} columns`)
+  const { length } = fields
+  if (length > MOST_COLUMNS) fail(`${length} fields: a table of PowerSync has at most ${MOST_COLUMNS} columns`)
   const taken = new Map([['id', 'id']])
   for (const { name, column } of fields) {
     const map = `map ${JSON.stringify(name)} to another in collections.${table}.fields`
@@ -32,11 +33,10 @@ export function checkColumns (table: string, fields: ReadonlyArray<{ name: strin
  * @throws {OptionError} naming the tables
  */
 export function checkTables (tables: readonly string[]): void {
+  const rename = "rename the client's table, and give the collection's own name in its option name"
   const taken = new Map<string, string>()
   for (const table of tables) {
-    const fail = (problem: string) => {
-      throw new OptionError('collections', `has the table ${problem}: rename the client's table, and give the collection's own name in its option name`)
-    }
+    const fail = (problem: string) => { throw new OptionError('collections', `has the table ${problem}: ${rename}`) }
     if (RESERVED.test(table)) fail(`${JSON.stringify(table)}, a name that PowerSync or SQLite keeps for itself`)
     checkName(table, taken, fail)
   }

@@ -1,7 +1,9 @@
 import { Kind } from '@sinclair/typebox'
 import { OptionError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import type { Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule, ThroughParent } from '../../types/collections.js'
+import type {
+  Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule, ThroughParent
+} from '../../types/collections.js'
 
 export type { Collection, CollectionOptions } from '../../types/collections.js'
 
@@ -16,7 +18,9 @@ export type { Collection, CollectionOptions } from '../../types/collections.js'
  *   owner: 'owner_id'
  * })
  */
-export function collection<const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> (options: CollectionOptions<Schema, Writable>): Collection<Schema> {
+export function collection<const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> (
+  options: CollectionOptions<Schema, Writable>
+): Collection<Schema> {
   return Object.freeze({
     [mark]: true,
     id: 'string',
@@ -35,14 +39,16 @@ export function collection<const Schema extends CollectionSchema, Writable exten
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
 }
 
-/** Collections are known by it, those of another copy of this package too: a configuration in TypeScript is loaded with its own. */
+/** Marks collections, those of another copy of this package too: a configuration in TypeScript is loaded with its own. */
 const mark = Symbol.for('fastify-powersync-mongo.collection')
 
 /** @throws {OptionError} for what `collection()` did not make: what to write instead */
 export function checkCollection (table: string, value: unknown): asserts value is Collection {
   if (typeof value === 'object' && value !== null && mark in value) return
   const fields = Object(value)
-  const sentence = Kind in fields ? 'a TypeBox schema: write collection({ schema: Type.Object({ … }) })' : `${typeWords(value)}: write collection({ schema, … })`
+  const sentence = Kind in fields
+    ? 'a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
+    : `${typeWords(value)}: write collection({ schema, … })`
   throw new OptionError(`collections.${table}`, `is ${sentence}`)
 }
 

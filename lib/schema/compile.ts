@@ -28,8 +28,8 @@ const limitsOf = (rights: Rights) => ({
 })
 
 /**
- * How values get from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A value that
- * does not fit is a `DecodeFault`, returned, if the client sent it, and a thrown `Error` if the app's own code gave it.
+ * Converts values from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A client's
+ * value that does not fit gives a `DecodeFault`; one of the app's own code throws an `Error`.
  */
 export type CompiledSchema = ReturnType<typeof compileSchema>
 
@@ -58,14 +58,14 @@ export function compileSchema (table: string, definition: Collection) {
     /** The client's id of an `_id`. */
     idText: (value: unknown): string => ids.encode(value),
     /**
-     * The fields that an operation writes, as BSON values: a PUT all that the user may write, in the schema's order, with
-     * their defaults or null; a PATCH the changed ones. Read-only fields are left out. The owner's field may be null in
-     * spite of its type: the server sets it. `id` and `_id` may be in the data if they are the operation's own.
+     * The fields that an operation writes, as BSON values: of a PUT all that the user may write, in the schema's order,
+     * with their defaults or null; of a PATCH the changed ones. Read-only fields are left out. The owner's field may be
+     * null whatever its type: the server sets it. `id` and `_id` in the data must be the operation's own.
      *
      * @param rights of the user. Default: all fields
      */
-    decode: (operation: UploadedRow, rights?: Rights): Row | DecodeFault => readRow(operation, rights && limitsOf(rights)),
-    /** One value, not null, of one field, as a client would send it: for example the user's id for the owner's field. */
+    decode: (operation: UploadedRow, rights?: Rights) => readRow(operation, rights && limitsOf(rights)),
+    /** One value of one field, as a client would send it: for example the user's id for the owner's field. */
     decodeField (name: string, value: unknown): unknown {
       const decoded = (byName.get(name)?.convert ?? decodeAny)(value)
       return decoded instanceof DecodeFault ? decoded.within(name) : decoded
@@ -78,7 +78,8 @@ export function compileSchema (table: string, definition: Collection) {
      */
     encode (name: string, value: unknown, source: string): unknown {
       const field = byName.get(name)
-      return value === null && field?.nullable ? null : (field?.encode ?? encoderOf(table, name, anything))(value, source)
+      if (value === null && field?.nullable) return null
+      return (field?.encode ?? encoderOf(table, name, anything))(value, source)
     },
     /** Of a new document beside the row of its PUT: the defaults of fields that the user does not write. */
     onInsert (rights?: Rights): Row {
@@ -97,7 +98,7 @@ export function compileSchema (table: string, definition: Collection) {
   }
 }
 
-/** What a client had before is a hint, which fails nothing: what does not fit is left out. Read-only fields are in it. */
+/** Values that a client had before are a hint: those that do not fit are left out. Read-only fields are in it. */
 function previousReader (fields: Field[], { schema, unknownFields }: Collection) {
   const columns = new Map(fields.map(field => [field.column, field]))
   const storesOthers = schema === 'any' || unknownFields === 'store'

@@ -18,7 +18,7 @@ export const decoding: Way = {
   parse: parseJson
 }
 
-/** From what the app's own code gave, in the types that hooks see, to BSON. A decoded value is its own encoded value. */
+/** From the app's own values, in the types that hooks see, to BSON. A decoded value is its own encoded value. */
 export const encoding: Way = {
   words: (type: FieldType) => type.gives,
   found: typeWords,
@@ -47,12 +47,14 @@ export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: u
     case 'o': {
       const readers = new Map(Object.entries(p).map(([name, [property]]) => [name, readerOf(property)]))
       if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
-      const property = (name: string, value: unknown) => (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value
-      return value => isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name, property(name, each)])) : value
+      const property = ([name, value]: [string, unknown]): [string, unknown] =>
+        [name, (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value]
+      return value => isObject(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
     }
     case 'u': {
-      const variants = o.map(variant => ({ read: readerOf(variant) ?? (value => value), encode: converterOf(variant, encoding) }))
       if (o.every(variant => !readerOf(variant))) return undefined
+      const same = (value: unknown) => value
+      const variants = o.map(variant => ({ read: readerOf(variant) ?? same, encode: converterOf(variant, encoding) }))
       // In the type of the first variant that it is a value of.
       return value => {
         const variant = variants.find(({ read, encode }) => !(encode(read(value)) instanceof DecodeFault))
@@ -84,7 +86,7 @@ export function toDecimal128 (text: string): mongodb.Decimal128 | undefined {
   }
 }
 
-/** What the driver writes as a type of its own; it would write the properties of other classes, which are seldom their value. */
+/** Values of BSON's own types. Of other classes the driver would write the properties, which are seldom their value. */
 function given (value: unknown): unknown {
   if (value instanceof JsonNumber) return numberOf(value)
   if (typeof value === 'number') return value
@@ -95,7 +97,7 @@ function given (value: unknown): unknown {
   return isBson ? value : isPlain(value) ? undefined : invalid('any BSON value', typeWords(value))
 }
 
-/** The number that the app's own code gave, in any of the driver's forms; NaN if it is none, or not exact as a double. */
+/** A number of the app's own code, in any of the driver's forms; NaN if it is not exact as a double. */
 export function givenNumber (value: unknown): number {
   if (value instanceof Double || value instanceof Int32) return value.value
   if (typeof value === 'number') return value

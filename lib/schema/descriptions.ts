@@ -9,7 +9,7 @@ import type { FieldType } from './types.js'
  * By table.
  */
 export function descriptionsOf (collections: Collections): Record<string, TableDescription> {
-  return Object.fromEntries(Object.entries(collections).map(([table, collection]) => [table, describeTable(table, collection)]))
+  return Object.fromEntries(Object.entries(collections).map(([table, each]) => [table, describeTable(table, each)]))
 }
 
 function describeTable (table: string, collection: Collection): TableDescription {
@@ -47,10 +47,12 @@ function serverRulesOf (collection: Collection): string[] {
 function checkOf (type: FieldType, server: Set<string>): Check {
   const { gives, column, shape, container, make, encode, read, format, i, p, o, ...check } = type
   if (format) server.add(`format ${format}`)
+  const property = ([name, [type, ...optional]]: [string, [FieldType, 1?]]): [string, [Check, 1?]] =>
+    [name, [checkOf(type, server), ...optional]]
   return {
     ...check,
     ...i && { i: checkOf(i, server) },
-    ...p && { p: Object.fromEntries(Object.entries(p).map(([name, [property, ...optional]]) => [name, [checkOf(property, server), ...optional]])) },
+    ...p && { p: Object.fromEntries(Object.entries(p).map(property)) },
     ...o && { o: o.map(variant => checkOf(variant, server)) }
   }
 }

@@ -35,11 +35,11 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
   const writable = writableOf(definition)
   const { owners, parents } = ownersOf(table, definition.owner)
   const { properties } = schemaOf(table, definition)
-  const option = `collections.${table}.schema`
   const name = JSON.stringify
   const known = (option: string, names: Iterable<string>) => {
     const unknown = [...names].find(each => !Object.hasOwn(properties, each))
-    if (unknown !== undefined) throw wrong(option, `names ${name(unknown)}, which is not in the schema: ${knownNames(Object.keys(properties))}`)
+    if (unknown === undefined) return
+    throw wrong(option, `names ${name(unknown)}, which is not in the schema: ${knownNames(Object.keys(properties))}`)
   }
   known('owner', [...owners, ...parents])
   known('writable', writable ?? [])
@@ -52,19 +52,21 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
   const columns = new Map<string, string>()
   for (const [column, field] of Object.entries(definition.fields)) {
     const other = columns.get(field)
-    if (other !== undefined) throw wrong('fields', `maps both ${name(other)} and ${name(column)} to ${name(field)}: keep one`)
+    const both = `${name(other)} and ${name(column)}`
+    if (other !== undefined) throw wrong('fields', `maps both ${both} to ${name(field)}: keep one`)
     columns.set(field, column)
   }
   const taken = new Map<string, string>()
   const fields = Object.entries(properties).map(([field, schema]): Field => {
     const column = columns.get(field) ?? field
     const other = taken.get(column)
-    if (other !== undefined) throw wrong('fields', `makes the column ${name(column)} both ${name(other)} and ${name(field)}: rename one of them`)
+    const both = `${name(other)} and ${name(field)}`
+    if (other !== undefined) throw wrong('fields', `makes the column ${name(column)} both ${both}: rename one of them`)
     taken.set(column, field)
     for (const [option, each] of [['schema', field], ['fields', column]] as const) {
       if (isForbiddenColumn(each)) throw wrong(option, `has the name ${name(each)}: use ${NAME_RULE}`)
     }
-    const place = placeOf(option, field, unknownFields)
+    const place = placeOf(`collections.${table}.schema`, field, unknownFields)
     const type = typeOf(schema, place)
     const described = {
       name: field,
@@ -78,7 +80,8 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
       owner: owners.includes(field),
       readOnly: writable?.includes(field) === false && !owners.includes(field)
     }
-    return { ...described, default: defaultOf(described, Object.hasOwn(defaults, field) ? defaults[field] : undefined, place) }
+    const option = Object.hasOwn(defaults, field) ? defaults[field] : undefined
+    return { ...described, default: defaultOf(described, option, place) }
   })
   checkColumns(table, fields)
   return fields
@@ -96,7 +99,9 @@ export function encoderOf (table: string, name: string, type: FieldType): Field[
 }
 
 /** What the collection says, else the schema's own keyword, which may be a value or, as in TypeBox, a function. */
-function defaultOf ({ schema, encode }: Pick<Field, 'schema' | 'encode'>, option: (() => unknown) | undefined, place: Place): Field['default'] {
+function defaultOf (
+  { schema, encode }: Pick<Field, 'schema' | 'encode'>, option: (() => unknown) | undefined, place: Place
+): Field['default'] {
   const given: unknown = option ?? schema['default']
   if (given === undefined) return undefined
   const source = option ? 'defaults' : 'the default in the schema'
@@ -119,14 +124,17 @@ function ownersOf (table: string, owner: Collection['owner']): { owners: string[
   for (const rule of [...fields, ...parents] as OwnerField[]) {
     const { field, value, claim } = rule
     const known = Object.keys(rule).every(key => ['field', 'claim', 'value', 'parent', 'missing'].includes(key))
-    if (known && typeof field === 'string' && (value === undefined || (typeof value === 'function' && claim === undefined))) continue
-    throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, { field, value: user => … }, throughParent(table, field), several of them in an array, or user => ({ field: value })")
+    const isValue = value === undefined || (typeof value === 'function' && claim === undefined)
+    if (known && typeof field === 'string' && isValue) continue
+    throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, " +
+      '{ field, value: user => … }, throughParent(table, field), several of them in an array, or user => ({ field: value })')
   }
   return { owners: fields.map(({ field }) => field), parents: parents.map(({ field }) => field) }
 }
 
 /** The fields that clients may write, if they are the same for all users. */
-const writableOf = ({ writable }: Pick<Collection, 'writable'>): readonly string[] | undefined => Array.isArray(writable) ? writable : undefined
+const writableOf = ({ writable }: Collection): readonly string[] | undefined =>
+  Array.isArray(writable) ? writable : undefined
 
 /** What becomes of columns that the schema does not have: where the writable fields are listed, none is stored. */
 export function otherColumns (definition: Collection, fields: Field[]): OtherColumns {
@@ -140,20 +148,24 @@ export function otherColumns (definition: Collection, fields: Field[]): OtherCol
 }
 
 /** Without schema, the fields that the other options name can hold anything, and so can all others. */
-function schemaOf (table: string, { schema, fields, owner, defaults, unknownFields, ...definition }: Collection): TObject {
+function schemaOf (table: string, definition: Collection): TObject {
+  const { schema, fields, owner, defaults, unknownFields } = definition
   if (schema === 'any') {
-    const names = [...Object.values(fields), ...Object.values(ownersOf(table, owner)).flat(), ...writableOf(definition) ?? [], ...Object.keys(defaults)]
+    const owners = Object.values(ownersOf(table, owner)).flat()
+    const names = [...Object.values(fields), ...owners, ...writableOf(definition) ?? [], ...Object.keys(defaults)]
     return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
   }
   if (typeof schema !== 'object' || typeof schema?.properties !== 'object') {
-    throw new OptionError(`collections.${table}.schema`, "is missing: pass Type.Object({ … }), or 'any' to store values as they come")
+    const write = "pass Type.Object({ … }), or 'any' to store values as they come"
+    throw new OptionError(`collections.${table}.schema`, `is missing: ${write}`)
   }
   // The keywords of the object itself: what becomes of other columns is the option's affair.
   const place = placeOf(`collections.${table}.schema`, '', unknownFields, 1)
   checkKeywords(schema, ['properties', 'required', 'additionalProperties'], place)
   const additional = schema['additionalProperties']
   if (additional !== undefined && additional !== (unknownFields === 'store')) {
-    place.fail("says in additionalProperties something else than unknownFields: leave it out, and use unknownFields: 'reject', 'drop' or 'store'")
+    place.fail('says in additionalProperties something else than unknownFields: ' +
+      "leave it out, and use unknownFields: 'reject', 'drop' or 'store'")
   }
   checkRequired(schema, place)
   return schema
@@ -165,10 +177,11 @@ function placeOf (option: string, path: string, unknownFields: Place['unknownFie
     depth,
     whole: depth === 0,
     unknownFields,
-    fail: problem => { throw new OptionError(option, path === '' ? `is wrong: it ${problem}` : `is wrong at ${path}: it ${problem}`) },
+    fail: problem => { throw new OptionError(option, `is wrong${path === '' ? '' : ` at ${path}`}: it ${problem}`) },
     here: schema => typeOf(schema, { ...place, whole: false }),
     inside: (schema, step) => {
-      if (depth > checking.deepest) place.fail(`is nested deeper than ${checking.deepest} levels, which PowerSync does not sync: flatten it`)
+      const levels = checking.deepest
+      if (depth > levels) place.fail(`is nested deeper than ${levels} levels, which PowerSync does not sync: flatten it`)
       const inner = step === '' ? path : step === '[]' ? `${path}[]` : `${path}.${pathStep(step)}`
       return typeOf(schema, placeOf(option, inner, unknownFields, depth + 1))
     }

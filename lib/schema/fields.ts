@@ -30,7 +30,7 @@ export interface BinaryOptions extends SchemaOptions {
 const type = <Value, Options = SchemaOptions>(kind: string) =>
   (options?: Options): TUnsafe<Value> => ({ ...options, [Kind]: kind }) as unknown as TUnsafe<Value>
 
-/** The field types of MongoDB, for schemas; they mix with TypeBox's own. `bson.Date()` and its like are TypeBox types. */
+/** The field types of MongoDB, for schemas: TypeBox types that mix with TypeBox's own. */
 export const bson = {
   /** A date; the client holds ISO 8601 text. Text without zone is UTC. In hooks a `Date`. */
   Date: type<Date, DateOptions>('BsonDate'),
@@ -43,12 +43,12 @@ export const bson = {
   /** A whole number of 32 bits; in hooks a `number`, which the driver stores as int as long as it is whole. */
   Int32: type<number, RangeOptions>('BsonInt32'),
   /**
-   * A whole number of 64 bits; in hooks a `bigint`, which is always stored as long, where a `number` would become int or
+   * A whole number of 64 bits; in hooks a `bigint`, which is always stored as long: a `number` would become int or
    * double by its size. JavaScript clients round values beyond 2⁵³: such values need a text column.
    */
   Long: type<bigint, RangeOptions<number | bigint>>('BsonLong'),
   /**
-   * A double, also when it is whole; in hooks the driver's `Double` (its number is `.value`), since a plain 5.0 would be
+   * A double, also when it is whole; in hooks the driver's `Double` (its number is `.value`): a plain 5.0 would be
    * stored as int. For "any number", use `Type.Number()`.
    */
   Double: type<mongodb.Double, RangeOptions>('BsonDouble'),

@@ -28,15 +28,20 @@ export interface Ids {
  */
 export function idsOf (table: string, id: IdType = 'string'): Ids {
   if (typeof id === 'object' && 'decode' in id) return customIds(id)
-  const { type, pattern, store } = { pattern: undefined, store: undefined, ...typeof id === 'string' ? { type: id } : id }
+  const options = typeof id === 'string' ? { type: id } : id
+  const { type, pattern, store } = { pattern: undefined, store: undefined, ...options }
   switch (type) {
     case 'string': return ids(stringCheck(table, pattern))
     case 'uuid': return ids({ t: 's', e: uuid.e, re: uuid.re! }, text => store === 'bson' ? new UUID(text) : text)
     case 'objectId': return ids({ t: 's', e: objectId.e, re: objectId.re! }, text => new ObjectId(text))
-    case 'integer': return ids({ t: 'l', e: "a whole number of 64 bits other than 0, which PowerSync's service never syncs" }, integer)
-    default: throw new OptionError(`collections.${table}.id`, "is of no known type: use 'string', 'uuid', 'objectId', 'integer' or { decode, encode }")
+    case 'integer': return ids({ t: 'l', e: INTEGER }, integer)
   }
+  const types = "'string', 'uuid', 'objectId', 'integer' or { decode, encode }"
+  throw new OptionError(`collections.${table}.id`, `is of no known type: use ${types}`)
 }
+
+const INTEGER = "a whole number of 64 bits other than 0, which PowerSync's service never syncs"
+const OTHER = "an id in the form that the collection uses, and none that PowerSync's service never syncs, such as 0"
 
 function ids (check: Check, make: (text: string) => unknown = text => text): Ids {
   const isId = idTest(check, decoding)
@@ -46,8 +51,9 @@ function ids (check: Check, make: (text: string) => unknown = text => text): Ids
 function decoder (expected: string, decode: (text: string) => unknown): Pick<Ids, 'decode'> {
   return {
     decode: text => {
-      const value = typeof text === 'string' ? decode(text) : undefined
-      return value === undefined ? invalid(expected, typeof text === 'string' ? 'other text' : 'no text').within('id') : value
+      const isText = typeof text === 'string'
+      const value = isText ? decode(text) : undefined
+      return value === undefined ? invalid(expected, isText ? 'other text' : 'no text').within('id') : value
     }
   }
 }
@@ -56,7 +62,8 @@ function stringCheck (table: string, pattern: string | undefined): Check {
   const e = `text of 1 to ${longestId} bytes without NUL`
   if (pattern === undefined) return { t: 's', e }
   const matches = regularExpression(pattern)
-  if (!matches) throw new OptionError(`collections.${table}.id`, 'has a pattern that is not a regular expression with the flag u: correct it')
+  const problem = 'has a pattern that is not a regular expression with the flag u: correct it'
+  if (!matches) throw new OptionError(`collections.${table}.id`, problem)
   return { t: 's', e: `${e} that matches ${matches}`, re: [[pattern, 'u']] }
 }
 
@@ -68,15 +75,15 @@ function integer (text: string): unknown {
 
 /** The app's own, held to the same rule: what it decodes must encode to the very text. */
 function customIds (id: IdCodec): Ids {
-  const expected = "an id in the form that the collection uses, and none that PowerSync's service never syncs, such as 0"
   return {
-    ...decoder(expected, text => {
-      const value = id.decode(text)
-      return value !== undefined && value !== null && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
+    ...decoder(OTHER, text => {
+      const value = id.decode(text) ?? undefined
+      return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
     }),
     encode: value => id.encode(value)
   }
 }
 
 /** PowerSync's service takes a row whose id is 0, false or empty for one without id. */
-const isNeverSynced = (value: unknown): boolean => value instanceof Long || value instanceof Int32 || value instanceof Double ? Number(value) === 0 : !value
+const isNeverSynced = (value: unknown): boolean =>
+  value instanceof Long || value instanceof Int32 || value instanceof Double ? Number(value) === 0 : !value

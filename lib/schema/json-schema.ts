@@ -25,17 +25,20 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
     ...required.length && { required },
     properties: {
       ...id && { _id: id },
-      ...Object.fromEntries(fields.map(({ name, type: { shape }, nullable }) => [name, nullable ? orNull(shape) : shape]))
+      ...Object.fromEntries(fields.map(({ name, type: { shape }, nullable }) =>
+        [name, nullable ? orNull(shape) : shape]))
     }
   }
 }
 
 /** A field that only the server writes is there when the server gives it a default. */
-const isAlwaysThere = ({ nullable, readOnly, default: byDefault }: Field) => !nullable && (!readOnly || byDefault !== undefined)
+const isAlwaysThere = ({ nullable, readOnly, default: byDefault }: Field) =>
+  !nullable && (!readOnly || byDefault !== undefined)
 
 /** Ids of the app's own making can be anything. */
 function idShape (id: IdType): JsonSchema | undefined {
   if (typeof id === 'object' && 'decode' in id) return undefined
   const { type, store } = typeof id === 'string' ? { type: id, store: undefined } : { store: undefined, ...id }
-  return { bsonType: store === 'bson' ? 'binData' : { string: 'string', uuid: 'string', objectId: 'objectId', integer: ['int', 'long'] }[type] }
+  const types = { string: 'string', uuid: 'string', objectId: 'objectId', integer: ['int', 'long'] }
+  return { bsonType: store === 'bson' ? 'binData' : types[type] }
 }

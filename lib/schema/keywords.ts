@@ -25,12 +25,12 @@ const INSTEAD: Record<string, string> = {
  * @param honoured those that the schema's kind knows
  */
 export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
-  if (ReadonlyKind in schema) place.fail("is a Type.Readonly, which checks nothing: leave the field out of the collection's writable")
+  if (ReadonlyKind in schema) place.fail(`is a Type.Readonly, which checks nothing: ${INSTEAD['readOnly']}`)
   for (const keyword of Object.keys(schema)) {
-    if (schema[keyword] === undefined || keyword.startsWith('x-') || ANNOTATIONS.includes(keyword) || honoured.includes(keyword)) continue
+    const isFree = keyword.startsWith('x-') || ANNOTATIONS.includes(keyword) || honoured.includes(keyword)
+    if (isFree || schema[keyword] === undefined || (keyword === 'default' && place.whole)) continue
     if (keyword === 'default') {
-      if (!place.whole) place.fail('has a default, which only a column can have: give it to the column, or set it in a transform hook')
-      continue
+      place.fail('has a default, which only a column can have: give it to the column, or set it in a transform hook')
     }
     const instead = Object.hasOwn(INSTEAD, keyword) ? INSTEAD[keyword] : 'check it in a transform hook'
     place.fail(`uses "${keyword}", which is not supported here: ${instead}`)
@@ -54,5 +54,7 @@ export function regularExpression (pattern: unknown): RegExp | undefined {
 }
 
 /** The names of a schema, in words. */
-export const knownNames = (names: readonly string[]): string =>
-  names.length === 0 ? 'no name' : `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`
+export function knownNames (names: readonly string[]): string {
+  if (names.length === 0) return 'no name'
+  return `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`
+}

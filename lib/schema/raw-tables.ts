@@ -14,27 +14,31 @@ export function rawTablesOf (collections: Collections): string {
     const lines = columns.map(column => {
       const [check, by] = checks[column.name]!
       const constraint = constraintOf(check, quote(column.name))
-      return [quote(column.name), column.type.toUpperCase(), ...check.n || by || perUser ? [] : ['NOT NULL'], ...constraint ? [`CHECK (${constraint})`] : []].join(' ')
+      const notNull = check.n || by || perUser ? '' : ' NOT NULL'
+      return `${quote(column.name)} ${column.type.toUpperCase()}${notNull}${constraint && ` CHECK (${constraint})`}`
     })
-    return `CREATE TABLE ${quote(name)} (\n${['id TEXT PRIMARY KEY NOT NULL', ...lines].map(line => `  ${line}`).join(',\n')}\n);\n`
+    return `CREATE TABLE ${quote(name)} (\n  ${['id TEXT PRIMARY KEY NOT NULL', ...lines].join(',\n  ')}\n);\n`
   })
-  return `-- Rows that sync down have to meet these constraints as well: run powersync-mongo apply-validators first.\n${tables.join('\n')}`
+  const remark = '-- Rows that sync down have to meet these constraints as well: run powersync-mongo apply-validators first.'
+  return `${remark}\n${tables.join('\n')}`
 }
 
 /** A condition; null meets every CHECK. Empty where SQLite has none. */
 function constraintOf (check: Check, name: string): string {
   const { t, v, c, r = [] } = check
-  if (t === 'v') return `${name} IN (${v!.flat().map(literal).filter((text, index, all) => all.indexOf(text) === index).join(', ')})`
-  if (t === 's') return [...bounds(c, `length(${name})`), ...v ? [`${name} IN (${v.flat().map(literal).join(', ')})`] : []].join(' AND ')
+  const oneOf = v ? [`${name} IN (${[...new Set(v.flat().map(literal))].join(', ')})`] : []
+  if (t === 'v') return oneOf.join()
+  if (t === 's') return [...bounds(c, `length(${name})`), ...oneOf].join(' AND ')
   if (t === 'j') return `json_valid(${name})`
   if (t !== 'n' && t !== 'l') return ''
   const signs = ['>=', '<=', '>', '<']
-  return [...r.slice(0, 4).flatMap((bound, index) => bound === null ? [] : [`${name} ${signs[index]} ${bound}`])].join(' AND ')
+  return r.slice(0, 4).flatMap((bound, index) => bound === null ? [] : [`${name} ${signs[index]} ${bound}`]).join(' AND ')
 }
 
 function bounds ([least, most]: [number | null, number | null] = [null, null], what: string): string[] {
   return [...least ? [`${what} >= ${least}`] : [], ...most === null ? [] : [`${what} <= ${most}`]]
 }
 
-const literal = (value: unknown) => typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(Number(value))
+const literal = (value: unknown) =>
+  typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(Number(value))
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

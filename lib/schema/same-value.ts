@@ -8,7 +8,9 @@ export function sameValue (a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (isNumber(a) && isNumber(b)) return sameNumber(a, b)
   if (!isObject(a) || !isObject(b)) return false
-  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, index) => sameValue(item, b[index]))
+  if (Array.isArray(a) && Array.isArray(b)) {
+    return a.length === b.length && a.every((item, index) => sameValue(item, b[index]))
+  }
   // Documents that differ in the order of their fields are not equal to MongoDB.
   if (isPlain(a) && isPlain(b)) return sameValue(Object.entries(a), Object.entries(b))
   return bytesOf(a).equals(bytesOf(b))
@@ -20,11 +22,13 @@ const isPlain = (value: object): boolean => [Object.prototype, null].includes(Ob
 
 /** By class and not by `_bsontype`, which clients could send. */
 const isNumber = (value: unknown): boolean =>
-  typeof value === 'number' || typeof value === 'bigint' || value instanceof Long || value instanceof Double || value instanceof Int32
+  ['number', 'bigint'].includes(typeof value) || [Long, Double, Int32].some(Class => value instanceof Class)
 
 /** As numbers, whole ones beyond 2⁵³ would equal their neighbours. */
 function sameNumber (a: unknown, b: unknown): boolean {
-  return Number(a) === Number(b) && (Number.isSafeInteger(Number(a)) || !Number.isInteger(Number(a)) || String(a) === String(b))
+  const number = Number(a)
+  return number === Number(b) &&
+    (Number.isSafeInteger(number) || !Number.isInteger(number) || String(a) === String(b))
 }
 
 /** All of BSON's own types, dates, and UUIDs, which may be read as Binary. */

@@ -6,8 +6,8 @@ export type JsonSchema = { [keyword: string]: unknown }
 /** Either of several shapes: literals become one `enum`, single types one list of types, anything else `anyOf`. */
 export function eitherOf (shapes: JsonSchema[]): JsonSchema {
   if (shapes.every(shape => 'enum' in shape)) return { enum: shapes.flatMap(shape => shape['enum'] as unknown[]) }
-  if (shapes.every(shape => Object.keys(shape).join() === 'bsonType')) return { bsonType: [...new Set(shapes.flatMap(shape => shape['bsonType'] as string))] }
-  return { anyOf: shapes }
+  if (!shapes.every(shape => Object.keys(shape).join() === 'bsonType')) return { anyOf: shapes }
+  return { bsonType: [...new Set(shapes.flatMap(shape => shape['bsonType']))] }
 }
 
 /** The same, or null; of a shape that has null already, nothing new. */
@@ -31,5 +31,6 @@ export function range ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }:
 
 /** MongoDB refuses a validator whose sizes are not whole numbers from 0 on, such as Infinity. */
 export function sizes (schema: TSchema, names: string[]): JsonSchema {
-  return Object.fromEntries(names.filter(name => Number.isSafeInteger(schema[name]) && schema[name] >= 0).map(name => [name, schema[name]]))
+  const whole = names.filter(name => Number.isSafeInteger(schema[name]) && schema[name] >= 0)
+  return Object.fromEntries(whole.map(name => [name, schema[name]]))
 }

@@ -10,7 +10,7 @@ import { eitherOf, orNull, range as rangeShape, sizes, type JsonSchema } from '.
 
 export type Column = 'text' | 'integer' | 'real'
 
-/** The type of a field, or of a part of one: how a client's value is checked (`Check`), and what the server makes of it. */
+/** The type of a field or of a part of one: how a client's value is checked (`Check`), and how the server converts it. */
 export interface FieldType extends Check {
   i?: FieldType
   p?: Record<string, [FieldType, 1?]>
@@ -64,8 +64,8 @@ const RANGE = {
 const ranged = Object.keys(RANGE)
 
 /**
- * Every type: how it reads what clients send and what hooks give, what it is in MongoDB, and which column type the client
- * has for it. From clients only JSON values come; Kotlin and Swift send each as text: `"1"`, `"true"`.
+ * Every type: how it reads the values of clients and of hooks, what it is in MongoDB, and its column type at the client.
+ * From clients only JSON values come; Kotlin and Swift send each as text: `"1"`, `"true"`.
  */
 const types: Record<string, Row> = {
   String: [['minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
@@ -111,12 +111,14 @@ export function typeOf (schema: TSchema, place: Place): FieldType {
   const kind: string | undefined = Object(schema)[Kind]
   if (kind === undefined) {
     const found = '~kind' in Object(schema) ? 'a schema of typebox 1.x' : 'not a schema of @sinclair/typebox 0.34'
-    return place.fail(`is ${found}: write import { Type } from 'fastify-powersync-mongo', which has Type.String() and the like`)
+    const write = "write import { Type } from 'fastify-powersync-mongo', which has Type.String() and the like"
+    return place.fail(`is ${found}: ${write}`)
   }
   if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
   const [keywords, type] = Object.hasOwn(types, kind) ? types[kind]! : []
   if (!keywords || !type) {
-    const hint = Object.hasOwn(instead, kind) ? instead[kind] : `one of ${Object.keys(types).map(publicName).join(', ')}`
+    const all = () => `one of ${Object.keys(types).map(publicName).join(', ')}`
+    const hint = Object.hasOwn(instead, kind) ? instead[kind] : all()
     return place.fail(`is a Type.${kind}, which cannot be stored: use ${hint}`)
   }
   checkKeywords(schema, keywords, place)
@@ -125,8 +127,10 @@ export function typeOf (schema: TSchema, place: Place): FieldType {
 
 const publicName = (kind: string): string => kind.startsWith('Bson') ? `bson.${kind.slice(4)}` : `Type.${kind}`
 
-/** A type whose values have no parts. */
-function scalar (t: Check['t'], e: string, column: Column, rest: Partial<FieldType> & Pick<FieldType, 'shape'>): FieldType {
+type Rest = Partial<FieldType> & Pick<FieldType, 'shape'>
+
+/** A type, with the same words for clients and for the app's code unless `rest` says otherwise. */
+function scalar (t: Check['t'], e: string, column: Column, rest: Rest): FieldType {
   return { t, e, gives: e, column, ...rest }
 }
 
@@ -150,6 +154,8 @@ function range (place: Place, read: (keyword: string) => number | bigint | undef
   return { ...set.length && { r }, words: set.map(({ limit, words }) => ` ${words} ${limit}`).join(' and') }
 }
 
+const NO_EXPRESSION = 'that is not a regular expression with the flag u'
+
 /** Text only: a number in a text column has lost how it was written (`1.0`, `007`). */
 function text (schema: TSchema, place: Place): FieldType {
   const { pattern, format, enum: choices } = schema
@@ -157,13 +163,14 @@ function text (schema: TSchema, place: Place): FieldType {
   const rules = words === '' ? [] : [words.slice(1)]
   const re: NonNullable<Check['re']> = []
   if (pattern !== undefined) {
-    const expression = regularExpression(pattern) ?? place.fail('has a pattern that is not a regular expression with the flag u')
+    const expression = regularExpression(pattern) ?? place.fail(`has a pattern ${NO_EXPRESSION}`)
     re.push([pattern, 'u'])
     rules.push(`that matches ${expression}`)
   }
   const known = `use ${formatNames.join(', ')}, or register it with TypeBox's FormatRegistry first`
-  const rule = format === undefined ? {} : formatOf(format) ?? place.fail(`has the unknown format "${format}": ${known}`)
-  const { test, re: patterns = [], ...rest } = rule
+  const { test, re: patterns = [], ...rest } = format === undefined
+    ? {}
+    : formatOf(format) ?? place.fail(`has the unknown format "${format}": ${known}`)
   re.push(...patterns)
   if (format !== undefined) rules.push(`in the format ${format}`)
   if (choices !== undefined) {
@@ -204,7 +211,8 @@ const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolea
 
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
 function literals (values: Literal[], place: Place): FieldType {
-  if (!values.every(literal => Object.hasOwn(COLUMNS, typeof literal))) place.fail('has a literal that is not text, a number, true or false')
+  const isKnown = values.every(literal => Object.hasOwn(COLUMNS, typeof literal))
+  if (!isKnown) place.fail('has a literal that is not text, a number, true or false')
   const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
   return scalar('v', quoted(values), others.length ? 'text' : column!, {
     v: values.map(literal => [literal, ...spellings(literal)]),
@@ -244,7 +252,8 @@ function double (schema: TSchema, place: Place): FieldType {
 function whole (schema: TSchema, place: Place, bsonType: 'int' | 'number'): FieldType {
   const { words, r = [null, null, null, null, null] } = numberRange(schema, place)
   const [least, most, ...others] = r as [number | null, number | null]
-  const [low, high] = bsonType === 'int' ? [-(2 ** 31), 2 ** 31 - 1] : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+  const high = bsonType === 'int' ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
+  const low = bsonType === 'int' ? -(2 ** 31) : Number.MIN_SAFE_INTEGER
   return sameRules(scalar('n', `a whole number${bsonType === 'int' ? ' of 32 bits' : ''}${words}`, 'integer', {
     w: 1,
     r: [Math.max(least ?? low, low), Math.min(most ?? high, high), ...others],
@@ -256,9 +265,11 @@ function long (schema: TSchema, place: Place): FieldType {
   const { words, ...r } = range(place, keyword => {
     const value: unknown = schema[keyword]
     if (value === undefined || typeof value === 'bigint') return value
-    return Number.isSafeInteger(value) ? BigInt(value as number) : place.fail(`has ${keyword} set to something that is not a whole number`)
+    if (Number.isSafeInteger(value)) return BigInt(value as number)
+    return place.fail(`has ${keyword} set to something that is not a whole number`)
   })
-  return sameRules(scalar('l', `a whole number of 64 bits${words}, as text (in a text column) when it is beyond 9007199254740991`, 'integer', {
+  const e = `a whole number of 64 bits${words}, as text (in a text column) when it is beyond 9007199254740991`
+  return sameRules(scalar('l', e, 'integer', {
     ...r,
     ...place.depth === 0 && { z: 0 },
     gives: `a bigint of 64 bits${words}, or a number up to 9007199254740991`,
@@ -282,7 +293,8 @@ const OF_DRIVER = "of @fastify/mongodb's driver"
 
 function date (schema: TSchema, place: Place): FieldType {
   const c = ['minimumTimestamp', 'maximumTimestamp'].map(keyword => numberKeyword(schema, keyword, place) ?? null)
-  const words = c.map((time, index) => time === null ? '' : `, not ${index === 0 ? 'before' : 'after'} ${dateWords(time, place)}`).join('')
+  const words = c.map((time, index) =>
+    time === null ? '' : `, not ${index === 0 ? 'before' : 'after'} ${dateWords(time, place)}`).join('')
   return sameRules(scalar('d', `a date such as 2025-09-22T14:29:30.123Z${words}`, 'text', {
     ...words !== '' && { c: c as [number | null, number | null] },
     gives: `a valid Date${words}`,
@@ -293,7 +305,8 @@ function date (schema: TSchema, place: Place): FieldType {
 
 function dateWords (time: number, place: Place): string {
   const date = new Date(time)
-  return Number.isNaN(date.getTime()) ? place.fail('has a limit that is not a date, in milliseconds since 1970') : date.toISOString()
+  if (Number.isNaN(date.getTime())) place.fail('has a limit that is not a date, in milliseconds since 1970')
+  return date.toISOString()
 }
 
 function binary (schema: TSchema, place: Place): FieldType {
@@ -310,7 +323,9 @@ function binary (schema: TSchema, place: Place): FieldType {
 }
 
 /** Text of one spelling, as ids have it. */
-function spelled<Value> (pattern: string, e: string, [Class, bsonType]: [new (text: string) => Value, string]): FieldType {
+function spelled<Value> (
+  pattern: string, e: string, [Class, bsonType]: [new (text: string) => Value, string]
+): FieldType {
   return scalar('s', e, 'text', {
     re: [[pattern, 'u']],
     gives: `${/^[AEIO]/.test(Class.name) ? 'an' : 'a'} ${Class.name} ${OF_DRIVER}`,
@@ -322,7 +337,8 @@ function spelled<Value> (pattern: string, e: string, [Class, bsonType]: [new (te
 
 const HEX = '[0-9a-f]'
 export const objectId = spelled(`^${HEX}{24}$`, '24 lower-case hexadecimal digits', [ObjectId, 'objectId'])
-export const uuid = spelled(`^${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}$`, 'a UUID in lower case with hyphens', [UUID, 'binData'])
+const CANONICAL = `^${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}$`
+export const uuid = spelled(CANONICAL, 'a UUID in lower case with hyphens', [UUID, 'binData'])
 
 export function any (_: unknown, { depth }: Pick<Place, 'depth'>): FieldType {
   return scalar('y', 'any JSON value', 'text', { n: 1, z: depth, gives: 'any BSON value', container: true, shape: {} })
@@ -335,7 +351,8 @@ function jsonText (type: Row[1]): Row[1] {
 
 function json (schema: TSchema, place: Place): FieldType {
   const i = place.inside(schema, '')
-  if (!i.container) place.fail(`holds a Type.${schema[Kind]} as JSON: use a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them`)
+  const types = 'a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them'
+  if (!i.container) place.fail(`holds a Type.${schema[Kind]} as JSON: use ${types}`)
   return scalar('j', `JSON text of ${i.e}`, 'text', { i, gives: i.gives, container: true, shape: i.shape })
 }
 
@@ -361,21 +378,28 @@ function array (schema: TSchema, place: Place): FieldType {
 function object (schema: TSchema, place: Place): FieldType {
   const p: NonNullable<FieldType['p']> = {}
   for (const [name, property] of Object.entries<TSchema>(schema['properties'])) {
-    if (isForbiddenKey(name)) place.fail(`has the property ${JSON.stringify(name)}, which cannot be stored: use ${KEY_RULE}`)
+    const problem = `has the property ${JSON.stringify(name)}, which cannot be stored`
+    if (isForbiddenKey(name)) place.fail(`${problem}: use ${KEY_RULE}`)
     const type = place.inside(property, name)
     p[name] = OptionalKind in property ? [type, 1] : [type]
   }
   checkRequired(schema, place)
   const additional: boolean | TSchema = schema['additionalProperties'] ?? place.unknownFields !== 'reject'
-  const others = typeof additional === 'object' ? { i: place.inside(additional, '*') } : { i: any(schema, { depth: place.depth + 1 }) }
-  return scalar('o', 'an object', 'text', { p, ...additional ? others : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p) })
+  const others = () => typeof additional === 'object'
+    ? place.inside(additional, '*')
+    : any(schema, { depth: place.depth + 1 })
+  return scalar('o', 'an object', 'text', {
+    p, ...additional ? { i: others() } : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p)
+  })
 }
 
 /** TypeBox derives `required` from what is Type.Optional: another list would contradict it. */
 export function checkRequired (schema: TSchema, place: Pick<Place, 'fail'>): void {
   const { properties, required = [] } = schema as TSchema & { properties: Record<string, object>, required?: string[] }
   const wrong = required.find(name => !Object.hasOwn(properties, name) || OptionalKind in Object(properties[name]))
-  if (wrong !== undefined) place.fail(`has ${JSON.stringify(wrong)} in "required", which is not a required property: leave Type.Optional out, and the list`)
+  if (wrong === undefined) return
+  const problem = `has ${JSON.stringify(wrong)} in "required", which is not a required property`
+  place.fail(`${problem}: leave Type.Optional out, and the list`)
 }
 
 /** In JSON, an optional property may be null as well, and null is then what is stored. */
@@ -384,21 +408,26 @@ function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
   // MongoDB would read a name with a dot as a path.
   const plain = all.filter(([name]) => !/^\$|\./.test(name))
   const required = plain.filter(([, [, optional]]) => !optional).map(([name]) => name)
+  const shapes = plain.map(([name, [{ shape }, optional]]) => [name, optional ? orNull(shape) : shape])
   return {
     bsonType: 'object',
     ...required.length && { required },
-    ...all.length && { properties: Object.fromEntries(plain.map(([name, [{ shape }, optional]]) => [name, optional ? orNull(shape) : shape])) }
+    ...all.length && { properties: Object.fromEntries(shapes) }
   }
 }
 
 function record (schema: TSchema, place: Place): FieldType {
   const { additionalProperties = false } = schema
-  if (additionalProperties !== false) place.fail('has additionalProperties: describe all names by the key of Type.Record')
+  const problem = 'has additionalProperties: describe all names by the key of Type.Record'
+  if (additionalProperties !== false) place.fail(problem)
   const [k, item] = Object.entries<TSchema>(schema['patternProperties'])[0]! // TypeBox makes exactly one
   const i = place.inside(item, '*')
-  const names = regularExpression(k) ?? place.fail('has keys with a pattern that is not a regular expression with the flag u')
+  const names = regularExpression(k) ?? place.fail(`has keys with a pattern ${NO_EXPRESSION}`)
   return scalar('o', 'an object', 'text', {
-    i, ...k !== PatternStringExact && { k, x: `a name that matches ${names}` }, container: true, shape: { bsonType: 'object' }
+    i,
+    ...k !== PatternStringExact && { k, x: `a name that matches ${names}` },
+    container: true,
+    shape: { bsonType: 'object' }
   })
 }
 
@@ -413,7 +442,8 @@ function union (schema: TSchema, place: Place): FieldType {
   if (variants.length === 0) place.fail('has no type but null: add the one that it can hold')
   const o = variants.map(place.here) // also of literals, to check their keywords
   const areLiterals = variants.every(variant => variant[Kind] === 'Literal')
-  const type = areLiterals ? literals(variants.map(variant => variant['const']), place) : o.length === 1 ? o[0]! : firstOf(o)
+  const only = o.length === 1 ? o[0]! : firstOf(o)
+  const type = areLiterals ? literals(variants.map(variant => variant['const']), place) : only
   return variants.length < all.length ? { ...type, n: 1, shape: orNull(type.shape) } : type
 }
 
