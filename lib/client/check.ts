@@ -233,8 +233,18 @@ export const union: Kind = ({ o }, way) => {
 
 /** All kinds; a module that is printed has those that it needs. */
 export const kinds: Required<Way['kinds']> = {
-  s: text, v: literal, n: number, l: long, m: decimal, d: date, b: binary,
-  a: array, o: object, j: jsonText, y: any, u: union
+  s: text,
+  v: literal,
+  n: number,
+  l: long,
+  m: decimal,
+  d: date,
+  b: binary,
+  a: array,
+  o: object,
+  j: jsonText,
+  y: any,
+  u: union
 }
 
 function tryParse (text: string, { parse }: Way): unknown {

@@ -18,7 +18,9 @@ export type { Collection, CollectionOptions } from '../../types/collections.js'
  *   owner: 'owner_id'
  * })
  */
-export function collection<const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>> (
+export function collection<
+  const Schema extends CollectionSchema, Writable extends FieldName<Schema> = FieldName<Schema>
+> (
   options: CollectionOptions<Schema, Writable>
 ): Collection<Schema> {
   return Object.freeze({
@@ -39,7 +41,7 @@ export function collection<const Schema extends CollectionSchema, Writable exten
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
 }
 
-/** Marks collections, those of another copy of this package too: a configuration in TypeScript is loaded with its own. */
+/** Marks collections, also those of another copy of this package: a configuration in TypeScript has its own. */
 const mark = Symbol.for('fastify-powersync-mongo.collection')
 
 /** @throws {OptionError} for what `collection()` did not make: what to write instead */

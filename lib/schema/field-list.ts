@@ -127,7 +127,8 @@ function ownersOf (table: string, owner: Collection['owner']): { owners: string[
     const isValue = value === undefined || (typeof value === 'function' && claim === undefined)
     if (known && typeof field === 'string' && isValue) continue
     throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, " +
-      '{ field, value: user => … }, throughParent(table, field), several of them in an array, or user => ({ field: value })')
+      '{ field, value: user => … }, throughParent(table, field), several of them in an array, ' +
+      'or user => ({ field: value })')
   }
   return { owners: fields.map(({ field }) => field), parents: parents.map(({ field }) => field) }
 }
@@ -181,7 +182,8 @@ function placeOf (option: string, path: string, unknownFields: Place['unknownFie
     here: schema => typeOf(schema, { ...place, whole: false }),
     inside: (schema, step) => {
       const levels = checking.deepest
-      if (depth > levels) place.fail(`is nested deeper than ${levels} levels, which PowerSync does not sync: flatten it`)
+      const problem = `is nested deeper than ${levels} levels, which PowerSync does not sync`
+      if (depth > levels) place.fail(`${problem}: flatten it`)
       const inner = step === '' ? path : step === '[]' ? `${path}[]` : `${path}.${pathStep(step)}`
       return typeOf(schema, placeOf(option, inner, unknownFields, depth + 1))
     }

@@ -19,7 +19,8 @@ export function rawTablesOf (collections: Collections): string {
     })
     return `CREATE TABLE ${quote(name)} (\n  ${['id TEXT PRIMARY KEY NOT NULL', ...lines].join(',\n  ')}\n);\n`
   })
-  const remark = '-- Rows that sync down have to meet these constraints as well: run powersync-mongo apply-validators first.'
+  const remark = '-- Rows that sync down have to meet these constraints as well: ' +
+    'run powersync-mongo apply-validators first.'
   return `${remark}\n${tables.join('\n')}`
 }
 
@@ -32,7 +33,8 @@ function constraintOf (check: Check, name: string): string {
   if (t === 'j') return `json_valid(${name})`
   if (t !== 'n' && t !== 'l') return ''
   const signs = ['>=', '<=', '>', '<']
-  return r.slice(0, 4).flatMap((bound, index) => bound === null ? [] : [`${name} ${signs[index]} ${bound}`]).join(' AND ')
+  const conditions = signs.map((sign, index) => (r[index] ?? null) === null ? '' : `${name} ${sign} ${r[index]}`)
+  return conditions.filter(Boolean).join(' AND ')
 }
 
 function bounds ([least, most]: [number | null, number | null] = [null, null], what: string): string[] {

@@ -10,7 +10,7 @@ import { eitherOf, orNull, range as rangeShape, sizes, type JsonSchema } from '.
 
 export type Column = 'text' | 'integer' | 'real'
 
-/** The type of a field or of a part of one: how a client's value is checked (`Check`), and how the server converts it. */
+/** The type of a field or of a part of one: how a client's value is checked (`Check`) and how it is converted. */
 export interface FieldType extends Check {
   i?: FieldType
   p?: Record<string, [FieldType, 1?]>
@@ -64,7 +64,7 @@ const RANGE = {
 const ranged = Object.keys(RANGE)
 
 /**
- * Every type: how it reads the values of clients and of hooks, what it is in MongoDB, and its column type at the client.
+ * Every type: how it reads values of clients and of hooks, what it is in MongoDB, and its column type at the client.
  * From clients only JSON values come; Kotlin and Swift send each as text: `"1"`, `"true"`.
  */
 const types: Record<string, Row> = {
