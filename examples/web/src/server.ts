@@ -5,7 +5,7 @@ export type ExtendedJson = string | boolean | null | ExtendedJson[] | { [key: st
 
 export type ServerDocument = Record<string, ExtendedJson>
 
-export interface Letter {
+interface Letter {
   _id: string
   client_id: string
   created_at: { $date: { $numberLong: string } }
