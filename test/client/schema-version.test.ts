@@ -62,14 +62,14 @@ t.test('1 000 operations of two versions back, queued before the app was updated
 
 t.test('each version\'s operations are sent as of that version, in order', async t => {
   const bodies: Array<{ schema_version: number, transactions: unknown[] }> = []
+  let isUp = false
   const fetch = async (_url: string, { body }: { body?: string }) => {
     bodies.push(JSON.parse(body!))
-    return { ok: false, status: 503, json: async () => null }
+    const results = bodies.at(-1)!.transactions.map(() => ({ status: 'success' }))
+    return { ok: isUp, status: isUp ? 200 : 503, json: async () => ({ results }) }
   }
   const credentials = () => ({ endpoint: 'https://x', token: 'none' })
   const queue = databaseOf(...oldRows(2))
-  const later = databaseOf(...oldRows(7))
-  later.marks = queue.marks
   const upload = (schemaVersion: number | undefined, database: ClientDatabase) =>
     t.rejects(createConnector({ url: 'http://x', fetch, fetchCredentials: credentials, schemaVersion }).uploadData(database), { code: 'PSM_STATUS' })
   await upload(undefined, queue)
@@ -77,6 +77,13 @@ t.test('each version\'s operations are sent as of that version, in order', async
   await upload(2, queue)
   t.same(bodies.map(({ schema_version: version, transactions }) => [version, transactions.length]).at(-1), [1, 2])
   t.same(JSON.parse([...queue.marks.values()][0]!), { versions: [[2, 3], [1, 0]] })
+
+  // The updated app queues five more.
+  const later = databaseOf(...oldRows(7))
+  for (const [key, mark] of queue.marks) later.marks.set(key, mark)
+  isUp = true
+  await drain(createConnector({ url: 'http://x', fetch, fetchCredentials: credentials, schemaVersion: 2 }), later)
+  t.same(bodies.slice(-2).map(({ schema_version: version, transactions }) => [version, transactions.length]), [[1, 2], [2, 5]])
 })
 
 t.test('a queue that no connector has marked is of the version that finds it', async t => {
