@@ -24,10 +24,6 @@ export default [
     rules: { '@typescript-eslint/no-redeclare': 'off' }
   },
   {
-    // lib follows when its own files keep to it.
-    ignores: [
-      'lib/**', 'examples/web/**', 'test/{auth,cli,client,keys,observe,routes,rules,schema,store,uploads,wire}/**'
-    ],
     rules: {
       // What cannot be broken is left: addresses, and templates and patterns whose line ends would be part of them.
       '@stylistic/max-len': ['error', {

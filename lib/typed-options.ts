@@ -11,7 +11,9 @@ import type { Collections, PowerSyncMongoOptions, TypedOptions } from '../types/
  *   authorize: operation => operation.table !== 'lists' || operation.op !== 'DELETE'
  * }))
  */
-export function powersyncOptions<const Tables extends Collections> (options: TypedOptions<Tables>): PowerSyncMongoOptions {
+export function powersyncOptions<const Tables extends Collections> (
+  options: TypedOptions<Tables>
+): PowerSyncMongoOptions {
   // A hook for these tables accepts fewer operations than one for any table, and gets no others.
   return options as unknown as PowerSyncMongoOptions
 }

@@ -3,20 +3,32 @@ import { ClaimError } from './errors.js'
 
 /** Read on any object by the language, the driver, and code that prints or compares values (Node.js, pino, tests). */
 const probed = new Set<PropertyKey>([
-  'then', 'toJSON', 'toBSON', '_bsontype', 'pipe', 'pipeTo', 'write', 'nodeType', '$$typeof', 'asymmetricMatch', 'inspect'
+  'then',
+  'toJSON',
+  'toBSON',
+  '_bsontype',
+  'pipe',
+  'pipeTo',
+  'write',
+  'nodeType',
+  '$$typeof',
+  'asymmetricMatch',
+  'inspect'
 ])
 
 const mark = Symbol('user')
 
 /**
- * The user as hooks and rules see it, read-only: `{ id, ...claims }`. Reading another property throws a `ClaimError`, so
- * that a missing claim never decides about access.
+ * The user as hooks and rules see it, read-only: `{ id, ...claims }`. Reading another property throws a `ClaimError`,
+ * so that a missing claim never decides about access.
  */
 export function userOf (id: string, claims: Readonly<Record<string, unknown>>): User {
   const properties = Object.freeze(Object.defineProperty({ ...claims, id }, mark, { value: true, enumerable: false }))
   return new Proxy(properties, {
     get (target, property, receiver) {
-      if (typeof property === 'symbol' || property in target || probed.has(property)) return Reflect.get(target, property, receiver)
+      if (typeof property === 'symbol' || property in target || probed.has(property)) {
+        return Reflect.get(target, property, receiver)
+      }
       throw new ClaimError(property)
     }
   }) as User

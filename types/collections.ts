@@ -79,7 +79,7 @@ type Defaults<Schema extends CollectionSchema> = {
 }
 
 /** An operation of an older client: its columns and values as uploaded. `data` of a DELETE is empty. */
-export type OlderOperation = Readonly<Omit<CrudOperation, 'data'> & { data: AnyRow }>
+type OlderOperation = Readonly<Omit<CrudOperation, 'data'> & { data: AnyRow }>
 
 /**
  * Gives the operation as the next version of the app would have sent it: with changed `data`, `previous` or `metadata`.

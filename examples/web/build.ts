@@ -1,4 +1,6 @@
-/** Builds the page into `dist`: the script and its style, SQLite's worker, and the service worker that keeps them all. */
+/**
+ * Builds the page into `dist`: the script and its style, SQLite's worker, and the service worker that keeps them all.
+ */
 import { createHash } from 'node:crypto'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'

@@ -55,8 +55,10 @@ export function readIssuers (options: JwtIssuersOptions): IssuerSettings[] {
 const missingIssuers = 'is missing or empty: pass the iss of your identity provider\'s tokens, a URL'
 const missingUserId = 'is missing: two issuers may use one sub for two people. Pass a function for a unique id, ' +
   'as in (claims) => claims.iss + \' \' + claims.sub, or \'sub\' if it is unique among them'
-const missingAudience = 'is missing: tokens that the issuer made for other apps would be accepted. Pass the aud of ' +
-  'your tokens; if they have none, pass claims that name your app, as in { azp: \'https://app.example.com\' } (Clerk) ' +
+const missingAudience =
+  'is missing: tokens that the issuer made for other apps would be accepted. Pass the aud of ' +
+  'your tokens; if they have none, pass claims that name your app, as in { azp: \'https://app.example.com\' } ' +
+  '(Clerk) ' +
   'or { client_id: \'…\' } (Cognito)'
 
 function readIssuer (entry: string | Issuer, option: string, common: JwtIssuersOptions): IssuerSettings {

@@ -23,7 +23,9 @@ function checked (claims: object): Record<string, unknown> {
   const sent: Record<string, unknown> = JSON.parse(text)
   const { parameters = {} } = sent
   if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
-    throw new Error(`token.claims sets "parameters" to ${typeWords(parameters)}: the PowerSync Service takes an object only`)
+    throw new Error(
+      `token.claims sets "parameters" to ${typeWords(parameters)}: the PowerSync Service takes an object only`
+    )
   }
   return sent
 }

@@ -16,7 +16,8 @@ export const configOption =
 
 /** The file that the user named, else the first that exists by a default name. */
 export const configPath = (given: string | undefined, cwd: string): string | undefined =>
-  given ?? ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
+  given ??
+  ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
 /** The collections of an app, and the registry of them with the hooks for all. */
 export interface App { collections: Collections, registry: CollectionRegistry }
@@ -36,7 +37,9 @@ export async function loadApp (given: string | undefined, cwd: string): Promise<
     throw usageError(found, 'pass the file that exports your collections')
   }
   const { collections, ...exported } = exportOf(await load(path, file))
-  if (typeof collections !== 'object' || collections === null) throw usageError(`${path} exports no collections`, expected)
+  if (typeof collections !== 'object' || collections === null) {
+    throw usageError(`${path} exports no collections`, expected)
+  }
   try {
     for (const [name, schema] of Object.entries(hooks)) {
       if (exported[name] !== undefined) checkOptions(schema, exported[name], name)

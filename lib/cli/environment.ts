@@ -28,5 +28,8 @@ const marks = { efbbbf: 'UTF-8 with a byte order mark (BOM)', fffe: 'UTF-16', fe
 export function decodeEnvironment (bytes: Buffer, name: string): string {
   const found = Object.entries(marks).find(([mark]) => bytes.toString('hex', 0, 3).startsWith(mark))
   if (!found) return bytes.toString()
-  throw usageError(`${name} is encoded as ${found[1]}: Node.js finds no variable in it`, 'save it as UTF-8 without a byte order mark')
+  throw usageError(
+    `${name} is encoded as ${found[1]}: Node.js finds no variable in it`,
+    'save it as UTF-8 without a byte order mark'
+  )
 }

@@ -23,7 +23,8 @@ export const defaultTables = [
   'todos: list_id, description, completed? boolean, owner_id owner'
 ]
 
-const tableFix = `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
+const tableFix =
+  `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
   `${Object.keys(columnTypes).join(', ')}, and one column may be the owner's; every table has an id by itself`
 
 /**
@@ -35,7 +36,9 @@ export function parseTable (text: string): Table {
   const columns = list?.split(',').map(parseColumn) ?? [undefined]
   const owners = columns.filter(column => column?.type === 'owner')
   const isUnique = new Set(columns.map(column => column?.name)).size === columns.length
-  if (!name || columns.includes(undefined) || owners.length > 1 || !isUnique) throw usageError(`the table "${text}" cannot be read`, tableFix)
+  if (!name || columns.includes(undefined) || owners.length > 1 || !isUnique) {
+    throw usageError(`the table "${text}" cannot be read`, tableFix)
+  }
   return { name, columns: columns as Column[], owner: owners[0]?.name }
 }
 
@@ -77,6 +80,8 @@ ${text}
 
 /** A row that the schema takes, as JavaScript. */
 export function sampleOf ({ columns }: Table): string {
-  const values = columns.map(({ name, type }) => `${name}: ${JSON.stringify(columnTypes[type].sample).replaceAll('"', "'")}`)
+  const values = columns.map(
+    ({ name, type }) => `${name}: ${JSON.stringify(columnTypes[type].sample).replaceAll('"', "'")}`
+  )
   return `{ ${values.join(', ')} }`
 }

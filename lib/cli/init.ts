@@ -58,7 +58,8 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
     throw usageError('there is no terminal to ask on', 'pass --yes, or --table, --sign-in and --language')
   }
   const questions = asks ? questionsOf(io) : undefined
-  const ask = async (question: string, otherwise: string) => await questions?.ask(`${question} [${otherwise}]: `) || otherwise
+  const ask = async (question: string, otherwise: string) =>
+    (await questions?.ask(`${question} [${otherwise}]: `)) || otherwise
   const choose = async <Choice extends string>(question: string, choices: readonly Choice[]): Promise<Choice> => {
     const answer = await ask(`${question}: ${choices.join(', ')}`, choices[0]!) as Choice
     if (!choices.includes(answer)) throw usageError(`"${answer}" is not one of ${choices.join(', ')}`)

@@ -66,7 +66,9 @@ async function validatorsModule (collections: Collections): Promise<string> {
   const files = ['values.js', 'check.js', 'validate.js'].map(file => readFile(join(folder, file), 'utf8'))
   const code = (await Promise.all(files)).join('')
   const descriptions = JSON.stringify(descriptionsOf(collections))
-  const used = Object.entries(kinds).filter(([kind]) => descriptions.includes(`"t":"${kind}"`)).map(([kind, { name }]) => `${kind}: ${name}`)
+  const used = Object.entries(kinds)
+    .filter(([kind]) => descriptions.includes(`"t":"${kind}"`))
+    .map(([kind, { name }]) => `${kind}: ${name}`)
   return `// Printed by powersync-mongo client-schema --validators: print it again when your collections change.
 ${code.replace(/^(?:import [^;]*?;|\/\/# sourceMappingURL.*)\n/gm, '').replace(/^export /gm, '')}
 export const { validate, tables, serverRules } = validatorsOf(${descriptions}, { ${used.join(', ')} })

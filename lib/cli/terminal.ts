@@ -90,7 +90,9 @@ export function questionsOf ({ stdin, stderr }: CommandIO) {
 /** Milliseconds between two lines of progress outside a terminal. */
 const interval = 10_000
 
-/** Shows the progress of long work on `stderr`: on a terminal one line that is gone at the end, else a line every 10 s. */
+/**
+ * Shows the progress of long work on `stderr`: on a terminal one line that is gone at the end, else a line every 10 s.
+ */
 export function progressOf (io: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string) {
   const { stderr, env, now = () => performance.now() } = io
   const live = stderr.isTTY === true && env['TERM'] !== 'dumb'

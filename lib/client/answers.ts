@@ -45,15 +45,31 @@ export function readCheckpoint (body: unknown): string | undefined {
   return isObject(body) && isText(body['checkpoint_request_id']) ? body['checkpoint_request_id'] : undefined
 }
 
-/** What is in `failed_operation` beside these may come from the app's own hooks: a slip there must not block the queue. */
+/**
+ * What is in `failed_operation` beside these may come from the app's own hooks: a slip there must not block the queue.
+ */
 function isResult (value: unknown): value is TransactionResult {
   if (!isObject(value)) return false
-  const { status, requires_client_handling: handling, failed_operation: failed, message, retry_after_ms: retryAfter } = value
-  return status === 'success' || status === 'not_attempted' ||
-    (status === 'fatal_error' && typeof handling === 'boolean' && isObject(failed) && isString(failed['error_code']) && isString(failed['message'])) ||
+  const {
+    status,
+    requires_client_handling: handling,
+    failed_operation: failed,
+    message,
+    retry_after_ms: retryAfter
+  } = value
+  return (
+    status === 'success' ||
+    status === 'not_attempted' ||
+    (status === 'fatal_error' &&
+      typeof handling === 'boolean' &&
+      isObject(failed) &&
+      isString(failed['error_code']) &&
+      isString(failed['message'])) ||
     (status === 'retryable_error' && isString(message) && typeof retryAfter === 'number')
+  )
 }
 
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 const isString = (value: unknown): value is string => typeof value === 'string'
 const isText = (value: unknown): value is string => isString(value) && value !== ''

@@ -6,9 +6,14 @@ import { nextTransactions, toWire } from './queue.js'
 import { requestJson, type JsonRequest } from './request.js'
 import { settle } from './settle.js'
 import { settled } from './settled.js'
-import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders } from './types.js'
+import type {
+  ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch, RequestHeaders
+} from './types.js'
 
-/** A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the connection. */
+/**
+ * A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the
+ * connection.
+ */
 const perhapsTooLarge: ConnectorErrorCode[] = ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK']
 
 /** The same, said by a proxy: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's. */
@@ -36,7 +41,9 @@ const mostTransactions = 50
 export function createConnector (options: ConnectorOptions): Connector {
   const { url, limits, timeout, uploadWith, schemaVersion, fetch, signal } = readOptions(options)
   const credentials = createCredentialsCache(options.fetchCredentials ? fetchOwn : fetchToken)
-  /** How many transactions go into one request: half as many when it does not get through, one more each time it does. */
+  /**
+   * How many transactions go into one request: half as many when it does not get through, one more each time it does.
+   */
   let batch = limits.transactions
 
   const appHeaders = async () => lowerCase(await callHook('headers', () => options.headers?.()) ?? {})
@@ -59,7 +66,9 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function fetchOwn (): Promise<Credentials | null> {
     const given = await callHook('fetchCredentials', () => options.fetchCredentials!()) ?? null
     const found = given && normalCredentials(given)
-    if (found === undefined) throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token, expiresAt }')
+    if (found === undefined) {
+      throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token, expiresAt }')
+    }
     return found
   }
 
@@ -82,13 +91,19 @@ export function createConnector (options: ConnectorOptions): Connector {
     // One request is of one version.
     const transactions = queued.filter(transaction => sinceOf(transaction) === since)
     const [version] = since
-    const body = { client_id: await database.getClientId(), schema_version: version, transactions: transactions.map(toWire) }
+    const body = {
+      client_id: await database.getClientId(),
+      schema_version: version,
+      transactions: transactions.map(toWire)
+    }
     let outcomes
     try {
       outcomes = await call(['POST', '/upload'], headers, answer => readOutcomes(answer, transactions), body)
     } catch (error) {
       const { code, status } = error as ConnectorError
-      if (perhapsTooLarge.includes(code) || perhapsTooLargeStatuses.includes(status!)) batch = Math.ceil(transactions.length / 2)
+      if (perhapsTooLarge.includes(code) || perhapsTooLargeStatuses.includes(status!)) {
+        batch = Math.ceil(transactions.length / 2)
+      }
       if (code === 'PSM_TOO_LARGE' && transactions.length > 1) return uploadData(database)
       throw error
     }
@@ -110,31 +125,61 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   /** Sends a request; what `read` finds in its answer, which is undefined for another server's. */
-  async function call<Found> (route: Route, headers: Record<string, string>, read: (answer: unknown) => Found | undefined, body?: object): Promise<Found> {
+  async function call<Found> (
+    route: Route,
+    headers: Record<string, string>,
+    read: (answer: unknown) => Found | undefined,
+    body?: object
+  ): Promise<Found> {
     const [method, path] = route
     const name = `${method} ${url}${path}`
-    const request = { method, url: url + path, headers: { ...headers, ...body && { 'content-type': 'application/json' } }, body }
+    const request = {
+      method,
+      url: url + path,
+      headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
+      body
+    }
     const { ok, status, body: answer } = await requestJson(request, { fetch, timeout, signal })
     if (status === 401) credentials.clear()
     if (!ok) throw statusError(name, status)
     const found = read(answer)
-    if (found === undefined) throw new ConnectorError('PSM_ANSWER', `${name}: not an answer of fastify-powersync-mongo`, { status })
+    if (found === undefined) { throw new ConnectorError('PSM_ANSWER', `${name}: not an answer of fastify-powersync-mongo`, { status }) }
     return found
   }
 }
 
 type Route = [method: JsonRequest['method'], path: string]
 
-function readOptions ({ url, limits = {}, timeout = 30_000, uploadWith = 'token', schemaVersion = 1, fetch = platformFetch, signal }: ConnectorOptions) {
+function readOptions ({
+  url,
+  limits = {},
+  timeout = 30_000,
+  uploadWith = 'token',
+  schemaVersion = 1,
+  fetch = platformFetch,
+  signal
+}: ConnectorOptions) {
   const { transactions = 20, operations = 1000 } = limits
   check('url', typeof url === 'string' && url !== '', 'a URL')
-  check('limits.transactions', isCount(transactions) && transactions <= mostTransactions, `a whole number from 1 to ${mostTransactions}`)
+  check(
+    'limits.transactions',
+    isCount(transactions) && transactions <= mostTransactions,
+    `a whole number from 1 to ${mostTransactions}`
+  )
   check('limits.operations', isCount(operations), 'a whole number from 1')
   check('schemaVersion', isCount(schemaVersion), 'a whole number from 1')
   // What setTimeout takes: more would be none.
   check('timeout', timeout > 0 && timeout < 2 ** 31, 'milliseconds')
   check('uploadWith', ['token', 'headers'].includes(uploadWith), '\'token\' or \'headers\'')
-  return { url: url.replace(/\/+$/, ''), limits: { transactions, operations }, timeout, uploadWith, schemaVersion, fetch, signal }
+  return {
+    url: url.replace(/\/+$/, ''),
+    limits: { transactions, operations },
+    timeout,
+    uploadWith,
+    schemaVersion,
+    fetch,
+    signal
+  }
 }
 
 function check (option: string, isRight: boolean, expected: string): void {
@@ -146,13 +191,18 @@ const platformFetch: Fetch = (url, init) => globalThis.fetch(url, init)
 
 /** As an object with names in lower case, so that this connector's own headers take the place of the app's. */
 function lowerCase (headers: RequestHeaders): Record<string, string> {
-  const pairs = Symbol.iterator in headers ? [...headers as Iterable<readonly [string, string]>] : Object.entries(headers)
+  const pairs =
+    Symbol.iterator in headers ? [...(headers as Iterable<readonly [string, string]>)] : Object.entries(headers)
   return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
 }
 
 function statusError (name: string, status: number): ConnectorError {
   const codes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
-  return new ConnectorError(codes[status] ?? 'PSM_STATUS', `${name}: the server answered ${status}${status === 413 ? ' (upload.bodyLimit)' : ''}`, { status })
+  return new ConnectorError(
+    codes[status] ?? 'PSM_STATUS',
+    `${name}: the server answered ${status}${status === 413 ? ' (upload.bodyLimit)' : ''}`,
+    { status }
+  )
 }
 
 const isCount = (value: number) => Number.isInteger(value) && value >= 1

@@ -20,8 +20,8 @@ interface Entry {
 }
 
 /**
- * Keeps the last token for as long as it is good. The SDK may ask several times for one renewal: it drops what it fetched
- * ahead. It says by `clear` when a token is refused or near its end.
+ * Keeps the last token for as long as it is good. The SDK may ask several times for one renewal: it drops what it
+ * fetched ahead. It says by `clear` when a token is refused or near its end.
  */
 export function createCredentialsCache (load: LoadCredentials): CredentialsCache {
   let latest: Entry | undefined

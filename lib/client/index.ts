@@ -4,10 +4,12 @@ export { createRejections, rejectionColumns } from './rejections.js'
 export { createValidators } from './validate.js'
 export { ConnectorError } from './errors.js'
 export type { ConnectorErrorCode, ConnectorErrorDetails } from './errors.js'
-export type { Correction, LocalTransaction, RejectedOperation, Rejection, Rejections, RejectionsDatabase, RejectionsOptions } from './rejections.js'
 export type {
-  ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch, FetchedAnswer,
-  RejectedTransaction, RequestHeaders
+  Correction, LocalTransaction, RejectedOperation, Rejection, Rejections, RejectionsDatabase, RejectionsOptions
+} from './rejections.js'
+export type {
+  ClientDatabase, ClientOperation, ClientTransaction, Connector, ConnectorOptions, Credentials, FatalDecision, Fetch,
+  FetchedAnswer, RejectedTransaction, RequestHeaders
 } from './types.js'
 export type { FailedOperation, OperationErrorCode } from '../../types/results.js'
 export type { OperationToCheck, TableDescription, Verdict } from '../../types/validators.js'

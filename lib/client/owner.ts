@@ -24,7 +24,11 @@ interface Mark {
  * @returns the versions of what is queued, the latest first
  * @throws {ConnectorError} `PSM_OTHER_USER` if the queue holds changes of another user
  */
-export async function claimQueue (database: ClientDatabase | undefined, token: string | undefined, version: number): Promise<Since[]> {
+export async function claimQueue (
+  database: ClientDatabase | undefined,
+  token: string | undefined,
+  version: number
+): Promise<Since[]> {
   let versions: Since[] = [[version, 0]]
   if (!database?.execute) return versions
   const { mark, last } = (await database.getOptional!<{ mark: string | null, last: number | null }>(query, [key]))!
@@ -32,7 +36,12 @@ export async function claimQueue (database: ClientDatabase | undefined, token: s
   const { sub } = readClaims(token)
   const user = typeof sub === 'string' ? sub : before.user
   if (last && before.versions) {
-    if (before.user !== undefined && user !== before.user) throw new ConnectorError('PSM_OTHER_USER', 'The upload queue holds another user\'s changes: sign that user in again, or call disconnectAndClear()')
+    if (before.user !== undefined && user !== before.user) {
+      throw new ConnectorError(
+        'PSM_OTHER_USER',
+        'The upload queue holds another user\'s changes: sign that user in again, or call disconnectAndClear()'
+      )
+    }
     versions = before.versions[0]![0] === version ? before.versions : [[version, last + 1], ...before.versions]
   }
   const next = JSON.stringify({ user, versions } satisfies Mark)

@@ -24,5 +24,7 @@ export async function nextTransactions (database: ClientDatabase, limits: Limits
   return transactions
 }
 
-/** A transaction as `/upload` takes it: the SDK's operations know their form, and those of other makes have their names. */
+/**
+ * A transaction as `/upload` takes it: the SDK's operations know their form, and those of other makes have their names.
+ */
 export const toWire = ({ transactionId, crud }: ClientTransaction) => ({ transaction_id: transactionId, crud })

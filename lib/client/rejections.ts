@@ -135,7 +135,15 @@ export function createRejections (database: RejectionsDatabase, options: Rejecti
   }
 }
 
-function read ({ id, created_at: at, error_code: code, message, path, operation_index: index, ...row }: Row): Rejection {
+function read ({
+  id,
+  created_at: at,
+  error_code: code,
+  message,
+  path,
+  operation_index: index,
+  ...row
+}: Row): Rejection {
   const operations = row.operations === null ? null : JSON.parse(row.operations) as RejectedOperation[]
   const failed = operations?.[index ?? (operations.length === 1 ? 0 : -1)]
   return { id, createdAt: new Date(at.replace(' ', 'T')), code, message, path, operations, failed }

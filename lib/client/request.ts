@@ -29,9 +29,13 @@ export interface RequestOptions {
  * Only what React Native has as well: no `AbortSignal.timeout`, no `AbortSignal.any`. Errors of `fetch` are not passed
  * on: one about a header quotes it, one about JSON quotes the body.
  *
- * @throws {ConnectorError} `PSM_NETWORK`, `PSM_TIMEOUT`, `PSM_ABORTED`, `PSM_REDIRECT`, or `PSM_ANSWER` when it is not JSON
+ * @throws {ConnectorError} `PSM_NETWORK`, `PSM_TIMEOUT`, `PSM_ABORTED`, `PSM_REDIRECT`, or `PSM_ANSWER` when it is not
+ * JSON
  */
-export async function requestJson ({ method, url, headers, body }: JsonRequest, { fetch, timeout, signal }: RequestOptions): Promise<JsonResponse> {
+export async function requestJson (
+  { method, url, headers, body }: JsonRequest,
+  { fetch, timeout, signal }: RequestOptions
+): Promise<JsonResponse> {
   const name = `${method} ${url}`
   const aborted = () => new ConnectorError('PSM_ABORTED', `${name}: ended by option signal`)
   if (signal?.aborted) throw aborted()
@@ -41,7 +45,10 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
   let timer
   const stopped = new Promise<never>((_resolve, reject) => {
     abort = () => reject(aborted())
-    timer = setTimeout(() => reject(new ConnectorError('PSM_TIMEOUT', `${name}: no answer within ${timeout} ms`)), timeout)
+    timer = setTimeout(
+      () => reject(new ConnectorError('PSM_TIMEOUT', `${name}: no answer within ${timeout} ms`)),
+      timeout
+    )
   })
   signal?.addEventListener('abort', abort)
   try {
@@ -65,7 +72,13 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
 
   async function start () {
     try {
-      return await fetch(url, { method, headers, ...body && { body: JSON.stringify(body) }, redirect: 'manual', signal: controller.signal })
+      return await fetch(url, {
+        method,
+        headers,
+        ...(body && { body: JSON.stringify(body) }),
+        redirect: 'manual',
+        signal: controller.signal
+      })
     } catch {
       throw new ConnectorError('PSM_NETWORK', `${name}: the server could not be reached`)
     }
@@ -73,10 +86,18 @@ export async function requestJson ({ method, url, headers, body }: JsonRequest, 
 }
 
 /** Browsers answer with status 0 and keep the target to themselves. */
-const isRedirect = ({ status, redirected }: FetchedAnswer) => redirected || status === 0 || (status >= 300 && status < 400)
+const isRedirect = ({ status, redirected }: FetchedAnswer) =>
+  redirected || status === 0 || (status >= 300 && status < 400)
 
-/** Following it would show the app's headers to another server, and make a GET of a POST. The target's query may hold a secret. */
+/**
+ * Following it would show the app's headers to another server, and make a GET of a POST. The target's query may hold a
+ * secret.
+ */
 function redirectError (name: string, { status, headers }: FetchedAnswer): ConnectorError {
   const target = headers?.get('location')?.replace(/[?#].*/s, '')
-  return new ConnectorError('PSM_REDIRECT', `${name}: redirected${target ? ` to ${target}` : ''}: let option url name the server itself`, { status })
+  return new ConnectorError(
+    'PSM_REDIRECT',
+    `${name}: redirected${target ? ` to ${target}` : ''}: let option url name the server itself`,
+    { status }
+  )
 }

@@ -6,14 +6,19 @@ import type { ClientTransaction, ConnectorOptions } from './types.js'
 export type SettleHooks = Pick<ConnectorOptions, 'onFatal' | 'onUpdateNeeded'>
 
 /**
- * Takes out of the upload queue what the server has settled, from its head up to the first transaction that has to stay:
- * completing one removes all before it, so nothing after a gap may go.
+ * Takes out of the upload queue what the server has settled, from its head up to the first transaction that has to
+ * stay: completing one removes all before it, so nothing after a gap may go.
  *
  * @param version of the app's schema that the transactions are of
- * @throws {ConnectorError} when something has to stay (`PSM_RETRY`, `PSM_UPDATE_NEEDED`, `PSM_REJECTED`), and `PSM_HOOK` when a hook that is
+ * @throws {ConnectorError} when something has to stay (`PSM_RETRY`, `PSM_UPDATE_NEEDED`, `PSM_REJECTED`), and
+ * `PSM_HOOK` when a hook that is
  *   only told failed, which changes nothing else. The SDK then waits before it calls again.
  */
-export async function settle (outcomes: Outcome[], { onFatal, onUpdateNeeded }: SettleHooks, version: number): Promise<void> {
+export async function settle (
+  outcomes: Outcome[],
+  { onFatal, onUpdateNeeded }: SettleHooks,
+  version: number
+): Promise<void> {
   /** The last settled transaction that is still in the queue. */
   let settled: ClientTransaction | undefined
   let hookError: unknown
@@ -57,5 +62,9 @@ async function decide (failedOperation: FailedOperation, ask: () => unknown): Pr
   } catch (error) {
     cause = error
   }
-  throw new ConnectorError('PSM_REJECTED', `onFatal did not discard a rejected transaction (${failedOperation.error_code})`, { failedOperation, cause })
+  throw new ConnectorError(
+    'PSM_REJECTED',
+    `onFatal did not discard a rejected transaction (${failedOperation.error_code})`,
+    { failedOperation, cause }
+  )
 }

@@ -2,7 +2,10 @@ import { ConnectorError } from './errors.js'
 import type { ClientDatabase } from './types.js'
 
 /** See `Connector.settled`. */
-export async function settled (database: ClientDatabase, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<'uploaded' | 'synced'> {
+export async function settled (
+  database: ClientDatabase,
+  { signal }: { signal?: AbortSignal | undefined } = {}
+): Promise<'uploaded' | 'synced'> {
   await uploaded(database, signal)
   let request
   try {
@@ -18,7 +21,10 @@ export async function settled (database: ClientDatabase, { signal }: { signal?: 
 
 /** The queue may be another tab's to upload: the SDK tells all of them of its status. */
 async function uploaded (database: ClientDatabase, signal: AbortSignal | undefined): Promise<void> {
-  const queue = async () => (await database.getOptional!<{ first: number | null, last: number }>('SELECT min(id) AS first, max(id) AS last FROM ps_crud'))!
+  const queue = async () =>
+    (await database.getOptional!<{ first: number | null, last: number }>(
+      'SELECT min(id) AS first, max(id) AS last FROM ps_crud'
+    ))!
   const uploadError = () => database.currentStatus?.uploadError
   const { last } = await queue()
   const before = uploadError()

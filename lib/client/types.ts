@@ -41,7 +41,9 @@ export interface ClientDatabase {
   /** Calls back when the status changes, until what it gives is called. */
   registerListener? (listener: { statusChanged: () => void }): () => void
   /** In SDKs with checkpoint requests: `@powersync/common` 2.2 and later. */
-  requestCheckpoint? (): Promise<{ /** Resolves when it came back. */ waitForSync (options?: { signal?: AbortSignal }): Promise<void> }>
+  requestCheckpoint?(): Promise<{
+    /** Resolves when it came back. */ waitForSync(options?: { signal?: AbortSignal }): Promise<void>
+  }>
 }
 
 /** What the SDK connects to the PowerSync Service with: its `PowerSyncCredentials`. */
@@ -92,7 +94,9 @@ export type FatalDecision = 'discard' | 'retain'
 
 type MaybePromise<Value> = Value | Promise<Value>
 
-/** What `createConnector` takes: where the server is, how the app signs in, and what becomes of rejected transactions. */
+/**
+ * What `createConnector` takes: where the server is, how the app signs in, and what becomes of rejected transactions.
+ */
 export interface ConnectorOptions {
   /** Where the plugin is mounted: the server's URL with the plugin's `prefix`. */
   url: string
@@ -102,14 +106,20 @@ export interface ConnectorOptions {
   uploadWith?: 'token' | 'headers' | undefined
   /** In place of `GET /token`, for an app that gets its tokens elsewhere; null when nobody is signed in. */
   fetchCredentials?: (() => MaybePromise<GivenCredentials | null | undefined>) | undefined
-  /** The client's database, so that it is marked as the user's own when the first token arrives, and not only at the first upload. */
+  /**
+   * The client's database, so that it is marked as the user's own when the first token arrives, and not only at the
+   * first upload.
+   */
   database?: ClientDatabase | undefined
   /**
    * Version of the app's schema; raise it with each step that the server's `migrations` have. What an earlier version
    * queued before the app's first `connect()` of this one is sent as of that version. Default: 1.
    */
   schemaVersion?: number | undefined
-  /** Checkpoint requests go to the server's `PUT /checkpoint`: for an `updateBatch` that writes later. Default: to the service. */
+  /**
+   * Checkpoint requests go to the server's `PUT /checkpoint`: for an `updateBatch` that writes later. Default: to the
+   * service.
+   */
   checkpoints?: boolean | undefined
   /** Default: the platform's own. */
   fetch?: Fetch | undefined
@@ -130,8 +140,8 @@ export interface ConnectorOptions {
    */
   onFatal?: ((rejected: RejectedTransaction) => MaybePromise<FatalDecision | undefined | void>) | undefined
   /**
-   * Told at each try that the server no longer takes operations of a schema version: where it is that of `schemaVersion`,
-   * ask the user to update the app. The queue waits.
+   * Told at each try that the server no longer takes operations of a schema version: where it is that of
+   * `schemaVersion`, ask the user to update the app. The queue waits.
    */
   onUpdateNeeded?: ((schemaVersion: number) => MaybePromise<unknown>) | undefined
 }
@@ -148,7 +158,8 @@ export interface Connector {
   postCheckpointRequest?: (clientId: string, requestId: string) => Promise<string>
   /**
    * Waits until everything that is queued now has left the upload queue; with checkpoint requests (service 1.24 and the
-   * JavaScript SDK 2.2, `connect(…, { checkpointMode: 'requests' })`) until the server's state with it has come back, too.
+   * JavaScript SDK 2.2, `connect(…, { checkpointMode: 'requests' })`) until the server's state with it has come back,
+   * too.
    *
    * @returns what it waited for
    * @throws the error of an upload or a download that fails meanwhile; the SDK tries again, and so may the caller

@@ -201,7 +201,8 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /**
  * Keys that are forbidden at any depth: BSON cannot hold NUL and lone surrogates, `__proto__` changes a JavaScript
- * object, and `_bsontype` makes the driver throw, for every retry again. MongoDB ≥ 5 takes dots and dollars within a value.
+ * object, and `_bsontype` makes the driver throw, for every retry again. MongoDB ≥ 5 takes dots and dollars within a
+ * value.
  */
 export function isForbiddenKey (key: string): boolean {
   return key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)

@@ -31,7 +31,9 @@ export async function generateKeys (options: GenerateKeysOptions = {}): Promise<
   const fail = (option: string, problem: string) => new KeyError(`generateKeys: ${option}`, problem)
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) throw fail(unknown, 'is an unknown option: expected algorithm or kid')
-  if (!algorithmNames.includes(algorithm)) throw fail('algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
+  if (!algorithmNames.includes(algorithm)) {
+    throw fail('algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
+  }
   if (kid === '') throw fail('kid', 'is empty: name the key, or omit the option to use its thumbprint')
 
   const pair = await generateKeyPair(algorithm, { extractable: true })

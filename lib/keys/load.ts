@@ -36,8 +36,8 @@ export interface KeySet {
  * The JWK of a key gives its `kid` and `alg`; the signing key's may come from `publicKey`. The default `kid` is the
  * RFC 7638 thumbprint, the default `alg` RS256 for RSA and that of the curve for other keys.
  *
- * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`. It holds no
- * part of a key.
+ * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`. It holds
+ * no part of a key.
  */
 export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: Partial<KeyNames> = {}): KeySet {
   const from: KeyNames = { ...optionNames, ...names }

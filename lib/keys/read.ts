@@ -48,17 +48,24 @@ export function readPrivateKey (input: unknown, source: string): ReadKey & { pri
   const own = all.filter(form => typeof form === 'string' ? form.includes('PRIVATE KEY-----') : form['d'] !== undefined)
   const form = single(own.length > 0 ? own : all, source)
   const half = publicHalf(form, source)
-  if (own.length === 0) throw new KeyError(source, `is a public key: expected the private half. If it is lost, ${newPair}`)
+  if (own.length === 0) {
+    throw new KeyError(source, `is a public key: expected the private half. If it is lost, ${newPair}`)
+  }
   const privateKey = importKey(form, createPrivateKey, source)
   if (!belongTogether(privateKey, half)) {
-    throw new KeyError(source, `is damaged: its private and public members are not of one pair. Copy it again, or ${newPair}`)
+    throw new KeyError(
+      source,
+      `is damaged: its private and public members are not of one pair. Copy it again, or ${newPair}`
+    )
   }
   return { ...half, privateKey }
 }
 
 function single (found: Form[], source: string): Form {
   const [form] = found
-  if (form === undefined) throw new KeyError(source, `is missing: expected ${forms}. If there is no key yet, ${newPair}`)
+  if (form === undefined) {
+    throw new KeyError(source, `is missing: expected ${forms}. If there is no key yet, ${newPair}`)
+  }
   if (found.length > 1) throw new KeyError(source, `holds ${found.length} keys: expected one`)
   return form
 }
@@ -126,7 +133,8 @@ function toPem (label: string, body: string, source: string): string {
 function publicHalf (form: Form, source: string): ReadKey {
   const jwk: Record<string, unknown> = typeof form === 'string' ? {} : form
   const { kty: given, crv: curve, n, e, x, y, alg, kid, use } = jwk
-  const foreign = (kind: string) => new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
+  const foreign = (kind: string) =>
+    new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
   if (given === 'oct') throw foreign('oct')
   // Without the private members: from these, newer versions of Node derive the key, and never look at the public ones.
   const publicForm = typeof form === 'string' ? form : { kty: given, crv: curve, n, e, x, y }

@@ -24,5 +24,9 @@ export function startFacts ({ collections, routes, database, uploads }: StartFac
 function ownerWords (owner: Collections[string]['owner']): string {
   if (typeof owner === 'function') return 'a function'
   const { fields, parents } = rulesOf(owner)
-  return [...fields.map(({ field }) => field), ...parents.map(({ parent, field }) => `${parent} through ${field}`)].join(' and ') || 'none: every user writes every row'
+  return (
+    [...fields.map(({ field }) => field), ...parents.map(({ parent, field }) => `${parent} through ${field}`)].join(
+      ' and '
+    ) || 'none: every user writes every row'
+  )
 }

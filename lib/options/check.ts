@@ -42,7 +42,10 @@ function checkObject (schema: TObject, value: unknown, path: string): void {
   const unknown = Object.keys(value).find(name => !schema.additionalProperties && !known.includes(name))
   if (unknown !== undefined) {
     const near = nearest(unknown, known) ?? synonyms[unknown.toLowerCase()]
-    throw new OptionError(join(path, unknown), `is unknown${didYouMean(near) || `: expected one of ${known.join(', ')}`}`)
+    throw new OptionError(
+      join(path, unknown),
+      `is unknown${didYouMean(near) || `: expected one of ${known.join(', ')}`}`
+    )
   }
   for (const [name, property] of Object.entries(schema.properties)) {
     const given = value[name]

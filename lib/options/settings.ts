@@ -47,7 +47,9 @@ const advice: readonly Advice[] = [
 export function readOptions (options: PowerSyncMongoOptions, environment: Environment): Settings {
   for (const [option, isMistake, fix] of advice) {
     const value = options[option]
-    if (isMistake(value)) throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
+    if (isMistake(value)) {
+      throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
+    }
   }
   checkOptions(pluginOptions, options)
   checkCollections(options.collections)
@@ -55,7 +57,10 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   const { authenticate, token = {}, upload = {} } = options
   checkMirror(options.collections, upload.deadLetters?.mirror)
   if (production && (authenticate.development || upload.authenticate?.development)) {
-    throw new OptionError('authenticate', `is developmentAuth(), and ${inProduction}: pass a function that knows your users`)
+    throw new OptionError(
+      'authenticate',
+      `is developmentAuth(), and ${inProduction}: pass a function that knows your users`
+    )
   }
   const { expiresIn } = pluginOptions.properties.token.properties
   const { bodyLimit, maxOperations, deadline } = pluginOptions.properties.upload.properties
@@ -107,8 +112,11 @@ export function readSigning (options: PowerSyncMongoOptions, environment: Enviro
   const powersyncUrl = readUrl(options.powersyncUrl, environment, production)
   const keys = loadKeys(...readKeys(given, environment))
   if (production && wasGeneratedHere(keys.published[0])) {
-    throw new OptionError('keys.signing', `was generated in this process, and ${inProduction}: each process and each start ` +
-      'would sign with another key. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY')
+    throw new OptionError(
+      'keys.signing',
+      `was generated in this process, and ${inProduction}: each process and each start ` +
+        'would sign with another key. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY'
+    )
   }
   return { powersyncUrl, keys }
 }
@@ -135,7 +143,9 @@ export function readUrl (option: string | undefined, environment: Environment, p
     throw fail(`${source} is not a URL: expected one that starts with https://`)
   }
   if (production && !isProtected(new URL(url))) {
-    throw fail(`${source} is plain http, and ${inProduction}: anybody on the network could read tokens. Use an https URL`)
+    throw fail(
+      `${source} is plain http, and ${inProduction}: anybody on the network could read tokens. Use an https URL`
+    )
   }
   return url.replace(/\/+$/, '')
 }

@@ -91,7 +91,9 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
 
 function bodyError ({ client_id: client, checkpoint_request_id: requested }: Record<string, unknown>): Error {
   if (Value.Check(CheckpointBody.properties.client_id, client)) {
-    return new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${typeWords(requested)}`)
+    return new BodyError(
+      `checkpoint_request_id: expected a positive 64-bit integer as text, found ${typeWords(requested)}`
+    )
   }
   const found = client === '' ? 'empty text' : typeWords(client)
   return new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found}`)

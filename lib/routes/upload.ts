@@ -76,8 +76,10 @@ const headers = {
 
 const schema: RouteSchema = {
   summary: 'Apply queued writes of a client',
-  description: 'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all or ' +
-    'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however often ' +
+  description:
+    'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all or ' +
+    'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however ' +
+    'often ' +
     'it is sent. Null means absent, and other fields are ignored.',
   tags: ['powersync'],
   headers: Type.Object({
@@ -92,7 +94,11 @@ const schema: RouteSchema = {
       FST_PSM_TOO_LARGE: 'The upload is larger than 16777216 bytes, this server\'s limit (option upload.bodyLimit)',
       FST_PSM_MEDIA_TYPE: 'The content type: expected application/json, found text/plain'
     }),
-    200: { ...UploadAnswer, description: 'Committed or kept; of "transactions", some may be retryable', ...examples(answers) },
+    200: {
+      ...UploadAnswer,
+      description: 'Committed or kept; of "transactions", some may be retryable',
+      ...examples(answers)
+    },
     503: { ...UnavailableAnswer, description: 'Send the upload again', ...examples(unavailable) }
   }
 }
@@ -126,7 +132,9 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
         const { container, transactions } = readUpload(request.body, client, version)
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
         if (count > maxOperations) {
-          throw new TooLargeError(`The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`)
+          throw new TooLargeError(
+            `The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`
+          )
         }
         const byTransaction = container === 'transactions'
         const results = await upload(transactions, { user, request, log: request.log }, {
@@ -137,7 +145,10 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
         return sendJson(reply.code(answer.status).headers(answer.headers), answer.body)
       } catch (error) {
         if (error instanceof BodyError) {
-          request.log.error({ err: error }, 'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes')
+          request.log.error(
+            { err: error },
+            'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes'
+          )
         }
         throw error
       } finally {
@@ -154,9 +165,11 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
   const mostInOne = Math.floor(most / 8)
-  const tooMany = (units: number) => `The upload has more than ${units - 1} names and values of JSON: this server takes ` +
+  const tooMany = (units: number) =>
+    `The upload has more than ${units - 1} names and values of JSON: this server takes ` +
     `${most} at once (a quarter of option upload.bodyLimit, as far as its memory goes)`
-  const tooManyInOne = (place: string, units: number) => `${place} has ${units} names and values of JSON: this server takes ` +
+  const tooManyInOne = (place: string, units: number) =>
+    `${place} has ${units} names and values of JSON: this server takes ` +
     `${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)`
   return {
     body: {

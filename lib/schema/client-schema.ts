@@ -28,7 +28,11 @@ export type ClientTarget = typeof clientTargets[number]
  * need neither that package nor a database to look at.
  * @param others tables to print behind those of the collections
  */
-export function clientSchemaOf (collections: Collections, target: ClientTarget, others: readonly ClientTable[] = []): string {
+export function clientSchemaOf (
+  collections: Collections,
+  target: ClientTarget,
+  others: readonly ClientTable[] = []
+): string {
   // In all these languages a comment.
   const remarks = Object.keys(collections).filter(name => collections[name]?.schema === 'any')
     .map(name => `// ${JSON.stringify(name)} has no schema: add the columns that your app uses.\n`)
@@ -39,7 +43,11 @@ export function clientSchemaOf (collections: Collections, target: ClientTarget, 
 export function clientTablesOf (collections: Collections): ClientTable[] {
   return Object.entries(collections).map(([name, collection]) => {
     const fields = fieldsOf(name, collection)
-    return { name, columns: fields.map(({ column, type }) => ({ name: column, type: type.column })), options: optionsOf(collection, fields) }
+    return {
+      name,
+      columns: fields.map(({ column, type }) => ({ name: column, type: type.column })),
+      options: optionsOf(collection, fields)
+    }
   })
 }
 
@@ -49,7 +57,9 @@ function optionsOf ({ operations, resolveConflict }: Collection, fields: Field[]
   const tracks: ConflictTracking = resolveConflict?.tracks ?? {}
   const { previous = [], metadata = false } = tracks
   return {
-    ...previous.length && { trackPrevious: { columns: fields.filter(({ name }) => previous.includes(name)).map(({ column }) => column) } },
+    ...(previous.length && {
+      trackPrevious: { columns: fields.filter(({ name }) => previous.includes(name)).map(({ column }) => column) }
+    }),
     ...metadata && { trackMetadata: true },
     ...resolveConflict?.tracks && { ignoreEmptyUpdates: true }
   }
@@ -59,21 +69,43 @@ const printers: Record<ClientTarget, (tables: ClientTable[]) => string> = {
   js: tables => `import { column, Schema, Table } from '@powersync/common'
 
 export const AppSchema = new Schema({
-${list(tables, ',\n', ({ name, columns, options }) => `  ${key(name)}: new Table({
+${list(
+  tables,
+  ',\n',
+  ({ name, columns, options }) => `  ${key(name)}: new Table({
 ${list(columns, ',\n', column => `    ${key(column.name)}: column.${column.type}`)}
   }${optionText(options, {
-    before: ', { ', between: ', ', after: ' }', sign: ': ', trackPrevious: columns => ['trackPrevious', `{ columns: [${list(columns, ', ', js)}] }`]
-  })})`)}
+    before: ', { ',
+    between: ', ',
+    after: ' }',
+    sign: ': ',
+    trackPrevious: columns => ['trackPrevious', `{ columns: [${list(columns, ', ', js)}] }`]
+  })})`
+)}
 })
 `,
   dart: tables => `import 'package:powersync/powersync.dart';
 
 const schema = Schema([
-${list(tables, ',\n', ({ name, columns, options: { insertOnly, ...options } }) => `  Table${insertOnly ? '.insertOnly' : ''}(${dart(name)}, [
+${list(
+  tables,
+  ',\n',
+  ({
+    name,
+    columns,
+    options: { insertOnly, ...options }
+  }) => `  Table${insertOnly ? '.insertOnly' : ''}(${dart(name)}, [
 ${list(columns, ',\n', column => `    Column.${column.type}(${dart(column.name)})`)}
   ]${optionText(options, {
-    before: ', ', between: ', ', sign: ': ', trackPrevious: columns => ['trackPreviousValues', `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', dart)}])`]
-  })})`)}
+    before: ', ',
+    between: ', ',
+    sign: ': ',
+    trackPrevious: columns => [
+      'trackPreviousValues',
+      `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', dart)}])`
+    ]
+  })})`
+)}
 ]);
 `,
   kotlin: tables => `import com.powersync.db.schema.Column
@@ -81,27 +113,47 @@ import com.powersync.db.schema.Schema
 import com.powersync.db.schema.Table
 ${tables.some(({ options }) => options.trackPrevious) ? 'import com.powersync.db.schema.TrackPreviousValuesOptions\n' : ''}
 val schema = Schema(
-${list(tables, ',\n', ({ name, columns, options }) => `  Table(
+${list(
+  tables,
+  ',\n',
+  ({ name, columns, options }) => `  Table(
     name = ${kotlin(name)},
     columns = listOf(
 ${list(columns, ',\n', column => `      Column.${column.type}(${kotlin(column.name)})`)}
     )${optionText(options, {
-    before: ',\n    ', between: ',\n    ', sign: ' = ', trackPrevious: columns => ['trackPreviousValues', `TrackPreviousValuesOptions(columnFilter = listOf(${list(columns, ', ', kotlin)}))`]
-  })}
-  )`)}
+      before: ',\n    ',
+      between: ',\n    ',
+      sign: ' = ',
+      trackPrevious: columns => [
+        'trackPreviousValues',
+        `TrackPreviousValuesOptions(columnFilter = listOf(${list(columns, ', ', kotlin)}))`
+      ]
+    })}
+  )`
+)}
 )
 `,
   swift: tables => `import PowerSync
 
 let schema = Schema(
-${list(tables, ',\n', ({ name, columns, options }) => `  Table(
+${list(
+  tables,
+  ',\n',
+  ({ name, columns, options }) => `  Table(
     name: ${swift(name)},
     columns: [
 ${list(columns, ',\n', column => `      .${column.type}(${swift(column.name)})`)}
     ]${optionText(options, {
-    before: ',\n    ', between: ',\n    ', sign: ': ', trackPrevious: columns => ['trackPreviousValues', `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', swift)}])`]
-  })}
-  )`)}
+      before: ',\n    ',
+      between: ',\n    ',
+      sign: ': ',
+      trackPrevious: columns => [
+        'trackPreviousValues',
+        `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', swift)}])`
+      ]
+    })}
+  )`
+)}
 )
 `
 }
@@ -116,7 +168,10 @@ interface OptionStyle {
 }
 
 /** The options of a table, after its columns. Swift insists on this order. */
-function optionText (options: ClientTableOptions, { before, between, after = '', sign, trackPrevious }: OptionStyle): string {
+function optionText (
+  options: ClientTableOptions,
+  { before, between, after = '', sign, trackPrevious }: OptionStyle
+): string {
   const all = [
     options.insertOnly && ['insertOnly', 'true'],
     options.trackMetadata && ['trackMetadata', 'true'],

@@ -5,19 +5,30 @@ import { fieldsOf, type Field } from './field-list.js'
 
 /**
  * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and the rows
- * that the table's `owner` gives to the user who may write them. A table whose rows would go to everybody, or whose rule
- * is the server's own code, is printed as a comment.
+ * that the table's `owner` gives to the user who may write them. A table whose rows would go to everybody, or whose
+ * rule is the server's own code, is printed as a comment.
  *
  * `_id` comes last, as `id`: a column of a document that is called `id` would otherwise take its place.
  * @param everybody tables with a stream of all rows to all users
  * @param others streams to print behind those of the collections
  * @see https://docs.powersync.com/sync/streams/overview
  */
-export function streamsOf (collections: Collections, everybody: readonly string[] = [], others: readonly Stream[] = []): string {
+export function streamsOf (
+  collections: Collections,
+  everybody: readonly string[] = [],
+  others: readonly Stream[] = []
+): string {
   const streams = [...streamListOf(collections, everybody), ...others]
   const texts = streams.map(({ table, query, remarks, off }) => {
-    const lines = [`${JSON.stringify(table)}:`, ...remarks.map(remark => `  # ${remark}`), '  auto_subscribe: true', `  query: ${JSON.stringify(query)}`]
-    return off === undefined ? lines.map(line => `  ${line}\n`).join('') : [off, ...lines].map(line => `  # ${line}\n`).join('')
+    const lines = [
+      `${JSON.stringify(table)}:`,
+      ...remarks.map(remark => `  # ${remark}`),
+      '  auto_subscribe: true',
+      `  query: ${JSON.stringify(query)}`
+    ]
+    return off === undefined
+      ? lines.map(line => `  ${line}\n`).join('')
+      : [off, ...lines].map(line => `  # ${line}\n`).join('')
   })
   return `config:
   edition: 3
@@ -39,8 +50,15 @@ export function streamListOf (collections: Collections, everybody: readonly stri
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
     const rule = everybody.includes(table) ? [] : conditionsOf(table, collections)
-    const off = typeof rule === 'string' && `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.`
-    return { table, query: queryOf(table, collection, fields, typeof rule === 'string' ? [] : rule), remarks: remarksOn(collection, fields), ...off && { off } }
+    const off =
+      typeof rule === 'string' &&
+      `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.`
+    return {
+      table,
+      query: queryOf(table, collection, fields, typeof rule === 'string' ? [] : rule),
+      remarks: remarksOn(collection, fields),
+      ...(off && { off })
+    }
   })
 }
 
@@ -54,17 +72,23 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   const conditions: string[] = []
   for (const { field: name, claim, value } of rules) {
     const field = fields.get(name)!
-    if (value) return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
+    if (value) {
+      return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
+    }
     if (!isExact(field)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
     const user = claim === undefined ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
-    conditions.push(`${textOf(field)} = ${claim !== undefined && field.type.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`)
+    conditions.push(
+      `${textOf(field)} = ${claim !== undefined && field.type.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`
+    )
   }
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
     const type = typeof id === 'string' ? id : 'type' in id ? id.type : undefined
     const above = conditionsOf(parent, collections)
     if (typeof above === 'string') return above
-    if (!isExact(fields.get(name)!) || !type) return `the ids of ${parent} have a type that PowerSync compares differently`
+    if (!isExact(fields.get(name)!) || !type) {
+      return `the ids of ${parent} have a type that PowerSync compares differently`
+    }
     const _id = type === 'integer' ? 'CAST("_id" AS TEXT)' : '"_id"'
     conditions.push(`${textOf(fields.get(name)!)} IN (SELECT ${_id} FROM ${quote(from)} WHERE ${above.join(' AND ')})`)
   }
@@ -73,7 +97,8 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
 
 /** Whether its values as text are equal where MongoDB's are: not so for doubles, decimals and dates. */
 function isExact ({ type, schema }: Field): boolean {
-  const same = (node: TSchema): boolean => node[Kind] === 'Union' ? (node['anyOf'] as TSchema[]).every(same) : textKinds.has(String(node[Kind]))
+  const same = (node: TSchema): boolean =>
+    node[Kind] === 'Union' ? (node['anyOf'] as TSchema[]).every(same) : textKinds.has(String(node[Kind]))
   return type.column === 'integer' || same(schema)
 }
 
@@ -83,7 +108,9 @@ function remarksOn (collection: Collection, fields: Field[]): string[] {
   const lossy = namesOf(fields.filter(({ schema }) => !isBinary(schema) && holdsBinary(schema)))
   const quoted = namesOf(fields.filter(({ name, column }) => /["*]/.test(`${name}${column}`)))
   return [
-    ...collection.schema === 'any' ? ['Without schema, columns that hold binary data do not sync: select them as base64.'] : [],
+    ...(collection.schema === 'any'
+      ? ['Without schema, columns that hold binary data do not sync: select them as base64.']
+      : []),
     ...lossy ? [`PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`] : [],
     ...quoted ? [`PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`] : []
   ]
@@ -103,7 +130,9 @@ function queryOf (table: string, { schema, name = table }: Collection, fields: F
  */
 function columnOf ({ name, column, schema }: Field): string {
   const value = quote(name)
-  if (isBinary(schema)) return `CASE WHEN typeof(${value}) = 'blob' THEN base64(${value}) ELSE ${value} END AS ${quote(column)}`
+  if (isBinary(schema)) {
+    return `CASE WHEN typeof(${value}) = 'blob' THEN base64(${value}) ELSE ${value} END AS ${quote(column)}`
+  }
   return name === column ? value : `${value} AS ${quote(column)}`
 }
 
@@ -118,7 +147,11 @@ function isBinary (schema: TSchema): boolean {
 
 /** At any depth. */
 function holdsBinary (node: unknown): boolean {
-  return typeof node === 'object' && node !== null && ((node as TSchema)[Kind] === 'BsonBinary' || Object.values(node).some(holdsBinary))
+  return (
+    typeof node === 'object' &&
+    node !== null &&
+    ((node as TSchema)[Kind] === 'BsonBinary' || Object.values(node).some(holdsBinary))
+  )
 }
 
 /** Always: `order`, `group` or `user` are names that fields have and words of SQL. */

@@ -31,7 +31,10 @@ const patience = 8
 /** Milliseconds in which a body has to arrive. Fastify's own limit, `requestTimeout`, is off by default. */
 const timeout = 60_000
 
-/** Leaves bodies to `readBody`, so that neither a host's parsers nor Fastify's, which quote the body in errors, come in between. */
+/**
+ * Leaves bodies to `readBody`, so that neither a host's parsers nor Fastify's, which quote the body in errors, come in
+ * between.
+ */
 export function passBodies (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', (_request, payload, done) => { done(null, payload) })
@@ -64,13 +67,26 @@ export async function readBody (request: FastifyRequest, limits: BodyLimits): Pr
   return await collect(payload, asSent ? Number(request.headers['content-length'] ?? NaN) : NaN, limits)
 }
 
-function checkMediaType ({ headers: { 'content-type': type = 'none', 'content-encoding': encoding = 'identity' } }: FastifyRequest, asSent: boolean): void {
-  if (!/^application\/json\s*(?:;|$)/i.test(type)) throw new MediaTypeError(`The content type: expected application/json, found ${type}`)
-  if (asSent && encoding !== 'identity') throw new MediaTypeError(`The content encoding: expected none, found ${encoding}, which this server does not decode`)
+function checkMediaType (
+  { headers: { 'content-type': type = 'none', 'content-encoding': encoding = 'identity' } }: FastifyRequest,
+  asSent: boolean
+): void {
+  if (!/^application\/json\s*(?:;|$)/i.test(type)) {
+    throw new MediaTypeError(`The content type: expected application/json, found ${type}`)
+  }
+  if (asSent && encoding !== 'identity') {
+    throw new MediaTypeError(
+      `The content encoding: expected none, found ${encoding}, which this server does not decode`
+    )
+  }
 }
 
 /** @param announced NaN when the client does not say how long the body is */
-function collect (payload: Readable, announced: number, { bytes: limit, tooLarge, units: density, room }: BodyLimits): Promise<Body> {
+function collect (
+  payload: Readable,
+  announced: number,
+  { bytes: limit, tooLarge, units: density, room }: BodyLimits
+): Promise<Body> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] = []
     let size = 0

@@ -79,7 +79,11 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
   skipSpace()
   const transaction = object({ transaction_id: value, crud: list(value) })
   const upload = object({
-    client_id: value, schema_version: value, batch: list(value), operations: list(value), transactions: list(transaction)
+    client_id: value,
+    schema_version: value,
+    batch: list(value),
+    operations: list(value),
+    transactions: list(transaction)
   })
   const body = yield * upload('The body')
   skipSpace()

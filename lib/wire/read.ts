@@ -33,7 +33,10 @@ const schemaVersion = TypeCompiler.Compile(SchemaVersion)
  */
 export function readUpload (value: unknown, header?: string, version?: string): Upload {
   if (!body.Check(value)) throw new BodyError(describe(body.Errors(value).First()))
-  const source = { clientId: value.client_id || checkHeader(header) || undefined, schemaVersion: value.schema_version ?? readVersion(version) }
+  const source = {
+    clientId: value.client_id || checkHeader(header) || undefined,
+    schemaVersion: value.schema_version ?? readVersion(version)
+  }
   const container = containerOf(value)
   if (container === 'transactions') {
     return {
@@ -41,7 +44,9 @@ export function readUpload (value: unknown, header?: string, version?: string): 
       transactions: value.transactions!.map(({ crud, transaction_id: id }, position) => ({
         id: text(id ?? (crud[0] && transactionId(crud[0]))),
         ...source,
-        operations: crud.map((operation, index) => readOperation(operation, index, `transactions[${position}].crud`, index))
+        operations: crud.map((operation, index) =>
+          readOperation(operation, index, `transactions[${position}].crud`, index)
+        )
       }))
     }
   }
@@ -59,14 +64,18 @@ function containerOf (body: UploadBody): Container {
 }
 
 function checkHeader (header: string | undefined): string | undefined {
-  if (header !== undefined && !clientId.Check(header)) throw new BodyError(`The header x-client-id: expected ${ClientId.description}, found other text`)
+  if (header !== undefined && !clientId.Check(header)) {
+    throw new BodyError(`The header x-client-id: expected ${ClientId.description}, found other text`)
+  }
   return header
 }
 
 function readVersion (header: string | undefined): number | undefined {
   if (header === undefined) return undefined
   const version = /^\d+$/.test(header) ? Number(header) : undefined
-  if (!schemaVersion.Check(version)) throw new BodyError(`The header x-schema-version: expected ${SchemaVersion.description}, found other text`)
+  if (!schemaVersion.Check(version)) {
+    throw new BodyError(`The header x-schema-version: expected ${SchemaVersion.description}, found other text`)
+  }
   return version
 }
 
@@ -88,12 +97,21 @@ function groupByTransaction (operations: UploadedOperation[], container: Contain
 }
 
 /** Clients send one and the same thing under several names: the first that is neither absent nor null counts. */
-function readOperation (uploaded: UploadedOperation, index: number, container: string, position: number): CrudOperation {
+function readOperation (
+  uploaded: UploadedOperation,
+  index: number,
+  container: string,
+  position: number
+): CrudOperation {
   const table = uploaded.table ?? uploaded.type
-  if (table === undefined || table === null) throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
+  if (table === undefined || table === null) { throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`) }
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
-  if (isDeeper(uploaded, deepest + 1)) throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
+  if (isDeeper(uploaded, deepest + 1)) {
+    throw new BodyError(
+      `${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`
+    )
+  }
   const operation = {
     op: uploaded.op,
     table,
@@ -120,9 +138,11 @@ function isDeeper (value: object, levels: number): boolean {
   return false
 }
 
-const transactionId = (uploaded: UploadedOperation) => uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id
+const transactionId = (uploaded: UploadedOperation) =>
+  uploaded.tx_id ?? uploaded.transactionId ?? uploaded.transaction_id
 
-const text = (value: number | string | JsonNumber | null | undefined) => value === undefined || value === null ? undefined : String(value)
+const text = (value: number | string | JsonNumber | null | undefined) =>
+  value === undefined || value === null ? undefined : String(value)
 
 /** Says where the body is wrong, without a value of it: a body that cannot be read may hold anything. */
 function describe (error: ValueError | undefined): string {

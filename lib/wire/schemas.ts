@@ -7,21 +7,39 @@ import { JsonNumber } from '../client/values.js'
  */
 const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(Type.Union([schema, Type.Null()]))
 
-const Columns = Type.Unsafe<Record<string, unknown>>({ ...Type.Object({}, { description: 'an object of columns' }), [Kind]: 'PowerSyncColumns' })
-TypeRegistry.Set('PowerSyncColumns', (_, value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber))
+const Columns = Type.Unsafe<Record<string, unknown>>({
+  ...Type.Object({}, { description: 'an object of columns' }),
+  [Kind]: 'PowerSyncColumns'
+})
+TypeRegistry.Set(
+  'PowerSyncColumns',
+  (_, value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber)
+)
 
 const Text = Type.String({ description: 'text' })
 /** What the server keeps or compares beside the rows is short: the longest name of a collection has 255 bytes. */
 export const longestName = 1024
 const Name = Type.String({ maxLength: longestName, description: 'text of at most 1024 characters' })
-const Sequence = Type.Unsafe<number | string | JsonNumber>({ ...Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' }), [Kind]: 'PowerSyncSequence' })
-TypeRegistry.Set('PowerSyncSequence', (_, value) => Number.isInteger(value) || value instanceof JsonNumber || (typeof value === 'string' && value.length <= longestName))
+const Sequence = Type.Unsafe<number | string | JsonNumber>({
+  ...Type.Union([Type.Integer(), Name], { description: 'an integer or text of at most 1024 characters' }),
+  [Kind]: 'PowerSyncSequence'
+})
+TypeRegistry.Set(
+  'PowerSyncSequence',
+  (_, value) =>
+    Number.isInteger(value) || value instanceof JsonNumber || (typeof value === 'string' && value.length <= longestName)
+)
 
 /** It is in the server's log: without what starts a new line there, or steers a terminal. */
-export const ClientId = Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$', description: 'the client database\'s id as text of at most 1024 characters, none of them a control character' })
+export const ClientId = Type.String({
+  pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{0,1024}$',
+  description: 'the client database\'s id as text of at most 1024 characters, none of them a control character'
+})
 
 export const UploadedOperation = Type.Object({
-  op: Type.Union([Type.Literal('PUT'), Type.Literal('PATCH'), Type.Literal('DELETE')], { description: '"PUT", "PATCH" or "DELETE"' }),
+  op: Type.Union([Type.Literal('PUT'), Type.Literal('PATCH'), Type.Literal('DELETE')], {
+    description: '"PUT", "PATCH" or "DELETE"'
+  }),
   // Empty too: a row can have such an id, and what a row can have is not a mistake of the connector.
   id: Type.String({ description: 'the row\'s id as text' }),
   table: optional(Name),
@@ -52,17 +70,24 @@ export const UploadBody = Type.Object({
   schema_version: optional(SchemaVersion),
   batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
   operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
-  transactions: optional(Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: '1 to 50 transactions' }))
+  transactions: optional(
+    Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: '1 to 50 transactions' })
+  )
 }, { description: 'an object with one of "batch", "operations" and "transactions"' })
 
 export type UploadedOperation = Static<typeof UploadedOperation>
 export type UploadBody = Static<typeof UploadBody>
 
 const FailedOperation = Type.Object({
-  error_code: Type.String({ description: 'INVALID_DATA, SCHEMA_MISMATCH, UNAUTHORIZED, DUPLICATE_KEY, DOCUMENT_VALIDATION_FAILURE, or the app\'s own' }),
+  error_code: Type.String({
+    description:
+      'INVALID_DATA, SCHEMA_MISMATCH, UNAUTHORIZED, DUPLICATE_KEY, DOCUMENT_VALIDATION_FAILURE, or the app\'s own'
+  }),
   message: Type.String(),
   details: Type.Optional(Type.Unknown()),
-  operation_index: Type.Optional(Type.Integer({ minimum: 0, description: 'position in the client transaction, from 0' }))
+  operation_index: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'position in the client transaction, from 0' })
+  )
 })
 
 /** One object rather than a union, so that the serialiser needs no test per result. */

@@ -18,12 +18,28 @@ const getJwksOf = (options: buildGetJwks.GetJwksOptions = {}) => buildGetJwks({ 
 async function server (t: Test, issuer: TestIssuer, options: Partial<JwtIssuersOptions>) {
   const lines: string[] = []
   const authenticate = jwtIssuers({ issuers: issuer.url, audience: 'api', ...options })
-  const app = await testServer(t, { mongo: { url: mongo.uri }, collections, authenticate }, { logger: { level: 'info', stream: { write: line => { lines.push(line) } } } })
+  const app = await testServer(
+    t,
+    { mongo: { url: mongo.uri }, collections, authenticate },
+    {
+      logger: {
+        level: 'info',
+        stream: {
+          write: line => {
+            lines.push(line)
+          }
+        }
+      }
+    }
+  )
   return {
     lines,
     async signIn (token: string) {
       const response = await app.inject({ url: '/token', headers: { authorization: `Bearer ${token}` } })
-      return { status: response.statusCode, user: response.statusCode === 200 ? decodeJwt(response.json().token).sub : undefined }
+      return {
+        status: response.statusCode,
+        user: response.statusCode === 200 ? decodeJwt(response.json().token).sub : undefined
+      }
     }
   }
 }
@@ -32,19 +48,40 @@ async function server (t: Test, issuer: TestIssuer, options: Partial<JwtIssuersO
 async function source (t: Test, getJwks: JwtIssuersOptions['getJwks'] = getJwksOf({ ttl: 1 })) {
   const issuer = await startIssuer(t, 'ES256')
   const clock = { now: 1000 }
-  const find = createHostKeySource(issuer.url, { jwksUri: undefined, maxAge: 600_000, cooldown: 30_000, timeout: 10_000, getJwks: getJwks! }, () => clock.now * 1000)
+  const find = createHostKeySource(
+    issuer.url,
+    { jwksUri: undefined, maxAge: 600_000, cooldown: 30_000, timeout: 10_000, getJwks: getJwks! },
+    () => clock.now * 1000
+  )
   return { issuer, clock, find, known: { alg: 'ES256', kid: issuer.keys[0]!.kid! } }
 }
 
-t.test('a token signs in by the key that get-jwks finds, with each algorithm, and no other function of it is called', async t => {
-  const algorithms = ['RS256', 'ES256', 'ES512', 'EdDSA'] as const
-  const issuer = await startIssuer(t, ...algorithms)
-  const { getJwk } = getJwksOf()
-  const asked: unknown[] = []
-  const { signIn } = await server(t, issuer, { algorithms, getJwks: { getJwk: signature => { asked.push(signature); return getJwk(signature as never) } } })
-  for (const alg of [...algorithms, ...algorithms]) t.match(await signIn(await issuer.sign({ sub: alg }, { alg })), { status: 200, user: alg })
-  t.same(asked, issuer.keys.map(({ alg, kid }) => ({ domain: issuer.url, alg, kid })), 'a key that is known is not asked for again')
-})
+t.test(
+  'a token signs in by the key that get-jwks finds, with each algorithm, and no other function of it is called',
+  async t => {
+    const algorithms = ['RS256', 'ES256', 'ES512', 'EdDSA'] as const
+    const issuer = await startIssuer(t, ...algorithms)
+    const { getJwk } = getJwksOf()
+    const asked: unknown[] = []
+    const { signIn } = await server(t, issuer, {
+      algorithms,
+      getJwks: {
+        getJwk: signature => {
+          asked.push(signature)
+          return getJwk(signature as never)
+        }
+      }
+    })
+    for (const alg of [...algorithms, ...algorithms]) {
+      t.match(await signIn(await issuer.sign({ sub: alg }, { alg })), { status: 200, user: alg })
+    }
+    t.same(
+      asked,
+      issuer.keys.map(({ alg, kid }) => ({ domain: issuer.url, alg, kid })),
+      'a key that is known is not asked for again'
+    )
+  }
+)
 
 t.test('a stranger\'s, changed or expired token is refused; another issuer\'s is not looked up', async t => {
   const issuer = await startIssuer(t, 'ES256')
@@ -55,13 +92,19 @@ t.test('a stranger\'s, changed or expired token is refused; another issuer\'s is
   t.equal((await signIn((await issuer.sign()).slice(0, -6))).status, 401)
   t.equal((await signIn(await issuer.sign({ exp: 1 }))).status, 401)
   issuer.keys = [{ kty: 'oct', k: 'c2VjcmV0', kid: 'shared' }]
-  t.equal((await signIn(await issuer.sign({}, { kid: 'shared' }))).status, 401, 'a symmetric key is no key of an issuer')
+  t.equal(
+    (await signIn(await issuer.sign({}, { kid: 'shared' }))).status,
+    401,
+    'a symmetric key is no key of an issuer'
+  )
 })
 
 t.test('made-up kids do not reach the issuer each, and keep nobody out', async t => {
   const issuer = await startIssuer(t, 'ES256')
   const { signIn } = await server(t, issuer, { getJwks: getJwksOf() })
-  const made = await Promise.all(Array.from({ length: 200 }, (_, index) => issuer.sign({}, { kid: `made-up-${index}` })))
+  const made = await Promise.all(
+    Array.from({ length: 200 }, (_, index) => issuer.sign({}, { kid: `made-up-${index}` }))
+  )
   const answers = await Promise.all([...made, await issuer.sign()].map(async token => (await signIn(token)).status))
   t.same(answers, [...made.map(() => 401), 200])
   t.ok(issuer.requests.length <= 12, `${issuer.requests.length} requests, two for each lookup`)
@@ -79,9 +122,17 @@ t.test('faults are 503, and the log has nothing of the issuer\'s answer', async 
   const issuer = await startIssuer(t, 'ES256')
   const token = await issuer.sign()
   const cases: [getJwks: JwtIssuersOptions['getJwks'], spoil: () => void, reason: RegExp][] = [
-    [getJwksOf(), () => issuer.answer('/jwks', response => response.writeHead(500).end('{"secret":"x"}')), /\(JWKS_REQUEST_FAILED\)/],
+    [
+      getJwksOf(),
+      () => issuer.answer('/jwks', response => response.writeHead(500).end('{"secret":"x"}')),
+      /\(JWKS_REQUEST_FAILED\)/
+    ],
     [getJwksOf(), () => issuer.answer('/jwks', response => response.end('<html>')), /\(SyntaxError\)/],
-    [getJwksOf({ issuersWhitelist: ['https://other.example'] }), () => {}, /\(DOMAIN_NOT_ALLOWED\): add the issuer to its issuersWhitelist/],
+    [
+      getJwksOf({ issuersWhitelist: ['https://other.example'] }),
+      () => {},
+      /\(DOMAIN_NOT_ALLOWED\): add the issuer to its issuersWhitelist/
+    ],
     [{ getJwk: () => { throw null } }, () => {}, /\(undefined\)/], // eslint-disable-line no-throw-literal
     [{ getJwk: () => ({ kty: 'EC', x5c: 'x'.repeat(1024 ** 2) }) }, () => {}, /of more than 1048576 bytes/],
     [{ getJwk: () => ({ ...issuer.keys[0], x: 'AA' }) }, () => {}, /getJwks has no usable key/],
@@ -98,22 +149,29 @@ t.test('faults are 503, and the log has nothing of the issuer\'s answer', async 
   }
 })
 
-t.test('while the issuer is down its known keys count for an hour, and it is asked again after five seconds', async t => {
-  const { issuer, clock, find, known } = await source(t, { getJwk: signature => buildGetJwks({ providerDiscovery: true }).getJwk(signature as never) })
-  t.ok(await find(known))
-  await issuer.stop()
-  clock.now += 600
-  t.ok(await find(known))
-  clock.now += 2999
-  t.ok(await find(known))
-  clock.now += 6
-  await t.rejects(find(known), { name: 'KeySourceError', message: /ECONNREFUSED/ })
-  await issuer.start()
-  t.ok(await find(known))
-})
+t.test(
+  'while the issuer is down its known keys count for an hour, and it is asked again after five seconds',
+  async t => {
+    const { issuer, clock, find, known } = await source(t, {
+      getJwk: signature => buildGetJwks({ providerDiscovery: true }).getJwk(signature as never)
+    })
+    t.ok(await find(known))
+    await issuer.stop()
+    clock.now += 600
+    t.ok(await find(known))
+    clock.now += 2999
+    t.ok(await find(known))
+    clock.now += 6
+    await t.rejects(find(known), { name: 'KeySourceError', message: /ECONNREFUSED/ })
+    await issuer.start()
+    t.ok(await find(known))
+  }
+)
 
 t.test('a key that the issuer took back does not count after maxAge', async t => {
-  const { issuer, clock, find, known } = await source(t, { getJwk: signature => buildGetJwks({ providerDiscovery: true }).getJwk(signature as never) })
+  const { issuer, clock, find, known } = await source(t, {
+    getJwk: signature => buildGetJwks({ providerDiscovery: true }).getJwk(signature as never)
+  })
   t.ok(await find(known))
   issuer.keys = [{ ...issuer.keys[0]!, kid: 'next' }]
   t.ok(await find(known))

@@ -6,7 +6,11 @@ import { startIssuer } from '../support/issuer.js'
 async function source (t: Test) {
   const issuer = await startIssuer(t, 'ES256')
   const clock = { now: 1000 }
-  const find = createKeySource(issuer.url, { jwksUri: issuer.jwksUri, maxAge: 600_000, cooldown: 30_000, timeout: 1000 }, () => clock.now * 1000)
+  const find = createKeySource(
+    issuer.url,
+    { jwksUri: issuer.jwksUri, maxAge: 600_000, cooldown: 30_000, timeout: 1000 },
+    () => clock.now * 1000
+  )
   const known: KeyHeader = { alg: 'ES256', kid: issuer.keys[0]!.kid! }
   return { issuer, clock, find, known }
 }
@@ -45,7 +49,10 @@ t.test('while the issuer is down, its keys count for an hour, and unknown kids c
   await issuer.stop()
   clock.now += 3599
   t.ok(await find(known))
-  await t.rejects(find({ alg: 'ES256', kid: 'next' }), { name: 'KeySourceError', message: /cannot be reached \(ECONNREFUSED\)/ })
+  await t.rejects(find({ alg: 'ES256', kid: 'next' }), {
+    name: 'KeySourceError',
+    message: /cannot be reached \(ECONNREFUSED\)/
+  })
   clock.now += 1
   await t.rejects(find(known), { name: 'KeySourceError' })
   await issuer.start()

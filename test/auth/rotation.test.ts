@@ -12,7 +12,8 @@ t.teardown(() => mongo.stop())
 const collections = { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
 const [previous, next] = [await generateKeys({ algorithm: 'RS256' }), await generateKeys({ algorithm: 'EdDSA' })]
 
-const server = (t: Test, keys: KeyOptions) => testServer(t, { mongo: { url: mongo.uri }, collections, keys, authenticate: () => null })
+const server = (t: Test, keys: KeyOptions) =>
+  testServer(t, { mongo: { url: mongo.uri }, collections, keys, authenticate: () => null })
 
 async function upload (app: FastifyInstance, token: string): Promise<number> {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
@@ -28,7 +29,8 @@ interface Refusal { minute: number, at: 'service' | 'upload' }
  * Plays a rotation minute by minute. In each of them a client gets a token, connects with it, and every token that
  * has not ended is used to connect to the service and to upload.
  *
- * @param waits minutes between publishing the next key and signing with it, and between that and dropping the previous one
+ * @param waits minutes between publishing the next key and signing with it, and between that and dropping the previous
+ * one
  * @returns what was refused
  */
 async function rotate (t: Test, waits: { sign: number, drop: number }): Promise<Refusal[]> {
@@ -45,7 +47,11 @@ async function rotate (t: Test, waits: { sign: number, drop: number }): Promise<
   ]
   const current = (minute: number) => deployments.findLast(({ from }) => from <= minute)!.app
   let clock = 0
-  const service = serviceKeys(async () => (await current(clock).inject('/jwks')).json(), 'https://test.powersync.example', Date.now)
+  const service = serviceKeys(
+    async () => (await current(clock).inject('/jwks')).json(),
+    'https://test.powersync.example',
+    Date.now
+  )
 
   const refusals: Refusal[] = []
   let tokens: Array<{ token: string, ends: number }> = []
@@ -65,11 +71,17 @@ t.test('the documented rotation refuses nobody', async t => {
   t.same(await rotate(t, { sign: 10, drop: 6 }), [])
 })
 
-t.test('signing at once with a key that was just published is refused by the service, which keeps what it has for 5 minutes', async t => {
-  const refusals = await rotate(t, { sign: 0, drop: 6 })
-  t.ok(refusals.length > 0)
-  t.ok(refusals.every(({ minute, at }) => at === 'service' && minute >= 7 && minute <= 8), 'until it has looked again')
-})
+t.test(
+  'signing at once with a key that was just published is refused by the service, which keeps what it has for 5 minutes',
+  async t => {
+    const refusals = await rotate(t, { sign: 0, drop: 6 })
+    t.ok(refusals.length > 0)
+    t.ok(
+      refusals.every(({ minute, at }) => at === 'service' && minute >= 7 && minute <= 8),
+      'until it has looked again'
+    )
+  }
+)
 
 t.test('dropping the previous key at once refuses the tokens that it signed', async t => {
   const refusals = await rotate(t, { sign: 10, drop: 0 })
@@ -81,8 +93,18 @@ t.test('a token counts by the published key that its kid names, and by that key\
   const stranger = await generateKeys({ algorithm: 'ES256' })
   const app = await server(t, { signing: next.privateKey, published: [previous.privateKey] })
   const now = Math.floor(Date.now() / 1000)
-  const status = async (key: typeof previous, { alg = key.publicKey.alg as string, kid = key.publicKey.kid as string | undefined, aud = 'https://test.powersync.example', exp = now + 60 } = {}) => {
-    const token = await new SignJWT({ sub: 'user1', aud, iat: now, exp }).setProtectedHeader({ alg, ...kid && { kid } }).sign(await importJWK({ ...key.privateKey, alg }))
+  const status = async (
+    key: typeof previous,
+    {
+      alg = key.publicKey.alg as string,
+      kid = key.publicKey.kid as string | undefined,
+      aud = 'https://test.powersync.example',
+      exp = now + 60
+    } = {}
+  ) => {
+    const token = await new SignJWT({ sub: 'user1', aud, iat: now, exp })
+      .setProtectedHeader({ alg, ...(kid && { kid }) })
+      .sign(await importJWK({ ...key.privateKey, alg }))
     return upload(app, token)
   }
   t.equal(await status(next), 200)

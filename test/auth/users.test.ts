@@ -9,7 +9,11 @@ const database = await testDatabase(t)
 let servers = 0
 
 /** A server on which this user is signed in by session; `as` uploads one PUT in each way. */
-async function signedIn (t: Test, user: { id: string, [name: string]: unknown }, options: Partial<PowerSyncMongoOptions>) {
+async function signedIn (
+  t: Test,
+  user: { id: string, [name: string]: unknown },
+  options: Partial<PowerSyncMongoOptions>
+) {
   const seen: User[] = []
   const log: string[] = []
   const app = await testServer(t, {
@@ -18,9 +22,15 @@ async function signedIn (t: Test, user: { id: string, [name: string]: unknown },
     collections: {
       logs: collection({
         schema: Type.Object({}),
-        authorize: (_, context) => { seen.push({ ...context.user }); return context.user['role'] !== 'guest' || 'Guests write no logs' }
+        authorize: (_, context) => {
+          seen.push({ ...context.user })
+          return context.user['role'] !== 'guest' || 'Guests write no logs'
+        }
       }),
-      invoices: collection({ schema: Type.Object({ org_id: Type.String() }), owner: { field: 'org_id', value: user => user['org'] } })
+      invoices: collection({
+        schema: Type.Object({ org_id: Type.String() }),
+        owner: { field: 'org_id', value: user => user['org'] }
+      })
     },
     ...options
   }, { logger: { level: 'warn', stream: { write: (line: string) => { log.push(line) } } } })
@@ -40,15 +50,28 @@ async function signedIn (t: Test, user: { id: string, [name: string]: unknown },
 
 const refused = { failed_operation: { error_code: 'UNAUTHORIZED', message: 'Guests write no logs' } }
 
-t.test('what a user may do does not depend on how the upload came in, nor on whether a letter is run again', async t => {
-  const { app, seen, bySession, byToken } = await signedIn(t, { id: 'gus', role: 'guest', password: 'secret' }, { token: { claims: ({ role }) => ({ role }) } })
-  t.match((await bySession('logs')).body.results, [refused])
-  t.match((await byToken('logs')).body.results, [refused])
-  for (const { _id } of await app.powersync.deadLetters.list()) t.match(await app.powersync.deadLetters.retry(_id), refused)
-  t.strictSame(seen, Array(4).fill({ role: 'guest', id: 'gus' }), 'nothing else of what authenticate gave')
-  const [letter] = await app.powersync.deadLetters.list()
-  t.match(await app.powersync.deadLetters.retry(letter!._id, { user: { role: 'editor' } }), { status: 'success' }, 'an operator may say otherwise')
-})
+t.test(
+  'what a user may do does not depend on how the upload came in, nor on whether a letter is run again',
+  async t => {
+    const { app, seen, bySession, byToken } = await signedIn(
+      t,
+      { id: 'gus', role: 'guest', password: 'secret' },
+      { token: { claims: ({ role }) => ({ role }) } }
+    )
+    t.match((await bySession('logs')).body.results, [refused])
+    t.match((await byToken('logs')).body.results, [refused])
+    for (const { _id } of await app.powersync.deadLetters.list()) {
+      t.match(await app.powersync.deadLetters.retry(_id), refused)
+    }
+    t.strictSame(seen, Array(4).fill({ role: 'guest', id: 'gus' }), 'nothing else of what authenticate gave')
+    const [letter] = await app.powersync.deadLetters.list()
+    t.match(
+      await app.powersync.deadLetters.retry(letter!._id, { user: { role: 'editor' } }),
+      { status: 'success' },
+      'an operator may say otherwise'
+    )
+  }
+)
 
 t.test('a rule that reads a claim finds it by token and by session, in the values of JSON', async t => {
   const { app, seen, bySession, byToken } = await signedIn(t, { id: 'ann' }, {
@@ -78,7 +101,17 @@ t.test('the user is read-only, in hooks too', async t => {
   const errors: unknown[] = []
   const { bySession } = await signedIn(t, { id: 'ann' }, {
     collections: {
-      logs: collection({ schema: Type.Object({}), authorize: (_, { user }) => { try { (user as { id: string }).id = 'bob' } catch (error) { errors.push(error) } return true } })
+      logs: collection({
+        schema: Type.Object({}),
+        authorize: (_, { user }) => {
+          try {
+            ;(user as { id: string }).id = 'bob'
+          } catch (error) {
+            errors.push(error)
+          }
+          return true
+        }
+      })
     }
   })
   t.equal((await bySession('logs')).status, 200)

@@ -10,10 +10,15 @@ for (const [target, file] of Object.entries(connectors)) {
     const { stdout } = await powersyncMongo('connector', '--target', target)
     t.equal(stdout, await readFile(join(root, 'examples', 'connectors', file), 'utf8'))
     t.match(stdout, /compiled/i, 'it says whether it was compiled')
-    if (!file.endsWith('.ts')) for (const name of ['client_id', 'results', 'requires_client_handling']) t.match(stdout, name)
+    if (!file.endsWith('.ts')) {
+      for (const name of ['client_id', 'results', 'requires_client_handling']) t.match(stdout, name)
+    }
   })
 }
 
 t.test('without --target it is that of JavaScript', async t => {
-  t.equal((await powersyncMongo('connector')).stdout, await readFile(join(root, 'examples', 'connectors', 'connector.ts'), 'utf8'))
+  t.equal(
+    (await powersyncMongo('connector')).stdout,
+    await readFile(join(root, 'examples', 'connectors', 'connector.ts'), 'utf8')
+  )
 })

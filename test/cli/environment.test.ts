@@ -23,8 +23,15 @@ t.test('.env of the working directory is read, or the file of --env; what is set
 
 t.test('a file that cannot be read is told, without what is in it', async t => {
   const cwd = t.testdir({ '.env': {} })
-  t.match(await powersyncMongoIn({ cwd }, 'doctor'), { code: 2, stdout: '', stderr: /^error: \.env cannot be read \(EISDIR\)\n/ })
-  t.match(await powersyncMongoIn({ cwd }, 'doctor', '--env', 'nowhere/.env'), { code: 2, stderr: /--env nowhere\/\.env cannot be read \(ENOENT\)\n/ })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor'), {
+    code: 2,
+    stdout: '',
+    stderr: /^error: \.env cannot be read \(EISDIR\)\n/
+  })
+  t.match(await powersyncMongoIn({ cwd }, 'doctor', '--env', 'nowhere/.env'), {
+    code: 2,
+    stderr: /--env nowhere\/\.env cannot be read \(ENOENT\)\n/
+  })
 })
 
 t.test('a file in another encoding is told, since Node.js finds no variable in it', async t => {
@@ -46,9 +53,22 @@ t.test('a file in another encoding is told, since Node.js finds no variable in i
 t.test('every command that reads variables or a file of the app takes it', async t => {
   const cwd = t.testdir({ '.env': 'MONGO_URI=mongodb-of-env' })
   await writeFile(join(cwd, 'powersync.config.js'), 'export const collections = {}')
-  for (const name of ['apply-validators', 'dead-letters list', 'dead-letters show', 'dead-letters retry', 'dead-letters discard']) {
-    const args = [...name.split(' '), ...name.includes('s ') && !name.includes('list') ? ['--all', ...name.includes('discard') ? ['--yes'] : []] : []]
+  for (const name of [
+    'apply-validators',
+    'dead-letters list',
+    'dead-letters show',
+    'dead-letters retry',
+    'dead-letters discard'
+  ]) {
+    const args = [
+      ...name.split(' '),
+      ...(name.includes('s ') && !name.includes('list')
+        ? ['--all', ...(name.includes('discard') ? ['--yes'] : [])]
+        : [])
+    ]
     t.match(await powersyncMongoIn({ cwd }, ...args), { code: 1, stderr: /MongoDB failed \(MongoParseError\)/ }, name)
   }
-  for (const name of ['client-schema', 'streams']) t.match(await powersyncMongoIn({ cwd }, name, '--env', 'none'), { code: 2, stderr: /--env none/ }, name)
+  for (const name of ['client-schema', 'streams']) {
+    t.match(await powersyncMongoIn({ cwd }, name, '--env', 'none'), { code: 2, stderr: /--env none/ }, name)
+  }
 })

@@ -12,7 +12,10 @@ const templates = join(root, 'examples', 'init')
 /** Every file of the folder with its text. */
 async function filesIn (folder: string): Promise<Record<string, string>> {
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile())
-  const texts = entries.map(async ({ parentPath, name }) => [join(parentPath, name).slice(folder.length + 1), await readFile(join(parentPath, name), 'utf8')] as const)
+  const texts = entries.map(
+    async ({ parentPath, name }) =>
+      [join(parentPath, name).slice(folder.length + 1), await readFile(join(parentPath, name), 'utf8')] as const
+  )
   return Object.fromEntries(await Promise.all(texts))
 }
 
@@ -29,15 +32,33 @@ t.test('an empty folder becomes a project, by the templates', async t => {
   const files = await filesIn(cwd)
   t.same(stdout.match(/^written +\S+$/gm)!.map(line => line.slice(16).trim()).sort(), Object.keys(files).sort())
   t.match(stdout, /\nNext:\n {2}npm install\n.*\n {2}npm start\n/)
-  for (const name of ['app.ts', 'server.ts', 'powersync.config.ts', 'test/rules.test.ts', 'docker-compose.yml', 'client/schema.ts']) {
-    const expected = (await readFile(join(templates, name), 'utf8')).replace('const row = { name: \'text\', owner_id: \'ada\' }', 'const row = { name: \'text\', created_at: \'2026-01-15T09:30:00Z\', owner_id: \'ada\' }')
+  for (const name of [
+    'app.ts',
+    'server.ts',
+    'powersync.config.ts',
+    'test/rules.test.ts',
+    'docker-compose.yml',
+    'client/schema.ts'
+  ]) {
+    const expected = (await readFile(join(templates, name), 'utf8')).replace(
+      'const row = { name: \'text\', owner_id: \'ada\' }',
+      'const row = { name: \'text\', created_at: \'2026-01-15T09:30:00Z\', owner_id: \'ada\' }'
+    )
     t.equal(files[name], expected, name)
   }
-  t.match(parse(files['powersync/streams.yaml']!), { streams: { lists: { query: /WHERE "owner_id" = auth.user_id\(\)/ }, todos: {} } })
+  t.match(parse(files['powersync/streams.yaml']!), {
+    streams: { lists: { query: /WHERE "owner_id" = auth.user_id\(\)/ }, todos: {} }
+  })
 
   const environment = parseEnv(files['.env']!)
-  const { published } = loadKeys({ signing: environment['POWERSYNC_PRIVATE_KEY'], publicKey: environment['POWERSYNC_PUBLIC_KEY'] })
-  t.match(parse(files['powersync/service.yaml']!, { customTags: [] }).client_auth, { audience: [environment['POWERSYNC_URL']], jwks: { keys: published } })
+  const { published } = loadKeys({
+    signing: environment['POWERSYNC_PRIVATE_KEY'],
+    publicKey: environment['POWERSYNC_PUBLIC_KEY']
+  })
+  t.match(parse(files['powersync/service.yaml']!, { customTags: [] }).client_auth, {
+    audience: [environment['POWERSYNC_URL']],
+    jwks: { keys: published }
+  })
   t.equal(files['.gitignore'], 'node_modules\n.env\n')
 })
 
@@ -50,15 +71,25 @@ t.test('run again, it changes nothing, and writes what is missing', async t => {
   t.same(await filesIn(cwd), before)
 
   const { cwd: other, run: again } = init(t, { 'server.ts': '// mine\n' }, '--yes', '--json')
-  t.match(JSON.parse((await again()).stdout).files.filter(({ status }: { status: string }) => status === 'kept'), [{ path: 'server.ts', status: 'kept' }])
+  t.match(
+    JSON.parse((await again()).stdout).files.filter(({ status }: { status: string }) => status === 'kept'),
+    [{ path: 'server.ts', status: 'kept' }]
+  )
   t.equal((await filesIn(other))['server.ts'], '// mine\n')
 })
 
 t.test('.env and .gitignore keep their values and line ends', async t => {
-  const { cwd, run } = init(t, { '.env': 'MONGO_URI=mongodb://mine/app\r\nOTHER=1', '.gitignore': '/node_modules/\n*.log\n' }, '--yes')
+  const { cwd, run } = init(
+    t,
+    { '.env': 'MONGO_URI=mongodb://mine/app\r\nOTHER=1', '.gitignore': '/node_modules/\n*.log\n' },
+    '--yes'
+  )
   t.match((await run()).stdout, /^3 lines added +\.env$[^]*^1 lines added +\.gitignore$/m)
   const files = await filesIn(cwd)
-  t.match(files['.env'], /^MONGO_URI=mongodb:\/\/mine\/app\r\nOTHER=1\r\nPOWERSYNC_URL=http:\/\/localhost:8080\r\nPOWERSYNC_PUBLIC_KEY=\S+\r\nPOWERSYNC_PRIVATE_KEY=\S+\r\n$/)
+  t.match(
+    files['.env'],
+    /^MONGO_URI=mongodb:\/\/mine\/app\r\nOTHER=1\r\nPOWERSYNC_URL=http:\/\/localhost:8080\r\nPOWERSYNC_PUBLIC_KEY=\S+\r\nPOWERSYNC_PRIVATE_KEY=\S+\r\n$/
+  )
   t.equal(files['.gitignore'], '/node_modules/\n*.log\n.env\n')
 })
 
@@ -69,11 +100,27 @@ t.test('an existing project keeps its package.json, and is told what to install'
 })
 
 t.test('tables, sign-in and language are as they are given', async t => {
-  const { cwd, run } = init(t, {}, '--table', 'notes: text?, price number, count integer', 'marks: at date, mine owner', '--sign-in', 'clerk', '--language', 'js')
+  const { cwd, run } = init(
+    t,
+    {},
+    '--table',
+    'notes: text?, price number, count integer',
+    'marks: at date, mine owner',
+    '--sign-in',
+    'clerk',
+    '--language',
+    'js'
+  )
   t.equal((await run()).code, 0)
   const files = await filesIn(cwd)
-  t.match(files['powersync.config.js'], /text: Type\.Optional\(Type\.String\(\)\),\n {6}price: bson\.Double\(\),\n {6}count: bson\.Int32\(\)\n {4}\}\)\n {2}\}\),\n {2}marks: collection/)
-  t.match(files['app.js'], /import powersyncMongo, \{ jwtIssuers \}[^]*authenticate: jwtIssuers\(\{ issuers: 'https:\/\/<slug>\.clerk/)
+  t.match(
+    files['powersync.config.js'],
+    /text: Type\.Optional\(Type\.String\(\)\),\n {6}price: bson\.Double\(\),\n {6}count: bson\.Int32\(\)\n {4}\}\)\n {2}\}\),\n {2}marks: collection/
+  )
+  t.match(
+    files['app.js'],
+    /import powersyncMongo, \{ jwtIssuers \}[^]*authenticate: jwtIssuers\(\{ issuers: 'https:\/\/<slug>\.clerk/
+  )
   t.match(files['client/connector.js'], /headers: \(\) =>/)
   t.match(files['test/rules.test.js'], /const row = \{ at: '2026-01-15T09:30:00Z', mine: 'ada' \}[^]*table: 'marks'/)
   t.match(JSON.parse(files['package.json']!), { scripts: { start: 'node --env-file=.env server.js' } })
@@ -89,19 +136,46 @@ t.test('tables, sign-in and language are as they are given', async t => {
 
 t.test('on a terminal it asks for what is not given', async t => {
   const cwd = t.testdir({})
-  const { code, stderr } = await powersyncMongoIn({ cwd, columns: 100, stdin: 'notes: text, mine owner\nown\njs\n' }, 'init')
+  const { code, stderr } = await powersyncMongoIn(
+    { cwd, columns: 100, stdin: 'notes: text, mine owner\nown\njs\n' },
+    'init'
+  )
   t.equal(code, 0)
-  t.match(stderr, /^Tables with their columns, separated by ; \[lists: .*\]: Sign-in: development, own, .*: Language: ts, js \[ts\]: $/)
+  t.match(
+    stderr,
+    /^Tables with their columns, separated by ; \[lists: .*\]: Sign-in: development, own, .*: Language: ts, js \[ts\]: $/
+  )
   t.match(await filesIn(cwd), { 'powersync.config.js': /notes: collection/, 'app.js': /async request => null/ })
-  t.match(await powersyncMongoIn({ cwd: t.testdir({}), columns: 100, stdin: '\nnobody\n' }, 'init'), { code: 2, stderr: /"nobody" is not one of development, own/ })
+  t.match(await powersyncMongoIn({ cwd: t.testdir({}), columns: 100, stdin: '\nnobody\n' }, 'init'), {
+    code: 2,
+    stderr: /"nobody" is not one of development, own/
+  })
 })
 
 t.test('what makes no sense is refused before anything is written', async t => {
   const cases: [args: string[], message: RegExp][] = [
     [[], /there is no terminal to ask on\n {2}→ pass --yes/],
     [['--yes', '--sign-in', 'nobody'], /argument 'nobody' is invalid/],
-    ...['', 'notes', 'notes:', 'notes: id', 'notes: a, a', 'notes: a money', 'notes: a owner, b owner', '1: a', 'a: b: c', '$a: b'].filter(Boolean)
-      .map(table => [['--yes', '--table', table], /the table ".+" cannot be read\n {2}→ write a name and columns, as in "lists: /] as [string[], RegExp])
+    ...[
+      '',
+      'notes',
+      'notes:',
+      'notes: id',
+      'notes: a, a',
+      'notes: a money',
+      'notes: a owner, b owner',
+      '1: a',
+      'a: b: c',
+      '$a: b'
+    ]
+      .filter(Boolean)
+      .map(
+        table =>
+          [
+            ['--yes', '--table', table],
+            /the table ".+" cannot be read\n {2}→ write a name and columns, as in "lists: /
+          ] as [string[], RegExp]
+      )
   ]
   for (const [args, message] of cases) {
     const { cwd, run } = init(t, {}, ...args)

@@ -6,7 +6,10 @@ function print (step: number, terminal: { isTTY?: boolean, TERM?: string }): str
   let now = 0
   let printed = ''
   const write = (text: string) => { printed += text }
-  const progress = progressOf({ stderr: { write, isTTY: terminal.isTTY }, env: { TERM: terminal.TERM }, now: () => now }, 'counting')
+  const progress = progressOf(
+    { stderr: { write, isTTY: terminal.isTTY }, env: { TERM: terminal.TERM }, now: () => now },
+    'counting'
+  )
   progress.start(3)
   for (const result of ['a\n', 'b\n', 'c\n']) {
     now += step
@@ -16,7 +19,10 @@ function print (step: number, terminal: { isTTY?: boolean, TERM?: string }): str
 }
 
 t.test('on a terminal a line changes, and is gone at the end', async t => {
-  t.equal(print(1, { isTTY: true }), 'counting: 0 of 3\r\x1b[Ka\ncounting: 1 of 3\r\x1b[Kb\ncounting: 2 of 3\r\x1b[Kc\n')
+  t.equal(
+    print(1, { isTTY: true }),
+    'counting: 0 of 3\r\x1b[Ka\ncounting: 1 of 3\r\x1b[Kb\ncounting: 2 of 3\r\x1b[Kc\n'
+  )
 })
 
 t.test('elsewhere a line comes every 10 s, and none where it takes no time', async t => {

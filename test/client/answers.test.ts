@@ -3,12 +3,22 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import type { FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
-import { ConnectorError, createConnector, type ConnectorErrorCode, type ConnectorOptions, type FatalDecision, type RejectedTransaction } from '../../lib/client/index.js'
+import {
+  ConnectorError, createConnector, type ConnectorErrorCode, type ConnectorOptions, type FatalDecision,
+  type RejectedTransaction
+} from '../../lib/client/index.js'
 import { inserts, queueOf } from './queue.js'
-import { fatal, leftToClient, notAttempted, rejected, retryable, scriptedServer, silence, success, tokenAnswer, type Answer } from './scripted-server.js'
+import {
+  fatal, leftToClient, notAttempted, rejected, retryable, scriptedServer, silence, success, tokenAnswer, type Answer
+} from './scripted-server.js'
 
 /** Uploads once; what came of it. */
-async function upload (t: Test, answer: Answer, options: Partial<ConnectorOptions> = {}, queue = queueOf(...inserts(3))) {
+async function upload (
+  t: Test,
+  answer: Answer,
+  options: Partial<ConnectorOptions> = {},
+  queue = queueOf(...inserts(3))
+) {
   const server = await scriptedServer(t, answer)
   const told: RejectedTransaction[] = []
   const connector = createConnector({
@@ -17,7 +27,15 @@ async function upload (t: Test, answer: Answer, options: Partial<ConnectorOption
     ...options
   })
   const error = await connector.uploadData(queue).then(() => undefined, (error: ConnectorError) => error)
-  return { error, code: error?.code, left: queue.left().flat(), told: told.map(({ transaction }) => transaction.transactionId), server, connector, queue }
+  return {
+    error,
+    code: error?.code,
+    left: queue.left().flat(),
+    told: told.map(({ transaction }) => transaction.transactionId),
+    server,
+    connector,
+    queue
+  }
 }
 
 const settlements: Array<{ results: object[], left: number[], code?: ConnectorErrorCode, told?: number[] }> = [
@@ -37,7 +55,9 @@ const settlements: Array<{ results: object[], left: number[], code?: ConnectorEr
 ]
 
 for (const { results, left, code, told = [] } of settlements) {
-  const words = results.map(result => result === leftToClient ? 'left to client' : (result as { status: string }).status)
+  const words = results.map(result =>
+    result === leftToClient ? 'left to client' : (result as { status: string }).status
+  )
   t.test(`${words.join(', ')}: leaves ${left.length}${code ? ` and fails with ${code}` : ''}`, async t => {
     const outcome = await upload(t, { results })
     t.equal(outcome.code, code)
@@ -47,15 +67,31 @@ for (const { results, left, code, told = [] } of settlements) {
 }
 
 t.test('a retryable result says how long the server asks to wait', async t => {
-  t.match((await upload(t, { results: [retryable, notAttempted, notAttempted] })).error, { name: 'ConnectorError', code: 'PSM_RETRY', retryAfter: 5000 })
+  t.match((await upload(t, { results: [retryable, notAttempted, notAttempted] })).error, {
+    name: 'ConnectorError',
+    code: 'PSM_RETRY',
+    retryAfter: 5000
+  })
 })
 
-const decisions: Array<{ name: string, onFatal: ConnectorOptions['onFatal'], left: number[], code?: ConnectorErrorCode }> = [
+const decisions: Array<{
+  name: string
+  onFatal: ConnectorOptions['onFatal']
+  left: number[]
+  code?: ConnectorErrorCode
+}> = [
   { name: 'discard', onFatal: () => 'discard', left: [3] },
   { name: 'discard, after a while', onFatal: async (): Promise<FatalDecision> => 'discard', left: [3] },
   { name: 'retain', onFatal: () => 'retain', left: [2, 3], code: 'PSM_REJECTED' },
   { name: 'neither', onFatal: () => 'complete' as FatalDecision, left: [2, 3], code: 'PSM_REJECTED' },
-  { name: 'a failure', onFatal: () => { throw new Error('mine') }, left: [2, 3], code: 'PSM_REJECTED' },
+  {
+    name: 'a failure',
+    onFatal: () => {
+      throw new Error('mine')
+    },
+    left: [2, 3],
+    code: 'PSM_REJECTED'
+  },
   { name: 'none, since there is no onFatal', onFatal: undefined, left: [2, 3], code: 'PSM_REJECTED' }
 ]
 
@@ -113,10 +149,19 @@ const wrongBodies: Array<[name: string, answer: Answer]> = [
   ['a result that is null', { results: [success, success, null] }],
   ['a result without status', { results: [success, success, {}] }],
   ['an unknown status', { results: [success, success, { status: 'toString' }] }],
-  ['a fatal_error that does not say who handles it', { results: [success, success, { ...fatal, requires_client_handling: undefined }] }],
+  [
+    'a fatal_error that does not say who handles it',
+    { results: [success, success, { ...fatal, requires_client_handling: undefined }] }
+  ],
   ['a fatal_error without operation', { results: [success, success, { ...fatal, failed_operation: undefined }] }],
-  ['a failed operation without code', { results: [success, success, { ...fatal, failed_operation: { message: 'no' } }] }],
-  ['a failed operation without message', { results: [success, success, { ...fatal, failed_operation: { error_code: 'INVALID_DATA' } }] }],
+  [
+    'a failed operation without code',
+    { results: [success, success, { ...fatal, failed_operation: { message: 'no' } }] }
+  ],
+  [
+    'a failed operation without message',
+    { results: [success, success, { ...fatal, failed_operation: { error_code: 'INVALID_DATA' } }] }
+  ],
   ['a retryable_error without message', { results: [success, success, { ...retryable, message: undefined }] }],
   ['a retryable_error without time', { results: [success, success, { ...retryable, retry_after_ms: 'soon' }] }],
   ['half of an answer', reply => {
@@ -135,7 +180,14 @@ for (const [name, answer] of wrongBodies) {
   })
 }
 
-for (const [code, expected] of [[400, 'PSM_STATUS'], [401, 'PSM_UNAUTHORIZED'], [403, 'PSM_STATUS'], [404, 'PSM_STATUS'], [500, 'PSM_STATUS'], [503, 'PSM_STATUS']] as const) {
+for (const [code, expected] of [
+  [400, 'PSM_STATUS'],
+  [401, 'PSM_UNAUTHORIZED'],
+  [403, 'PSM_STATUS'],
+  [404, 'PSM_STATUS'],
+  [500, 'PSM_STATUS'],
+  [503, 'PSM_STATUS']
+] as const) {
   t.test(`answered with status ${code}: nothing leaves the queue, whatever the body says`, async t => {
     const { error, left } = await upload(t, reply => reply.code(code).send({ results: [success, success, success] }))
     t.match(error, { code: expected, status: code })
@@ -183,7 +235,8 @@ for (const [name, answer] of [['no answer', silence], ['an answer that never end
 }
 
 t.test('a fetch that does not know signals is given up all the same', async t => {
-  const fetch: ConnectorOptions['fetch'] = async url => url.endsWith('/token') ? { ok: true, status: 200, json: async () => tokenAnswer() } : await new Promise(() => {})
+  const fetch: ConnectorOptions['fetch'] = async url =>
+    url.endsWith('/token') ? { ok: true, status: 200, json: async () => tokenAnswer() } : await new Promise(() => {})
   const { code, left } = await upload(t, {}, { timeout: 50, fetch })
   t.equal(code, 'PSM_TIMEOUT')
   t.same(left, [1, 2, 3])
@@ -210,7 +263,11 @@ t.test('a signal that is not used leaves no listener behind', async t => {
   const added: unknown[] = []
   const removed: unknown[] = []
   t.intercept(signal, 'addEventListener', { value: (_type: string, listener: unknown) => { added.push(listener) } })
-  t.intercept(signal, 'removeEventListener', { value: (_type: string, listener: unknown) => { removed.push(listener) } })
+  t.intercept(signal, 'removeEventListener', {
+    value: (_type: string, listener: unknown) => {
+      removed.push(listener)
+    }
+  })
   await upload(t, { results: [success, success, success] }, { signal })
   t.equal(added.length, 2, 'of /token and /upload')
   t.same(removed, added)

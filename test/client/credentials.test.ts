@@ -2,29 +2,42 @@
 import t from 'tap'
 import { createConnector, type Credentials, type Fetch } from '../../lib/client/index.js'
 import { inserts, queueOf } from './queue.js'
-import { jwt, scriptedServer, status, success, tokenAnswer, type Answer, type ScriptedServer } from './scripted-server.js'
+import {
+  jwt, scriptedServer, status, success, tokenAnswer, type Answer, type ScriptedServer
+} from './scripted-server.js'
 
 const stored = { results: [success] }
 const queue = () => queueOf(...inserts(1))
-const bearers = ({ requests }: ScriptedServer) => requests.filter(({ route }) => route === '/upload').map(({ headers }) => headers['authorization'])
+const bearers = ({ requests }: ScriptedServer) =>
+  requests.filter(({ route }) => route === '/upload').map(({ headers }) => headers['authorization'])
 
 t.test('credentials for the service are what the server says', async t => {
   const server = await scriptedServer(t, stored)
   const answer = tokenAnswer()
   server.tokens = [answer]
-  const { fetchCredentials } = createConnector({ url: `${server.url}//`, headers: () => ({ Authorization: 'session1' }) })
-  t.same(await fetchCredentials(), { endpoint: answer.powersync_url, token: answer.token, expiresAt: new Date(answer.expires_at) })
+  const { fetchCredentials } = createConnector({
+    url: `${server.url}//`,
+    headers: () => ({ Authorization: 'session1' })
+  })
+  t.same(await fetchCredentials(), {
+    endpoint: answer.powersync_url,
+    token: answer.token,
+    expiresAt: new Date(answer.expires_at)
+  })
   t.match(server.requests, [{ route: '/token', headers: { authorization: 'session1' } }])
 })
 
-t.test('one renewal fetches one token, however often the SDK asks; what it calls invalid is not given again', async t => {
-  const server = await scriptedServer(t, stored)
-  const { fetchCredentials, invalidateCredentials } = createConnector({ url: server.url })
-  t.equal((await fetchCredentials())?.token, 'token1')
-  invalidateCredentials()
-  t.equal((await fetchCredentials())?.token, 'token2', 'ahead, and dropped')
-  t.equal((await fetchCredentials())?.token, 'token2')
-})
+t.test(
+  'one renewal fetches one token, however often the SDK asks; what it calls invalid is not given again',
+  async t => {
+    const server = await scriptedServer(t, stored)
+    const { fetchCredentials, invalidateCredentials } = createConnector({ url: server.url })
+    t.equal((await fetchCredentials())?.token, 'token1')
+    invalidateCredentials()
+    t.equal((await fetchCredentials())?.token, 'token2', 'ahead, and dropped')
+    t.equal((await fetchCredentials())?.token, 'token2')
+  }
+)
 
 t.test('the stream and the uploads share a token, and uploads use it until the user changes', async t => {
   const server = await scriptedServer(t, stored)
@@ -43,14 +56,17 @@ t.test('the stream and the uploads share a token, and uploads use it until the u
 })
 
 for (const [seconds, requests] of [[300, 1], [35, 1], [29, 2], [-3600, 2]] as const) {
-  t.test(`two uploads with a token that is good for another ${seconds} s ask ${requests} time${requests === 1 ? '' : 's'}`, async t => {
-    const server = await scriptedServer(t, stored)
-    server.tokens = [tokenAnswer({ seconds })]
-    const { uploadData } = createConnector({ url: server.url })
-    await uploadData(queue())
-    await uploadData(queue())
-    t.equal(server.count('/token'), requests)
-  })
+  t.test(
+    `two uploads with a token that is good for another ${seconds} s ask ${requests} time${requests === 1 ? '' : 's'}`,
+    async t => {
+      const server = await scriptedServer(t, stored)
+      server.tokens = [tokenAnswer({ seconds })]
+      const { uploadData } = createConnector({ url: server.url })
+      await uploadData(queue())
+      await uploadData(queue())
+      t.equal(server.count('/token'), requests)
+    }
+  )
 }
 
 t.test('401 for an upload: the next try has a new token', async t => {
@@ -99,29 +115,44 @@ for (const [name, answer, code] of wrong) {
   })
 }
 
-t.test('headers: asked for with each request, as an object, as pairs or as Headers; the connector\'s own win', async t => {
-  const server = await scriptedServer(t, stored)
-  const given = [
-    { 'X-Session': 'session1', Authorization: 'mine', 'Content-Type': 'text/plain' },
-    [['X-Session', 'session2']] as Array<[string, string]>,
-    new Headers({ 'X-Session': 'session3' }),
-    {}
-  ]
-  let next = 0
-  const connector = createConnector({ url: server.url, headers: async () => given[next++]! })
-  while (next < given.length) await connector.uploadData(queue())
-  t.match(server.requests.filter(({ route }) => route === '/token'), [{ headers: { authorization: 'mine', 'x-session': 'session1' } }, { headers: { 'x-session': 'session2' } }, {}, {}])
-  t.match(server.requests.filter(({ route }) => route === '/upload'), [
-    { headers: { authorization: 'Bearer token1', 'x-session': 'session1', 'content-type': 'application/json' } },
-    { headers: { authorization: 'Bearer token2', 'x-session': 'session2' } },
-    { headers: { authorization: 'Bearer token3', 'x-session': 'session3' } },
-    { headers: { authorization: 'Bearer token4', 'x-session': undefined } }
-  ])
-})
+t.test(
+  'headers: asked for with each request, as an object, as pairs or as Headers; the connector\'s own win',
+  async t => {
+    const server = await scriptedServer(t, stored)
+    const given = [
+      { 'X-Session': 'session1', Authorization: 'mine', 'Content-Type': 'text/plain' },
+      [['X-Session', 'session2']] as Array<[string, string]>,
+      new Headers({ 'X-Session': 'session3' }),
+      {}
+    ]
+    let next = 0
+    const connector = createConnector({ url: server.url, headers: async () => given[next++]! })
+    while (next < given.length) await connector.uploadData(queue())
+    t.match(
+      server.requests.filter(({ route }) => route === '/token'),
+      [
+        { headers: { authorization: 'mine', 'x-session': 'session1' } },
+        { headers: { 'x-session': 'session2' } },
+        {},
+        {}
+      ]
+    )
+    t.match(server.requests.filter(({ route }) => route === '/upload'), [
+      { headers: { authorization: 'Bearer token1', 'x-session': 'session1', 'content-type': 'application/json' } },
+      { headers: { authorization: 'Bearer token2', 'x-session': 'session2' } },
+      { headers: { authorization: 'Bearer token3', 'x-session': 'session3' } },
+      { headers: { authorization: 'Bearer token4', 'x-session': undefined } }
+    ])
+  }
+)
 
 t.test('uploads with the app\'s own headers need no token', async t => {
   const server = await scriptedServer(t, stored)
-  const { uploadData } = createConnector({ url: server.url, uploadWith: 'headers', headers: () => ({ authorization: 'session1' }) })
+  const { uploadData } = createConnector({
+    url: server.url,
+    uploadWith: 'headers',
+    headers: () => ({ authorization: 'session1' })
+  })
   await uploadData(queue())
   t.same(bearers(server), ['session1'])
   t.equal(server.count('/token'), 0)
@@ -147,13 +178,24 @@ for (const [form, expiresAt] of Object.entries(forms)) {
   t.test(`an app that gives expiresAt as ${form}`, async t => {
     const server = await scriptedServer(t, stored)
     let count = 0
-    const connector = createConnector({ url: server.url, fetchCredentials: () => ({ endpoint: 'https://instance.example/', token: `own${++count}`, expiresAt }) })
+    const connector = createConnector({
+      url: server.url,
+      fetchCredentials: () => ({ endpoint: 'https://instance.example/', token: `own${++count}`, expiresAt })
+    })
     await connector.uploadData(queue())
     t.same(await connector.fetchCredentials(), { endpoint: 'https://instance.example', token: 'own1', expiresAt: end })
   })
 }
 
-for (const given of [{ expiresAt: 'soon' }, { expiresAt: true }, { expiresAt: new Date(NaN) }, { token: '' }, { token: 5 }, { endpoint: undefined }, 'token']) {
+for (const given of [
+  { expiresAt: 'soon' },
+  { expiresAt: true },
+  { expiresAt: new Date(NaN) },
+  { token: '' },
+  { token: 5 },
+  { endpoint: undefined },
+  'token'
+]) {
   t.test(`an app that gives ${JSON.stringify(given)}: an error, and the app is asked again`, async t => {
     const server = await scriptedServer(t, stored)
     const good = { endpoint: 'https://instance.example', token: 'own', expiresAt: end }
@@ -172,25 +214,40 @@ t.test('headers that are undefined are none', async t => {
 })
 
 for (const minutes of [5, -5, 60]) {
-  t.test(`a device whose clock is ${minutes} minutes off the server's uses a token for as long as it lives`, async t => {
-    const server = await scriptedServer(t, stored)
-    const issued = Math.floor(Date.now() / 1000) - minutes * 60
-    server.tokens = [reply => reply.send({ token: jwt({ sub: 'ann', iat: issued, exp: issued + 300 }), powersync_url: 'https://x', expires_at: new Date((issued + 300) * 1000).toISOString() })]
-    const { uploadData, fetchCredentials } = createConnector({ url: server.url })
-    await uploadData(queue())
-    await uploadData(queue())
-    await fetchCredentials()
-    t.equal(server.count('/token'), 1)
-  })
+  t.test(
+    `a device whose clock is ${minutes} minutes off the server's uses a token for as long as it lives`,
+    async t => {
+      const server = await scriptedServer(t, stored)
+      const issued = Math.floor(Date.now() / 1000) - minutes * 60
+      server.tokens = [
+        reply =>
+          reply.send({
+            token: jwt({ sub: 'ann', iat: issued, exp: issued + 300 }),
+            powersync_url: 'https://x',
+            expires_at: new Date((issued + 300) * 1000).toISOString()
+          })
+      ]
+      const { uploadData, fetchCredentials } = createConnector({ url: server.url })
+      await uploadData(queue())
+      await uploadData(queue())
+      await fetchCredentials()
+      t.equal(server.count('/token'), 1)
+    }
+  )
 }
 
 for (const code of [301, 302, 303, 307, 308]) {
   t.test(`a redirect with ${code} is not followed, and named without its query`, async t => {
-    const redirect: Answer = reply => reply.code(code).header('location', 'https://elsewhere.example/sign-in?secret=1#x').send()
+    const redirect: Answer = reply =>
+      reply.code(code).header('location', 'https://elsewhere.example/sign-in?secret=1#x').send()
     const server = await scriptedServer(t, redirect)
     const connector = createConnector({ url: server.url })
     const rows = queue()
-    await t.rejects(connector.uploadData(rows), { code: 'PSM_REDIRECT', status: code, message: `POST ${server.url}/upload: redirected to https://elsewhere.example/sign-in: let option url name the server itself` })
+    await t.rejects(connector.uploadData(rows), {
+      code: 'PSM_REDIRECT',
+      status: code,
+      message: `POST ${server.url}/upload: redirected to https://elsewhere.example/sign-in: let option url name the server itself`
+    })
     t.same(rows.left(), [[1]])
     server.tokens = [redirect]
     connector.invalidateCredentials()
@@ -200,7 +257,10 @@ for (const code of [301, 302, 303, 307, 308]) {
 
 t.test('a redirect in a browser, which hides the target', async t => {
   const fetch: Fetch = async () => ({ ok: false, status: 0, json: async () => null })
-  await t.rejects(createConnector({ url: '/powersync', fetch }).fetchCredentials(), { code: 'PSM_REDIRECT', message: /^GET \/powersync\/token: redirected: / })
+  await t.rejects(createConnector({ url: '/powersync', fetch }).fetchCredentials(), {
+    code: 'PSM_REDIRECT',
+    message: /^GET \/powersync\/token: redirected: /
+  })
 })
 
 t.test('a function of the app that fails is named, with its error as the cause', async t => {
@@ -208,7 +268,15 @@ t.test('a function of the app that fails is named, with its error as the cause',
   const mine = new Error('mine')
   const fail = () => { throw mine }
   const rows = queue()
-  await t.rejects(createConnector({ url: server.url, headers: fail }).uploadData(rows), { code: 'PSM_HOOK', message: /^headers/, cause: mine })
-  await t.rejects(createConnector({ url: server.url, fetchCredentials: fail }).uploadData(rows), { code: 'PSM_HOOK', message: /^fetchCredentials/, cause: mine })
+  await t.rejects(createConnector({ url: server.url, headers: fail }).uploadData(rows), {
+    code: 'PSM_HOOK',
+    message: /^headers/,
+    cause: mine
+  })
+  await t.rejects(createConnector({ url: server.url, fetchCredentials: fail }).uploadData(rows), {
+    code: 'PSM_HOOK',
+    message: /^fetchCredentials/,
+    cause: mine
+  })
   t.same(rows.left(), [[1]])
 })

@@ -5,9 +5,13 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
 import ts from 'typescript'
-import type { CommonPowerSyncDatabase, CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials } from '@powersync/common'
+import type {
+  CommonPowerSyncDatabase, CrudEntry, CrudTransaction, PowerSyncBackendConnector, PowerSyncCredentials
+} from '@powersync/common'
 import type { PowerSyncDatabase } from '@powersync/node'
-import type { ClientDatabase, ClientOperation, ClientTransaction, Connector, Credentials, RejectionsDatabase } from '../../lib/client/index.js'
+import type {
+  ClientDatabase, ClientOperation, ClientTransaction, Connector, Credentials, RejectionsDatabase
+} from '../../lib/client/index.js'
 
 const folder = join(import.meta.dirname, '..', '..', 'lib', 'client')
 
@@ -29,7 +33,11 @@ t.test('its modules import each other, and types only from anywhere else; the ho
     const { importedFiles } = ts.preProcessFile(await readFile(join(folder, file), 'utf8'))
     for (const { fileName } of importedFiles) {
       if (file === 'react.ts' && fileName === 'react') continue
-      t.match(fileName, /^\.\/(?!react)[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/, `${file} imports ${fileName}`)
+      t.match(
+        fileName,
+        /^\.\/(?!react)[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/,
+        `${file} imports ${fileName}`
+      )
     }
   }
 })
@@ -52,25 +60,44 @@ const platforms: Array<{ name: string, lib: string[], globals?: string }> = [
 for (const { name, lib, globals = '' } of platforms) {
   t.test(`it compiles with the types of ${name}, without Node's`, async t => {
     const options: ts.CompilerOptions = {
-      strict: true, noEmit: true, lib, types: [], module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, exactOptionalPropertyTypes: true
+      strict: true,
+      noEmit: true,
+      lib,
+      types: [],
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ES2022,
+      exactOptionalPropertyTypes: true
     }
     const host = ts.createCompilerHost(options)
     const { getSourceFile, fileExists } = host
     const declarations = join(folder, 'globals.d.ts')
-    host.getSourceFile = (file, ...rest) => file === declarations ? ts.createSourceFile(file, globals, ts.ScriptTarget.ES2022) : getSourceFile(file, ...rest)
+    host.getSourceFile = (file, ...rest) =>
+      file === declarations ? ts.createSourceFile(file, globals, ts.ScriptTarget.ES2022) : getSourceFile(file, ...rest)
     host.fileExists = file => file === declarations || fileExists(file)
     const program = ts.createProgram([join(folder, 'index.ts'), declarations], options, host)
     const errors = ts.getPreEmitDiagnostics(program)
-    t.same(errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`), [])
+    t.same(
+      errors.map(({ file, messageText }) => `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`),
+      []
+    )
   })
 }
 
-t.test('the connector takes at most 4 kB, compressed, of an app\'s bundle, and brings nothing that the app does not import', async t => {
-  const { outputFiles: [bundle] } = await build({
-    stdin: { contents: "export { createConnector } from './index.ts'", resolveDir: folder }, bundle: true, minify: true, format: 'esm', write: false
-  })
-  const size = gzipSync(bundle!.contents).length
-  t.ok(size <= 4000, `${size} bytes`)
-  t.notMatch(bundle!.text, 'vendor', 'validators')
-  t.notMatch(bundle!.text, 'PSM_RESEND', 'rejections')
-})
+t.test(
+  'the connector takes at most 4 kB, compressed, of an app\'s bundle, and brings nothing that the app does not import',
+  async t => {
+    const {
+      outputFiles: [bundle]
+    } = await build({
+      stdin: { contents: "export { createConnector } from './index.ts'", resolveDir: folder },
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      write: false
+    })
+    const size = gzipSync(bundle!.contents).length
+    t.ok(size <= 4000, `${size} bytes`)
+    t.notMatch(bundle!.text, 'vendor', 'validators')
+    t.notMatch(bundle!.text, 'PSM_RESEND', 'rejections')
+  }
+)

@@ -1,9 +1,11 @@
 /** Stands in for the client's database: an upload queue in memory that behaves as the SDK's (contract of `ps_crud`). */
 import type { ClientDatabase, ClientOperation, ClientTransaction } from '../../lib/client/index.js'
 
-export interface Queue extends Required<Pick<ClientDatabase, 'getClientId' | 'getNextCrudTransaction' | 'getCrudTransactions'>> {
+export interface Queue extends Required<
+  Pick<ClientDatabase, 'getClientId' | 'getNextCrudTransaction' | 'getCrudTransactions'>
+> {
   /** `op_id`s that are still to be uploaded, by transaction. */
-  left (): number[][]
+  left(): number[][]
 }
 
 export type Change = Partial<ClientOperation> & Pick<ClientOperation, 'id'>
@@ -14,7 +16,9 @@ export function queueOf (...transactions: Change[][]): Queue {
   let queue = transactions.map((changes, index): ClientTransaction => {
     const transaction = {
       transactionId: index + 1,
-      crud: changes.map(change => entryOf({ clientId: ++opId, op: 'PUT', table: 'rows', opData: { text: 'x' }, ...change })),
+      crud: changes.map(change =>
+        entryOf({ clientId: ++opId, op: 'PUT', table: 'rows', opData: { text: 'x' }, ...change })
+      ),
       async complete () { queue = queue.slice(queue.indexOf(transaction) + 1) }
     }
     return transaction
@@ -37,4 +41,5 @@ const entryOf = (operation: ClientOperation) => ({
 })
 
 /** `count` transactions of one insert each. */
-export const inserts = (count: number): Change[][] => Array.from({ length: count }, (_, index) => [{ id: `row${index + 1}` }])
+export const inserts = (count: number): Change[][] =>
+  Array.from({ length: count }, (_, index) => [{ id: `row${index + 1}` }])

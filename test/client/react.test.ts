@@ -10,9 +10,21 @@ Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true })
 
 t.test('a component has the rejections, follows them, and settles them', { skip: await sdkMissing() }, async t => {
   const { Schema, Table, column } = await import('@powersync/node')
-  const { database } = await openClient(t, { backend: '', session: '', appSchema: new Schema({ rejections: new Table(rejectionColumns(column)), todos: new Table({ text: column.text }) }) })
-  const note = { created_at: '2026-01-01T00:00:00Z', error_code: 'INVALID_DATA', message: 'no', operation_index: 0, operations: '[{"op":"PUT","table":"todos","id":"a","data":{"text":"too long"}}]' }
-  for (const id of ['first', 'second']) await database.execute('INSERT INTO ps_data__rejections (id, data) VALUES (?, ?)', [id, JSON.stringify(note)])
+  const { database } = await openClient(t, {
+    backend: '',
+    session: '',
+    appSchema: new Schema({ rejections: new Table(rejectionColumns(column)), todos: new Table({ text: column.text }) })
+  })
+  const note = {
+    created_at: '2026-01-01T00:00:00Z',
+    error_code: 'INVALID_DATA',
+    message: 'no',
+    operation_index: 0,
+    operations: '[{"op":"PUT","table":"todos","id":"a","data":{"text":"too long"}}]'
+  }
+  for (const id of ['first', 'second']) {
+    await database.execute('INSERT INTO ps_data__rejections (id, data) VALUES (?, ?)', [id, JSON.stringify(note)])
+  }
 
   const seen: RejectionsState[] = []
   let look = () => {}

@@ -1,4 +1,7 @@
-/** Operations that several versions of an app have queued reach a server that is ahead of them, behind them, or too far on. */
+/**
+ * Operations that several versions of an app have queued reach a server that is ahead of them, behind them, or too far
+ * on.
+ */
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import { collection, type CollectionOptions } from '../../index.js'
@@ -24,7 +27,8 @@ async function server (t: Test, name: string, migrations: Steps) {
   })
   return {
     url: await app.listen({ host: '127.0.0.1', port: 0 }),
-    rows: async () => (await app.mongo.db!.collection(name).find().sort({ _id: 1 }).toArray()).map(({ _id, title }) => [_id, title]),
+    rows: async () =>
+      (await app.mongo.db!.collection(name).find().sort({ _id: 1 }).toArray()).map(({ _id, title }) => [_id, title]),
     letters: () => app.powersync.deadLetters.list()
   }
 }
@@ -43,7 +47,9 @@ function databaseOf (...transactions: Change[][]): Queue & ClientDatabase & { ma
 }
 
 const oldRows = (count: number): Change[][] =>
-  Array.from({ length: count }, (_, index) => [{ id: `row${String(index).padStart(4, '0')}`, opData: { text: `text ${index}` } }])
+  Array.from({ length: count }, (_, index) => [
+    { id: `row${String(index).padStart(4, '0')}`, opData: { text: `text ${index}` } }
+  ])
 
 async function drain (connector: ReturnType<typeof createConnector>, queue: Queue & ClientDatabase) {
   while (queue.left().length > 0) await connector.uploadData(queue)
@@ -53,7 +59,10 @@ t.test('1 000 operations of two versions back, queued before the app was updated
   const { url, rows, letters } = await server(t, `rows${++servers}`, steps)
   const queue = databaseOf(...oldRows(1000))
   // The old app connects while its server cannot be reached, which marks the queue as its own.
-  const away = createConnector({ url: 'http://127.0.0.1:1', fetchCredentials: () => ({ endpoint: url, token: 'none' }) })
+  const away = createConnector({
+    url: 'http://127.0.0.1:1',
+    fetchCredentials: () => ({ endpoint: url, token: 'none' })
+  })
   await t.rejects(away.uploadData(queue), { code: 'PSM_NETWORK' })
   await drain(createConnector({ url, schemaVersion: 3 }), queue)
   t.strictSame(await rows(), oldRows(1000).map(([change], index) => [change!.id, `text ${index}!`]))
@@ -71,7 +80,10 @@ t.test('each version\'s operations are sent as of that version, in order', async
   const credentials = () => ({ endpoint: 'https://x', token: 'none' })
   const queue = databaseOf(...oldRows(2))
   const upload = (schemaVersion: number | undefined, database: ClientDatabase) =>
-    t.rejects(createConnector({ url: 'http://x', fetch, fetchCredentials: credentials, schemaVersion }).uploadData(database), { code: 'PSM_STATUS' })
+    t.rejects(
+      createConnector({ url: 'http://x', fetch, fetchCredentials: credentials, schemaVersion }).uploadData(database),
+      { code: 'PSM_STATUS' }
+    )
   await upload(undefined, queue)
   t.same(bodies.map(({ schema_version: version, transactions }) => [version, transactions.length]), [[1, 2]])
   await upload(2, queue)
@@ -83,7 +95,13 @@ t.test('each version\'s operations are sent as of that version, in order', async
   for (const [key, mark] of queue.marks) later.marks.set(key, mark)
   isUp = true
   await drain(createConnector({ url: 'http://x', fetch, fetchCredentials: credentials, schemaVersion: 2 }), later)
-  t.same(bodies.slice(-2).map(({ schema_version: version, transactions }) => [version, transactions.length]), [[1, 2], [2, 5]])
+  t.same(
+    bodies.slice(-2).map(({ schema_version: version, transactions }) => [version, transactions.length]),
+    [
+      [1, 2],
+      [2, 5]
+    ]
+  )
 })
 
 t.test('a queue that no connector has marked is of the version that finds it', async t => {
@@ -130,6 +148,9 @@ t.test('ahead of the server: the queue waits for its update', async t => {
 
 for (const schemaVersion of [0, 1.5, -1, NaN]) {
   t.test(`schemaVersion ${schemaVersion} is refused`, async t => {
-    t.throws(() => createConnector({ url: 'http://x', schemaVersion }), { code: 'PSM_OPTION', message: /schemaVersion/ })
+    t.throws(() => createConnector({ url: 'http://x', schemaVersion }), {
+      code: 'PSM_OPTION',
+      message: /schemaVersion/
+    })
   })
 }

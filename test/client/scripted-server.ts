@@ -25,7 +25,12 @@ export const silence = (reply: FastifyReply) => once(reply.raw, 'close')
 export const success = { status: 'success' }
 export const notAttempted = { status: 'not_attempted' }
 export const retryable = { status: 'retryable_error', message: 'later', retry_after_ms: 5000 }
-export const rejected = { error_code: 'INVALID_DATA', message: 'no date', operation_index: 0, details: { path: 'created_at' } }
+export const rejected = {
+  error_code: 'INVALID_DATA',
+  message: 'no date',
+  operation_index: 0,
+  details: { path: 'created_at' }
+}
 export const fatal = { status: 'fatal_error', requires_client_handling: false, failed_operation: rejected }
 export const leftToClient = { ...fatal, requires_client_handling: true }
 
@@ -52,7 +57,11 @@ export async function scriptedServer (t: Pick<Test, 'teardown'>, ...uploads: Ans
 }
 
 export function tokenAnswer ({ token = 'token', seconds = 300 } = {}) {
-  return { token, powersync_url: 'https://instance.example', expires_at: new Date(Date.now() + seconds * 1000).toISOString() }
+  return {
+    token,
+    powersync_url: 'https://instance.example',
+    expires_at: new Date(Date.now() + seconds * 1000).toISOString()
+  }
 }
 
 /** A token with these claims, which nobody signed. */

@@ -11,7 +11,11 @@ const mongo = await testDatabase(t)
 let servers = 0
 
 /** The plugin under a prefix, on a collection of its own; `session` signs in. */
-async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}, connectorOptions: Partial<ConnectorOptions> = {}) {
+async function server (
+  t: Test,
+  options: Partial<PowerSyncMongoOptions> = {},
+  connectorOptions: Partial<ConnectorOptions> = {}
+) {
   const name = `rows_${++servers}`
   const app = await testServer(t, {
     mongo: { url: mongo.uri },
@@ -21,7 +25,9 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}, co
     ...options
   })
   const uploads: number[] = []
-  app.addHook('onResponse', async ({ routeOptions }, reply) => { if (routeOptions.url?.endsWith('/upload')) uploads.push(reply.statusCode) })
+  app.addHook('onResponse', async ({ routeOptions }, reply) => {
+    if (routeOptions.url?.endsWith('/upload')) uploads.push(reply.statusCode)
+  })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const rejected: RejectedTransaction[] = []
   const connector = createConnector({
@@ -37,7 +43,8 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}, co
     rejected,
     /** Statuses of the answers to `/upload`. */
     uploads,
-    rows: async () => (await app.mongo.db!.collection(name).find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)),
+    rows: async () =>
+      (await app.mongo.db!.collection(name).find().sort({ _id: 1 }).toArray()).map(({ _id }) => String(_id)),
     /** As the SDK does it: until nothing is left. */
     async drain (queue: Queue) { while (queue.left().length > 0) await connector.uploadData(queue) }
   }
@@ -54,24 +61,46 @@ t.test('a backlog is stored, in few requests', async t => {
 
 t.test('a token for the service', async t => {
   const { connector } = await server(t)
-  t.match(await connector.fetchCredentials(), { endpoint: 'https://test.powersync.example', token: /^ey/, expiresAt: Date })
+  t.match(await connector.fetchCredentials(), {
+    endpoint: 'https://test.powersync.example',
+    token: /^ey/,
+    expiresAt: Date
+  })
 })
 
-t.test('a rejected transaction leaves the queue for the dead letters, and those behind it are sent in another request', async t => {
-  const { app, drain, rows, rejected, uploads } = await server(t)
-  await drain(queueOf([{ id: 'a' }], [{ id: 'b' }, { id: 'c', ...tooLong }], [{ id: 'd' }]))
-  t.same(await rows(), ['a', 'd'])
-  t.match(rejected, [{ transaction: { transactionId: 2 }, failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 }, requiresClientHandling: false }])
-  t.equal(rejected.length, 1)
-  t.equal(uploads.length, 2)
-  t.match(await app.powersync.deadLetters.list(), [{ user_id: `user${servers}`, client_id: 'phone', transaction_id: '2' }])
-})
+t.test(
+  'a rejected transaction leaves the queue for the dead letters, and those behind it are sent in another request',
+  async t => {
+    const { app, drain, rows, rejected, uploads } = await server(t)
+    await drain(queueOf([{ id: 'a' }], [{ id: 'b' }, { id: 'c', ...tooLong }], [{ id: 'd' }]))
+    t.same(await rows(), ['a', 'd'])
+    t.match(rejected, [
+      {
+        transaction: { transactionId: 2 },
+        failedOperation: { error_code: 'INVALID_DATA', operation_index: 1 },
+        requiresClientHandling: false
+      }
+    ])
+    t.equal(rejected.length, 1)
+    t.equal(uploads.length, 2)
+    t.match(await app.powersync.deadLetters.list(), [
+      { user_id: `user${servers}`, client_id: 'phone', transaction_id: '2' }
+    ])
+  }
+)
 
 t.test('a rejected transaction that is left to the client stays, until onFatal discards it', async t => {
   let decision: 'retain' | 'discard' = 'retain'
-  const { app, connector, rows } = await server(t, { upload: { requiresClientHandling: () => true } }, { onFatal: () => decision })
+  const { app, connector, rows } = await server(
+    t,
+    { upload: { requiresClientHandling: () => true } },
+    { onFatal: () => decision }
+  )
   const queue = queueOf([{ id: 'a' }], [{ id: 'b', ...tooLong }], [{ id: 'c' }])
-  await t.rejects(connector.uploadData(queue), { code: 'PSM_REJECTED', failedOperation: { error_code: 'INVALID_DATA' } })
+  await t.rejects(connector.uploadData(queue), {
+    code: 'PSM_REJECTED',
+    failedOperation: { error_code: 'INVALID_DATA' }
+  })
   t.same(queue.left(), [[2], [3]])
   decision = 'discard'
   await connector.uploadData(queue)
@@ -155,7 +184,19 @@ t.test('an upload that was stored, but not completed, is not applied again', asy
     }
   })
   const queue = queueOf(...inserts(2))
-  const killed: Queue = { ...queue, async * getCrudTransactions () { for await (const transaction of queue.getCrudTransactions()) yield { ...transaction, complete: async () => { throw new Error('killed') } } } }
+  const killed: Queue = {
+    ...queue,
+    async * getCrudTransactions () {
+      for await (const transaction of queue.getCrudTransactions()) {
+        yield {
+          ...transaction,
+          complete: async () => {
+            throw new Error('killed')
+          }
+        }
+      }
+    }
+  }
   await t.rejects(connector.uploadData(killed), { message: 'killed' })
   t.equal(queue.left().length, 2)
   await drain(queue)

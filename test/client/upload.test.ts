@@ -16,17 +16,25 @@ async function storing (t: Parameters<typeof scriptedServer>[0], ...before: Answ
 }
 
 /** The `op_id`s of each request, by transaction. */
-const sent = ({ requests }: ScriptedServer) => requests.filter(({ route }) => route === '/upload')
-  .map(({ body }) => body.transactions.map(({ crud }: { crud: Array<{ op_id: number }> }) => crud.map(({ op_id: opId }) => opId)))
+const sent = ({ requests }: ScriptedServer) =>
+  requests
+    .filter(({ route }) => route === '/upload')
+    .map(({ body }) =>
+      body.transactions.map(({ crud }: { crud: Array<{ op_id: number }> }) => crud.map(({ op_id: opId }) => opId))
+    )
 
 const sizes = (server: ScriptedServer) => sent(server).map(({ length }) => length)
 
-const changes = (...counts: number[]): Change[][] => counts.map(count => Array.from({ length: count }, () => ({ id: 'row' })))
+const changes = (...counts: number[]): Change[][] =>
+  counts.map(count => Array.from({ length: count }, () => ({ id: 'row' })))
 
 t.test('an upload has the client\'s id, and of each operation everything the client knows', async t => {
   const server = await storing(t)
   const rows = queueOf(
-    [{ id: 'a', opData: { text: 'x', size: 2.5, gone: null }, metadata: 'typed' }, { id: 'a', op: 'PATCH', opData: {}, previousValues: { text: 'x' } }],
+    [
+      { id: 'a', opData: { text: 'x', size: 2.5, gone: null }, metadata: 'typed' },
+      { id: 'a', op: 'PATCH', opData: {}, previousValues: { text: 'x' } }
+    ],
     [{ id: 'a', op: 'DELETE', opData: undefined, previousValues: { text: null }, metadata: 'swiped away' }]
   )
   await createConnector({ url: server.url }).uploadData(rows)
@@ -41,7 +49,10 @@ t.test('an upload has the client\'s id, and of each operation everything the cli
           { op_id: 2, op: 'PATCH', type: 'rows', id: 'a', data: {}, old: { text: 'x' } }
         ]
       },
-      { transaction_id: 2, crud: [{ op_id: 3, op: 'DELETE', type: 'rows', id: 'a', old: { text: null }, metadata: 'swiped away' }] }
+      {
+        transaction_id: 2,
+        crud: [{ op_id: 3, op: 'DELETE', type: 'rows', id: 'a', old: { text: null }, metadata: 'swiped away' }]
+      }
     ]
   })
 })
@@ -60,7 +71,12 @@ const batches: Array<{ name: string, queue: Change[][], limits?: ConnectorOption
   { name: 'one at a time', queue: inserts(3), limits: { transactions: 1 }, first: 1 },
   { name: 'by default 1 000 operations', queue: changes(400, 600, 1), first: 2 },
   { name: 'what would be over limits.operations waits', queue: changes(4, 4, 4), limits: { operations: 10 }, first: 2 },
-  { name: 'a transaction that is larger than the limit goes alone', queue: changes(11, 1), limits: { operations: 10 }, first: 1 },
+  {
+    name: 'a transaction that is larger than the limit goes alone',
+    queue: changes(11, 1),
+    limits: { operations: 10 },
+    first: 1
+  },
   { name: 'and what comes before it goes without it', queue: changes(1, 11, 1), limits: { operations: 10 }, first: 1 },
   { name: 'all there is', queue: changes(3, 3), limits: { operations: 10 }, first: 2 }
 ]
@@ -106,21 +122,33 @@ t.test('413 for several transactions: half as many at once, then one more with e
 })
 
 for (const code of [403, 408, 502, 504, 524]) {
-  t.test(`${code} for more than 4 transactions, perhaps of a proxy: each try has half as many, until they get through`, async t => {
-    const refuse: Answer = reply => (reply.request.body as { transactions: object[] }).transactions.length > 4 ? reply.code(code).send() : store(reply)
-    const server = await scriptedServer(t, refuse)
-    const { uploadData } = createConnector({ url: server.url })
-    const rows = queueOf(...inserts(40))
-    for (let size = 20; size > 4; size = Math.ceil(size / 2)) await t.rejects(uploadData(rows), { code: 'PSM_STATUS', status: code })
-    while (rows.left().length > 0) await uploadData(rows).catch(error => t.match(error, { status: code }))
-    t.same(sizes(server).slice(0, 4), [20, 10, 5, 3])
-  })
+  t.test(
+    `${code} for more than 4 transactions, perhaps of a proxy: each try has half as many, until they get through`,
+    async t => {
+      const refuse: Answer = reply =>
+        (reply.request.body as { transactions: object[] }).transactions.length > 4
+          ? reply.code(code).send()
+          : store(reply)
+      const server = await scriptedServer(t, refuse)
+      const { uploadData } = createConnector({ url: server.url })
+      const rows = queueOf(...inserts(40))
+      for (let size = 20; size > 4; size = Math.ceil(size / 2)) {
+        await t.rejects(uploadData(rows), { code: 'PSM_STATUS', status: code })
+      }
+      while (rows.left().length > 0) await uploadData(rows).catch(error => t.match(error, { status: code }))
+      t.same(sizes(server).slice(0, 4), [20, 10, 5, 3])
+    }
+  )
 }
 
 t.test('413 for a single transaction is an error that says so', async t => {
   const server = await storing(t, status(413), status(413))
   const rows = queueOf(...inserts(2))
-  await t.rejects(createConnector({ url: server.url }).uploadData(rows), { code: 'PSM_TOO_LARGE', status: 413, message: /upload\.bodyLimit/ })
+  await t.rejects(createConnector({ url: server.url }).uploadData(rows), {
+    code: 'PSM_TOO_LARGE',
+    status: 413,
+    message: /upload\.bodyLimit/
+  })
   t.same(sizes(server), [2, 1])
   t.same(rows.left(), [[1], [2]])
 })
@@ -159,6 +187,9 @@ const mistakes: Array<[options: Record<string, unknown>, message: RegExp]> = [
 
 for (const [options, message] of mistakes) {
   t.test(`options ${JSON.stringify(options)}: refused`, async t => {
-    t.throws(() => createConnector({ url: 'https://app.example.com', ...options } as unknown as ConnectorOptions), { code: 'PSM_OPTION', message })
+    t.throws(() => createConnector({ url: 'https://app.example.com', ...options } as unknown as ConnectorOptions), {
+      code: 'PSM_OPTION',
+      message
+    })
   })
 }

@@ -62,7 +62,10 @@ for (const algorithm of ['HS256', 'PS256', 'toString']) {
 }
 
 t.test('an unknown option is refused', async t => {
-  await t.rejects(generateKeys({ alg: 'ES256' } as never), { code: 'FST_PSM_KEY', message: /generateKeys: alg is an unknown option: expected algorithm or kid/ })
+  await t.rejects(generateKeys({ alg: 'ES256' } as never), {
+    code: 'FST_PSM_KEY',
+    message: /generateKeys: alg is an unknown option: expected algorithm or kid/
+  })
 })
 
 t.test('an empty kid is refused', async (t) => {

@@ -25,7 +25,10 @@ function base64Of (jwk: object): string {
   return Buffer.from(JSON.stringify(jwk)).toString('base64')
 }
 
-function pemOf (key: KeyObject, type: 'pkcs8' | 'spki' | 'pkcs1' | 'sec1' = key.type === 'private' ? 'pkcs8' : 'spki'): string {
+function pemOf (
+  key: KeyObject,
+  type: 'pkcs8' | 'spki' | 'pkcs1' | 'sec1' = key.type === 'private' ? 'pkcs8' : 'spki'
+): string {
   return key.export({ type, format: 'pem' } as { type: 'pkcs1', format: 'pem' }).toString()
 }
 
@@ -37,7 +40,11 @@ async function assertUsable (t: Test, { signing, published }: KeySet): Promise<v
   await t.resolves(jwtVerify(token, await importJWK({ ...byKid } as JWK), { algorithms: [signing.algorithm] }))
   for (const jwk of published) {
     await t.resolves(importJWK({ ...jwk }))
-    t.strictSame(Object.keys(jwk).filter((member) => !publicMembers.includes(member)), [], 'nothing private is published')
+    t.strictSame(
+      Object.keys(jwk).filter(member => !publicMembers.includes(member)),
+      [],
+      'nothing private is published'
+    )
   }
 }
 
@@ -45,7 +52,11 @@ async function assertUsable (t: Test, { signing, published }: KeySet): Promise<v
 function assertNoPartOf (t: Test, error: Error, secret: string): void {
   const told = `${error.message}\n${error.stack}\n${JSON.stringify(error)}\n${String(error.cause)}`
   const parts = Array.from({ length: Math.max(0, secret.length - 11) }, (_, start) => secret.slice(start, start + 12))
-  t.strictSame(parts.filter((part) => told.includes(part) && !/^[-A-Z ]+$/.test(part)), [], 'the error holds no part of the input')
+  t.strictSame(
+    parts.filter(part => told.includes(part) && !/^[-A-Z ]+$/.test(part)),
+    [],
+    'the error holds no part of the input'
+  )
   t.equal(error.cause, undefined)
 }
 
@@ -77,11 +88,17 @@ t.test('a signing key is taken in every form', async (t) => {
     'PEM with other text before it': [rsa.privateKey, `Bag Attributes\n${pemOf(rsa.privateKey)}`],
     'PEM in quotes, with \\n for line breaks': [rsa.privateKey, `"${pemOf(rsa.privateKey).replaceAll('\n', '\\n')}"`],
     'PEM in apostrophes': [rsa.privateKey, `'${pemOf(rsa.privateKey)}'`],
-    'PEM with CRLF behind a byte order mark': [rsa.privateKey, `\uFEFF${pemOf(rsa.privateKey).replaceAll('\n', '\r\n')}`],
+    'PEM with CRLF behind a byte order mark': [
+      rsa.privateKey,
+      `\uFEFF${pemOf(rsa.privateKey).replaceAll('\n', '\r\n')}`
+    ],
     'PEM with \\r\\n': [rsa.privateKey, pemOf(rsa.privateKey).replaceAll('\n', '\\r\\n')],
     'PEM in one line': [rsa.privateKey, pemOf(rsa.privateKey).replaceAll('\n', ' ')],
     'PEM that YAML has indented': [p256.privateKey, pemOf(p256.privateKey).replaceAll('\n', '\n    ')],
-    'PEM as `openssl ecparam -genkey` writes it': [p256.privateKey, `-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n${pemOf(p256.privateKey, 'sec1')}`],
+    'PEM as `openssl ecparam -genkey` writes it': [
+      p256.privateKey,
+      `-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n${pemOf(p256.privateKey, 'sec1')}`
+    ],
     'PEM of both halves': [rsa.privateKey, `${pemOf(rsa.publicKey)}${pemOf(rsa.privateKey)}`],
     'base64 of PEM': [rsa.privateKey, Buffer.from(pemOf(rsa.privateKey)).toString('base64')],
     'base64 in quotes': [rsa.privateKey, `"${base64Of(jwkOf(rsa.privateKey))}"`],
@@ -172,7 +189,10 @@ t.test('the configured public half', async (t) => {
   })
 
   await t.test('gives its kid and alg to a private half that has none', async (t) => {
-    const keys = loadKeys({ signing: pemOf(rsa.privateKey), publicKey: jwkOf(rsa.publicKey, { kid: 'spring', alg: 'RS384' }) })
+    const keys = loadKeys({
+      signing: pemOf(rsa.privateKey),
+      publicKey: jwkOf(rsa.publicKey, { kid: 'spring', alg: 'RS384' })
+    })
 
     t.equal(keys.signing.kid, 'spring')
     t.equal(keys.signing.algorithm, 'RS384')
@@ -211,7 +231,10 @@ t.test('further keys', async (t) => {
   const signing = jwkOf(rsa.privateKey, { kid: 'spring' })
 
   await t.test('follow the signing key in their order', async (t) => {
-    const { published } = loadKeys({ signing, published: [jwkOf(p256.publicKey, { kid: 'b' }), jwkOf(ed25519.publicKey, { kid: 'a' })] })
+    const { published } = loadKeys({
+      signing,
+      published: [jwkOf(p256.publicKey, { kid: 'b' }), jwkOf(ed25519.publicKey, { kid: 'a' })]
+    })
 
     t.strictSame(published.map(({ kid }) => kid), ['spring', 'b', 'a'])
   })
@@ -261,7 +284,9 @@ t.test('further keys', async (t) => {
     'base64 with blanks': ` ${base64Of(one)} \n${base64Of(two)}`,
     'base64 in lines of 76 characters': `${base64Of(one).replace(/.{76}/g, '$&\n')},${base64Of(two)}`,
     'base64 in quotes': `"${base64Of(one)}", "${base64Of(two)}"`,
-    'base64 of PEM': [pemOf(p256.publicKey), pemOf(ed25519.publicKey)].map(pem => Buffer.from(pem).toString('base64')).join(),
+    'base64 of PEM': [pemOf(p256.publicKey), pemOf(ed25519.publicKey)]
+      .map(pem => Buffer.from(pem).toString('base64'))
+      .join(),
     'PEM and JWK JSON': `${pemOf(p256.publicKey)}\n${JSON.stringify(two)}`,
     'PEM and base64': `${pemOf(p256.publicKey)}\n${base64Of(two)}`
   }
@@ -275,14 +300,22 @@ t.test('further keys', async (t) => {
   }
 
   await t.test('are refused when one of them cannot be read', async t => {
-    for (const published of [`${base64Of(one)},${base64Of(two).slice(0, -9)}`, `${pemOf(p256.publicKey)},${base64Of(two).slice(0, -9)}`]) {
-      t.match(keyErrorOf(t, () => loadKeys({ signing, published })).message, /option keys\.published\[0\] cannot be read as a key/)
+    for (const published of [
+      `${base64Of(one)},${base64Of(two).slice(0, -9)}`,
+      `${pemOf(p256.publicKey)},${base64Of(two).slice(0, -9)}`
+    ]) {
+      t.match(
+        keyErrorOf(t, () => loadKeys({ signing, published })).message,
+        /option keys\.published\[0\] cannot be read as a key/
+      )
     }
   })
 
   await t.test('are checked as the signing key is', async (t) => {
     const secret = generateKeyPairSync('ec', { namedCurve: 'secp256k1' })
-    const error = keyErrorOf(t, () => loadKeys({ signing, published: [jwkOf(secret.publicKey)] }, { published: 'PUBLISHED' }))
+    const error = keyErrorOf(t, () =>
+      loadKeys({ signing, published: [jwkOf(secret.publicKey)] }, { published: 'PUBLISHED' })
+    )
 
     t.match(error.message, /PUBLISHED\[0\] is a key of the kind secp256k1/)
   })
@@ -297,8 +330,12 @@ t.test('a key that cannot be used is refused, with what was found and without an
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey
   const rsaJwk = jwkOf(rsa.privateKey)
   const oct = { kty: 'oct', k: 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA' }
-  const encrypted = rsa.privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }).toString()
-  const encryptedPkcs1 = rsa.privateKey.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }).toString()
+  const encrypted = rsa.privateKey
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+    .toString()
+  const encryptedPkcs1 = rsa.privateKey
+    .export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+    .toString()
 
   const cases: Array<[name: string, signing: unknown, message: RegExp]> = [
     ['nothing', undefined, /option keys\.signing is missing: expected base64 of a JWK.*generate-keys/],
@@ -309,7 +346,11 @@ t.test('a key that cannot be used is refused, with what was found and without an
     ['two private keys', [rsaJwk, pemOf(p256.privateKey)], /holds 2 keys: expected one/],
     ['a number', 5, /is a number: expected/],
     ['plain text', 'a secret that someone typed by hand', /cannot be read as a key.*generate-keys/],
-    ['base64 of something else', Buffer.from('another secret, for HS256').toString('base64'), /cannot be read as a key/],
+    [
+      'base64 of something else',
+      Buffer.from('another secret, for HS256').toString('base64'),
+      /cannot be read as a key/
+    ],
     ['base64 that was cut', base64Of(rsaJwk).slice(0, -40), /cannot be read as a key/],
     ['JSON that was cut', JSON.stringify(rsaJwk).slice(0, -1), /cannot be read as a key/],
     ['base64 of JSON null', Buffer.from('null').toString('base64'), /cannot be read as a key/],
@@ -325,7 +366,11 @@ t.test('a key that cannot be used is refused, with what was found and without an
     ['a public JWK', jwkOf(rsa.publicKey), /is a public key: expected the private half.*generate-keys/],
     ['public PEM', pemOf(rsa.publicKey), /is a public key/],
     ['public PEM, PKCS#1', pemOf(rsa.publicKey, 'pkcs1'), /is a public key/],
-    ['RSA of 1024 bits', jwkOf(rsa1024), /kind RSA of 1024 bits: PowerSync takes RSA of at least 2048 bits.*generate-keys/],
+    [
+      'RSA of 1024 bits',
+      jwkOf(rsa1024),
+      /kind RSA of 1024 bits: PowerSync takes RSA of at least 2048 bits.*generate-keys/
+    ],
     ['RSA of 1024 bits as PEM', pemOf(rsa1024), /kind RSA of 1024 bits/],
     ['secp256k1 (P-256K)', jwkOf(secp256k1), /is a key of the kind secp256k1: PowerSync takes.*generate-keys/],
     ['secp256k1 as PEM', pemOf(secp256k1), /is a key of the kind secp256k1/],
@@ -334,31 +379,62 @@ t.test('a key that cannot be used is refused, with what was found and without an
     ['X25519 as PEM', pemOf(x25519), /is a key of the kind x25519/],
     ['Ed448', jwkOf(ed448), /is a key of the kind ed448/],
     ['RSA-PSS', pemOf(rsaPss), /is a key of the kind rsa-pss/],
-    ['a curve that does not exist', { ...jwkOf(p521.privateKey), crv: 'P-512' }, /cannot be read as a key.*generate-keys/],
-    ['an alg of another kind of key', { ...rsaJwk, alg: 'ES256' }, /an invalid alg: expected RS256, RS384, RS512, or no alg/],
+    [
+      'a curve that does not exist',
+      { ...jwkOf(p521.privateKey), crv: 'P-512' },
+      /cannot be read as a key.*generate-keys/
+    ],
+    [
+      'an alg of another kind of key',
+      { ...rsaJwk, alg: 'ES256' },
+      /an invalid alg: expected RS256, RS384, RS512, or no alg/
+    ],
     ['an alg of another curve', jwkOf(p256.privateKey, { alg: 'ES384' }), /an invalid alg: expected ES256/],
     ['an alg that PowerSync does not take', { ...rsaJwk, alg: 'PS256' }, /an invalid alg/],
     ['an alg that is null', { ...rsaJwk, alg: null }, /an invalid alg/],
     ['a JWK without modulus', { ...rsaJwk, n: undefined }, /cannot be read as a key/],
     ['an RSA JWK without its primes', { ...rsaJwk, p: undefined, q: 5 }, /cannot be read as a key/],
-    ['a coordinate that is off the curve', jwkOf(p256.privateKey, { x: jwkOf(otherP256.publicKey).x }), /cannot be read as a key/],
+    [
+      'a coordinate that is off the curve',
+      jwkOf(p256.privateKey, { x: jwkOf(otherP256.publicKey).x }),
+      /cannot be read as a key/
+    ],
     ['an RSA JWK with empty members', { ...rsaJwk, d: '', dp: '' }, /not of one pair|cannot be read as a key/],
-    ['a curve that is the key', { ...jwkOf(p256.privateKey), crv: jwkOf(p256.privateKey).d }, /cannot be read as a key/],
-    ['two EC halves of different pairs', jwkOf(otherP256.publicKey, { d: jwkOf(p256.privateKey).d }), /not of one pair/],
-    ['two Ed25519 halves of different pairs', jwkOf(otherEd25519.publicKey, { d: jwkOf(ed25519.privateKey).d }), /not of one pair/],
+    [
+      'a curve that is the key',
+      { ...jwkOf(p256.privateKey), crv: jwkOf(p256.privateKey).d },
+      /cannot be read as a key/
+    ],
+    [
+      'two EC halves of different pairs',
+      jwkOf(otherP256.publicKey, { d: jwkOf(p256.privateKey).d }),
+      /not of one pair/
+    ],
+    [
+      'two Ed25519 halves of different pairs',
+      jwkOf(otherEd25519.publicKey, { d: jwkOf(ed25519.privateKey).d }),
+      /not of one pair/
+    ],
     ['two RSA halves of different pairs', { ...rsaJwk, n: jwkOf(otherRsa.publicKey).n }, /not of one pair/],
     ['an RSA key that cannot sign', { ...rsaJwk, p: 'AA', q: 'AA', d: 'AA' }, /not of one pair/],
     ['PEM with a passphrase', encrypted, /is PEM protected by a passphrase/],
     ['PEM with a passphrase, PKCS#1', encryptedPkcs1, /is PEM protected by a passphrase/],
     ['PEM that was cut', pemOf(rsa.privateKey).slice(0, 400), /cannot be read as a key/],
-    ['PEM of something else', '-----BEGIN PRIVATE KEY-----\nc2VjcmV0IHNlY3JldCBzZWNyZXQ=\n-----END PRIVATE KEY-----\n', /cannot be read as a key/]
+    [
+      'PEM of something else',
+      '-----BEGIN PRIVATE KEY-----\nc2VjcmV0IHNlY3JldCBzZWNyZXQ=\n-----END PRIVATE KEY-----\n',
+      /cannot be read as a key/
+    ]
   ]
   for (const [name, signing, message] of cases) {
     await t.test(name, async (t) => {
       const error = keyErrorOf(t, () => loadKeys({ signing: signing as KeySource }))
 
       t.match(error.message, message)
-      const secrets = typeof signing === 'object' ? Object.values({ ...signing }).filter((value) => typeof value === 'string') : [String(signing)]
+      const secrets =
+        typeof signing === 'object'
+          ? Object.values({ ...signing }).filter(value => typeof value === 'string')
+          : [String(signing)]
       for (const secret of secrets) assertNoPartOf(t, error, secret)
     })
   }

@@ -36,14 +36,30 @@ const info = 30
 t.test('an upload is one line at level info, in the log of its request: counts, codes and a duration', async t => {
   const { app, lines } = await loggingServer(t)
   lines()
-  await upload(app, { batch: [{ ...put('row-1'), tx_id: 1 }, { ...put('row-2'), tx_id: 1 }, { ...put('row-3', { text: 5 }), tx_id: 2 }, { ...put('row-4'), tx_id: 3 }, { ...put('row-quota'), tx_id: 3 }] })
+  await upload(app, {
+    batch: [
+      { ...put('row-1'), tx_id: 1 },
+      { ...put('row-2'), tx_id: 1 },
+      { ...put('row-3', { text: 5 }), tx_id: 2 },
+      { ...put('row-4'), tx_id: 3 },
+      { ...put('row-quota'), tx_id: 3 }
+    ]
+  })
   const all = lines()
   const request = all.find(({ msg }) => msg === 'incoming request')
   const [line, ...more] = all.filter(({ level, msg }) => level === info && msg.startsWith('upload'))
   t.same(more, [])
   const { level, time, pid, hostname, milliseconds, ...rest } = line!
   t.same(rest, {
-    reqId: request?.['reqId'], msg: 'upload finished', transactions: 3, applied: 1, rejected: 2, retryable: 0, notAttempted: 0, operations: 5, errorCodes: { INVALID_DATA: 1, QUOTA: 1 }
+    reqId: request?.['reqId'],
+    msg: 'upload finished',
+    transactions: 3,
+    applied: 1,
+    rejected: 2,
+    retryable: 0,
+    notAttempted: 0,
+    operations: 5,
+    errorCodes: { INVALID_DATA: 1, QUOTA: 1 }
   })
   t.type(milliseconds, 'number')
   t.ok(Number(milliseconds) >= 0)
@@ -56,7 +72,10 @@ t.test('what is rejected, to be sent again, or behind it, is counted', async t =
   lines()
   mongo.script('update', commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret-message' }))
   await upload(app, { transactions: [{ crud: [put('row-1')] }, { crud: [put('row-2')] }] })
-  mongo.script('update', ...Array.from({ length: 4 }, () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret-message' })))
+  mongo.script(
+    'update',
+    ...Array.from({ length: 4 }, () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret-message' }))
+  )
   await upload(app, { transactions: [{ crud: [put('row-1')] }, { crud: [put('row-2')] }] })
   t.match(lines().filter(({ msg }) => msg === 'upload finished'), [
     { transactions: 2, applied: 2, retryable: 0 },
@@ -69,7 +88,13 @@ t.test('no line of any level holds a value, the id of a row, or a token', async 
   const token = (await app.powersync.signToken({ id: 'user1' })).token
   const headers = { authorization: `Bearer ${token}` }
   for (const body of [
-    { client_id: 'phone', batch: [{ ...put('row-5'), op_id: 1, tx_id: 1 }, { ...put('row-6', { text: 'secret-value', at: 'secret-date' }), op_id: 2, tx_id: 2 }] },
+    {
+      client_id: 'phone',
+      batch: [
+        { ...put('row-5'), op_id: 1, tx_id: 1 },
+        { ...put('row-6', { text: 'secret-value', at: 'secret-date' }), op_id: 2, tx_id: 2 }
+      ]
+    },
     { batch: [put('row-forbidden'), put('row-quota')] },
     { batch: [{ ...put('row-7'), type: 'secret_table' }, put('row-8', { secret_column: 'secret-value' })] },
     { batch: [{ op: 'secret-op', type: 'notes', id: 'row-9' }] },
@@ -86,7 +111,10 @@ t.test('no line of any level holds a value, the id of a row, or a token', async 
 t.test('uploads of the app\'s own are seen as well, in the log of the server', async t => {
   const { app, lines } = await loggingServer(t)
   lines()
-  await app.powersync.upload([{ operations: [{ op: 'PUT', table: 'notes', id: 'row-1', data: { text: 'x' }, index: 0 }] }], { id: 'user1' })
+  await app.powersync.upload(
+    [{ operations: [{ op: 'PUT', table: 'notes', id: 'row-1', data: { text: 'x' }, index: 0 }] }],
+    { id: 'user1' }
+  )
   const [line] = lines().filter(({ msg }) => msg === 'upload finished')
   t.match(line, { transactions: 1, applied: 1, operations: 1 })
   t.notHas(line, { reqId: String })
@@ -111,7 +139,14 @@ t.test('a failed onResult hook does not bring MongoDB\'s message, which quotes d
 
 t.test('a fault of the plugin itself is passed on', async t => {
   const bug = new Error('a bug')
-  await t.rejects(observed(() => Promise.reject(bug), noSpans)([], { user: { id: 'user1' }, request: undefined, log: {} as never }, { onRejection: 'skip' }), bug)
+  await t.rejects(
+    observed(() => Promise.reject(bug), noSpans)(
+      [],
+      { user: { id: 'user1' }, request: undefined, log: {} as never },
+      { onRejection: 'skip' }
+    ),
+    bug
+  )
 })
 
 t.test('the start is one line: tables with their rules, routes, database, who may upload', async t => {
@@ -124,14 +159,27 @@ t.test('the start is one line: tables with their rules, routes, database, who ma
       database: app.mongo.db!.databaseName,
       routes: ['GET /jwks', 'GET /token', 'POST /upload'],
       uploads: 'users of authenticate and bearers of this server\'s tokens',
-      tables: [{ table: 'notes', collection: 'notes', owner: 'none: every user writes every row', operations: ['PUT', 'PATCH', 'DELETE'], hooks: ['authorize', 'transform'] }]
+      tables: [
+        {
+          table: 'notes',
+          collection: 'notes',
+          owner: 'none: every user writes every row',
+          operations: ['PUT', 'PATCH', 'DELETE'],
+          hooks: ['authorize', 'transform']
+        }
+      ]
     }
   })
 })
 
 t.test('a rejection says which kind of id it was about, and never the id', async t => {
   const { app, lines } = await loggingServer(t)
-  for (const [id, kind] of [['6b1d1f0e-8f0c-4c8e-9d7b-0a1b2c3d4e5f', 'a UUID'], ['507f1f77bcf86cd799439011', 'an ObjectId'], ['42', 'an integer'], ['secret-id', 'text of 9 characters']] as const) {
+  for (const [id, kind] of [
+    ['6b1d1f0e-8f0c-4c8e-9d7b-0a1b2c3d4e5f', 'a UUID'],
+    ['507f1f77bcf86cd799439011', 'an ObjectId'],
+    ['42', 'an integer'],
+    ['secret-id', 'text of 9 characters']
+  ] as const) {
     lines()
     await upload(app, { batch: [put(id, { text: 5 })] })
     const line = lines().find(({ msg }) => msg === 'upload rejected, kept as a dead letter')

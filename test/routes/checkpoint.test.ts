@@ -18,7 +18,12 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
   return {
     app,
     send: async (payload: unknown, headers: Record<string, string> = { 'x-user': 'user1' }) => {
-      const response = await app.inject({ method: 'PUT', url: '/checkpoint', headers: { 'content-type': 'application/json', ...headers }, payload: typeof payload === 'string' ? payload : JSON.stringify(payload) })
+      const response = await app.inject({
+        method: 'PUT',
+        url: '/checkpoint',
+        headers: { 'content-type': 'application/json', ...headers },
+        payload: typeof payload === 'string' ? payload : JSON.stringify(payload)
+      })
       return { status: response.statusCode, body: response.json() }
     }
   }
@@ -30,11 +35,30 @@ t.test('each user and client gets its own increasing number', async t => {
   t.same(await send({ client_id: 'phone' }), { status: 200, body: { checkpoint: '2' } })
   t.same(await send({ client_id: 'tablet' }), { status: 200, body: { checkpoint: '1' } })
   t.same(await send({ client_id: 'phone' }, { 'x-user': 'user2' }), { status: 200, body: { checkpoint: '1' } })
-  const stored = await app.mongo.db!.collection('powersync_write_checkpoints').find({}, { promoteLongs: false }).toArray()
-  t.same(stored.map(({ user_id: user, client_id: client, checkpoint }) => [user, client, checkpoint.constructor.name, String(checkpoint)]).sort(), [
-    ['user1', 'phone', 'Long', '2'], ['user1', 'tablet', 'Long', '1'], ['user2', 'phone', 'Long', '1']
-  ])
-  t.equal(await app.mongo.db!.collection('_powersync_checkpoints').countDocuments(), 0, 'the service\'s own are not touched')
+  const stored = await app.mongo
+    .db!.collection('powersync_write_checkpoints')
+    .find({}, { promoteLongs: false })
+    .toArray()
+  t.same(
+    stored
+      .map(({ user_id: user, client_id: client, checkpoint }) => [
+        user,
+        client,
+        checkpoint.constructor.name,
+        String(checkpoint)
+      ])
+      .sort(),
+    [
+      ['user1', 'phone', 'Long', '2'],
+      ['user1', 'tablet', 'Long', '1'],
+      ['user2', 'phone', 'Long', '1']
+    ]
+  )
+  t.equal(
+    await app.mongo.db!.collection('_powersync_checkpoints').countDocuments(),
+    0,
+    'the service\'s own are not touched'
+  )
 })
 
 t.test('many requests at the same time get different numbers', async t => {
@@ -47,13 +71,19 @@ t.test('the authentication is that of uploads', async t => {
   const { app, send } = await server(t)
   t.match(await send({ client_id: 'phone' }, {}), { status: 401, body: { code: 'FST_PSM_UNAUTHORIZED' } })
   const { token } = await app.powersync.signToken({ id: 'bearer' })
-  t.same(await send({ client_id: 'phone' }, { authorization: `Bearer ${token}` }), { status: 200, body: { checkpoint: '1' } })
+  t.same(await send({ client_id: 'phone' }, { authorization: `Bearer ${token}` }), {
+    status: 200,
+    body: { checkpoint: '1' }
+  })
 })
 
 t.test('a body without a client is answered with 400 and what was expected', async t => {
   const { send } = await server(t)
   const cases: [unknown, RegExp][] = [
-    [{}, /^client_id: expected the client database's id as text of at most 1024 characters, none of them a control character and not empty, found nothing$/],
+    [
+      {},
+      /^client_id: expected the client database's id as text of at most 1024 characters, none of them a control character and not empty, found nothing$/
+    ],
     [{ client_id: 5 }, /found a number$/],
     [{ client_id: '' }, /found empty text$/],
     [{ client_id: 'a\nb' }, /none of them a control character and not empty, found text$/],
@@ -62,7 +92,9 @@ t.test('a body without a client is answered with 400 and what was expected', asy
     ['', /^The body: expected an object with "client_id", found nothing$/],
     ['{', /^The body: expected an object with "client_id", found something that is not JSON$/]
   ]
-  for (const [body, message] of cases) t.match(await send(body), { status: 400, body: { code: 'FST_PSM_BODY', message } })
+  for (const [body, message] of cases) {
+    t.match(await send(body), { status: 400, body: { code: 'FST_PSM_BODY', message } })
+  }
   t.equal((await send({ client_id: 'x'.repeat(5000) })).status, 413)
 })
 
@@ -76,7 +108,11 @@ t.test('a checkpoint request gets the greater of what is asked for and what is s
   t.same((await ask('1', 'other')).body, { checkpoint_request_id: '1' }, 'each client has its own')
   t.same(await send({ client_id: 'other' }), { status: 200, body: { checkpoint: '2' } }, 'both forms share one number')
   for (const id of ['0', '-1', '1.5', '9223372036854775808', '10000000000000000000', '', 7, {}]) {
-    t.match(await ask(id), { status: 400, body: { message: /^checkpoint_request_id: expected a positive 64-bit integer as text, found / } }, JSON.stringify(id))
+    t.match(
+      await ask(id),
+      { status: 400, body: { message: /^checkpoint_request_id: expected a positive 64-bit integer as text, found / } },
+      JSON.stringify(id)
+    )
   }
   const together = await Promise.all(['4', '9', '2', '7'].map(id => ask(id, 'busy requests')))
   t.ok(together.every(({ status }) => status === 200))
@@ -88,7 +124,10 @@ t.test('it is there only when asked for', async t => {
   t.equal((await send({ client_id: 'phone' })).status, 404)
   const left = await server(t, { routes: { checkpoint: false } })
   t.equal((await left.send({ client_id: 'phone' })).status, 404)
-  await t.rejects(server(t, { checkpoints: 'yes' as unknown as boolean }), { code: 'FST_PSM_OPTION', message: /option checkpoints is text: expected true or false/ })
+  await t.rejects(server(t, { checkpoints: 'yes' as unknown as boolean }), {
+    code: 'FST_PSM_OPTION',
+    message: /option checkpoints is text: expected true or false/
+  })
 })
 
 t.test('numbers of 64 bits, a race for the first document, and a MongoDB that fails', async t => {
@@ -97,17 +136,35 @@ t.test('numbers of 64 bits, a race for the first document, and a MongoDB that fa
   t.teardown(() => mongo.stop())
   const { send } = await server(t, { mongo: { url: mongo.uri } })
   mongo.reset()
-  const value = (checkpoint: mongodb.Long) => ({ ok: 1, value: { _id: 'x', checkpoint }, lastErrorObject: { n: 1, updatedExisting: true } })
+  const value = (checkpoint: mongodb.Long) => ({
+    ok: 1,
+    value: { _id: 'x', checkpoint },
+    lastErrorObject: { n: 1, updatedExisting: true }
+  })
 
   outcomes.push(value(Long.fromString('9007199254740993')))
   t.same(await send({ client_id: 'phone' }), { status: 200, body: { checkpoint: '9007199254740993' } })
-  t.match(mongo.commands[0]?.document, { findAndModify: 'powersync_write_checkpoints', upsert: true, new: true, writeConcern: { w: 'majority' } })
+  t.match(mongo.commands[0]?.document, {
+    findAndModify: 'powersync_write_checkpoints',
+    upsert: true,
+    new: true,
+    writeConcern: { w: 'majority' }
+  })
 
-  outcomes.push(commandError({ code: 11000, errmsg: 'E11000 duplicate key error collection: test.x index: _id_ dup key: { _id: "secret" }' }), value(Long.fromNumber(2)))
+  outcomes.push(
+    commandError({
+      code: 11000,
+      errmsg: 'E11000 duplicate key error collection: test.x index: _id_ dup key: { _id: "secret" }'
+    }),
+    value(Long.fromNumber(2))
+  )
   t.same(await send({ client_id: 'phone' }), { status: 200, body: { checkpoint: '2' } })
 
   outcomes.push(commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }))
   const { status, body } = await send({ client_id: 'phone' })
   t.equal(status, 503)
-  t.match(body, { code: 'FST_PSM_UNAVAILABLE', message: 'The write checkpoint could not be taken: send the request again' })
+  t.match(body, {
+    code: 'FST_PSM_UNAVAILABLE',
+    message: 'The write checkpoint could not be taken: send the request again'
+  })
 })

@@ -57,10 +57,18 @@ const upload = { method: 'POST', url: '/upload', headers, payload: { batch: [row
 /** What each route answers, and how it refuses: what a client sees of the server. */
 async function answers (app: FastifyInstance, slash = '') {
   const requests = [
-    { url: '/jwks' }, { url: '/token', headers }, { url: '/token' }, upload, { ...upload, headers: { 'content-type': 'application/json' } },
-    { ...upload, payload: { batch: [{ ...row, data: { name: 5 } }] } }, { ...upload, payload: 'not JSON' }, { ...upload, payload: { batch: 5 } },
-    { ...upload, headers: { ...headers, 'content-type': 'text/plain' } }, { ...upload, payload: JSON.stringify({ batch: 'x'.repeat(5000) }) },
-    { method: 'PUT', url: '/checkpoint', headers, payload: { client_id: 'phone' } }, { method: 'PUT', url: '/checkpoint', headers, payload: {} }
+    { url: '/jwks' },
+    { url: '/token', headers },
+    { url: '/token' },
+    upload,
+    { ...upload, headers: { 'content-type': 'application/json' } },
+    { ...upload, payload: { batch: [{ ...row, data: { name: 5 } }] } },
+    { ...upload, payload: 'not JSON' },
+    { ...upload, payload: { batch: 5 } },
+    { ...upload, headers: { ...headers, 'content-type': 'text/plain' } },
+    { ...upload, payload: JSON.stringify({ batch: 'x'.repeat(5000) }) },
+    { method: 'PUT', url: '/checkpoint', headers, payload: { client_id: 'phone' } },
+    { method: 'PUT', url: '/checkpoint', headers, payload: {} }
   ] as const
   const all = []
   for (const request of requests) {
@@ -76,8 +84,14 @@ const options = { upload: { bodyLimit: 2048 } }
 
 t.test('compilers, serialisers, parsers and error handlers of the host have no effect, and keep theirs', async t => {
   const plain = await answers(await server(t, { options }))
-  t.same(plain.map(({ status }) => status), [200, 200, 401, 200, 401, 200, 400, 400, 415, 413, 503, 400], 'the scripted server has no checkpoints')
-  t.match(plain[5]?.body, { results: [{ status: 'fatal_error', message: /name/, failed_operation: { operation_index: 0 } }] })
+  t.same(
+    plain.map(({ status }) => status),
+    [200, 200, 401, 200, 401, 200, 400, 400, 415, 413, 503, 400],
+    'the scripted server has no checkpoints'
+  )
+  t.match(plain[5]?.body, {
+    results: [{ status: 'fatal_error', message: /name/, failed_operation: { operation_index: 0 } }]
+  })
   t.match(plain[8]?.body, { code: 'FST_PSM_MEDIA_TYPE', message: /expected application\/json, found text\/plain/ })
 
   const refuse = () => { throw new Error('the host\'s, and not for these routes') }
@@ -85,14 +99,28 @@ t.test('compilers, serialisers, parsers and error handlers of the host have no e
     Zod: {
       prepare: app => {
         app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)
-        app.post('/host', { schema: { body: z.object({ name: z.string() }), response: { 200: z.object({ name: z.string() }) } } }, async ({ body }) => body)
+        app.post(
+          '/host',
+          { schema: { body: z.object({ name: z.string() }), response: { 200: z.object({ name: z.string() }) } } },
+          async ({ body }) => body
+        )
       }
     },
-    'compilers that know no JSON schema, as Joi\'s': { prepare: app => app.setValidatorCompiler(refuse).setSerializerCompiler(refuse) },
-    'compilers as server options': { serverOptions: { schemaController: { compilersFactory: { buildValidator: () => refuse, buildSerializer: () => refuse } } } },
-    'a strict Ajv': { serverOptions: { ajv: { customOptions: { strict: true, coerceTypes: 'array', removeAdditional: 'all' } } } },
+    'compilers that know no JSON schema, as Joi\'s': {
+      prepare: app => app.setValidatorCompiler(refuse).setSerializerCompiler(refuse)
+    },
+    'compilers as server options': {
+      serverOptions: {
+        schemaController: { compilersFactory: { buildValidator: () => refuse, buildSerializer: () => refuse } }
+      }
+    },
+    'a strict Ajv': {
+      serverOptions: { ajv: { customOptions: { strict: true, coerceTypes: 'array', removeAdditional: 'all' } } }
+    },
     'a serialiser of replies': { prepare: app => app.setReplySerializer(payload => `host:${JSON.stringify(payload)}`) },
-    'an error handler': { prepare: app => app.setErrorHandler((_error, _request, reply) => reply.code(500).send({ host: true })) },
+    'an error handler': {
+      prepare: app => app.setErrorHandler((_error, _request, reply) => reply.code(500).send({ host: true }))
+    },
     parsers: {
       prepare: app => {
         app.removeAllContentTypeParsers()
@@ -117,10 +145,32 @@ t.test('compilers, serialisers, parsers and error handlers of the host have no e
     },
     'validation of responses': { prepare: app => app.register(fastifyResponseValidation) },
     compression: { prepare: app => app.register(fastifyCompress, { threshold: 0 }) },
-    'hooks that wrap payloads': { prepare: app => app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload })) },
-    'a request that knows its user': { prepare: app => app.decorateRequest('user').addHook('onRequest', async request => { request.setDecorator('user', { id: 'host' }) }) },
-    'another spelling of paths': { serverOptions: { routerOptions: { caseSensitive: false }, rewriteUrl: ({ url = '' }) => url.replace(/^\/v1\//, '/') } },
-    'BSON values that are not promoted': { options: { mongo: { url: mongo.uri, promoteValues: false, promoteLongs: false, ignoreUndefined: true, serializeFunctions: true } } },
+    'hooks that wrap payloads': {
+      prepare: app => app.addHook('preSerialization', async (_request, _reply, payload) => ({ data: payload }))
+    },
+    'a request that knows its user': {
+      prepare: app =>
+        app.decorateRequest('user').addHook('onRequest', async request => {
+          request.setDecorator('user', { id: 'host' })
+        })
+    },
+    'another spelling of paths': {
+      serverOptions: {
+        routerOptions: { caseSensitive: false },
+        rewriteUrl: ({ url = '' }) => url.replace(/^\/v1\//, '/')
+      }
+    },
+    'BSON values that are not promoted': {
+      options: {
+        mongo: {
+          url: mongo.uri,
+          promoteValues: false,
+          promoteLongs: false,
+          ignoreUndefined: true,
+          serializeFunctions: true
+        }
+      }
+    },
     'bigints and buffers': { options: { mongo: { url: mongo.uri, useBigInt64: true, promoteBuffers: true } } },
     'raw BSON': { options: { mongo: { url: mongo.uri, raw: true } } },
     'Mongoose\'s client': {
@@ -137,7 +187,9 @@ t.test('compilers, serialisers, parsers and error handlers of the host have no e
   }
   t.teardown(() => mongoose.disconnect())
   const own = async (app: FastifyInstance) => {
-    const responses = await Promise.all([{ name: 'x' }, { name: { first: 'x' } }].map(payload => app.inject({ method: 'POST', url: '/host', payload })))
+    const responses = await Promise.all(
+      [{ name: 'x' }, { name: { first: 'x' } }].map(payload => app.inject({ method: 'POST', url: '/host', payload }))
+    )
     return responses.map(({ statusCode, headers, body }) => [statusCode, headers['content-type'], body])
   }
   for (const [name, host] of Object.entries(hosts)) {
@@ -155,13 +207,20 @@ t.test('what a client accepts is compressed, where the host does that', async t 
   const response = await app.inject({ url: '/jwks', headers: { 'accept-encoding': 'gzip' } })
   t.equal(response.headers['content-encoding'], 'gzip')
   t.same(JSON.parse(String(gunzipSync(response.rawPayload))), (await app.inject('/jwks')).json())
-  const sent = { ...upload, headers: { ...headers, 'content-encoding': 'gzip' }, payload: gzipSync(JSON.stringify(upload.payload)) }
+  const sent = {
+    ...upload,
+    headers: { ...headers, 'content-encoding': 'gzip' },
+    payload: gzipSync(JSON.stringify(upload.payload))
+  }
   t.same((await app.inject(sent)).json(), { results: [{ status: 'success' }] }, 'and what it sends is decompressed')
 })
 
 t.test('a named connection of the host is not MONGO_URI\'s', async t => {
   const before = process.env['MONGO_URI']
-  t.teardown(() => { if (before === undefined) delete process.env['MONGO_URI']; else process.env['MONGO_URI'] = before })
+  t.teardown(() => {
+    if (before === undefined) delete process.env['MONGO_URI']
+    else process.env['MONGO_URI'] = before
+  })
   process.env['MONGO_URI'] = mongo.uri
   const other = new URL(mongo.uri)
   other.pathname = '/other'
@@ -185,11 +244,18 @@ t.test('HTTP/2', async t => {
   t.match(await request(session, { ':path': '/token', ...headers }), [200, { token: String }])
   const post = { ':path': '/upload', ':method': 'POST', ...headers }
   t.same(await request(session, post, JSON.stringify(upload.payload)), [200, { results: [{ status: 'success' }] }])
-  t.match(await request(session, post, JSON.stringify({ batch: 'x'.repeat(5000) })), [413, { code: 'FST_PSM_TOO_LARGE' }])
+  t.match(await request(session, post, JSON.stringify({ batch: 'x'.repeat(5000) })), [
+    413,
+    { code: 'FST_PSM_TOO_LARGE' }
+  ])
   t.match(await request(session, { ...post, authorization: '' }, '{}'), [401, { code: 'FST_PSM_UNAUTHORIZED' }])
 })
 
-async function request (session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<[status: unknown, body: unknown]> {
+async function request (
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  body?: string
+): Promise<[status: unknown, body: unknown]> {
   const stream = session.request(headers)
   stream.end(body)
   const [answer] = await once(stream, 'response') as [OutgoingHttpHeaders]
@@ -222,18 +288,35 @@ t.test('NestJS on Fastify', async t => {
 
 t.test('paths may end with a slash on any router', async t => {
   const plain = await answers(await server(t, { options }))
-  for (const serverOptions of [{}, { ignoreTrailingSlash: true }, { routerOptions: { ignoreTrailingSlash: true } }, { exposeHeadRoutes: false }]) {
+  for (const serverOptions of [
+    {},
+    { ignoreTrailingSlash: true },
+    { routerOptions: { ignoreTrailingSlash: true } },
+    { exposeHeadRoutes: false }
+  ]) {
     t.same(await answers(await server(t, { serverOptions, options }), '/'), plain)
   }
-  const urls = { ...options, prefix: '/powersync', routes: { jwks: { url: '/api/auth/keys/' }, token: { url: '/' }, upload: { url: '/api/data' } } }
+  const urls = {
+    ...options,
+    prefix: '/powersync',
+    routes: { jwks: { url: '/api/auth/keys/' }, token: { url: '/' }, upload: { url: '/api/data' } }
+  }
   const app = await server(t, { options: urls })
-  for (const url of ['/powersync/api/auth/keys', '/powersync/api/auth/keys/']) t.equal((await app.inject(url)).statusCode, 200, url)
+  for (const url of ['/powersync/api/auth/keys', '/powersync/api/auth/keys/']) {
+    t.equal((await app.inject(url)).statusCode, 200, url)
+  }
   for (const url of ['/powersync', '/powersync/']) t.equal((await app.inject({ url, headers })).statusCode, 200, url)
-  for (const url of ['/powersync/api/data', '/powersync/api/data/']) t.equal((await app.inject({ ...upload, url })).statusCode, 200, url)
+  for (const url of ['/powersync/api/data', '/powersync/api/data/']) {
+    t.equal((await app.inject({ ...upload, url })).statusCode, 200, url)
+  }
 })
 
 t.test('a body that the host decodes is read; one that nobody decodes is refused with its encoding', async t => {
-  const encoded = { ...upload, headers: { ...headers, 'content-encoding': 'gzip' }, payload: gzipSync(JSON.stringify(upload.payload)) }
+  const encoded = {
+    ...upload,
+    headers: { ...headers, 'content-encoding': 'gzip' },
+    payload: gzipSync(JSON.stringify(upload.payload))
+  }
   const refused = await (await server(t, {})).inject(encoded)
   t.equal(refused.statusCode, 415)
   t.match(refused.json(), { code: 'FST_PSM_MEDIA_TYPE', message: /expected none, found gzip/ })
@@ -254,12 +337,19 @@ t.test('a body that the host decodes is read; one that nobody decodes is refused
 })
 
 t.test('what a host\'s hook throws, which may be no error, is answered as it is', async t => {
-  const thrown: unknown[] = [{ statusCode: 429, limit: 5 }, Object.assign(new Error('slow down'), { statusCode: 429, headers: { 'retry-after': '60' } }), new Error('a fault')]
+  const thrown: unknown[] = [
+    { statusCode: 429, limit: 5 },
+    Object.assign(new Error('slow down'), { statusCode: 429, headers: { 'retry-after': '60' } }),
+    new Error('a fault')
+  ]
   const app = await server(t, { prepare: app => app.addHook('onRequest', async () => { throw thrown[0] }) })
   t.same((await app.inject('/jwks')).json(), { statusCode: 429, limit: 5 })
   thrown.shift()
   const slow = await app.inject('/jwks')
-  t.same([slow.statusCode, slow.headers['retry-after'], slow.json()], [429, '60', { statusCode: 429, error: 'Too Many Requests', message: 'slow down' }])
+  t.same(
+    [slow.statusCode, slow.headers['retry-after'], slow.json()],
+    [429, '60', { statusCode: 429, error: 'Too Many Requests', message: 'slow down' }]
+  )
   thrown.shift()
   t.same((await app.inject('/jwks')).json(), { statusCode: 500, error: 'Internal Server Error', message: 'a fault' })
 })

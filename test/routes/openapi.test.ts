@@ -58,10 +58,18 @@ async function server (t: Test, openapi: object, options: Partial<PowerSyncMongo
 
 /** Each operation with its path, as in `GET /one/jwks`. */
 const operationsOf = ({ paths }: Document): Array<[name: string, operation: Operation]> =>
-  Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]): [string, Operation] => [`${method.toUpperCase()} ${path}`, operation]))
+  Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, Operation] => [
+      `${method.toUpperCase()} ${path}`,
+      operation
+    ])
+  )
 
 const mediaOf = (content: Record<string, Media> = {}): Media[] => Object.values(content)
-const examplesOf = ({ example, examples = {} }: Media): unknown[] => [...example === undefined ? [] : [example], ...Object.values(examples).map(({ value }) => value)]
+const examplesOf = ({ example, examples = {} }: Media): unknown[] => [
+  ...(example === undefined ? [] : [example]),
+  ...Object.values(examples).map(({ value }) => value)
+]
 
 const ajv = new Ajv2020({ strict: false, formats: { 'date-time': (text: string) => !Number.isNaN(Date.parse(text)) } })
 
@@ -74,27 +82,50 @@ function faults (schema: object, value: unknown): unknown {
 /** The schema without room for what it does not name. */
 function closed (schema: unknown): unknown {
   if (typeof schema !== 'object' || schema === null) return schema
-  const inner = Array.isArray(schema) ? schema.map(closed) : Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, closed(value)]))
-  return 'properties' in schema && Object.keys(schema.properties as object).length > 0 ? { ...inner, additionalProperties: false } : inner
+  const inner = Array.isArray(schema)
+    ? schema.map(closed)
+    : Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, closed(value)]))
+  return 'properties' in schema && Object.keys(schema.properties as object).length > 0
+    ? { ...inner, additionalProperties: false }
+    : inner
 }
 
-const routes = ['GET /one/jwks', 'GET /one/token', 'POST /one/upload', 'PUT /one/checkpoint', 'GET /two/jwks', 'GET /two/token', 'POST /two/upload', 'PUT /two/checkpoint']
+const routes = [
+  'GET /one/jwks',
+  'GET /one/token',
+  'POST /one/upload',
+  'PUT /one/checkpoint',
+  'GET /two/jwks',
+  'GET /two/token',
+  'POST /two/upload',
+  'PUT /two/checkpoint'
+]
 
 for (const version of ['3.0.3', '3.1.0']) {
   t.test(`the document is valid OpenAPI ${version}, and says all of each route`, async t => {
     const { document } = await server(t, { openapi: version })
-    t.strictSame(await new Validator().validate(structuredClone(document) as unknown as Record<string, unknown>), { valid: true })
-    t.strictSame(document.components.securitySchemes, { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } })
+    t.strictSame(await new Validator().validate(structuredClone(document) as unknown as Record<string, unknown>), {
+      valid: true
+    })
+    t.strictSame(document.components.securitySchemes, {
+      bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }
+    })
     t.strictSame(operationsOf(document).map(([name]) => name).sort(), [...routes].sort())
-    for (const [name, { summary, description, tags, security, parameters, requestBody, responses }] of operationsOf(document)) {
+    for (const [name, { summary, description, tags, security, parameters, requestBody, responses }] of operationsOf(
+      document
+    )) {
       t.ok(summary && description, name)
       t.strictSame(tags, ['powersync'], name)
       t.strictSame(security, name.endsWith('/jwks') ? [] : [{ bearer: [] }], name)
-      if (requestBody) t.ok(mediaOf(requestBody.content).flatMap(examplesOf).length > 0, `${name} has an example of a body`)
+      if (requestBody) {
+        t.ok(mediaOf(requestBody.content).flatMap(examplesOf).length > 0, `${name} has an example of a body`)
+      }
       if (name.endsWith('/upload')) t.match(parameters, [{ name: 'x-client-id', in: 'header' }])
       for (const [status, { description, content }] of Object.entries(responses)) {
         t.not(description, 'Default Response', `${name} ${status}`)
-        if (/^\d+$/.test(status) && status !== '304') t.ok(mediaOf(content).flatMap(examplesOf).length > 0, `${name} has an example of ${status}`)
+        if (/^\d+$/.test(status) && status !== '304') {
+          t.ok(mediaOf(content).flatMap(examplesOf).length > 0, `${name} has an example of ${status}`)
+        }
       }
     }
   })
@@ -104,7 +135,12 @@ t.test('a host\'s own security schemes stay, and its own security takes the plac
   const bearer = { type: 'http', scheme: 'bearer', description: 'the host\'s own' }
   const session = { type: 'apiKey', name: 'session', in: 'cookie' }
   const { document } = await server(t, { openapi: '3.1.0', components: { securitySchemes: { bearer, session } } }, {
-    routes: { token: { schema: { security: [{ session: [] }] } }, checkpoint: { config: { swaggerTransform: ({ url }: { url: string }) => ({ url, schema: { summary: 'another' } }) } as object } }
+    routes: {
+      token: { schema: { security: [{ session: [] }] } },
+      checkpoint: {
+        config: { swaggerTransform: ({ url }: { url: string }) => ({ url, schema: { summary: 'another' } }) } as object
+      }
+    }
   })
   t.strictSame(document.components.securitySchemes, { bearer, session })
   t.strictSame(document.paths['/one/token']?.['get']?.security, [{ session: [] }])
@@ -117,7 +153,11 @@ t.test('a host with Swagger 2.0 gets the routes as well', async t => {
   t.teardown(() => app.close())
   await app.register(fastifySwagger, { swagger: { info: { title: 'test', version: '1' } } })
   await app.register(powersyncMongo, {
-    powersyncUrl: 'https://test.powersync.example', keys: { signing: keys.privateKey }, mongo: { url: database.uri }, authenticate: () => null, collections: { lists: collection({ schema: 'any' }) }
+    powersyncUrl: 'https://test.powersync.example',
+    keys: { signing: keys.privateKey },
+    mongo: { url: database.uri },
+    authenticate: () => null,
+    collections: { lists: collection({ schema: 'any' }) }
   })
   await app.ready()
   t.strictSame(Object.keys((app.swagger() as unknown as Document).paths), ['/jwks', '/token', '/upload'])
@@ -131,8 +171,18 @@ t.test('answers are what the document says, in each of the ways in which a route
   const list = { op: 'PUT', table: 'lists', id: 'l1', data: { name: 'Groceries' } }
   const flaky = { op: 'PUT', table: 'flaky', id: 'f1', data: {} }
   const bad = { ...list, id: 'l2', data: { name: 7 } }
-  const upload = (payload: unknown, headers: object = json, prefix = 'one'): InjectOptions => ({ method: 'POST', url: `/${prefix}/upload`, headers: { ...headers }, payload: JSON.stringify(payload) })
-  const checkpoint = (payload: unknown, headers: object = json): InjectOptions => ({ method: 'PUT', url: '/one/checkpoint', headers: { ...headers }, payload: JSON.stringify(payload) })
+  const upload = (payload: unknown, headers: object = json, prefix = 'one'): InjectOptions => ({
+    method: 'POST',
+    url: `/${prefix}/upload`,
+    headers: { ...headers },
+    payload: JSON.stringify(payload)
+  })
+  const checkpoint = (payload: unknown, headers: object = json): InjectOptions => ({
+    method: 'PUT',
+    url: '/one/checkpoint',
+    headers: { ...headers },
+    payload: JSON.stringify(payload)
+  })
 
   const requests: Array<[route: string, status: number, request: InjectOptions]> = [
     ['GET /one/jwks', 200, { url: '/one/jwks' }],
@@ -163,12 +213,20 @@ t.test('answers are what the document says, in each of the ways in which a route
     t.equal(response.statusCode, status, `${route}: ${response.payload}`)
     const documented = operations.get(route)?.responses[status]
     t.ok(documented, `${route} ${status} is in the document`)
-    for (const { schema } of mediaOf(documented?.content)) t.strictSame(faults(schema, response.json()), [], `${route} ${status}: ${response.payload}`)
+    for (const { schema } of mediaOf(documented?.content)) {
+      t.strictSame(faults(schema, response.json()), [], `${route} ${status}: ${response.payload}`)
+    }
   }
 
   // None that the document has by its number is left out.
   const tried = new Set(requests.map(([route, status]) => `${route} ${status}`))
-  const all = [...operations].filter(([name]) => name.includes('/one/')).flatMap(([name, { responses }]) => Object.keys(responses).filter(status => /^\d+$/.test(status)).map(status => `${name} ${status}`))
+  const all = [...operations]
+    .filter(([name]) => name.includes('/one/'))
+    .flatMap(([name, { responses }]) =>
+      Object.keys(responses)
+        .filter(status => /^\d+$/.test(status))
+        .map(status => `${name} ${status}`)
+    )
   t.strictSame(all.filter(each => !tried.has(each)), [])
 })
 
@@ -176,7 +234,9 @@ t.test('the examples are what their schemas say, and a server takes those of bod
   const { app, document } = await server(t, { openapi: '3.1.0' }, { upload: { bodyLimit: 65_536 } })
   for (const [name, { requestBody, responses }] of operationsOf(document)) {
     for (const media of [requestBody, ...Object.values(responses)].flatMap(each => mediaOf(each?.content))) {
-      for (const example of examplesOf(media)) t.strictSame(faults(media.schema, example), [], `${name}: ${JSON.stringify(example)}`)
+      for (const example of examplesOf(media)) {
+        t.strictSame(faults(media.schema, example), [], `${name}: ${JSON.stringify(example)}`)
+      }
     }
     const [method, url] = name.split(' ') as ['POST', string]
     for (const payload of mediaOf(requestBody?.content).flatMap(examplesOf)) {

@@ -2,18 +2,29 @@ import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, importJWK, jwtVerify, SignJWT } from 'jose'
-import { collection, developmentAuth, firstOf, generateKeys, powersyncToken, type PowerSyncMongoOptions } from '../../index.js'
+import {
+  collection, developmentAuth, firstOf, generateKeys, powersyncToken, type PowerSyncMongoOptions
+} from '../../index.js'
 import { testDatabase } from '../support/database.js'
 import { keys, testServer } from '../support/server.js'
 
 const database = await testDatabase(t)
-const base = { mongo: { url: database.uri }, collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) } }
+const base = {
+  mongo: { url: database.uri },
+  collections: { lists: collection({ schema: Type.Object({ name: Type.String() }) }) }
+}
 const powersyncUrl = 'https://test.powersync.example'
 
 const { privateKey: rsa } = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const elliptic = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).privateKey
 const signingKeys = {
-  RS256: rsa, RS384: rsa, RS512: rsa, ES256: elliptic('P-256'), ES384: elliptic('P-384'), ES512: elliptic('P-521'), EdDSA: generateKeyPairSync('ed25519').privateKey
+  RS256: rsa,
+  RS384: rsa,
+  RS512: rsa,
+  ES256: elliptic('P-256'),
+  ES384: elliptic('P-384'),
+  ES512: elliptic('P-521'),
+  EdDSA: generateKeyPairSync('ed25519').privateKey
 }
 
 t.test('a token is what the PowerSync Service accepts: kid, aud, text sub, integer iat and exp', async t => {
@@ -29,7 +40,10 @@ t.test('a token is what the PowerSync Service accepts: kid, aud, text sub, integ
 
     const jwks = (await app.inject('/jwks')).json()
     t.same(decodeProtectedHeader(token), { alg: algorithm, kid: 'a key', typ: 'JWT' })
-    const { payload } = await jwtVerify(token, createLocalJWKSet(jwks), { audience: powersyncUrl, algorithms: [algorithm] })
+    const { payload } = await jwtVerify(token, createLocalJWKSet(jwks), {
+      audience: powersyncUrl,
+      algorithms: [algorithm]
+    })
     t.same(Object.keys(payload).sort(), ['aud', 'exp', 'iat', 'sub'])
     t.equal(payload.sub, 'user1')
     t.ok(Number.isInteger(payload.iat) && payload.iat! >= before)
@@ -39,13 +53,24 @@ t.test('a token is what the PowerSync Service accepts: kid, aud, text sub, integ
 })
 
 t.test('claims are added; reserved ones and a "parameters" that is no object are the server\'s mistake', async t => {
-  const withClaims = (claims: Record<string, unknown>) => testServer(t, { ...base, token: { expiresIn: 600, claims: () => claims } })
+  const withClaims = (claims: Record<string, unknown>) =>
+    testServer(t, { ...base, token: { expiresIn: 600, claims: () => claims } })
   const app = await withClaims({ project_ids: ['a', 'b'], parameters: { role: 'admin' } })
   const { token } = (await app.inject('/token?user_id=user1')).json()
-  const { payload } = await jwtVerify(token, createLocalJWKSet(app.powersync.jwks as Parameters<typeof createLocalJWKSet>[0]))
+  const { payload } = await jwtVerify(
+    token,
+    createLocalJWKSet(app.powersync.jwks as Parameters<typeof createLocalJWKSet>[0])
+  )
   t.match(payload, { sub: 'user1', project_ids: ['a', 'b'], parameters: { role: 'admin' } })
   t.equal(payload.exp, payload.iat! + 600)
-  for (const claims of [{ sub: 'admin' }, { aud: 'x' }, { exp: 1 }, { parameters: [] }, { parameters: 'x' }, { parameters: null }]) {
+  for (const claims of [
+    { sub: 'admin' },
+    { aud: 'x' },
+    { exp: 1 },
+    { parameters: [] },
+    { parameters: 'x' },
+    { parameters: null }
+  ]) {
     const response = await (await withClaims(claims)).inject('/token?user_id=user1')
     t.equal(response.statusCode, 503)
     t.notOk(response.json().token)
@@ -53,8 +78,15 @@ t.test('claims are added; reserved ones and a "parameters" that is no object are
 })
 
 t.test('claims get the user and the request; a token that the app signs itself has none', async t => {
-  const claims: NonNullable<PowerSyncMongoOptions['token']>['claims'] = (user, request) => ({ team: user['team'], language: request?.headers['accept-language'] ?? 'none' })
-  const app = await testServer(t, { ...base, authenticate: () => ({ id: 'user1', team: { id: 7, roles: ['a'] } }), token: { claims } })
+  const claims: NonNullable<PowerSyncMongoOptions['token']>['claims'] = (user, request) => ({
+    team: user['team'],
+    language: request?.headers['accept-language'] ?? 'none'
+  })
+  const app = await testServer(t, {
+    ...base,
+    authenticate: () => ({ id: 'user1', team: { id: 7, roles: ['a'] } }),
+    token: { claims }
+  })
   const { token } = (await app.inject({ url: '/token', headers: { 'accept-language': 'de' } })).json()
   t.match(decodeJwt(token), { sub: 'user1', team: { id: 7, roles: ['a'] }, language: 'de' })
   t.match(decodeJwt((await app.powersync.signToken({ id: 'user1' })).token), { sub: 'user1', language: 'none' })
@@ -62,7 +94,9 @@ t.test('claims get the user and the request; a token that the app signs itself h
 
 t.test('signToken takes a text id only, and not an empty one', async t => {
   const app = await testServer(t, base)
-  for (const id of ['', 5, null, undefined]) await t.rejects(app.powersync.signToken({ id: id as string }), { message: /id is not text, or empty/ })
+  for (const id of ['', 5, null, undefined]) {
+    await t.rejects(app.powersync.signToken({ id: id as string }), { message: /id is not text, or empty/ })
+  }
 })
 
 t.test('developmentAuth names the parameter that is missing', async t => {
@@ -74,26 +108,35 @@ t.test('developmentAuth names the parameter that is missing', async t => {
   }
 })
 
-t.test('authenticate decides: null is 401, an error with a status is answered as it is, any other is 503 and says nothing', async t => {
-  const withAuthenticate = (authenticate: PowerSyncMongoOptions['authenticate']) => testServer(t, { ...base, authenticate })
-  const teapot = Object.assign(new Error('no coffee'), { statusCode: 418 })
-  const cases: [PowerSyncMongoOptions['authenticate'], number][] = [
-    [() => null, 401],
-    [async () => null, 401],
-    [() => { throw teapot }, 418],
-    [() => { throw new Error('password of the session store: secret') }, 503],
-    [() => ({ id: '' }), 503],
-    [() => ({ id: 5 as unknown as string }), 503],
-    [async () => ({ id: 'user1' }), 200]
-  ]
-  for (const [authenticate, status] of cases) {
-    const app = await withAuthenticate(authenticate)
-    const response = await app.inject('/token')
-    t.equal(response.statusCode, status)
-    t.notMatch(response.body, /secret/)
-    if (status === 503) t.match((await app.inject({ method: 'POST', url: '/upload' })).json(), { statusCode: 503, code: 'FST_PSM_AUTHENTICATION_UNAVAILABLE' })
+t.test(
+  'authenticate decides: null is 401, an error with a status is answered as it is, any other is 503 and says nothing',
+  async t => {
+    const withAuthenticate = (authenticate: PowerSyncMongoOptions['authenticate']) =>
+      testServer(t, { ...base, authenticate })
+    const teapot = Object.assign(new Error('no coffee'), { statusCode: 418 })
+    const cases: [PowerSyncMongoOptions['authenticate'], number][] = [
+      [() => null, 401],
+      [async () => null, 401],
+      [() => { throw teapot }, 418],
+      [() => { throw new Error('password of the session store: secret') }, 503],
+      [() => ({ id: '' }), 503],
+      [() => ({ id: 5 as unknown as string }), 503],
+      [async () => ({ id: 'user1' }), 200]
+    ]
+    for (const [authenticate, status] of cases) {
+      const app = await withAuthenticate(authenticate)
+      const response = await app.inject('/token')
+      t.equal(response.statusCode, status)
+      t.notMatch(response.body, /secret/)
+      if (status === 503) {
+        t.match((await app.inject({ method: 'POST', url: '/upload' })).json(), {
+          statusCode: 503,
+          code: 'FST_PSM_AUTHENTICATION_UNAVAILABLE'
+        })
+      }
+    }
   }
-})
+)
 
 t.test('/token never accepts a PowerSync token, whatever authenticate says', async t => {
   const app = await testServer(t, { ...base, authenticate: firstOf(powersyncToken(), () => null) })
@@ -117,7 +160,19 @@ t.test('/jwks shows public members only, and can be cached', async t => {
 
 t.test('developmentAuth warns at the start', async t => {
   const lines: string[] = []
-  await testServer(t, { ...base, authenticate: developmentAuth() }, { logger: { stream: { write: line => { lines.push(line) } } } })
+  await testServer(
+    t,
+    { ...base, authenticate: developmentAuth() },
+    {
+      logger: {
+        stream: {
+          write: line => {
+            lines.push(line)
+          }
+        }
+      }
+    }
+  )
   t.match(lines.join(''), /developmentAuth\(\) is on: ANYBODY gets a token/)
 })
 
@@ -128,11 +183,22 @@ t.test('a token of the right key counts only with a text sub, for this audience,
   const good = { sub: 'user1', aud: powersyncUrl, iat: now, exp: now + 60 }
   const status = async (claims: Record<string, unknown>) => {
     const token = await new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: keys.publicKey.kid }).sign(key)
-    const response = await app.inject({ method: 'POST', url: '/upload', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, payload: '{"batch":[]}' })
+    const response = await app.inject({
+      method: 'POST',
+      url: '/upload',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      payload: '{"batch":[]}'
+    })
     return response.statusCode
   }
   t.equal(await status(good), 200)
-  for (const change of [{ sub: '' }, { sub: undefined }, { aud: 'https://other.example' }, { exp: now - 60 }, { exp: undefined }]) {
+  for (const change of [
+    { sub: '' },
+    { sub: undefined },
+    { aud: 'https://other.example' },
+    { exp: now - 60 },
+    { exp: undefined }
+  ]) {
     t.equal(await status({ ...good, ...change }), 401, JSON.stringify(change))
   }
 })

@@ -4,7 +4,9 @@
  */
 import t from 'tap'
 import { Type, type TSchema } from '@sinclair/typebox'
-import { bson, collection, throughParent, type Collection, type Collections, type IdType, type User } from '../../index.js'
+import {
+  bson, collection, throughParent, type Collection, type Collections, type IdType, type User
+} from '../../index.js'
 import type { OwnerRule } from '../../types/collections.js'
 import { Long, ObjectId, UUID } from '../../lib/bson.js'
 import { streamsOf } from '../../lib/schema/streams.js'
@@ -20,7 +22,11 @@ const uuid = ['3f2504e0-4f89-41d3-9a0c-0305e82c3301', '3f2504e0-4f89-41d3-9a0c-0
 const types: Record<string, { schema: TSchema, id: IdType, values: unknown[] }> = {
   text: { schema: Type.String(), id: 'string', values: ['5', '7', 'ann', oid[0], uuid[0]] },
   int: { schema: bson.Int32(), id: 'integer', values: [5, 7, 9] },
-  long: { schema: bson.Long(), id: 'integer', values: [Long.fromBigInt(5n), Long.fromBigInt(7n), Long.fromBigInt(9007199254740993n)] },
+  long: {
+    schema: bson.Long(),
+    id: 'integer',
+    values: [Long.fromBigInt(5n), Long.fromBigInt(7n), Long.fromBigInt(9007199254740993n)]
+  },
   objectId: { schema: bson.ObjectId(), id: 'objectId', values: oid.map(text => new ObjectId(text)) },
   uuid: { schema: bson.UUID(), id: { type: 'uuid', store: 'bson' }, values: uuid.map(text => new UUID(text)) }
 }
@@ -57,7 +63,12 @@ t.test('a user gets the rows that the user may write, and no others', { skip: se
         up: Type.Optional(above && random.chance(0.7) ? types[above.kind]!.schema : Type.String()),
         mark: Type.Optional(Type.String())
       })
-      collections[table] = collection({ schema, id: types[kind]!.id, name: `${table}_rows`, owner: random.chance(0.5) && rule.length === 1 ? rule[0]! : rule })
+      collections[table] = collection({
+        schema,
+        id: types[kind]!.id,
+        name: `${table}_rows`,
+        owner: random.chance(0.5) && rule.length === 1 ? rule[0]! : rule
+      })
       const isText = (schema.properties.up as TSchema)['type'] === 'string'
       const rows = types[kind]!.values
       for (const _id of rows) {
@@ -76,11 +87,20 @@ t.test('a user gets the rows that the user may write, and no others', { skip: se
     }
   }
 
-  const users: User[] = Array.from({ length: 9 }, (_, index) => ({ id: ids[index % ids.length]!, org: random.pick(claims), team: random.pick(claims) }))
-  const { synced, errors } = await syncedRows(t, streamsOf(collections), users.map(({ id, ...rest }) => ({ sub: id, ...rest })), documents.map(({ table, document }) => ({
-    collection: `${table}_rows`,
-    record: Object.fromEntries(Object.entries(document).map(([field, value]) => [field, asSynced(value)]))
-  })))
+  const users: User[] = Array.from({ length: 9 }, (_, index) => ({
+    id: ids[index % ids.length]!,
+    org: random.pick(claims),
+    team: random.pick(claims)
+  }))
+  const { synced, errors } = await syncedRows(
+    t,
+    streamsOf(collections),
+    users.map(({ id, ...rest }) => ({ sub: id, ...rest })),
+    documents.map(({ table, document }) => ({
+      collection: `${table}_rows`,
+      record: Object.fromEntries(Object.entries(document).map(([field, value]) => [field, asSynced(value)]))
+    }))
+  )
   t.same(errors, [])
 
   const app = await testServer(t, {
@@ -97,10 +117,24 @@ t.test('a user gets the rows that the user may write, and no others', { skip: se
   let allowed = 0
   for (const [index, user] of users.entries()) {
     const mark = `by ${index}`
-    await upload(app, { batch: documents.map(({ table, document }, index) => ({ op: 'PATCH', table, id: String(document['_id']), data: { mark }, tx_id: index })) }, { headers: { 'x-user': JSON.stringify(user) } })
+    await upload(
+      app,
+      {
+        batch: documents.map(({ table, document }, index) => ({
+          op: 'PATCH',
+          table,
+          id: String(document['_id']),
+          data: { mark },
+          tx_id: index
+        }))
+      },
+      { headers: { 'x-user': JSON.stringify(user) } }
+    )
     const written = new Set<string>()
     for (const table of Object.keys(collections)) {
-      for (const { _id } of await db.collection(`${table}_rows`).find({ mark }).toArray()) written.add(keyOf(table, _id))
+      for (const { _id } of await db.collection(`${table}_rows`).find({ mark }).toArray()) {
+        written.add(keyOf(table, _id))
+      }
     }
     const gets = new Set(synced[index]!.map(({ table, id }) => keyOf(table, id)))
     pairs += documents.length

@@ -10,11 +10,22 @@ import { bson } from '../../lib/schema/fields.js'
 import type { Collection, CollectionOptions, Collections } from '../../types/collections.js'
 import { compileCollection } from './decode.js'
 
-const schema = Type.Object({ name: Type.String(), due: Type.Optional(bson.Date()), price: bson.Double(), count: bson.Long() })
+const schema = Type.Object({
+  name: Type.String(),
+  due: Type.Optional(bson.Date()),
+  price: bson.Double(),
+  count: bson.Long()
+})
 
 t.test('a collection is its options, complete and frozen', async t => {
   const authorize = () => true
-  const definition = collection({ schema, owner: 'name', name: undefined, authorize, writable: ['name', 'due', 'count'] })
+  const definition = collection({
+    schema,
+    owner: 'name',
+    name: undefined,
+    authorize,
+    writable: ['name', 'due', 'count']
+  })
   t.strictSame(Object.fromEntries(Object.entries(definition)), {
     schema,
     id: 'string',
@@ -31,7 +42,14 @@ t.test('a collection is its options, complete and frozen', async t => {
     migrations: {},
     authorize
   })
-  for (const part of [definition, definition.fields, definition.owner, definition.operations, definition.writable, definition.defaults]) t.ok(Object.isFrozen(part))
+  for (const part of [
+    definition,
+    definition.fields,
+    definition.owner,
+    definition.operations,
+    definition.writable,
+    definition.defaults
+  ]) { t.ok(Object.isFrozen(part)) }
 })
 
 t.test('hooks and options are typed from the schema', async t => {
@@ -94,8 +112,16 @@ t.test('hooks and options are typed from the schema', async t => {
 
 t.test('TypeBox\'s own functions know the types, as values in hooks', async t => {
   const good: Array<[TSchema, unknown]> = [
-    [bson.Date(), new Date()], [bson.Boolean(), true], [bson.ObjectId(), new ObjectId()], [bson.UUID(), new UUID()], [bson.Int32(), -5], [bson.Long(), 5n],
-    [bson.Double(), new Double(5)], [bson.Decimal128(), Decimal128.fromString('5')], [bson.Binary(), new Binary()], [bson.Json(Type.Array(bson.Int32())), [1]]
+    [bson.Date(), new Date()],
+    [bson.Boolean(), true],
+    [bson.ObjectId(), new ObjectId()],
+    [bson.UUID(), new UUID()],
+    [bson.Int32(), -5],
+    [bson.Long(), 5n],
+    [bson.Double(), new Double(5)],
+    [bson.Decimal128(), Decimal128.fromString('5')],
+    [bson.Binary(), new Binary()],
+    [bson.Json(Type.Array(bson.Int32())), [1]]
   ]
   const bad = [new Date(NaN), 1, '507f1f77bcf86cd799439011', 2 ** 31, 2n ** 63n, Long.fromNumber(5), null, [1.5], {}]
   for (const [type, value] of good) {
@@ -113,8 +139,14 @@ t.test('TypeBox\'s own functions know the types, as values in hooks', async t =>
 
 t.test('formats of the host come first, and its own work too', async t => {
   const accepts = (format: string, value: string) =>
-    !(compileCollection('rows', collection({ schema: Type.Object({ value: Type.String({ format }) }) })).put({ value }) instanceof DecodeFault)
-  t.throws(() => accepts('zip', '1'), { message: /unknown format "zip": use uuid, email, date, date-time, uri, or register it/ })
+    !(
+      compileCollection('rows', collection({ schema: Type.Object({ value: Type.String({ format }) }) })).put({
+        value
+      }) instanceof DecodeFault
+    )
+  t.throws(() => accepts('zip', '1'), {
+    message: /unknown format "zip": use uuid, email, date, date-time, uri, or register it/
+  })
   t.notOk(FormatRegistry.Has('email'), 'nothing is registered')
   FormatRegistry.Set('zip', value => value.length === 5)
   FormatRegistry.Set('email', value => value.endsWith('@example.com'))
@@ -127,15 +159,30 @@ t.test('formats of the host come first, and its own work too', async t => {
 
 t.test('every type says what it is in MongoDB and in the client', async t => {
   const types: Array<[TSchema, object, string]> = [
-    [Type.String(), { bsonType: 'string' }, 'text'], [Type.String({ enum: ['a'] }), { enum: ['a'] }, 'text'], [Type.Boolean(), { bsonType: 'bool' }, 'integer'],
-    [Type.Number(), { bsonType: 'number' }, 'real'], [Type.Integer(), { bsonType: 'number' }, 'integer'],
-    [Type.Literal('a'), { enum: ['a'] }, 'text'], [Type.Literal(1), { enum: [1] }, 'real'], [Type.Union([Type.Literal('a'), Type.Literal(true)]), { enum: ['a', true] }, 'text'],
-    [Type.Union([bson.Date(), bson.ObjectId()]), { bsonType: ['date', 'objectId'] }, 'text'], [Type.Union([bson.Date(), bson.Int32()]), { bsonType: ['date', 'int'] }, 'text'],
-    [Type.Array(Type.String()), { bsonType: 'array', items: { bsonType: 'string' } }, 'text'], [Type.Object({}), { bsonType: 'object' }, 'text'],
-    [Type.Record(Type.String(), Type.String()), { bsonType: 'object' }, 'text'], [Type.Unknown(), {}, 'text'], [Type.Any(), {}, 'text'],
-    [bson.Date(), { bsonType: 'date' }, 'text'], [bson.Boolean(), { bsonType: 'bool' }, 'integer'], [bson.ObjectId(), { bsonType: 'objectId' }, 'text'],
-    [bson.UUID(), { bsonType: 'binData' }, 'text'], [bson.Int32(), { bsonType: 'int' }, 'integer'], [bson.Long(), { bsonType: 'long' }, 'integer'],
-    [bson.Double(), { bsonType: 'double' }, 'real'], [bson.Decimal128(), { bsonType: 'decimal' }, 'text'], [bson.Binary(), { bsonType: 'binData' }, 'text'],
+    [Type.String(), { bsonType: 'string' }, 'text'],
+    [Type.String({ enum: ['a'] }), { enum: ['a'] }, 'text'],
+    [Type.Boolean(), { bsonType: 'bool' }, 'integer'],
+    [Type.Number(), { bsonType: 'number' }, 'real'],
+    [Type.Integer(), { bsonType: 'number' }, 'integer'],
+    [Type.Literal('a'), { enum: ['a'] }, 'text'],
+    [Type.Literal(1), { enum: [1] }, 'real'],
+    [Type.Union([Type.Literal('a'), Type.Literal(true)]), { enum: ['a', true] }, 'text'],
+    [Type.Union([bson.Date(), bson.ObjectId()]), { bsonType: ['date', 'objectId'] }, 'text'],
+    [Type.Union([bson.Date(), bson.Int32()]), { bsonType: ['date', 'int'] }, 'text'],
+    [Type.Array(Type.String()), { bsonType: 'array', items: { bsonType: 'string' } }, 'text'],
+    [Type.Object({}), { bsonType: 'object' }, 'text'],
+    [Type.Record(Type.String(), Type.String()), { bsonType: 'object' }, 'text'],
+    [Type.Unknown(), {}, 'text'],
+    [Type.Any(), {}, 'text'],
+    [bson.Date(), { bsonType: 'date' }, 'text'],
+    [bson.Boolean(), { bsonType: 'bool' }, 'integer'],
+    [bson.ObjectId(), { bsonType: 'objectId' }, 'text'],
+    [bson.UUID(), { bsonType: 'binData' }, 'text'],
+    [bson.Int32(), { bsonType: 'int' }, 'integer'],
+    [bson.Long(), { bsonType: 'long' }, 'integer'],
+    [bson.Double(), { bsonType: 'double' }, 'real'],
+    [bson.Decimal128(), { bsonType: 'decimal' }, 'text'],
+    [bson.Binary(), { bsonType: 'binData' }, 'text'],
     [bson.Json(Type.Object({})), { bsonType: 'object' }, 'text']
   ]
   for (const [type, shape, column] of types) {
@@ -168,7 +215,10 @@ t.test('a schema that cannot be stored stops the start, and the message says wha
     [Type.Array(Type.String(), { contains: Type.String() }), /uses "contains"/],
     [Type.String({ pattern: '(' }), /has a pattern that is not a regular expression/],
     [Type.String({ format: 'postcode' }), /has the unknown format "postcode"/],
-    [Type.String({ maxLength: '5; process.exit()' as unknown as number }), /has maxLength set to something that is not a number/],
+    [
+      Type.String({ maxLength: '5; process.exit()' as unknown as number }),
+      /has maxLength set to something that is not a number/
+    ],
     [bson.Int32({ minimum: NaN }), /has minimum set to/],
     [bson.Long({ minimum: 1.5 }), /has minimum set to something that is not a whole number/],
     [bson.Date({ minimumTimestamp: 1e99 }), /has a limit that is not a date/],
@@ -176,7 +226,11 @@ t.test('a schema that cannot be stored stops the start, and the message says wha
     [bson.Binary({ subType: 256 }), /has a subType that is not a byte/]
   ]
   for (const [type, message] of wrong) {
-    t.throws(() => compileCollection('todos', collection({ schema: Type.Object({ value: type }) })), { code: 'FST_PSM_OPTION', message }, String(message))
+    t.throws(
+      () => compileCollection('todos', collection({ schema: Type.Object({ value: type }) })),
+      { code: 'FST_PSM_OPTION', message },
+      String(message)
+    )
   }
 })
 
@@ -186,14 +240,20 @@ t.test('a definition that cannot work stops the start, and the message names the
     [{ schema: null }, /collections\.todos\.schema is missing/],
     [{ schema: 'all' }, /collections\.todos\.schema is missing/],
     [{ schema: Type.String() }, /collections\.todos\.schema is missing/],
-    [{ owner: 'owner_id' }, /collections\.todos\.owner names "owner_id", which is not in the schema: one of name, due, price or count/],
+    [
+      { owner: 'owner_id' },
+      /collections\.todos\.owner names "owner_id", which is not in the schema: one of name, due, price or count/
+    ],
     [{ owner: 'toString' }, /names "toString"/],
     [{ writable: ['x'] }, /collections\.todos\.writable names "x"/],
     [{ defaults: { x: () => 1 } }, /collections\.todos\.defaults names "x"/],
     [{ defaults: { name: 'unnamed' } }, /collections\.todos\.defaults has no function for "name": use \(\) => value/],
     [{ fields: { x: 'y' } }, /collections\.todos\.fields names "y"/],
     [{ fields: { a: 'name', b: 'name' } }, /collections\.todos\.fields maps both "a" and "b" to "name": keep one/],
-    [{ fields: { due: 'name' } }, /collections\.todos\.fields makes the column "due" both "name" and "due": rename one/],
+    [
+      { fields: { due: 'name' } },
+      /collections\.todos\.fields makes the column "due" both "name" and "due": rename one/
+    ],
     [{ fields: { id: 'name' } }, /collections\.todos\.fields has the name "id"/],
     [{ fields: { 'a.b': 'name' } }, /collections\.todos\.fields has the name "a\.b"/],
     ...['_id', 'id', '$x', 'a.b', 'a\0', '', '_bsontype', '__proto__'].map((name): [Record<string, unknown>, RegExp] =>
@@ -205,18 +265,41 @@ t.test('a definition that cannot work stops the start, and the message names the
   }
 })
 
-t.test('schemas of another copy of @sinclair/typebox work as well; those of typebox 1.x are refused with the import to write', async t => {
-  const { Type: Other } = createRequire(import.meta.url)('@sinclair/typebox') as typeof import('@sinclair/typebox')
-  t.not(Other, Type, 'the CommonJS copy')
-  const fields = { name: Other.String({ maxLength: 3 }), tags: Other.Optional(Other.Array(Other.Union([Other.Literal('a'), Other.Literal('b')]))), at: bson.Date() }
-  const { put } = compileCollection('lists', collection({ schema: Other.Object(fields) }))
-  t.match(put({ name: 'abc', tags: '["b"]', at: '2026-01-01 00:00:00Z' }), { name: 'abc', tags: ['b'], at: new Date('2026-01-01') })
-  t.ok(put({ name: 'abcd', at: '2026-01-01 00:00:00Z' }) instanceof DecodeFault)
+t.test(
+  'schemas of another copy of @sinclair/typebox work as well; those of typebox 1.x are refused with the import to ' +
+  'write',
+  async t => {
+    const { Type: Other } = createRequire(import.meta.url)('@sinclair/typebox') as typeof import('@sinclair/typebox')
+    t.not(Other, Type, 'the CommonJS copy')
+    const fields = {
+      name: Other.String({ maxLength: 3 }),
+      tags: Other.Optional(Other.Array(Other.Union([Other.Literal('a'), Other.Literal('b')]))),
+      at: bson.Date()
+    }
+    const { put } = compileCollection('lists', collection({ schema: Other.Object(fields) }))
+    t.match(put({ name: 'abc', tags: '["b"]', at: '2026-01-01 00:00:00Z' }), {
+      name: 'abc',
+      tags: ['b'],
+      at: new Date('2026-01-01')
+    })
+    t.ok(put({ name: 'abcd', at: '2026-01-01 00:00:00Z' }) instanceof DecodeFault)
 
-  const { Type: Type1 } = await import('typebox') as unknown as { Type: typeof Type }
-  const refused = /: it is a schema of typebox 1\.x: write import \{ Type \} from 'fastify-powersync-mongo'/
-  for (const wrong of [Type1.Object({ name: Type1.String() }), Type.Object({ name: Type1.String() }), Type.Object({ names: Type.Array(Type1.String()) })]) {
-    t.throws(() => compileCollection('lists', collection({ schema: wrong })), { message: refused })
+    const { Type: Type1 } = await import('typebox') as unknown as { Type: typeof Type }
+    const refused = /: it is a schema of typebox 1\.x: write import \{ Type \} from 'fastify-powersync-mongo'/
+    for (const wrong of [
+      Type1.Object({ name: Type1.String() }),
+      Type.Object({ name: Type1.String() }),
+      Type.Object({ names: Type.Array(Type1.String()) })
+    ]) {
+      t.throws(() => compileCollection('lists', collection({ schema: wrong })), { message: refused })
+    }
+    t.throws(
+      () =>
+        compileCollection(
+          'lists',
+          collection({ schema: Type.Object({ name: { type: 'string' } as unknown as TSchema }) })
+        ),
+      { message: /at name: it is not a schema of @sinclair\/typebox 0\.34/ }
+    )
   }
-  t.throws(() => compileCollection('lists', collection({ schema: Type.Object({ name: { type: 'string' } as unknown as TSchema }) })), { message: /at name: it is not a schema of @sinclair\/typebox 0\.34/ })
-})
+)

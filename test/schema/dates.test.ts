@@ -10,7 +10,10 @@ t.test('a date without zone is UTC, whatever time zone the host has', async t =>
     console.log(JSON.stringify([new Date(2024, 0, 1).getTime(), ...texts.map(parseDate)]))`
   const under = (TZ: string) => {
     const loader = process.execArgv.filter(argument => argument.startsWith('--import='))
-    const output = execFileSync(process.execPath, [...loader, '--input-type=module', '--eval', script], { env: { ...process.env, TZ }, encoding: 'utf8' })
+    const output = execFileSync(process.execPath, [...loader, '--input-type=module', '--eval', script], {
+      env: { ...process.env, TZ },
+      encoding: 'utf8'
+    })
     const [midnight, ...times] = JSON.parse(output) as number[]
     return { midnight, times }
   }
@@ -23,7 +26,10 @@ t.test('a date without zone is UTC, whatever time zone the host has', async t =>
 })
 
 t.test('every instant that JavaScript can print is read back', async t => {
-  fc.assert(fc.property(fc.date({ noInvalidDate: true }), date => parseDate(date.toISOString()) === date.getTime()), { numRuns: 1000 })
+  fc.assert(
+    fc.property(fc.date({ noInvalidDate: true }), date => parseDate(date.toISOString()) === date.getTime()),
+    { numRuns: 1000 }
+  )
 })
 
 t.test('every day of four centuries has its number', async t => {
@@ -35,11 +41,19 @@ t.test('every day of four centuries has its number', async t => {
 })
 
 t.test('offsets are subtracted', async t => {
-  fc.assert(fc.property(fc.date({ min: new Date(-1e13), max: new Date(1e13), noInvalidDate: true }), fc.integer({ min: -1439, max: 1439 }), (date, offset) => {
-    const local = new Date(date.getTime() + offset * 60_000).toISOString().slice(0, -1)
-    const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map(part => String(part).padStart(2, '0'))
-    return parseDate(`${local}${offset < 0 ? '-' : '+'}${hours}:${minutes}`) === date.getTime()
-  }))
+  fc.assert(
+    fc.property(
+      fc.date({ min: new Date(-1e13), max: new Date(1e13), noInvalidDate: true }),
+      fc.integer({ min: -1439, max: 1439 }),
+      (date, offset) => {
+        const local = new Date(date.getTime() + offset * 60_000).toISOString().slice(0, -1)
+        const [hours, minutes] = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map(part =>
+          String(part).padStart(2, '0')
+        )
+        return parseDate(`${local}${offset < 0 ? '-' : '+'}${hours}:${minutes}`) === date.getTime()
+      }
+    )
+  )
 })
 
 t.test('what is not a date is not a number', async t => {

@@ -26,7 +26,10 @@ export function decoderOf (type: TSchema): Decode {
 /** The same wherever a value of the type can stand. */
 export function decodersOf (type: TSchema): Record<string, Decode> {
   const { put, patch } = compileCollection('rows', collection({ schema: Type.Object({ value: type }) }))
-  const nested = compileCollection('rows', collection({ schema: Type.Object({ value: Type.Array(Type.Object({ in: type })) }) }))
+  const nested = compileCollection(
+    'rows',
+    collection({ schema: Type.Object({ value: Type.Array(Type.Object({ in: type })) }) })
+  )
   const unwrap = (row: Record<string, unknown> | DecodeFault) => row instanceof DecodeFault ? row : row['value']
   return {
     PUT: value => unwrap(put({ value })),

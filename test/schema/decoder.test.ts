@@ -14,7 +14,8 @@ const schema = Type.Object({
 })
 const hex = '507f1f77bcf86cd799439011'
 const owner = new ObjectId(hex)
-const compile = (options: Partial<CollectionOptions<typeof schema>> = {}) => compileCollection('todos', collection({ schema, ...options }))
+const compile = (options: Partial<CollectionOptions<typeof schema>> = {}) =>
+  compileCollection('todos', collection({ schema, ...options }))
 
 t.test('PUT gives every field, in the schema\'s order, null for what is absent', async t => {
   const row = compile().put({ owner_id: hex, name: 'a' })
@@ -24,11 +25,22 @@ t.test('PUT gives every field, in the schema\'s order, null for what is absent',
 })
 
 t.test('PUT takes null and undefined for absent', async t => {
-  t.strictSame(compile().put({ name: 'a', due: null, done: undefined, owner_id: hex }), { name: 'a', due: null, done: null, owner_id: owner })
+  t.strictSame(compile().put({ name: 'a', due: null, done: undefined, owner_id: hex }), {
+    name: 'a',
+    due: null,
+    done: null,
+    owner_id: owner
+  })
 })
 
 t.test('PUT needs every required field', async t => {
-  t.match(compile().put({ owner_id: hex }), { code: 'INVALID_DATA', path: 'name', expected: 'text', found: 'nothing', message: 'name is required: expected text, found nothing' })
+  t.match(compile().put({ owner_id: hex }), {
+    code: 'INVALID_DATA',
+    path: 'name',
+    expected: 'text',
+    found: 'nothing',
+    message: 'name is required: expected text, found nothing'
+  })
   t.match(compile().put({ owner_id: hex, name: null }), { message: 'name is required: expected text, found null' })
 })
 
@@ -46,7 +58,10 @@ t.test('PATCH gives the changed fields only, null for what is cleared', async t 
 })
 
 t.test('PATCH cannot clear a required field, nor give one a wrong value', async t => {
-  t.match(compile().patch({ name: null }), { code: 'INVALID_DATA', message: 'name is required: expected text, found null' })
+  t.match(compile().patch({ name: null }), {
+    code: 'INVALID_DATA',
+    message: 'name is required: expected text, found null'
+  })
   t.match(compile({ owner: 'owner_id' }).patch({ owner_id: null }), { code: 'INVALID_DATA', path: 'owner_id' })
   t.match(compile().patch({ name: 5 }), { code: 'INVALID_DATA', path: 'name', found: 'a number' })
   t.match(compile().patch({ due: 'soon' }), { code: 'INVALID_DATA', path: 'due', found: 'text' })
@@ -55,17 +70,29 @@ t.test('PATCH cannot clear a required field, nor give one a wrong value', async 
 t.test('unknown columns are rejected, dropped or stored', async t => {
   const data = { name: 'a', owner_id: hex, colour: 'red' }
   const row = { name: 'a', due: null, done: null, owner_id: owner }
-  t.match(compile().put(data), { code: 'SCHEMA_MISMATCH', path: 'colour', message: 'colour is not in the schema: expected one of name, due, done or owner_id, found another name' })
+  t.match(compile().put(data), {
+    code: 'SCHEMA_MISMATCH',
+    path: 'colour',
+    message: 'colour is not in the schema: expected one of name, due, done or owner_id, found another name'
+  })
   t.match(compile().patch({ colour: null }), { code: 'SCHEMA_MISMATCH' })
   t.strictSame(compile({ unknownFields: 'drop' }).put(data), row)
   t.strictSame(compile({ unknownFields: 'store' }).put(data), { ...row, colour: 'red' })
-  t.strictSame(compile({ unknownFields: 'store' }).patch({ colour: null, nested: { a: [1] } }), { colour: null, nested: { a: [1] } })
-  t.match(compile({ unknownFields: 'store' }).patch({ nested: { a: [{ _bsontype: 1 }] } }), { code: 'INVALID_DATA', path: 'nested.a[0]._bsontype' })
+  t.strictSame(compile({ unknownFields: 'store' }).patch({ colour: null, nested: { a: [1] } }), {
+    colour: null,
+    nested: { a: [1] }
+  })
+  t.match(compile({ unknownFields: 'store' }).patch({ nested: { a: [{ _bsontype: 1 }] } }), {
+    code: 'INVALID_DATA',
+    path: 'nested.a[0]._bsontype'
+  })
   t.strictSame(compile().put({ name: 'a', owner_id: hex, colour: undefined }), row)
 })
 
 t.test('a long list of known columns is cut in messages', async t => {
-  const columns = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`c${index}`, Type.Optional(Type.String())]))
+  const columns = Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`c${index}`, Type.Optional(Type.String())])
+  )
   const fault = compileCollection('wide', collection({ schema: Type.Object(columns) })).patch({ x: 1 })
   t.match(fault, { expected: /^one of c0, .*, c19, …$/ })
 })
@@ -92,8 +119,27 @@ t.test('names of JavaScript objects are unknown columns like any other', async t
 })
 
 t.test('a schema may have odd names', async t => {
-  const names = ['toString', 'constructor', 'hasOwnProperty', 'valueOf', 'prototype', '`', '\\', '{x}', '*/', '日本', 'class', 'data', 'row', '0', '-']
-  const compiled = compileCollection('odd', collection({ schema: Type.Object(Object.fromEntries(names.map(name => [name, Type.Optional(Type.String())]))) }))
+  const names = [
+    'toString',
+    'constructor',
+    'hasOwnProperty',
+    'valueOf',
+    'prototype',
+    '`',
+    '\\',
+    '{x}',
+    '*/',
+    '日本',
+    'class',
+    'data',
+    'row',
+    '0',
+    '-'
+  ]
+  const compiled = compileCollection(
+    'odd',
+    collection({ schema: Type.Object(Object.fromEntries(names.map(name => [name, Type.Optional(Type.String())]))) })
+  )
   const all = Object.fromEntries(names.map(name => [name, `value of ${name}`]))
   t.strictSame(new Set(Object.keys(compiled.put({}))), new Set(names))
   t.strictSame(Object.values(compiled.put({})), names.map(() => null), 'what objects inherit is not data')
@@ -125,8 +171,18 @@ t.test('defaults are computed where a PUT has nothing', async t => {
   let count = 0
   const compiled = compile({ defaults: { due: () => new Date(++count), name: () => 'unnamed', done: () => null } })
   t.strictSame(compiled.put({ owner_id: hex }), { name: 'unnamed', due: new Date(1), done: null, owner_id: owner })
-  t.strictSame(compiled.put({ owner_id: hex, due: null, name: null }), { name: 'unnamed', due: new Date(2), done: null, owner_id: owner })
-  t.strictSame(compiled.put({ owner_id: hex, due: '1970-01-01', name: 'a' }), { name: 'a', due: new Date(0), done: null, owner_id: owner })
+  t.strictSame(compiled.put({ owner_id: hex, due: null, name: null }), {
+    name: 'unnamed',
+    due: new Date(2),
+    done: null,
+    owner_id: owner
+  })
+  t.strictSame(compiled.put({ owner_id: hex, due: '1970-01-01', name: 'a' }), {
+    name: 'a',
+    due: new Date(0),
+    done: null,
+    owner_id: owner
+  })
   t.strictSame(compiled.patch({ name: 'b' }), { name: 'b' })
   t.match(compiled.patch({ name: null }), { code: 'INVALID_DATA' })
   t.strictSame(compiled.onInsert(), {})
@@ -134,7 +190,10 @@ t.test('defaults are computed where a PUT has nothing', async t => {
 })
 
 t.test('a default that gives nothing does not stand for a required field', async t => {
-  t.match(compile({ defaults: { name: () => null as unknown as string } }).put({ owner_id: hex }), { code: 'INVALID_DATA', path: 'name' })
+  t.match(compile({ defaults: { name: () => null as unknown as string } }).put({ owner_id: hex }), {
+    code: 'INVALID_DATA',
+    path: 'name'
+  })
 })
 
 t.test('defaults of read-only fields are for new documents', async t => {
@@ -145,11 +204,24 @@ t.test('defaults of read-only fields are for new documents', async t => {
 
 t.test('columns are renamed to fields', async t => {
   const compiled = compile({ fields: { ownerId: 'owner_id', due: 'done', done: 'due' } })
-  t.strictSame(compiled.put({ name: 'a', ownerId: hex, due: 1, done: '1970-01-01' }), { name: 'a', due: new Date(0), done: true, owner_id: owner })
+  t.strictSame(compiled.put({ name: 'a', ownerId: hex, due: 1, done: '1970-01-01' }), {
+    name: 'a',
+    due: new Date(0),
+    done: true,
+    owner_id: owner
+  })
   t.strictSame(compiled.patch({ ownerId: hex }), { owner_id: owner })
   t.match(compiled.patch({ ownerId: 'me' }), { path: 'ownerId' })
   t.match(compiled.patch({ ownerId: null }), { message: /^ownerId is required/ })
-  t.strictSame(compiled.fields.map(({ name, column }) => [name, column]), [['name', 'name'], ['due', 'done'], ['done', 'due'], ['owner_id', 'ownerId']])
+  t.strictSame(
+    compiled.fields.map(({ name, column }) => [name, column]),
+    [
+      ['name', 'name'],
+      ['due', 'done'],
+      ['done', 'due'],
+      ['owner_id', 'ownerId']
+    ]
+  )
 })
 
 t.test('a renamed field is not to be had by its own name', async t => {
@@ -172,15 +244,24 @@ t.test('without schema, values are stored as they came and names are checked', a
   t.strictSame(compiled.patch(data), data)
   t.strictSame(compiled.put({}), {})
   t.strictSame(compiled.fields, [])
-  for (const name of ['_id', 'id', '$a', 'a.b', '_bsontype']) t.match(compiled.put({ [name]: 1 }), { code: 'INVALID_DATA' })
+  for (const name of ['_id', 'id', '$a', 'a.b', '_bsontype']) {
+    t.match(compiled.put({ [name]: 1 }), { code: 'INVALID_DATA' })
+  }
   t.match(compiled.put(JSON.parse('{"a":{"__proto__":1}}')), { code: 'INVALID_DATA', path: 'a.__proto__' })
   t.match(compiled.put({ a: '\ud800' }), { code: 'INVALID_DATA', path: 'a' })
 })
 
 t.test('without schema, the other options work on the fields that they name', async t => {
-  const compiled = compileCollection('notes', collection({
-    schema: 'any', owner: 'owner_id', fields: { ownerId: 'owner_id' }, writable: ['text', 'at'], defaults: { at: () => new Date(0) }
-  }))
+  const compiled = compileCollection(
+    'notes',
+    collection({
+      schema: 'any',
+      owner: 'owner_id',
+      fields: { ownerId: 'owner_id' },
+      writable: ['text', 'at'],
+      defaults: { at: () => new Date(0) }
+    })
+  )
   t.same(compiled.put({ ownerId: 'me', stars: 5, text: 'a' }), { owner_id: 'me', at: new Date(0), text: 'a' })
   t.match(compiled.put({ owner_id: 'me' }), { code: 'SCHEMA_MISMATCH' })
   t.equal(compiled.decodeField('owner_id', 'me'), 'me')
@@ -189,10 +270,20 @@ t.test('without schema, the other options work on the fields that they name', as
 t.test('columns of a type that has no shortcut in the generated code', async t => {
   const compiled = compileCollection('rows', collection({
     schema: Type.Object({
-      long: Type.String({ maxLength: 5 }), short: Type.String({ minLength: 3 }), any: Type.Any(), integer: Type.Integer({ minimum: 0 }), n: Type.Number()
+      long: Type.String({ maxLength: 5 }),
+      short: Type.String({ minLength: 3 }),
+      any: Type.Any(),
+      integer: Type.Integer({ minimum: 0 }),
+      n: Type.Number()
     })
   }))
-  t.strictSame(compiled.put({ long: '12345', short: '123', integer: '5', n: '2.5' }), { long: '12345', short: '123', any: null, integer: 5, n: 2.5 })
+  t.strictSame(compiled.put({ long: '12345', short: '123', integer: '5', n: '2.5' }), {
+    long: '12345',
+    short: '123',
+    any: null,
+    integer: 5,
+    n: 2.5
+  })
   t.match(compiled.put({ long: '123456' }), { path: 'long' })
   t.match(compiled.put({ long: '1', short: '12' }), { path: 'short' })
 })
@@ -200,14 +291,38 @@ t.test('columns of a type that has no shortcut in the generated code', async t =
 t.test('a user\'s rights: what is not theirs to write is refused, what the server sets may be absent', async t => {
   const compiled = compile({ defaults: { done: () => true } })
   const rights = { owned: new Set(['owner_id']), writable: new Set(['name']) }
-  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', due: null } }, rights), { name: 'a', owner_id: null })
-  t.match(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', done: 1 } }, rights), { code: 'UNAUTHORIZED', path: 'done' })
-  t.match(compiled.decode({ op: 'PATCH', id: 'a', data: { done: null } }, rights), { code: 'UNAUTHORIZED', path: 'done' })
-  t.strictSame(compiled.decode({ op: 'PATCH', id: 'a', data: { name: 'b', owner_id: hex } }, rights), { name: 'b', owner_id: owner })
-  t.strictSame(compiled.onInsert(rights), { done: true }, 'a default of a field that is not theirs is for new documents')
-  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a' } }, { ...rights, writable: undefined }), { name: 'a', due: null, done: true, owner_id: null })
+  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', due: null } }, rights), {
+    name: 'a',
+    owner_id: null
+  })
+  t.match(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a', done: 1 } }, rights), {
+    code: 'UNAUTHORIZED',
+    path: 'done'
+  })
+  t.match(compiled.decode({ op: 'PATCH', id: 'a', data: { done: null } }, rights), {
+    code: 'UNAUTHORIZED',
+    path: 'done'
+  })
+  t.strictSame(compiled.decode({ op: 'PATCH', id: 'a', data: { name: 'b', owner_id: hex } }, rights), {
+    name: 'b',
+    owner_id: owner
+  })
+  t.strictSame(
+    compiled.onInsert(rights),
+    { done: true },
+    'a default of a field that is not theirs is for new documents'
+  )
+  t.strictSame(compiled.decode({ op: 'PUT', id: 'a', data: { name: 'a' } }, { ...rights, writable: undefined }), {
+    name: 'a',
+    due: null,
+    done: true,
+    owner_id: null
+  })
   const open = compile({ unknownFields: 'store' })
-  t.match(open.decode({ op: 'PATCH', id: 'a', data: { colour: 'red' } }, rights), { code: 'UNAUTHORIZED', path: 'colour' })
+  t.match(open.decode({ op: 'PATCH', id: 'a', data: { colour: 'red' } }, rights), {
+    code: 'UNAUTHORIZED',
+    path: 'colour'
+  })
 })
 
 t.test('a field that the schema does not have is one of any type where there is no schema', async t => {

@@ -60,20 +60,50 @@ const numbers: Array<[type: TSchema, digits: string, stored: unknown]> = [
 ]
 
 /** Where a number can stand: the upload's data as JSON, and where in what is stored it is found. */
-const places: Record<string, (type: TSchema, digits: string) => [schema: TSchema, json: string, path: string, find: (value: any) => unknown]> = {
+const places: Record<
+  string,
+  (type: TSchema, digits: string) => [schema: TSchema, json: string, path: string, find: (value: any) => unknown]
+> = {
   'the body': (type, digits) => [type, `{"value":${digits}}`, 'value', value => value],
-  'an object in JSON text': (type, digits) => [Type.Object({ in: type }), `{"value":${JSON.stringify(`{"in":${digits}}`)}}`, 'value.in', value => value.in],
-  'a parsed object': (type, digits) => [bson.Json(Type.Object({ in: type })), `{"value":{"in":${digits}}}`, 'value.in', value => value.in],
-  'an array': (type, digits) => [Type.Array(type), `{"value":${JSON.stringify(`["${''}" ,${digits}]`.replace('"" ,', ''))}}`, 'value[0]', value => value[0]],
-  'a record': (type, digits) => [Type.Record(Type.String(), type), `{"value":${JSON.stringify(`{"a.b":${digits}}`)}}`, 'value."a.b"', value => value['a.b']],
-  'a record in an array in an object': (type, digits) => [Type.Object({ a: Type.Array(Type.Record(Type.String(), type)) }), `{"value":${JSON.stringify(`{"a":[{"x":${digits}}]}`)}}`, 'value.a[0].x', value => value.a[0].x]
+  'an object in JSON text': (type, digits) => [
+    Type.Object({ in: type }),
+    `{"value":${JSON.stringify(`{"in":${digits}}`)}}`,
+    'value.in',
+    value => value.in
+  ],
+  'a parsed object': (type, digits) => [
+    bson.Json(Type.Object({ in: type })),
+    `{"value":{"in":${digits}}}`,
+    'value.in',
+    value => value.in
+  ],
+  'an array': (type, digits) => [
+    Type.Array(type),
+    `{"value":${JSON.stringify(`["${''}" ,${digits}]`.replace('"" ,', ''))}}`,
+    'value[0]',
+    value => value[0]
+  ],
+  'a record': (type, digits) => [
+    Type.Record(Type.String(), type),
+    `{"value":${JSON.stringify(`{"a.b":${digits}}`)}}`,
+    'value."a.b"',
+    value => value['a.b']
+  ],
+  'a record in an array in an object': (type, digits) => [
+    Type.Object({ a: Type.Array(Type.Record(Type.String(), type)) }),
+    `{"value":${JSON.stringify(`{"a":[{"x":${digits}}]}`)}}`,
+    'value.a[0].x',
+    value => value.a[0].x
+  ]
 }
 
 for (const [place, at] of Object.entries(places)) {
   t.test(`a JSON number in ${place} is stored exactly, or refused with its path`, async t => {
     for (const [type, digits, stored] of numbers) {
       const [schema, json, path, find] = at(type, digits)
-      const row = compileCollection('rows', collection({ schema: Type.Object({ value: schema }) })).put(parseJson(json) as Record<string, unknown>)
+      const row = compileCollection('rows', collection({ schema: Type.Object({ value: schema }) })).put(
+        parseJson(json) as Record<string, unknown>
+      )
       const name = `${type[Object.getOwnPropertySymbols(type)[0] as never]} ${digits.slice(0, 40)}`
       if (stored === refused) t.match(row, { code: 'INVALID_DATA', path }, name)
       else if (row instanceof DecodeFault) t.fail(`${name}: ${row.message}`)
@@ -84,10 +114,20 @@ for (const [place, at] of Object.entries(places)) {
 
 t.test('numbers of columns that the schema does not have are exact as well', async t => {
   const json = '{"l":9007199254740993,"deep":[{"d":0.12345678901234567890}]}'
-  for (const definition of [collection({ schema: 'any' }), collection({ schema: Type.Object({}), unknownFields: 'store' })]) {
+  for (const definition of [
+    collection({ schema: 'any' }),
+    collection({ schema: Type.Object({}), unknownFields: 'store' })
+  ]) {
     const compiled = compileCollection('rows', definition)
-    t.equal(bytes(compiled.put(parseJson(json) as Record<string, unknown>)), bytes({ l: long('9007199254740993'), deep: [{ d: decimal('0.12345678901234567890') }] }))
-    t.match(compiled.patch(parseJson(`{"deep":[1,{"n":${'1'.repeat(35)}}]}`) as Record<string, unknown>), { code: 'INVALID_DATA', path: 'deep[1].n', expected: 'a number of at most 34 digits' })
+    t.equal(
+      bytes(compiled.put(parseJson(json) as Record<string, unknown>)),
+      bytes({ l: long('9007199254740993'), deep: [{ d: decimal('0.12345678901234567890') }] })
+    )
+    t.match(compiled.patch(parseJson(`{"deep":[1,{"n":${'1'.repeat(35)}}]}`) as Record<string, unknown>), {
+      code: 'INVALID_DATA',
+      path: 'deep[1].n',
+      expected: 'a number of at most 34 digits'
+    })
   }
 })
 
@@ -102,12 +142,24 @@ t.test('a number that a JavaScript client may have rounded is refused in a colum
 
 t.test('any number of 64 bits, and any decimal, comes through JSON text as it went', async t => {
   const longs = decoderOf(Type.Array(bson.Long()))
-  fc.assert(fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), value => bytes(longs(`[${value}]`)) === bytes([value])))
+  fc.assert(
+    fc.property(
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      value => bytes(longs(`[${value}]`)) === bytes([value])
+    )
+  )
   const decimals = decoderOf(Type.Array(bson.Decimal128()))
-  const digits = fc.tuple(fc.bigInt({ min: 10n ** 17n, max: 10n ** 33n - 1n }), fc.integer({ min: -300, max: 300 })).map(([digits, exponent]) => `${digits}7e${exponent}`)
+  const digits = fc
+    .tuple(fc.bigInt({ min: 10n ** 17n, max: 10n ** 33n - 1n }), fc.integer({ min: -300, max: 300 }))
+    .map(([digits, exponent]) => `${digits}7e${exponent}`)
   fc.assert(fc.property(digits, text => bytes(decimals(`[${text}]`)) === bytes([decimal(text.toUpperCase())])))
   const doubles = decoderOf(Type.Array(bson.Double()))
-  fc.assert(fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), value => bytes(doubles(JSON.stringify([value]))) === bytes([double(Object.is(value, -0) ? 0 : value)])))
+  fc.assert(
+    fc.property(
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      value => bytes(doubles(JSON.stringify([value]))) === bytes([double(Object.is(value, -0) ? 0 : value)])
+    )
+  )
 })
 
 t.test('Decimal NaN and Infinity, as the service sends them, are stored', async t => {
@@ -120,19 +172,47 @@ t.test('Decimal NaN and Infinity, as the service sends them, are stored', async 
 t.test('names within a value are stored as MongoDB takes them', async t => {
   const names = ['a.b', 'ann@example.com', '$price', '$', '.', '$set', 'a\nb', '', ' ', 'constructor', 'prototype']
   const json = JSON.stringify(Object.fromEntries(names.map(name => [name, 1])))
-  const types: TSchema[] = [Type.Record(Type.String(), bson.Int32()), bson.Json(Type.Unknown()), Type.Object({}, { additionalProperties: true }), Type.Object(Object.fromEntries(names.map(name => [name, bson.Int32()])))]
-  for (const type of types) t.strictSame(Object.entries(decoderOf(type)(json) as object), Object.entries(JSON.parse(json)))
-  t.match(decoderOf(Type.Record(Type.String(), bson.Int32()))('{"__proto__":1}'), { code: 'INVALID_DATA', path: 'value.__proto__', expected: 'a name other than __proto__ and _bsontype without NUL' })
+  const types: TSchema[] = [
+    Type.Record(Type.String(), bson.Int32()),
+    bson.Json(Type.Unknown()),
+    Type.Object({}, { additionalProperties: true }),
+    Type.Object(Object.fromEntries(names.map(name => [name, bson.Int32()])))
+  ]
+  for (const type of types) {
+    t.strictSame(Object.entries(decoderOf(type)(json) as object), Object.entries(JSON.parse(json)))
+  }
+  t.match(decoderOf(Type.Record(Type.String(), bson.Int32()))('{"__proto__":1}'), {
+    code: 'INVALID_DATA',
+    path: 'value.__proto__',
+    expected: 'a name other than __proto__ and _bsontype without NUL'
+  })
 })
 
-t.test('names within a value that the schema does not know are kept as they came when unknown columns are dropped', async t => {
-  const address = Type.Object({ street: Type.String(), since: Type.Optional(bson.Date()) })
-  const compiled = compileCollection('people', collection({ unknownFields: 'drop', schema: Type.Object({ address, places: Type.Optional(Type.Array(address)) }) }))
-  const geo = { type: 'Point', coordinates: [1.5, 2] }
-  t.strictSame(compiled.patch({ address: JSON.stringify({ street: 'x', geo }), colour: 'red' }), { address: { street: 'x', geo } })
-  t.strictSame(compiled.put({ address: { street: 'x', geo }, places: [{ street: 'y', since: '1970-01-01', floor: 3 }] }), { address: { street: 'x', geo }, places: [{ street: 'y', since: new Date(0), floor: 3 }] })
-  t.match(compiled.put({ address: JSON.parse('{"street":"x","geo":{"__proto__":1}}') }), { code: 'INVALID_DATA', path: 'address.geo.__proto__' })
-})
+t.test(
+  'names within a value that the schema does not know are kept as they came when unknown columns are dropped',
+  async t => {
+    const address = Type.Object({ street: Type.String(), since: Type.Optional(bson.Date()) })
+    const compiled = compileCollection(
+      'people',
+      collection({
+        unknownFields: 'drop',
+        schema: Type.Object({ address, places: Type.Optional(Type.Array(address)) })
+      })
+    )
+    const geo = { type: 'Point', coordinates: [1.5, 2] }
+    t.strictSame(compiled.patch({ address: JSON.stringify({ street: 'x', geo }), colour: 'red' }), {
+      address: { street: 'x', geo }
+    })
+    t.strictSame(
+      compiled.put({ address: { street: 'x', geo }, places: [{ street: 'y', since: '1970-01-01', floor: 3 }] }),
+      { address: { street: 'x', geo }, places: [{ street: 'y', since: new Date(0), floor: 3 }] }
+    )
+    t.match(compiled.put({ address: JSON.parse('{"street":"x","geo":{"__proto__":1}}') }), {
+      code: 'INVALID_DATA',
+      path: 'address.geo.__proto__'
+    })
+  }
+)
 
 t.test('patterns have the flag u, of text, ids and names', async t => {
   const letters = { pattern: '^\\p{L}+$' }
@@ -140,23 +220,50 @@ t.test('patterns have the flag u, of text, ids and names', async t => {
   t.equal(decoderOf(Type.String({ pattern: '^.$' }))('😀'), '😀')
   t.type(decoderOf(Type.String(letters))('p{L}'), DecodeFault)
   t.strictSame(decoderOf(Type.Record(Type.String(letters), bson.Int32()))('{"Zoë":1}'), { Zoë: 1 })
-  t.equal(compileCollection('rows', collection({ id: { type: 'string', ...letters }, schema: Type.Object({}) })).id('Zoë'), 'Zoë')
+  t.equal(
+    compileCollection('rows', collection({ id: { type: 'string', ...letters }, schema: Type.Object({}) })).id('Zoë'),
+    'Zoë'
+  )
   for (const wrong of ['^[\\w-.]+$', '\\-']) {
-    t.throws(() => decoderOf(Type.String({ pattern: wrong })), { code: 'FST_PSM_OPTION', message: /has a pattern that is not a regular expression with the flag u/ })
-    t.throws(() => decoderOf(Type.Record(Type.String({ pattern: wrong }), bson.Int32())), { message: /has keys with a pattern that is not a regular expression with the flag u/ })
-    t.throws(() => compileCollection('rows', collection({ id: { type: 'string', pattern: wrong }, schema: Type.Object({}) })), { message: /collections\.rows\.id has a pattern that is not a regular expression with the flag u/ })
+    t.throws(() => decoderOf(Type.String({ pattern: wrong })), {
+      code: 'FST_PSM_OPTION',
+      message: /has a pattern that is not a regular expression with the flag u/
+    })
+    t.throws(() => decoderOf(Type.Record(Type.String({ pattern: wrong }), bson.Int32())), {
+      message: /has keys with a pattern that is not a regular expression with the flag u/
+    })
+    t.throws(
+      () => compileCollection('rows', collection({ id: { type: 'string', pattern: wrong }, schema: Type.Object({}) })),
+      { message: /collections\.rows\.id has a pattern that is not a regular expression with the flag u/ }
+    )
   }
 })
 
 t.test('the row\'s own id in its data is not stored, another one is refused', async t => {
-  const definitions = [collection({ schema: Type.Object({ name: Type.Optional(Type.String()) }) }), collection({ schema: 'any' })]
+  const definitions = [
+    collection({ schema: Type.Object({ name: Type.Optional(Type.String()) }) }),
+    collection({ schema: 'any' })
+  ]
   for (const compiled of definitions.map(definition => compileCollection('rows', definition))) {
     for (const column of ['id', '_id']) {
       for (const op of ['PUT', 'PATCH'] as const) {
         t.strictSame(compiled.decode({ op, id: 'a', data: { [column]: 'a', name: 'x' } }), { name: 'x' })
-        t.strictSame(compiled.decode({ op, id: '5', data: { [column]: 5, name: 'x' } }), { name: 'x' }, 'an integer id, as it is synced')
-        t.strictSame(compiled.decode({ op, id: '9007199254740993', data: parseJson(`{"${column}":9007199254740993,"name":"x"}`) as Record<string, unknown> }), { name: 'x' })
-        for (const other of ['b', 'A', '', 5, null, { a: 1 }, ['a']]) t.match(compiled.decode({ op, id: 'a', data: { [column]: other } }), { code: 'INVALID_DATA', path: column })
+        t.strictSame(
+          compiled.decode({ op, id: '5', data: { [column]: 5, name: 'x' } }),
+          { name: 'x' },
+          'an integer id, as it is synced'
+        )
+        t.strictSame(
+          compiled.decode({
+            op,
+            id: '9007199254740993',
+            data: parseJson(`{"${column}":9007199254740993,"name":"x"}`) as Record<string, unknown>
+          }),
+          { name: 'x' }
+        )
+        for (const other of ['b', 'A', '', 5, null, { a: 1 }, ['a']]) {
+          t.match(compiled.decode({ op, id: 'a', data: { [column]: other } }), { code: 'INVALID_DATA', path: column })
+        }
       }
     }
     t.strictSame(compiled.previous({ id: 'a', _id: 'b', name: 'x' }), { name: 'x' })
@@ -165,10 +272,21 @@ t.test('the row\'s own id in its data is not stored, another one is refused', as
 
 t.test('an id that the service never syncs is refused, with the reason', async t => {
   const integer = compileCollection('rows', collection({ id: 'integer', schema: Type.Object({}) }))
-  t.match(integer.id('0'), { code: 'INVALID_DATA', message: /a whole number of 64 bits other than 0, which PowerSync's service never syncs/ })
-  const decoders = [Number, (text: string) => Long.fromString(text), (text: string) => new Double(Number(text)), (text: string) => text !== '0']
+  t.match(integer.id('0'), {
+    code: 'INVALID_DATA',
+    message: /a whole number of 64 bits other than 0, which PowerSync's service never syncs/
+  })
+  const decoders = [
+    Number,
+    (text: string) => Long.fromString(text),
+    (text: string) => new Double(Number(text)),
+    (text: string) => text !== '0'
+  ]
   for (const decode of decoders) {
-    const custom = compileCollection('rows', collection({ id: { decode, encode: value => String(Number(value)) }, schema: Type.Object({}) }))
+    const custom = compileCollection(
+      'rows',
+      collection({ id: { decode, encode: value => String(Number(value)) }, schema: Type.Object({}) })
+    )
     t.match(custom.id('0'), { code: 'INVALID_DATA', message: /never syncs/ })
     t.notOk(custom.id('1') instanceof DecodeFault)
   }

@@ -25,7 +25,11 @@ const Everything = Type.Object({
   maybe: Type.Union([Type.Literal('x'), Type.Null()]),
   mixed: Type.Optional(Type.Union([bson.Int32(), Type.String({ maxLength: 3 })])),
   kinds: Type.Optional(Type.Union([bson.Date(), Type.Boolean(), Type.Null()])),
-  address: Type.Optional(bson.Json(Type.Object({ street: Type.String(), zip: Type.Optional(Type.String()), at: Type.Optional(bson.Date()) }))),
+  address: Type.Optional(
+    bson.Json(
+      Type.Object({ street: Type.String(), zip: Type.Optional(Type.String()), at: Type.Optional(bson.Date()) })
+    )
+  ),
   bare: Type.Optional(Type.Object({ a: Type.Optional(Type.Integer()) })),
   tags: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 3 })),
   table: Type.Optional(Type.Record(Type.String(), Type.Integer())),
@@ -57,7 +61,15 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
       maybe: { enum: ['x', null] },
       mixed: { anyOf: [{ bsonType: 'int' }, { bsonType: 'string', maxLength: 3 }, { bsonType: 'null' }] },
       kinds: { bsonType: ['date', 'bool', 'null'] },
-      address: { bsonType: ['object', 'null'], required: ['street'], properties: { street: { bsonType: 'string' }, zip: { bsonType: ['string', 'null'] }, at: { bsonType: ['date', 'null'] } } },
+      address: {
+        bsonType: ['object', 'null'],
+        required: ['street'],
+        properties: {
+          street: { bsonType: 'string' },
+          zip: { bsonType: ['string', 'null'] },
+          at: { bsonType: ['date', 'null'] }
+        }
+      },
       bare: { bsonType: ['object', 'null'], properties: { a: { bsonType: ['number', 'null'] } } },
       tags: { bsonType: ['array', 'null'], items: { bsonType: 'string' }, minItems: 1, maxItems: 3 },
       table: { bsonType: ['object', 'null'] },
@@ -67,14 +79,22 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
 })
 
 t.test('an optional enum may be null, ids have their type, and a field that nobody sets is not required', async t => {
-  const Literal = Type.Object({ a: Type.Optional(Type.Union([Type.Literal('x'), Type.Literal(1)])), b: Type.String(), c: Type.String() })
-  const schema = (id: Parameters<typeof collection>[0]['id']) => jsonSchemaOf(collection({ schema: Literal, id, writable: ['a'], defaults: { c: () => 'x' } }), 'table')
+  const Literal = Type.Object({
+    a: Type.Optional(Type.Union([Type.Literal('x'), Type.Literal(1)])),
+    b: Type.String(),
+    c: Type.String()
+  })
+  const schema = (id: Parameters<typeof collection>[0]['id']) =>
+    jsonSchemaOf(collection({ schema: Literal, id, writable: ['a'], defaults: { c: () => 'x' } }), 'table')
   t.match(schema('uuid'), { required: ['c'], properties: { _id: { bsonType: 'string' }, a: { enum: ['x', 1, null] } } })
   t.match(schema({ type: 'uuid', store: 'bson' }), { properties: { _id: { bsonType: 'binData' } } })
   t.match(schema('objectId'), { properties: { _id: { bsonType: 'objectId' } } })
   t.match(schema('integer'), { properties: { _id: { bsonType: ['int', 'long'] } } })
   t.notOk('_id' in (schema({ decode: text => text, encode: String })!['properties'] as object))
-  t.same(jsonSchemaOf(collection({ schema: Type.Object({}) })), { bsonType: 'object', properties: { _id: { bsonType: 'string' } } })
+  t.same(jsonSchemaOf(collection({ schema: Type.Object({}) })), {
+    bsonType: 'object',
+    properties: { _id: { bsonType: 'string' } }
+  })
   t.equal(jsonSchemaOf(collection({ schema: 'any' })), undefined)
   t.match(jsonSchemaOf(collection({ schema: Type.Object({ a: Type.Any() }) })), { properties: { a: {} } })
 })
@@ -116,7 +136,13 @@ const uploaded = fc.record({
   maybe: fc.constantFrom('x', null, 'y'),
   mixed: fc.constantFrom(1, 'abc', 'abcd', null),
   kinds: fc.constantFrom('2024-10-31 10:33:24', 1, null),
-  address: fc.constantFrom('{"street":"s"}', '{"street":"s","zip":"z","at":"2024-10-31T10:33:24Z"}', '{"street":"s","zip":null,"at":null}', '{}', null),
+  address: fc.constantFrom(
+    '{"street":"s"}',
+    '{"street":"s","zip":"z","at":"2024-10-31T10:33:24Z"}',
+    '{"street":"s","zip":null,"at":null}',
+    '{}',
+    null
+  ),
   bare: fc.constantFrom('{"a":1}', '{"a":null}', '{}', '[]'),
   tags: fc.array(fc.string(), { maxLength: 4 }).map(tags => JSON.stringify(tags)),
   table: fc.constantFrom('{"a":1}', '{"a":"b"}', null),
@@ -131,7 +157,9 @@ t.test('whatever the decoder lets through passes the schema, as a PUT and as a P
   const required = new Set(jsonSchemaOf(definition)!['required'] as string[])
   fc.assert(fc.property(uploaded, row => {
     // With what is wrong in optional columns left out, more rows get through.
-    const accepted = Object.entries(row).filter(([column, value]) => required.has(column) || !(compiled.patch({ [column]: value }) instanceof DecodeFault))
+    const accepted = Object.entries(row).filter(
+      ([column, value]) => required.has(column) || !(compiled.patch({ [column]: value }) instanceof DecodeFault)
+    )
     const document = compiled.put(Object.fromEntries(accepted))
     if (!(document instanceof DecodeFault)) {
       stored = { _id: 'a', ...document }
@@ -155,7 +183,10 @@ const { any: nested } = fc.letrec<{ any: Sample, leaf: Sample, container: Sample
     { schema: Type.String({ minLength: 1, maxLength: 2 }), value: fc.constantFrom('a', 'é😀') },
     { schema: Type.String({ pattern: '^\\s.?$' }), value: fc.constantFrom('\u00a0', '\u00a0b') },
     { schema: Type.Boolean(), value: fc.constantFrom(0, true, '1') },
-    { schema: Type.Number({ exclusiveMinimum: 0, minimum: -1, multipleOf: 0.1 }), value: fc.constantFrom(0.3, '1e3', 5e-324, 0.1 + 0.2) },
+    {
+      schema: Type.Number({ exclusiveMinimum: 0, minimum: -1, multipleOf: 0.1 }),
+      value: fc.constantFrom(0.3, '1e3', 5e-324, 0.1 + 0.2)
+    },
     { schema: Type.Integer({ multipleOf: 7, maximum: 1e15 }), value: fc.constantFrom(-7, '0', -0, 7e14) },
     { schema: bson.Int32({ minimum: 0 }), value: fc.constantFrom(0, '2147483647') },
     { schema: bson.Long({ maximum: 9n }), value: fc.constantFrom(9, '-9223372036854775808') },
@@ -168,8 +199,16 @@ const { any: nested } = fc.letrec<{ any: Sample, leaf: Sample, container: Sample
     { schema: Type.Unknown(), value: fc.constantFrom(null, [1, { a: null }], 'x') }
   ),
   container: fc.oneof(
-    fc.tuple(tie('any'), fc.boolean()).map(([{ schema, value }, uniqueItems]) => ({ schema: Type.Array(schema, { uniqueItems }), value: fc.array(value, { maxLength: 3 }) })),
-    tie('any').map(({ schema, value }) => ({ schema: Type.Record(Type.String(), schema), value: fc.dictionary(fc.constantFrom('a', 'b'), value) })),
+    fc
+      .tuple(tie('any'), fc.boolean())
+      .map(([{ schema, value }, uniqueItems]) => ({
+        schema: Type.Array(schema, { uniqueItems }),
+        value: fc.array(value, { maxLength: 3 })
+      })),
+    tie('any').map(({ schema, value }) => ({
+      schema: Type.Record(Type.String(), schema),
+      value: fc.dictionary(fc.constantFrom('a', 'b'), value)
+    })),
     fc.tuple(tie('any'), tie('any')).map(([a, b]) => ({
       schema: Type.Object({ a: a.schema, b: Type.Optional(b.schema) }),
       value: fc.record({ a: a.value, b: fc.option(b.value) }, { requiredKeys: ['a'] })
@@ -177,7 +216,9 @@ const { any: nested } = fc.letrec<{ any: Sample, leaf: Sample, container: Sample
   ),
   any: fc.oneof({ maxDepth: 4 }, tie('leaf'), tie('container'),
     tie('any').map(({ schema, value }) => ({ schema: Type.Union([schema, Type.Null()]), value: fc.option(value) })),
-    fc.tuple(tie('any'), tie('any')).map(([a, b]) => ({ schema: Type.Union([a.schema, b.schema]), value: fc.oneof(a.value, b.value) })))
+    fc
+      .tuple(tie('any'), tie('any'))
+      .map(([a, b]) => ({ schema: Type.Union([a.schema, b.schema]), value: fc.oneof(a.value, b.value) })))
 }))
 
 t.test('whatever the decoder lets through passes the schema, for any schema', async t => {
@@ -195,11 +236,31 @@ t.test('whatever the decoder lets through passes the schema, for any schema', as
 
 t.test('a document that another program breaks does not pass', async t => {
   const compiled = compileCollection('table', definition)
-  const good = { _id: 'a', ...compiled.put({ text: 'x', flag: 1, count: 5, at: '2024-10-31', state: 'open', maybe: null }) }
+  const good = {
+    _id: 'a',
+    ...compiled.put({ text: 'x', flag: 1, count: 5, at: '2024-10-31', state: 'open', maybe: null })
+  }
   const schema = jsonSchemaOf(definition)!
   t.ok(satisfies(good, schema))
   t.ok(satisfies({ ...good, server_only: 1 }, schema), 'the server may have fields of its own')
-  const broken: Record<string, unknown> = { _id: 5, text: 'too long', flag: 1, count: 10, big: 1, size: 0, any: 0.5, whole: 6, at: '2024-10-31', state: 'gone', maybe: 'y', mixed: 'abcd', kinds: 'x', address: {}, tags: [], table: 5 }
+  const broken: Record<string, unknown> = {
+    _id: 5,
+    text: 'too long',
+    flag: 1,
+    count: 10,
+    big: 1,
+    size: 0,
+    any: 0.5,
+    whole: 6,
+    at: '2024-10-31',
+    state: 'gone',
+    maybe: 'y',
+    mixed: 'abcd',
+    kinds: 'x',
+    address: {},
+    tags: [],
+    table: 5
+  }
   for (const [field, value] of Object.entries(broken)) t.notOk(satisfies({ ...good, [field]: value }, schema), field)
   for (const field of ['text', 'flag', 'count', 'at', 'state']) {
     const { [field]: _, ...rest } = good as Record<string, unknown>

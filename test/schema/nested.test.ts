@@ -17,7 +17,11 @@ const fault = (type: TSchema, value: unknown) => {
 }
 
 t.test('a JSON column is read from text or as a parsed value, and converted at every depth', async t => {
-  const expected = { lines: [{ primary: true }, { primary: false }], since: new Date('2024-10-31T00:00:00Z'), street: 'x' }
+  const expected = {
+    lines: [{ primary: true }, { primary: false }],
+    since: new Date('2024-10-31T00:00:00Z'),
+    street: 'x'
+  }
   const uploaded = { lines: [{ primary: 1 }, { primary: 'false' }], since: '2024-10-31', street: 'x' }
   for (const type of [address, bson.Json(address), Type.Union([address, Type.Null()])]) {
     t.strictSame(decoderOf(type)(JSON.stringify(uploaded)), expected)
@@ -31,21 +35,56 @@ t.test('names keep the order in which they came', async t => {
 })
 
 t.test('a fault says where in the JSON it is', async t => {
-  t.strictSame(fault(address, '{"street":"x","lines":[{"primary":1},{"primary":"yes"}]}'), ['INVALID_DATA', 'value.lines[1].primary', '1, 0, true or false', 'text'])
+  t.strictSame(fault(address, '{"street":"x","lines":[{"primary":1},{"primary":"yes"}]}'), [
+    'INVALID_DATA',
+    'value.lines[1].primary',
+    '1, 0, true or false',
+    'text'
+  ])
   t.strictSame(fault(address, '{"street":"x"}'), ['INVALID_DATA', 'value.lines', 'an array of 0 to 2 items', 'nothing'])
   t.strictSame(fault(address, '{"street":null,"lines":[]}'), ['INVALID_DATA', 'value.street', 'text', 'null'])
-  t.strictSame(fault(address, '{"street":"x","lines":[{},{},{}]}'), ['INVALID_DATA', 'value.lines[0].primary', '1, 0, true or false', 'nothing'])
-  t.strictSame(fault(address, { street: 'x', lines: [{ primary: 1 }, { primary: 1 }, { primary: 1 }] }), ['INVALID_DATA', 'value.lines', 'an array of 0 to 2 items', 'an array'])
-  t.strictSame(fault(address, { street: 'x', lines: 'none' }), ['INVALID_DATA', 'value.lines', 'an array of 0 to 2 items', 'text'])
-  t.strictSame(fault(address, { street: 'x', lines: [], colour: 1 }), ['SCHEMA_MISMATCH', 'value.colour', 'one of street, since or lines', 'another name'])
+  t.strictSame(fault(address, '{"street":"x","lines":[{},{},{}]}'), [
+    'INVALID_DATA',
+    'value.lines[0].primary',
+    '1, 0, true or false',
+    'nothing'
+  ])
+  t.strictSame(fault(address, { street: 'x', lines: [{ primary: 1 }, { primary: 1 }, { primary: 1 }] }), [
+    'INVALID_DATA',
+    'value.lines',
+    'an array of 0 to 2 items',
+    'an array'
+  ])
+  t.strictSame(fault(address, { street: 'x', lines: 'none' }), [
+    'INVALID_DATA',
+    'value.lines',
+    'an array of 0 to 2 items',
+    'text'
+  ])
+  t.strictSame(fault(address, { street: 'x', lines: [], colour: 1 }), [
+    'SCHEMA_MISMATCH',
+    'value.colour',
+    'one of street, since or lines',
+    'another name'
+  ])
   t.strictSame(fault(address, '[]'), ['INVALID_DATA', 'value', 'an object', 'an array'])
   t.strictSame(fault(Type.Array(bson.Int32()), '{}'), ['INVALID_DATA', 'value', 'an array', 'an object'])
   t.strictSame(fault(address, '{"street":'), ['INVALID_DATA', 'value', 'JSON text of an object', 'other text'])
   t.strictSame(fault(address, '"street"'), ['INVALID_DATA', 'value', 'JSON text of an object', 'other text'])
   t.strictSame(fault(address, 'null'), ['INVALID_DATA', 'value', 'JSON text of an object', 'other text'])
   t.strictSame(fault(address, 5), ['INVALID_DATA', 'value', 'JSON text of an object', 'a number'])
-  t.strictSame(fault(bson.Json(Type.Unknown()), { a: [1, { b: '\ud800' }] }), ['INVALID_DATA', 'value.a[1].b', 'well-formed Unicode text', 'text with half a character'])
-  t.strictSame(fault(bson.Json(Type.Unknown()), { a: [Infinity] }), ['INVALID_DATA', 'value.a[0]', 'a finite number', 'a number beyond it'])
+  t.strictSame(fault(bson.Json(Type.Unknown()), { a: [1, { b: '\ud800' }] }), [
+    'INVALID_DATA',
+    'value.a[1].b',
+    'well-formed Unicode text',
+    'text with half a character'
+  ])
+  t.strictSame(fault(bson.Json(Type.Unknown()), { a: [Infinity] }), [
+    'INVALID_DATA',
+    'value.a[0]',
+    'a finite number',
+    'a number beyond it'
+  ])
 })
 
 t.test('null and absence: optional properties may be both, required ones neither', async t => {
@@ -67,7 +106,10 @@ t.test('names that nothing may have are rejected at every depth', async t => {
       for (const json of [`{"in":{${JSON.stringify(name)}:1}}`, `{"in":[{"in":{${JSON.stringify(name)}:{}}}]}`]) {
         t.match(decoderOf(type)(json), { code: 'INVALID_DATA', found: 'a name that data never set' })
       }
-      t.match(decoderOf(type)(`{${JSON.stringify(name)}:1}`), { code: 'INVALID_DATA', found: 'a name that data never set' })
+      t.match(decoderOf(type)(`{${JSON.stringify(name)}:1}`), {
+        code: 'INVALID_DATA',
+        found: 'a name that data never set'
+      })
     }
   }
 })
@@ -75,10 +117,18 @@ t.test('names that nothing may have are rejected at every depth', async t => {
 t.test('names of JavaScript objects are names like any other', async t => {
   const json = '{"constructor":1,"toString":2,"hasOwnProperty":3,"valueOf":4,"prototype":5,"toJSON":6,"":7}'
   for (const type of [bson.Json(Type.Unknown()), Type.Record(Type.String(), bson.Int32())]) {
-    t.strictSame(JSON.stringify(Object.entries(decoderOf(type)(json) as object)), JSON.stringify(Object.entries(JSON.parse(json))))
+    t.strictSame(
+      JSON.stringify(Object.entries(decoderOf(type)(json) as object)),
+      JSON.stringify(Object.entries(JSON.parse(json)))
+    )
   }
   const decode = decoderOf(Type.Object({ constructor: bson.Int32(), toString: bson.Int32() }))
-  t.strictSame(fault(Type.Object({ constructor: bson.Int32() }), '{}'), ['INVALID_DATA', 'value.constructor', 'a whole number of 32 bits', 'nothing'])
+  t.strictSame(fault(Type.Object({ constructor: bson.Int32() }), '{}'), [
+    'INVALID_DATA',
+    'value.constructor',
+    'a whole number of 32 bits',
+    'nothing'
+  ])
   t.strictSame(Object.keys(decode('{"constructor":1,"toString":2}') as object), ['constructor', 'toString'])
 })
 
@@ -103,12 +153,18 @@ t.test('a schema that is deeper stops the start', async t => {
 
 t.test('further names in JSON follow additionalProperties, else the collection', async t => {
   const decode = (type: TSchema, unknownFields?: 'drop' | 'store') => {
-    const row = compileCollection('rows', collection({ unknownFields, schema: Type.Object({ value: type }) })).put({ value: '{"a":1,"b":"1"}' })
+    const row = compileCollection('rows', collection({ unknownFields, schema: Type.Object({ value: type }) })).put({
+      value: '{"a":1,"b":"1"}'
+    })
     return row instanceof DecodeFault ? row.code : row['value']
   }
   const a = { a: bson.Int32() }
   t.equal(decode(Type.Object(a)), 'SCHEMA_MISMATCH')
-  t.strictSame(decode(Type.Object(a), 'drop'), { a: 1, b: '1' }, 'what is dropped is columns: of a value, nothing would bring it back')
+  t.strictSame(
+    decode(Type.Object(a), 'drop'),
+    { a: 1, b: '1' },
+    'what is dropped is columns: of a value, nothing would bring it back'
+  )
   t.strictSame(decode(Type.Object(a), 'store'), { a: 1, b: '1' })
   t.equal(decode(Type.Object(a, { additionalProperties: false }), 'store'), 'SCHEMA_MISMATCH')
   t.strictSame(decode(Type.Object(a, { additionalProperties: true })), { a: 1, b: '1' })
@@ -118,7 +174,11 @@ t.test('further names in JSON follow additionalProperties, else the collection',
 t.test('a record checks its names and converts its values', async t => {
   const decode = decoderOf(Type.Record(Type.String({ pattern: '^x' }), bson.Date()))
   t.strictSame(decode('{"x1":"1970-01-01","x2":"1970-01-01"}'), { x1: new Date(0), x2: new Date(0) })
-  t.match(decode('{"y":"1970-01-01"}'), { code: 'SCHEMA_MISMATCH', path: 'value.y', expected: 'a name that matches /^x/' })
+  t.match(decode('{"y":"1970-01-01"}'), {
+    code: 'SCHEMA_MISMATCH',
+    path: 'value.y',
+    expected: 'a name that matches /^x/'
+  })
   t.match(decode('{"x":"soon"}'), { code: 'INVALID_DATA', path: 'value.x' })
 })
 
@@ -136,7 +196,10 @@ t.test('a union of objects takes the first that fits', async t => {
   ]))
   t.strictSame(decode('{"kind":"in","days":"3"}'), { kind: 'in', days: 3 })
   t.strictSame(decode('{"kind":"at","at":"1970-01-01"}'), { kind: 'at', at: new Date(0) })
-  t.match(decode('{"kind":"at","days":3}'), { path: 'value', expected: 'JSON text of an object or JSON text of an object' })
+  t.match(decode('{"kind":"at","days":3}'), {
+    path: 'value',
+    expected: 'JSON text of an object or JSON text of an object'
+  })
 })
 
 t.test('bson.Json inside JSON is its content', async t => {
@@ -150,13 +213,35 @@ t.test('odd names in paths are quoted and cut', async t => {
 
 t.test('items are duplicates as JSON Schema has it', async t => {
   const unknown = decoderOf(Type.Array(Type.Unknown(), { uniqueItems: true }))
-  for (const items of ['[1,1.0]', '[0,-0]', '[{"a":1,"b":[0]},{"b":[-0],"a":1}]', '[9007199254740993,9007199254740993]', '[null,null]']) t.type(unknown(items), DecodeFault, items)
-  for (const items of ['[1,"1"]', '[[1,2],[2,1]]', '[9007199254740993,9007199254740992]', '[{"a":1},{"a":1,"b":null}]', '[]']) t.notOk(unknown(items) instanceof DecodeFault, items)
+  for (const items of [
+    '[1,1.0]',
+    '[0,-0]',
+    '[{"a":1,"b":[0]},{"b":[-0],"a":1}]',
+    '[9007199254740993,9007199254740993]',
+    '[null,null]'
+  ]) { t.type(unknown(items), DecodeFault, items) }
+  for (const items of [
+    '[1,"1"]',
+    '[[1,2],[2,1]]',
+    '[9007199254740993,9007199254740992]',
+    '[{"a":1},{"a":1,"b":null}]',
+    '[]'
+  ]) { t.notOk(unknown(items) instanceof DecodeFault, items) }
   t.type(decoderOf(Type.Array(bson.Double(), { uniqueItems: true }))([0, -0]), DecodeFault)
   t.type(decoderOf(Type.Array(bson.Date(), { uniqueItems: true }))(['2024-01-01', '2024-01-01T00:00Z']), DecodeFault)
 })
 
 t.test('half a character is called by its name', async t => {
-  t.strictSame(fault(Type.String(), 'a\ud800'), ['INVALID_DATA', 'value', 'well-formed Unicode text', 'text with half a character'])
-  t.strictSame(fault(Type.Array(Type.String()), '["\\udc00"]'), ['INVALID_DATA', 'value[0]', 'well-formed Unicode text', 'text with half a character'])
+  t.strictSame(fault(Type.String(), 'a\ud800'), [
+    'INVALID_DATA',
+    'value',
+    'well-formed Unicode text',
+    'text with half a character'
+  ])
+  t.strictSame(fault(Type.Array(Type.String()), '["\\udc00"]'), [
+    'INVALID_DATA',
+    'value[0]',
+    'well-formed Unicode text',
+    'text with half a character'
+  ])
 })

@@ -1,13 +1,17 @@
 import fastifyMongodb from '@fastify/mongodb'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { collection, PowerSyncFatalError, type CrudTransaction, type FailedOperation, type PowerSyncMongoOptions } from '../../index.js'
+import {
+  collection, PowerSyncFatalError, type CrudTransaction, type FailedOperation, type PowerSyncMongoOptions
+} from '../../index.js'
 import { DeadLetters } from '../../lib/store/dead-letters.js'
 import type { DeadLetterSettings } from '../../types/index.js'
 import { needs, testDatabase } from '../support/database.js'
 import { keepLetter } from '../support/letters.js'
 import { testServer, upload } from '../support/server.js'
-import { commandError, cursor, delay, hang, startWireServer, writeErrors, type Document } from '../support/wire-server.js'
+import {
+  commandError, cursor, delay, hang, startWireServer, writeErrors, type Document
+} from '../support/wire-server.js'
 
 const database = await testDatabase(t)
 const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
@@ -21,7 +25,12 @@ function fresh () {
 }
 
 const user = { id: 'user1' }
-const failed: FailedOperation = { error_code: 'INVALID_DATA', message: 'created_at: not a date', details: { path: 'created_at' }, operation_index: 1 }
+const failed: FailedOperation = {
+  error_code: 'INVALID_DATA',
+  message: 'created_at: not a date',
+  details: { path: 'created_at' },
+  operation_index: 1
+}
 
 /** A transaction that has everything that one may have. */
 const transaction = (id = '7', text = 'x'): CrudTransaction => ({
@@ -29,7 +38,15 @@ const transaction = (id = '7', text = 'x'): CrudTransaction => ({
   clientId: 'phone',
   operations: [
     { op: 'PUT', table: 'lists', id: 'a', data: { text }, opId: '1', metadata: 'note', index: 0 },
-    { op: 'PATCH', table: 'lists', id: 'b', data: { created_at: 'soon' }, previous: { created_at: null }, opId: '2', index: 1 },
+    {
+      op: 'PATCH',
+      table: 'lists',
+      id: 'b',
+      data: { created_at: 'soon' },
+      previous: { created_at: null },
+      opId: '2',
+      index: 1
+    },
     { op: 'DELETE', table: 'todos', id: 'c', opId: '3', index: 2 }
   ]
 })
@@ -54,8 +71,26 @@ t.test('a letter holds the whole transaction as uploaded, with reason, user, cli
     operation_count: 3
   })
   t.same(letter?.operations, [
-    { index: 0, op: 'PUT', table: 'lists', id: 'a', op_id: '1', data: '{"text":"x"}', previous: null, metadata: 'note' },
-    { index: 1, op: 'PATCH', table: 'lists', id: 'b', op_id: '2', data: '{"created_at":"soon"}', previous: '{"created_at":null}', metadata: null },
+    {
+      index: 0,
+      op: 'PUT',
+      table: 'lists',
+      id: 'a',
+      op_id: '1',
+      data: '{"text":"x"}',
+      previous: null,
+      metadata: 'note'
+    },
+    {
+      index: 1,
+      op: 'PATCH',
+      table: 'lists',
+      id: 'b',
+      op_id: '2',
+      data: '{"created_at":"soon"}',
+      previous: '{"created_at":null}',
+      metadata: null
+    },
     { index: 2, op: 'DELETE', table: 'todos', id: 'c', op_id: '3', data: null, previous: null, metadata: null }
   ])
 })
@@ -71,9 +106,15 @@ t.test('letters are listed from the latest, by page and by user, also without wh
   const db = fresh()
   const letters = new DeadLetters(db)
   const ids = ['0', '1', '2', '3', '4']
-  for (const id of ids) await keepLetter(db, letters, transaction(id, 'secret'), { failed, user: { id: `user${Number(id) % 2}` } })
+  for (const id of ids) {
+    await keepLetter(db, letters, transaction(id, 'secret'), { failed, user: { id: `user${Number(id) % 2}` } })
+  }
   const of = (page: { transaction_id: string | null }[]) => page.map(letter => letter.transaction_id)
-  t.same(of(await letters.list()), [...ids].reverse(), 'in the order of their upload, however many there are in a millisecond')
+  t.same(
+    of(await letters.list()),
+    [...ids].reverse(),
+    'in the order of their upload, however many there are in a millisecond'
+  )
   const first = await letters.summaries({ limit: 2 })
   t.same(of(first), ['4', '3'])
   t.same(of(await letters.summaries({ after: first[1] })), ['2', '1', '0'])
@@ -81,44 +122,63 @@ t.test('letters are listed from the latest, by page and by user, also without wh
   t.notMatch(JSON.stringify(await letters.summaries()), /secret/)
 })
 
-t.test('letters of one millisecond, from several processes, are neither left out nor repeated between pages', async t => {
-  const db = fresh()
-  t.context.now = Date.now
-  Date.now = () => 1_700_000_000_000
-  t.teardown(() => { Date.now = t.context.now })
-  for (const id of ['1', '2', '3']) await keepLetter(db, new DeadLetters(db), transaction(id), { failed, user })
-  const letters = new DeadLetters(db)
-  const seen: string[] = []
-  for (let page = await letters.summaries({ limit: 1 }); page.length > 0; page = await letters.summaries({ limit: 1, after: page[0] })) seen.push(page[0]!.transaction_id!)
-  t.same(seen.sort(), ['1', '2', '3'])
-})
+t.test(
+  'letters of one millisecond, from several processes, are neither left out nor repeated between pages',
+  async t => {
+    const db = fresh()
+    t.context.now = Date.now
+    Date.now = () => 1_700_000_000_000
+    t.teardown(() => { Date.now = t.context.now })
+    for (const id of ['1', '2', '3']) await keepLetter(db, new DeadLetters(db), transaction(id), { failed, user })
+    const letters = new DeadLetters(db)
+    const seen: string[] = []
+    for (
+      let page = await letters.summaries({ limit: 1 });
+      page.length > 0;
+      page = await letters.summaries({ limit: 1, after: page[0] })
+    ) { seen.push(page[0]!.transaction_id!) }
+    t.same(seen.sort(), ['1', '2', '3'])
+  }
+)
 
 t.test('a letter is found by its id, or the beginning of it where that is enough', async t => {
   const db = fresh()
-  await db.collection<{ _id: string, operations: [] }>(DeadLetters.collectionName).insertMany(['ab', 'abc', 'abd', 'f0'].map(_id => ({ _id, operations: [] })))
+  await db
+    .collection<{ _id: string, operations: [] }>(DeadLetters.collectionName)
+    .insertMany(['ab', 'abc', 'abd', 'f0'].map(_id => ({ _id, operations: [] })))
   const letters = new DeadLetters(db)
   t.match(await letters.get('f'), { _id: 'f0' })
   t.match(await letters.get('abd'), { _id: 'abd' })
   t.match(await letters.get('ab'), { _id: 'ab' }, 'a whole id is enough')
-  await t.rejects(letters.get('a'), { code: 'FST_PSM_PARAMETER', message: /several dead letters begin with "a": give more/ })
+  await t.rejects(letters.get('a'), {
+    code: 'FST_PSM_PARAMETER',
+    message: /several dead letters begin with "a": give more/
+  })
   for (const id of ['', 'e', 'f0a', 'g']) t.equal(await letters.get(id), null)
 })
 
-t.test('a letter that MongoDB would not take is stored compressed, and read as any other, whatever the host has set on its client', async t => {
-  const db = fresh()
-  const odd = new fastifyMongodb.mongodb.MongoClient(database.uri, { promoteBuffers: true, promoteValues: false })
-  t.teardown(() => odd.close())
-  const letters = new DeadLetters(odd.db(db.databaseName))
-  const text = 'secret '.repeat(1_500_000)
-  for (const each of [transaction('7', text), transaction('8')]) await keepLetter(db, letters, each, { failed, user })
-  const stored = await db.collection(DeadLetters.collectionName).find().sort({ created_at: 1 }).toArray()
-  t.same(stored.map(({ operations }) => operations._bsontype ?? 'array'), ['Binary', 'array'])
-  t.ok(stored[0]?.['operations'].length() < 1_000_000)
-  const [plain, compressed] = await letters.list()
-  t.match(plain, { attempts: 0, operation_count: 3, operations: [{ index: 0 }, { index: 1 }, { index: 2 }] })
-  t.same(compressed?.operations, [{ ...plain!.operations[0], data: JSON.stringify({ text }) }, ...plain!.operations.slice(1)])
-  t.same((await letters.get(compressed!._id))?.operations, compressed?.operations)
-})
+t.test(
+  'a letter that MongoDB would not take is stored compressed, and read as any other, whatever the host has set on ' +
+  'its client',
+  async t => {
+    const db = fresh()
+    const odd = new fastifyMongodb.mongodb.MongoClient(database.uri, { promoteBuffers: true, promoteValues: false })
+    t.teardown(() => odd.close())
+    const letters = new DeadLetters(odd.db(db.databaseName))
+    const text = 'secret '.repeat(1_500_000)
+    for (const each of [transaction('7', text), transaction('8')]) await keepLetter(db, letters, each, { failed, user })
+    const stored = await db.collection(DeadLetters.collectionName).find().sort({ created_at: 1 }).toArray()
+    t.same(stored.map(({ operations }) => operations._bsontype ?? 'array'), ['Binary', 'array'])
+    t.ok(stored[0]?.['operations'].length() < 1_000_000)
+    const [plain, compressed] = await letters.list()
+    t.match(plain, { attempts: 0, operation_count: 3, operations: [{ index: 0 }, { index: 1 }, { index: 2 }] })
+    t.same(compressed?.operations, [
+      { ...plain!.operations[0], data: JSON.stringify({ text }) },
+      ...plain!.operations.slice(1)
+    ])
+    t.same((await letters.get(compressed!._id))?.operations, compressed?.operations)
+  }
+)
 
 t.test('without a pipeline there is nothing to retry with', async t => {
   await t.rejects(new DeadLetters(fresh()).retry('a'), /without a pipeline/)
@@ -149,7 +209,9 @@ t.test('a note for the user is written with the letter, once, and goes with it',
       op: 'PATCH',
       data: '{"created_at":"soon"}',
       operation_index: 1,
-      operations: '[{"op":"PUT","table":"lists","id":"a","metadata":"note","data":{"text":"secret"}},{"op":"PATCH","table":"lists","id":"b","data":{"created_at":"soon"}},{"op":"DELETE","table":"todos","id":"c"}]',
+      operations:
+        '[{"op":"PUT","table":"lists","id":"a","metadata":"note","data":{"text":"secret"}},{"op":"PATCH",' +
+        '"table":"lists","id":"b","data":{"created_at":"soon"}},{"op":"DELETE","table":"todos","id":"c"}]',
       tables: ['lists', 'todos'],
       op_ids: ['1', '2', '3']
     },
@@ -185,33 +247,58 @@ for (const [version, maxWireVersion] of [['7', 21], ['8', 25]] as const) {
     const mongo = await startWireServer({ maxWireVersion })
     t.teardown(() => mongo.stop())
     const commandsOf = async (settings: DeadLetterSettings, client: object) => {
-      const app = await testServer(t, { mongo: { url: mongo.uri }, upload: { deadLetters: settings }, collections: { rows: collection({ schema: Type.Object({ text: Type.String() }) }) } })
+      const app = await testServer(t, {
+        mongo: { url: mongo.uri },
+        upload: { deadLetters: settings },
+        collections: { rows: collection({ schema: Type.Object({ text: Type.String() }) }) }
+      })
       mongo.reset()
-      t.match((await upload(app, { ...client, batch: [{ op: 'PUT', type: 'rows', id: 'a', data: { text: 5 }, op_id: 1 }] })).body.results, [{ status: 'fatal_error' }])
-      const sent = mongo.commands.map(({ name, collection, document }) => [name, collection ?? (document['nsInfo'] as Array<{ ns: string }> | undefined)?.map(({ ns }) => ns).join()])
+      t.match(
+        (await upload(app, { ...client, batch: [{ op: 'PUT', type: 'rows', id: 'a', data: { text: 5 }, op_id: 1 }] }))
+          .body.results,
+        [{ status: 'fatal_error' }]
+      )
+      const sent = mongo.commands.map(({ name, collection, document }) => [
+        name,
+        collection ?? (document['nsInfo'] as Array<{ ns: string }> | undefined)?.map(({ ns }) => ns).join()
+      ])
       t.match(mongo.commands.at(-1), { name: 'commitTransaction', document: { writeConcern: { w: 'majority' } } })
       return sent.slice(0, -1).map(([name, collection]) => `${name} ${collection}`.replaceAll(/test\.|powersync_/g, ''))
     }
     const bulkWrite = maxWireVersion >= 25
     t.same(await commandsOf({}, {}), ['find dead_letters', 'update dead_letters'])
-    t.same(await commandsOf({ mirror: 'rejected' }, {}), ['find dead_letters', ...bulkWrite ? ['bulkWrite dead_letters,rejected'] : ['update dead_letters', 'update rejected']])
+    t.same(await commandsOf({ mirror: 'rejected' }, {}), [
+      'find dead_letters',
+      ...(bulkWrite ? ['bulkWrite dead_letters,rejected'] : ['update dead_letters', 'update rejected'])
+    ])
     t.same(await commandsOf({ mirror: 'rejected' }, { client_id: 'phone' }), [
       // The upload, which finds the fault, and the rejection, which looks at the page again.
-      'find ledger', 'find dead_letters', 'abortTransaction undefined', 'find ledger', 'find dead_letters', 'find dead_letters',
-      ...bulkWrite ? ['bulkWrite ledger,dead_letters,rejected'] : ['update ledger', 'update dead_letters', 'update rejected']
+      'find ledger',
+      'find dead_letters',
+      'abortTransaction undefined',
+      'find ledger',
+      'find dead_letters',
+      'find dead_letters',
+      ...(bulkWrite
+        ? ['bulkWrite ledger,dead_letters,rejected']
+        : ['update ledger', 'update dead_letters', 'update rejected'])
     ])
   })
 }
 
 t.test('expireAfterDays creates, changes and drops the TTL indexes of letters and notes', async t => {
   let existing: Document[] = []
-  const mongo = await startWireServer({ on: { listIndexes: () => cursor([{ v: 2, key: { _id: 1 }, name: '_id_' }, ...existing]) } })
+  const mongo = await startWireServer({
+    on: { listIndexes: () => cursor([{ v: 2, key: { _id: 1 }, name: '_id_' }, ...existing]) }
+  })
   const wire = new fastifyMongodb.mongodb.MongoClient(mongo.uri)
   t.teardown(async () => { await wire.close(); await mongo.stop() })
   const changes = async (settings: DeadLetterSettings) => {
     mongo.commands.length = 0
     await new DeadLetters(wire.db(), settings).createIndexes()
-    const [own, ...others] = mongo.commands.filter(({ name }) => ['createIndexes', 'dropIndexes', 'collMod'].includes(name)).map(({ name, document }) => [name, document[name], document['indexes'] ?? document['index']])
+    const [own, ...others] = mongo.commands
+      .filter(({ name }) => ['createIndexes', 'dropIndexes', 'collMod'].includes(name))
+      .map(({ name, document }) => [name, document[name], document['indexes'] ?? document['index']])
     t.match(own, ['createIndexes', 'powersync_dead_letters', [{ key: { user_id: 1, client_id: 1, sequence: 1 } }]])
     return others
   }
@@ -220,13 +307,22 @@ t.test('expireAfterDays creates, changes and drops the TTL indexes of letters an
   const created = [{ key: { created_at: -1 }, name, expireAfterSeconds: 864_000 }]
 
   t.same(await changes({}), [])
-  t.same(await changes({ expireAfterDays: 10, mirror: 'rejected' }), [['createIndexes', 'powersync_dead_letters', created], ['createIndexes', 'rejected', created]])
+  t.same(await changes({ expireAfterDays: 10, mirror: 'rejected' }), [
+    ['createIndexes', 'powersync_dead_letters', created],
+    ['createIndexes', 'rejected', created]
+  ])
   mongo.script('listIndexes', commandError({ code: 26, codeName: 'NamespaceNotFound' }))
-  t.same(await changes({ expireAfterDays: 10 }), [['createIndexes', 'powersync_dead_letters', created]], 'before there is a collection')
+  t.same(
+    await changes({ expireAfterDays: 10 }),
+    [['createIndexes', 'powersync_dead_letters', created]],
+    'before there is a collection'
+  )
 
   existing = [{ ...index, expireAfterSeconds: 864_000 }]
   t.same(await changes({ expireAfterDays: 10 }), [])
-  t.same(await changes({ expireAfterDays: 20 }), [['collMod', 'powersync_dead_letters', { name, expireAfterSeconds: 1_728_000 }]])
+  t.same(await changes({ expireAfterDays: 20 }), [
+    ['collMod', 'powersync_dead_letters', { name, expireAfterSeconds: 1_728_000 }]
+  ])
   t.same(await changes({}), [['dropIndexes', 'powersync_dead_letters', name]])
   mongo.script('dropIndexes', commandError({ code: 27, codeName: 'IndexNotFound' }))
   t.same(await changes({}), [['dropIndexes', 'powersync_dead_letters', name]], 'another process was faster')
@@ -237,17 +333,32 @@ t.test('expireAfterDays creates, changes and drops the TTL indexes of letters an
   await t.rejects(changes({}), { code: 13 })
 })
 
-t.test('a mirror that is not one, or would refuse notes, stops the start, and is left as it is', { skip: needs(database, 'mongod', 'validators') }, async t => {
-  const db = fresh()
-  const start = (mirror: string) => testServer(t, { mongo: { client, database: db.databaseName }, upload: { deadLetters: { mirror, expireAfterDays: 1 } }, collections: { rows: collection({ schema: 'any' }) } })
-  await db.collection('orders').insertOne({ created_at: new Date() })
-  await db.createCollection('strict', { validator: { $jsonSchema: { required: ['total'] } } })
-  await t.rejects(start('orders'), { code: 'FST_PSM_MONGO', message: /collection orders holds other documents than notes of dead letters: name a collection of its own/ })
-  await t.rejects(start('strict'), { code: 'FST_PSM_MONGO', message: /collection strict has a validator, which may refuse notes/ })
-  t.match(await db.collection('orders').indexes(), [{ name: '_id_' }])
-  await db.collection('notes').insertOne({ error_code: 'X', op_ids: [], created_at: new Date() })
-  await t.resolves(start('notes'))
-})
+t.test(
+  'a mirror that is not one, or would refuse notes, stops the start, and is left as it is',
+  { skip: needs(database, 'mongod', 'validators') },
+  async t => {
+    const db = fresh()
+    const start = (mirror: string) =>
+      testServer(t, {
+        mongo: { client, database: db.databaseName },
+        upload: { deadLetters: { mirror, expireAfterDays: 1 } },
+        collections: { rows: collection({ schema: 'any' }) }
+      })
+    await db.collection('orders').insertOne({ created_at: new Date() })
+    await db.createCollection('strict', { validator: { $jsonSchema: { required: ['total'] } } })
+    await t.rejects(start('orders'), {
+      code: 'FST_PSM_MONGO',
+      message: /collection orders holds other documents than notes of dead letters: name a collection of its own/
+    })
+    await t.rejects(start('strict'), {
+      code: 'FST_PSM_MONGO',
+      message: /collection strict has a validator, which may refuse notes/
+    })
+    t.match(await db.collection('orders').indexes(), [{ name: '_id_' }])
+    await db.collection('notes').insertOne({ error_code: 'X', op_ids: [], created_at: new Date() })
+    await t.resolves(start('notes'))
+  }
+)
 
 /** A server whose letters are retried, and what it needs to reject them first. */
 async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
@@ -257,7 +368,10 @@ async function server (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
     mongo: { client, database: fresh().databaseName },
     authenticate: () => ({ id: 'user1', role: 'editor' }),
     collections: {
-      rows: collection({ owner: 'owner_id', schema: Type.Object({ owner_id: Type.Optional(Type.String()), text: Type.Optional(Type.String()) }) }),
+      rows: collection({
+        owner: 'owner_id',
+        schema: Type.Object({ owner_id: Type.Optional(Type.String()), text: Type.Optional(Type.String()) })
+      }),
       audit: collection({ schema: 'any' })
     },
     transform: (operation, { request, user }) => {
@@ -292,10 +406,14 @@ t.test('retry runs a transaction again as its user, past the ledger, and removes
   const results: unknown[] = []
   const { send, seen, deadLetters, rows, applied, fail, only, db } = await server(t, {
     upload: { deadLetters: { mirror: 'rejected' } },
-    onResult: ({ transaction, result }, { request }) => { if (!request) results.push([transaction.id, transaction.clientId, result.status]) }
+    onResult: ({ transaction, result }, { request }) => {
+      if (!request) results.push([transaction.id, transaction.clientId, result.status])
+    }
   })
   const first = await send()
-  t.match(first.body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'CLOSED', operation_index: 1 } }])
+  t.match(first.body.results, [
+    { status: 'fatal_error', failed_operation: { error_code: 'CLOSED', operation_index: 1 } }
+  ])
   const { _id } = await only()
   t.equal(await db.collection('rejected').countDocuments(), 1)
 
@@ -303,24 +421,42 @@ t.test('retry runs a transaction again as its user, past the ledger, and removes
   t.same(await deadLetters.retry(_id.slice(0, 12)), { status: 'success' })
   t.same(seen, [[true, { id: 'user1' }, 0, '1'], [true, { id: 'user1' }, 1, '2']])
   t.same(results, [['5', 'phone', 'success']])
-  t.same(await rows(), [{ _id: 'a', owner_id: 'user1', text: 'secret' }, { _id: 'b', owner_id: 'user1', text: 'secret' }])
+  t.same(await rows(), [
+    { _id: 'a', owner_id: 'user1', text: 'secret' },
+    { _id: 'b', owner_id: 'user1', text: 'secret' }
+  ])
   t.same(await applied(), ['a', 'b'])
   t.same(await deadLetters.list(), [])
   t.equal(await db.collection('rejected').countDocuments(), 0)
 
   t.equal(await deadLetters.retry(_id), null, 'a repeat does nothing')
-  t.same((await send()).body, first.body, 'an answer is final: the client that sends it again hears the same, and nothing is applied twice')
+  t.same(
+    (await send()).body,
+    first.body,
+    'an answer is final: the client that sends it again hears the same, and nothing is applied twice'
+  )
   t.same(await applied(), ['a', 'b'])
 })
 
 t.test('a transaction that is rejected again stays, with the new reason', async t => {
-  const { send, deadLetters, rows, fail, only, db } = await server(t, { upload: { deadLetters: { mirror: 'rejected' } } })
+  const { send, deadLetters, rows, fail, only, db } = await server(t, {
+    upload: { deadLetters: { mirror: 'rejected' } }
+  })
   await send()
   const before = await only()
   for (const attempts of [1, 2]) {
     fail(new PowerSyncFatalError('QUOTA', 'Too many', { details: { limit: attempts } }))
-    t.match(await deadLetters.retry(before._id), { status: 'fatal_error', requires_client_handling: false, failed_operation: { error_code: 'QUOTA', details: { limit: attempts }, operation_index: 1 } })
-    t.match(await only(), { ...before, attempts, retried_at: Date, failed_operation: { error_code: 'QUOTA', details: { limit: attempts } } })
+    t.match(await deadLetters.retry(before._id), {
+      status: 'fatal_error',
+      requires_client_handling: false,
+      failed_operation: { error_code: 'QUOTA', details: { limit: attempts }, operation_index: 1 }
+    })
+    t.match(await only(), {
+      ...before,
+      attempts,
+      retried_at: Date,
+      failed_operation: { error_code: 'QUOTA', details: { limit: attempts } }
+    })
   }
   t.match(await db.collection('rejected').find().toArray(), [{ error_code: 'QUOTA', message: 'Too many', row_id: 'b' }])
   t.same(await rows(), [])
@@ -352,15 +488,19 @@ t.test('hooks may be told more of the user, and the transaction may be repaired'
   fail(undefined)
 })
 
-t.test('retries of one letter at the same time apply it once', { skip: needs(database, 'mongod', 'write conflicts between deletes') }, async t => {
-  const { send, deadLetters, applied, fail, only } = await server(t)
-  await send()
-  fail(undefined)
-  const { _id } = await only()
-  const results = await Promise.all([1, 2, 3].map(() => deadLetters.retry(_id)))
-  t.same(results.filter(result => result !== null), [{ status: 'success' }])
-  t.same(await applied(), ['a', 'b'])
-})
+t.test(
+  'retries of one letter at the same time apply it once',
+  { skip: needs(database, 'mongod', 'write conflicts between deletes') },
+  async t => {
+    const { send, deadLetters, applied, fail, only } = await server(t)
+    await send()
+    fail(undefined)
+    const { _id } = await only()
+    const results = await Promise.all([1, 2, 3].map(() => deadLetters.retry(_id)))
+    t.same(results.filter(result => result !== null), [{ status: 'success' }])
+    t.same(await applied(), ['a', 'b'])
+  }
+)
 
 t.test('an onResult that fails changes nothing', async t => {
   const { send, deadLetters, fail, only } = await server(t, { onResult: () => { throw new Error('metrics are down') } })
@@ -379,7 +519,16 @@ async function scripted (t: Test, options: Partial<PowerSyncMongoOptions> = {}) 
     sequence: null,
     mirror: null,
     failed_operation: { error_code: 'X', message: 'x', operation_index: 0 },
-    operations: ['a', 'b'].map((id, index) => ({ index, op: 'PUT', table: 'rows', id, op_id: null, data: '{"text":"x"}', previous: null, metadata: null })),
+    operations: ['a', 'b'].map((id, index) => ({
+      index,
+      op: 'PUT',
+      table: 'rows',
+      id,
+      op_id: null,
+      data: '{"text":"x"}',
+      previous: null,
+      metadata: null
+    })),
     rows: [],
     since: []
   }
@@ -391,7 +540,11 @@ async function scripted (t: Test, options: Partial<PowerSyncMongoOptions> = {}) 
   })
   t.teardown(() => mongo.stop())
   mongo.reset()
-  return { mongo, retry: () => app.powersync.deadLetters.retry('f0'), commands: () => mongo.commands.splice(0).map(({ name, collection }) => [name, collection]) }
+  return {
+    mongo,
+    retry: () => app.powersync.deadLetters.retry('f0'),
+    commands: () => mongo.commands.splice(0).map(({ name, collection }) => [name, collection])
+  }
 }
 
 const letterCommand = (name: string) => [name, 'powersync_dead_letters']
@@ -401,16 +554,44 @@ const abort = ['abortTransaction', undefined]
 t.test('the letter is removed in the MongoDB transaction that applies it', async t => {
   const { retry, commands } = await scripted(t)
   t.same(await retry(), { status: 'success' })
-  t.same(commands(), [letterCommand('find'), letterCommand('find'), rowCommand, letterCommand('delete'), ['commitTransaction', undefined]])
+  t.same(commands(), [
+    letterCommand('find'),
+    letterCommand('find'),
+    rowCommand,
+    letterCommand('delete'),
+    ['commitTransaction', undefined]
+  ])
 })
 
 t.test('a fault whose operation MongoDB does not name is found out one by one', async t => {
   const { mongo, retry, commands } = await scripted(t)
-  const duplicate = { code: 11000, codeName: 'DuplicateKey', errmsg: 'E11000 duplicate key error index: text_1 dup key' }
-  mongo.script('update', commandError(duplicate), commandError(duplicate), { ok: 1, n: 1, nModified: 1 }, commandError(duplicate))
-  t.match(await retry(), { status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY', operation_index: 1 } })
+  const duplicate = {
+    code: 11000,
+    codeName: 'DuplicateKey',
+    errmsg: 'E11000 duplicate key error index: text_1 dup key'
+  }
+  mongo.script(
+    'update',
+    commandError(duplicate),
+    commandError(duplicate),
+    { ok: 1, n: 1, nModified: 1 },
+    commandError(duplicate)
+  )
+  t.match(await retry(), {
+    status: 'fatal_error',
+    failed_operation: { error_code: 'DUPLICATE_KEY', operation_index: 1 }
+  })
   const attempt = [letterCommand('find'), rowCommand, abort]
-  t.same(commands(), [letterCommand('find'), ...attempt, ...attempt, letterCommand('find'), rowCommand, rowCommand, abort, letterCommand('update')])
+  t.same(commands(), [
+    letterCommand('find'),
+    ...attempt,
+    ...attempt,
+    letterCommand('find'),
+    rowCommand,
+    rowCommand,
+    abort,
+    letterCommand('update')
+  ])
 })
 
 t.test('the operator\'s rules for MongoDB\'s faults hold for retries, too', async t => {
@@ -441,17 +622,31 @@ t.test('a retry ends at the deadline', async t => {
 
 t.test('a MongoDB that does not let the indexes be read stops the start', async t => {
   for (const name of ['powersync_ledger', 'powersync_dead_letters']) {
-    const mongo = await startWireServer({ on: { listIndexes: ({ collection }) => collection === name ? commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) : undefined } })
-    t.teardown(() => mongo.stop())
-    await t.rejects(testServer(t, { mongo: { url: mongo.uri }, collections: { rows: collection({ schema: 'any' }) } }), {
-      code: 'FST_PSM_MONGO', message: new RegExp(`indexes of ${name} be read and changed \\(Unauthorized\\): give this server's user the role readWrite`)
+    const mongo = await startWireServer({
+      on: {
+        listIndexes: ({ collection }) =>
+          collection === name ? commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) : undefined
+      }
     })
+    t.teardown(() => mongo.stop())
+    await t.rejects(
+      testServer(t, { mongo: { url: mongo.uri }, collections: { rows: collection({ schema: 'any' }) } }),
+      {
+        code: 'FST_PSM_MONGO',
+        message: new RegExp(
+          `indexes of ${name} be read and changed \\(Unauthorized\\): give this server's user the role readWrite`
+        )
+      }
+    )
   }
 })
 
 t.test('options that make no sense stop the start', async t => {
   const cases: [object, RegExp][] = [
-    [{ expireAfterDays: 0 }, /option upload\.deadLetters\.expireAfterDays is 0: expected an integer from 1 to 3650 days/],
+    [
+      { expireAfterDays: 0 },
+      /option upload\.deadLetters\.expireAfterDays is 0: expected an integer from 1 to 3650 days/
+    ],
     [{ mirror: '' }, /option upload\.deadLetters\.mirror is text: expected the name of a collection of yours/],
     [{ mirror: 5 }, /mirror is 5: /],
     [{ mirror: 'system.users' }, /mirror is text: expected the name/],
@@ -460,6 +655,9 @@ t.test('options that make no sense stop the start', async t => {
     [{ mirror: 'a$b' }, /mirror is/]
   ]
   for (const [deadLetters, message] of cases) {
-    await t.rejects(server(t, { upload: { deadLetters } as PowerSyncMongoOptions['upload'] }), { code: 'FST_PSM_OPTION', message })
+    await t.rejects(server(t, { upload: { deadLetters } as PowerSyncMongoOptions['upload'] }), {
+      code: 'FST_PSM_OPTION',
+      message
+    })
   }
 })

@@ -12,10 +12,23 @@ const database = await testDatabase(t)
 const skip = needs(database, 'failPoints', 'the faults')
 
 const appName = 'server'
-const put = (id: string, opId: number, data: object = { name: `secret of ${id}` }) => ({ op: 'PUT', table: 'lists', id, op_id: opId, data })
+const put = (id: string, opId: number, data: object = { name: `secret of ${id}` }) => ({
+  op: 'PUT',
+  table: 'lists',
+  id,
+  op_id: opId,
+  data
+})
 const transaction = [put('a', 1), put('b', 2), put('c', 3)]
 
-async function setUp (t: Test, { authorize, deadline = 20_000, clientOptions = {} }: { authorize?: AuthorizeHook, deadline?: number, clientOptions?: object } = {}) {
+async function setUp (
+  t: Test,
+  {
+    authorize,
+    deadline = 20_000,
+    clientOptions = {}
+  }: { authorize?: AuthorizeHook, deadline?: number, clientOptions?: object } = {}
+) {
   const faults = failPoints(t, database.uri)
   const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
   t.teardown(() => client.close())
@@ -24,7 +37,14 @@ async function setUp (t: Test, { authorize, deadline = 20_000, clientOptions = {
   await forget('lists', 'owned')
   const log: string[] = []
   const app = await testServer(t, {
-    mongo: { url: database.uri, appName, serverSelectionTimeoutMS: 5000, heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, ...clientOptions },
+    mongo: {
+      url: database.uri,
+      appName,
+      serverSelectionTimeoutMS: 5000,
+      heartbeatFrequencyMS: 500,
+      minHeartbeatFrequencyMS: 50,
+      ...clientOptions
+    },
     upload: { deadline },
     ...authorize && { authorize },
     collections: {
@@ -34,7 +54,9 @@ async function setUp (t: Test, { authorize, deadline = 20_000, clientOptions = {
   }, { logger: { level: 'warn', stream: { write: line => { log.push(line) } } } })
 
   async function forget (...names: string[]) {
-    for (const name of [...names, 'powersync_dead_letters', 'powersync_ledger']) await db.collection(name).deleteMany({})
+    for (const name of [...names, 'powersync_dead_letters', 'powersync_ledger']) {
+      await db.collection(name).deleteMany({})
+    }
   }
 
   return {
@@ -96,23 +118,35 @@ t.test('faults that pass', { skip }, async t => {
       t.same(await letters(), [])
       t.notMatch(log.join('') + JSON.stringify(body), /secret/)
       await mend()
-      t.match(await untilStored(send), { body: { results: [{ status: 'success' }] } }, 'once it has passed, it is stored')
+      t.match(
+        await untilStored(send),
+        { body: { results: [{ status: 'success' }] } },
+        'once it has passed, it is stored'
+      )
       t.same(await rows(), ['a', 'b', 'c'])
     })
   }
 })
 
-t.test('a commit whose outcome is not known, for ever: 503, and sent again it is not applied again', { skip }, async t => {
-  const { db, send, fail, mend, rows, letters } = await setUp(t, { deadline: 1500 })
-  await fail({ ...commits, writeConcernError: { code: 64, errmsg: 'waiting for replication timed out' }, errorLabels: ['UnknownTransactionCommitResult'] })
-  t.match(await send(), { status: 503 })
-  t.same(await rows(), ['a', 'b', 'c'], 'it was committed')
-  await db.collection('lists').deleteOne({ _id: 'b' as never }) // somebody else, since
-  await mend()
-  t.match(await untilStored(send), { status: 200, body: { results: [{ status: 'success' }] } })
-  t.same(await rows(), ['a', 'c'])
-  t.same(await letters(), [])
-})
+t.test(
+  'a commit whose outcome is not known, for ever: 503, and sent again it is not applied again',
+  { skip },
+  async t => {
+    const { db, send, fail, mend, rows, letters } = await setUp(t, { deadline: 1500 })
+    await fail({
+      ...commits,
+      writeConcernError: { code: 64, errmsg: 'waiting for replication timed out' },
+      errorLabels: ['UnknownTransactionCommitResult']
+    })
+    t.match(await send(), { status: 503 })
+    t.same(await rows(), ['a', 'b', 'c'], 'it was committed')
+    await db.collection('lists').deleteOne({ _id: 'b' as never }) // somebody else, since
+    await mend()
+    t.match(await untilStored(send), { status: 200, body: { results: [{ status: 'success' }] } })
+    t.same(await rows(), ['a', 'c'])
+    t.same(await letters(), [])
+  }
+)
 
 const forTheOperator: Record<string, FailPoint> = {
   'a time-out of the server (50)': { ...writes, errorCode: 50 },
@@ -143,21 +177,39 @@ t.test('faults that somebody has to mend', { skip }, async t => {
   await mend()
   t.match(await untilStored(send), { status: 200, body: { results: [{ status: 'success' }] } })
   t.same(await rows(), ['a', 'b', 'c'], 'when it is mended, the same upload is stored')
-  t.match(log.at(-1), /the head of an upload queue keeps failing/, 'and until then the log said that the queue is blocked')
+  t.match(
+    log.at(-1),
+    /the head of an upload queue keeps failing/,
+    'and until then the log said that the queue is blocked'
+  )
 })
 
-t.test('a MongoDB that does not answer, and connections that are all in use: 503, nothing stored, no dead letter', { skip }, async t => {
-  const { send, fail, mend, rows, letters } = await setUp(t, { deadline: 1500, clientOptions: { maxPoolSize: 1, waitQueueTimeoutMS: 200 } })
-  await fail({ ...writes, blockTimeMS: 5000 })
-  const [hanging, waiting] = await Promise.all([send(), new Promise(resolve => setTimeout(resolve, 300)).then(() => send([put('d', 9)]))])
-  t.match(hanging, { status: 503, body: { results: [{ status: 'retryable_error' }] } })
-  t.match(waiting, { status: 503, body: { code: 'FST_PSM_UNAVAILABLE' } }, 'no more uploads are worked on than there are connections')
-  t.same(await rows(), [])
-  t.same(await letters(), [])
-  await mend()
-  t.match(await untilStored(send), { status: 200 })
-  t.same(await rows(), ['a', 'b', 'c'])
-})
+t.test(
+  'a MongoDB that does not answer, and connections that are all in use: 503, nothing stored, no dead letter',
+  { skip },
+  async t => {
+    const { send, fail, mend, rows, letters } = await setUp(t, {
+      deadline: 1500,
+      clientOptions: { maxPoolSize: 1, waitQueueTimeoutMS: 200 }
+    })
+    await fail({ ...writes, blockTimeMS: 5000 })
+    const [hanging, waiting] = await Promise.all([
+      send(),
+      new Promise(resolve => setTimeout(resolve, 300)).then(() => send([put('d', 9)]))
+    ])
+    t.match(hanging, { status: 503, body: { results: [{ status: 'retryable_error' }] } })
+    t.match(
+      waiting,
+      { status: 503, body: { code: 'FST_PSM_UNAVAILABLE' } },
+      'no more uploads are worked on than there are connections'
+    )
+    t.same(await rows(), [])
+    t.same(await letters(), [])
+    await mend()
+    t.match(await untilStored(send), { status: 200 })
+    t.same(await rows(), ['a', 'b', 'c'])
+  }
+)
 
 const tooLong = { $jsonSchema: { properties: { name: { bsonType: 'string', maxLength: 20 } } } }
 
@@ -184,11 +236,21 @@ t.test('faults of the data', { skip }, async t => {
       const operations = [put('a', 1), put('b', 2, bad), put('c', 3)]
       const { status, body } = await send(operations)
       t.equal(status, 200)
-      t.match(body.results, [{ status: 'fatal_error', requires_client_handling: false, failed_operation: { operation_index: 1, ...expected } }])
+      t.match(body.results, [
+        {
+          status: 'fatal_error',
+          requires_client_handling: false,
+          failed_operation: { operation_index: 1, ...expected }
+        }
+      ])
       t.same(await rows(), [])
       const [letter, ...others] = await letters()
       t.same(others, [])
-      t.match(letter, { client_id: 'phone', failed_operation: { operation_index: 1, ...expected }, operations: [{ id: 'a' }, { id: 'b' }, { id: 'c' }] })
+      t.match(letter, {
+        client_id: 'phone',
+        failed_operation: { operation_index: 1, ...expected },
+        operations: [{ id: 'a' }, { id: 'b' }, { id: 'c' }]
+      })
       t.notMatch(log.join('') + JSON.stringify(body), /secret/)
 
       await db.collection('lists').drop()
@@ -212,7 +274,10 @@ t.test('what the server itself finds wrong', { skip }, async t => {
   })
   await db.collection('owned').insertOne({ _id: 'theirs' as never, name: 'x', owner_id: 'somebody else' })
   const rejected: Record<string, [object, object]> = {
-    'a value that does not fit its schema': [put('b', 2, { name: 5 }), { error_code: 'INVALID_DATA', details: { path: 'name' } }],
+    'a value that does not fit its schema': [
+      put('b', 2, { name: 5 }),
+      { error_code: 'INVALID_DATA', details: { path: 'name' } }
+    ],
     'an unknown column': [put('b', 2, { name: 'x', other: 1 }), { error_code: 'SCHEMA_MISMATCH' }],
     'an unknown table': [{ ...put('b', 2), table: 'other' }, { error_code: 'SCHEMA_MISMATCH' }],
     'authorize refuses': [put('forbidden', 2), { error_code: 'UNAUTHORIZED' }],
@@ -221,13 +286,20 @@ t.test('what the server itself finds wrong', { skip }, async t => {
   }
   for (const [name, [operation, expected]] of Object.entries(rejected)) {
     await t.test(`${name}: rejected for good, nothing stored, one dead letter`, async t => {
-      t.match(await send([put('a', 1), operation, put('c', 3)]), { status: 200, body: { results: [{ status: 'fatal_error', failed_operation: { operation_index: 1, ...expected } }] } })
+      t.match(await send([put('a', 1), operation, put('c', 3)]), {
+        status: 200,
+        body: { results: [{ status: 'fatal_error', failed_operation: { operation_index: 1, ...expected } }] }
+      })
       t.same(await rows(), [])
       t.match(await letters(), [{ failed_operation: expected, operations: [{ id: 'a' }, {}, { id: 'c' }] }])
       await forget()
     })
   }
-  t.match(await send([put('a', 1), put('bug', 2)]), { status: 503, body: { results: [{ status: 'retryable_error' }] } }, 'a bug in a hook')
+  t.match(
+    await send([put('a', 1), put('bug', 2)]),
+    { status: 503, body: { results: [{ status: 'retryable_error' }] } },
+    'a bug in a hook'
+  )
   t.same(await rows(), [])
   t.same(await letters(), [])
 })

@@ -3,7 +3,9 @@ import { Type } from '@sinclair/typebox'
 import { collection, PowerSyncFatalError, type Hooks, type UploadOptions } from '../../index.js'
 import { loggable } from '../../lib/observe/loggable.js'
 import { testServer, upload } from '../support/server.js'
-import { commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome } from '../support/wire-server.js'
+import {
+  commandError, notWritablePrimary, startWireServer, writeConcernError, writeErrors, dropConnection, hang, type Outcome
+} from '../support/wire-server.js'
 
 /** A server whose MongoDB answers as scripted: what no database here can be made to do. */
 async function scripted (t: Test, uploadOptions: UploadOptions = {}, hooks: Hooks = {}) {
@@ -23,11 +25,18 @@ async function scripted (t: Test, uploadOptions: UploadOptions = {}, hooks: Hook
     log,
     uploadMany: () => upload(app, { batch: [put('a'), put('b'), put('c')] }),
     uploadOne: () => upload(app, { batch: [put('a')] }),
-    letters: () => mongo.commands.filter(({ name, collection }) => name === 'update' && collection === 'powersync_dead_letters').length
+    letters: () =>
+      mongo.commands.filter(({ name, collection }) => name === 'update' && collection === 'powersync_dead_letters')
+        .length
   }
 }
 
-const duplicate = { code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: name_1 dup key: { name: "secret" }', keyPattern: { name: 1 }, keyValue: { name: 'secret' } }
+const duplicate = {
+  code: 11000,
+  errmsg: 'E11000 duplicate key error collection: test.lists index: name_1 dup key: { name: "secret" }',
+  keyPattern: { name: 1 },
+  keyValue: { name: 'secret' }
+}
 const invalid = {
   code: 121,
   errmsg: 'Document failed validation',
@@ -35,38 +44,68 @@ const invalid = {
     failingDocumentId: 'b',
     details: {
       operatorName: '$jsonSchema',
-      schemaRulesNotSatisfied: [{ operatorName: 'properties', propertiesNotSatisfied: [{ propertyName: 'name', details: [{ operatorName: 'bsonType', specifiedAs: { bsonType: 'int' }, reason: 'type did not match', consideredValue: 'secret', consideredType: 'string' }] }] }]
+      schemaRulesNotSatisfied: [
+        {
+          operatorName: 'properties',
+          propertiesNotSatisfied: [
+            {
+              propertyName: 'name',
+              details: [
+                {
+                  operatorName: 'bsonType',
+                  specifiedAs: { bsonType: 'int' },
+                  reason: 'type did not match',
+                  consideredValue: 'secret',
+                  consideredType: 'string'
+                }
+              ]
+            }
+          ]
+        }
+      ]
     }
   }
 }
 
-t.test('MongoDB\'s faults that are in the data are final, with their operation, and no value in answer or log', async t => {
-  for (const [fault, expected] of [
-    [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1', fields: ['name'] } }],
-    [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
-    [{ code: 2, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
-    [{ code: 52, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
-    [{ code: 56, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
-    [{ code: 57, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
-    [{ code: 17280, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
-    [{ code: 10334, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
-    [{ code: 17419, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
-    [{ code: 17420, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
-    [invalid, { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'bsonType' }] } }]
-  ] as const) {
-    const { mongo, log, uploadMany, uploadOne, letters } = await scripted(t)
-    mongo.script('update', writeErrors([{ index: 1, ...fault }]))
-    const many = await uploadMany()
-    t.equal(many.status, 200)
-    t.match(many.body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 1, ...expected } }])
-    t.equal(letters(), 1)
-    t.same(mongo.commands.map(({ name }) => name), ['update', 'abortTransaction', 'find', 'update', 'commitTransaction'], 'the server says which operation: nothing is written again but the dead letter')
+t.test(
+  'MongoDB\'s faults that are in the data are final, with their operation, and no value in answer or log',
+  async t => {
+    for (const [fault, expected] of [
+      [duplicate, { error_code: 'DUPLICATE_KEY', details: { index: 'name_1', fields: ['name'] } }],
+      [{ code: 11000, errmsg: undefined }, { error_code: 'DUPLICATE_KEY' }],
+      [{ code: 2, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+      [{ code: 52, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+      [{ code: 56, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+      [{ code: 57, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+      [{ code: 17280, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /refuses a value/ }],
+      [{ code: 10334, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
+      [{ code: 17419, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
+      [{ code: 17420, errmsg: 'secret' }, { error_code: 'INVALID_DATA', message: /16 MiB/ }],
+      [
+        invalid,
+        { error_code: 'DOCUMENT_VALIDATION_FAILURE', details: { failures: [{ path: 'name', rule: 'bsonType' }] } }
+      ]
+    ] as const) {
+      const { mongo, log, uploadMany, uploadOne, letters } = await scripted(t)
+      mongo.script('update', writeErrors([{ index: 1, ...fault }]))
+      const many = await uploadMany()
+      t.equal(many.status, 200)
+      t.match(many.body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 1, ...expected } }])
+      t.equal(letters(), 1)
+      t.same(
+        mongo.commands.map(({ name }) => name),
+        ['update', 'abortTransaction', 'find', 'update', 'commitTransaction'],
+        'the server says which operation: nothing is written again but the dead letter'
+      )
 
-    mongo.script('update', writeErrors([{ index: 0, ...fault }]))
-    t.match((await uploadOne()).body.results, [{ status: 'fatal_error', failed_operation: { operation_index: 0, ...expected } }])
-    t.notMatch(log.join('') + JSON.stringify(many.body), /secret/)
+      mongo.script('update', writeErrors([{ index: 0, ...fault }]))
+      t.match((await uploadOne()).body.results, [
+        { status: 'fatal_error', failed_operation: { operation_index: 0, ...expected } }
+      ])
+      t.notMatch(log.join('') + JSON.stringify(many.body), /secret/)
+    }
   }
-})
+)
 
 t.test('faults of what an updateBatch hook writes in bulk are the data\'s as well', async t => {
   const { mongo, uploadMany } = await scripted(t, {}, {
@@ -76,7 +115,9 @@ t.test('faults of what an updateBatch hook writes in bulk are the data\'s as wel
   })
   for (const [fault, index] of [[duplicate, 'name_1'], [{ code: 11000, errmsg: undefined }, '']] as const) {
     mongo.script('insert', writeErrors([{ index: 1, ...fault }]))
-    t.match((await uploadMany()).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY', details: { index } } }])
+    t.match((await uploadMany()).body.results, [
+      { status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY', details: { index } } }
+    ])
   }
 })
 
@@ -107,7 +148,14 @@ t.test('what MongoDB labels as passing is tried again by the server itself', asy
   t.equal((await uploadMany()).status, 200)
   t.same(commands(), ['update', 'abortTransaction', 'update', 'commitTransaction'])
 
-  const met = () => writeErrors([{ index: 0, code: 11000, errmsg: 'E11000 duplicate key error collection: test.lists index: _id_ dup key: { _id: "a" }' }])
+  const met = () =>
+    writeErrors([
+      {
+        index: 0,
+        code: 11000,
+        errmsg: 'E11000 duplicate key error collection: test.lists index: _id_ dup key: { _id: "a" }'
+      }
+    ])
   mongo.script('update', met())
   t.equal((await uploadMany()).status, 200, 'two uploads create one document')
   t.same(commands(), ['update', 'abortTransaction', 'update', 'commitTransaction'])
@@ -119,7 +167,10 @@ t.test('what MongoDB labels as passing is tried again by the server itself', asy
   t.equal((await uploadMany()).status, 200, 'a write conflict without its label')
   t.same(commands(), ['update', 'commitTransaction', 'update', 'commitTransaction'])
 
-  mongo.script('commitTransaction', writeConcernError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] }))
+  mongo.script(
+    'commitTransaction',
+    writeConcernError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] })
+  )
   t.equal((await uploadMany()).status, 200)
   t.same(commands(), ['update', 'commitTransaction', 'commitTransaction'])
 
@@ -142,7 +193,11 @@ t.test('a MongoDB that never answers, or never stops conflicting, is given up at
     t.equal((await uploadOne()).status, 200, 'the next upload is not held up')
   }
   const conflict = commandError({ code: 112, codeName: 'WriteConflict', labels: ['TransientTransactionError'] })
-  const unknown = commandError({ code: 64, codeName: 'WriteConcernTimeout', labels: ['UnknownTransactionCommitResult'] })
+  const unknown = commandError({
+    code: 64,
+    codeName: 'WriteConcernTimeout',
+    labels: ['UnknownTransactionCommitResult']
+  })
   for (const [name, fault] of [['update', conflict], ['commitTransaction', unknown]] as const) {
     const { mongo, uploadMany } = await scripted(t, { deadline: 2000 })
     mongo.script(name, ...Array<typeof fault>(100_000).fill(fault))
@@ -158,10 +213,16 @@ t.test('a MongoDB that never answers, or never stops conflicting, is given up at
 
 t.test('a dead letter that cannot be stored leaves the transaction with the client', async t => {
   const { mongo, uploadMany, log } = await scripted(t)
-  mongo.script('update', writeErrors([{ index: 1, ...duplicate }]), commandError({ code: 13, codeName: 'Unauthorized' }))
+  mongo.script(
+    'update',
+    writeErrors([{ index: 1, ...duplicate }]),
+    commandError({ code: 13, codeName: 'Unauthorized' })
+  )
   const { status, body } = await uploadMany()
   t.equal(status, 503)
-  t.match(body.results, [{ status: 'retryable_error', message: 'The server could not keep the rejected transaction: send it again' }])
+  t.match(body.results, [
+    { status: 'retryable_error', message: 'The server could not keep the rejected transaction: send it again' }
+  ])
   t.match(log.join(''), /could not be kept as a dead letter/)
 })
 
@@ -169,9 +230,14 @@ t.test('writes are asked for with the majority\'s acknowledgement', async t => {
   const { mongo, uploadMany, uploadOne } = await scripted(t)
   await uploadMany()
   await uploadOne()
-  t.same(mongo.commands.map(({ name, document }) => [name, (document['writeConcern'] as { w?: unknown } | undefined)?.w]), [
-    ['update', undefined], ['commitTransaction', 'majority'], ['update', 'majority']
-  ])
+  t.same(
+    mongo.commands.map(({ name, document }) => [name, (document['writeConcern'] as { w?: unknown } | undefined)?.w]),
+    [
+      ['update', undefined],
+      ['commitTransaction', 'majority'],
+      ['update', 'majority']
+    ]
+  )
 })
 
 t.test('an app may have rejections of its own class', t => {
@@ -183,9 +249,19 @@ t.test('an app may have rejections of its own class', t => {
 })
 
 t.test('an error is logged without what it says of the data', async t => {
-  t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), { type: 'MongoServerError', code: 2, codeName: 'BadValue', errorLabels: undefined, reason: 'refused by MongoDB' })
+  t.same(loggable({ name: 'MongoServerError', code: 2, codeName: 'BadValue', message: 'secret', errmsg: 'secret' }), {
+    type: 'MongoServerError',
+    code: 2,
+    codeName: 'BadValue',
+    errorLabels: undefined,
+    reason: 'refused by MongoDB'
+  })
   const own = new Error('own')
   t.equal(loggable(own), own)
-  t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), { type: 'PowerSyncFatalError', code: 'INVALID_DATA', reason: 'rejected' })
+  t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), {
+    type: 'PowerSyncFatalError',
+    code: 'INVALID_DATA',
+    reason: 'rejected'
+  })
   t.equal(loggable(undefined), undefined)
 })

@@ -8,7 +8,11 @@ const day = 86_400_000
 const start = Date.UTC(2026, 0, 1)
 const fingerprint = (number: number) => String(number).padStart(12, '0')
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => fingerprint(from + index))
-const settled = (operations: string[], more: Partial<Settlement> = {}): Settlement => ({ operations, upload: () => new Set(operations), ...more })
+const settled = (operations: string[], more: Partial<Settlement> = {}): Settlement => ({
+  operations,
+  upload: () => new Set(operations),
+  ...more
+})
 const reason = { error_code: 'QUOTA', message: 'Too many' }
 const empty = new Page(Page.empty)
 
@@ -23,14 +27,28 @@ t.test('a page knows what became of each operation, among few and among many', a
     .next(settled(range(0, 100)))
     .next(settled(range(100, 102), { rejected: { failed: fingerprint(101), reason } }))
   const rejected = { number: 1, failed: fingerprint(101), reason }
-  t.same(verdicts(page, [fingerprint(5), fingerprint(100), undefined, fingerprint(102)]), ['applied', rejected, undefined, undefined])
-  t.same(verdicts(page, range(90, 110)), [...Array<string>(10).fill('applied'), rejected, rejected, ...Array<undefined>(8).fill(undefined)])
+  t.same(verdicts(page, [fingerprint(5), fingerprint(100), undefined, fingerprint(102)]), [
+    'applied',
+    rejected,
+    undefined,
+    undefined
+  ])
+  t.same(verdicts(page, range(90, 110)), [
+    ...Array<string>(10).fill('applied'),
+    rejected,
+    rejected,
+    ...Array<undefined>(8).fill(undefined)
+  ])
 })
 
 t.test('a fingerprint is not found across two others', async t => {
   // Each is followed by six bytes of its own, which may look like a part of a fingerprint.
   const page = empty.next(settled(['\0'.repeat(12), '\0'.repeat(11) + 'a']))
-  t.same(verdicts(page, ['\0'.repeat(12), '\0'.repeat(11) + 'a', '\0'.repeat(10) + 'a\0']), ['applied', 'applied', undefined])
+  t.same(verdicts(page, ['\0'.repeat(12), '\0'.repeat(11) + 'a', '\0'.repeat(10) + 'a\0']), [
+    'applied',
+    'applied',
+    undefined
+  ])
 })
 
 t.test('each page has a version of its own', async t => {
@@ -43,10 +61,18 @@ t.test('each page has a version of its own', async t => {
 t.test('a page keeps the last 2 000 operations, those of the last day, and what the upload contains', async t => {
   const old = empty.next(settled(range(0, 3000)), start)
   const known = (page: Page, ...numbers: number[]) => verdicts(page, numbers.map(fingerprint)).map(Boolean)
-  t.same(known(old.next(settled(range(3000, 3001)), start + day), 0, 2999), [true, true], 'within a day nothing is forgotten')
+  t.same(
+    known(old.next(settled(range(3000, 3001)), start + day), 0, 2999),
+    [true, true],
+    'within a day nothing is forgotten'
+  )
   t.same(known(old.next(settled(range(3000, 3001)), start + 2 * day), 0, 1000, 1001, 3000), [false, false, true, true])
   const upload = () => new Set([fingerprint(7), fingerprint(3000)])
-  t.same(known(old.next({ operations: range(3000, 3001), upload }, start + 2 * day), 6, 7, 8, 1001), [false, true, false, true], 'an operation that is sent again is not forgotten')
+  t.same(
+    known(old.next({ operations: range(3000, 3001), upload }, start + 2 * day), 6, 7, 8, 1001),
+    [false, true, false, true],
+    'an operation that is sent again is not forgotten'
+  )
   const few = empty.next(settled(range(0, 1999)), start)
   t.same(known(few.next(settled(range(3000, 3001)), start + 1000 * day), 0), [true])
 })
@@ -57,7 +83,12 @@ t.test('rejections are forgotten with their operations, and their numbers given 
   t.same(page.content.rejections.map(({ number }) => number), [1, 2])
   const later = page.next(settled(range(10, 3000)), start + 2 * day)
   t.same(later.content.rejections, [])
-  t.same(later.next(settled(range(3000, 3001), { rejected }), start + 2 * day).content.rejections.map(({ number }) => number), [1])
+  t.same(
+    later
+      .next(settled(range(3000, 3001), { rejected }), start + 2 * day)
+      .content.rejections.map(({ number }) => number),
+    [1]
+  )
 })
 
 t.test('letters are named while they are open, and numbered in order', async t => {
@@ -87,7 +118,11 @@ t.test('a process remembers pages for an hour, and 32 MiB of them', async t => {
 
   ledger.remember(of('phone'), large)
   ledger.remember(of('tablet'), large)
-  t.same([ledger.remembered(of('phone')), ledger.remembered(of('tablet')) === large], [undefined, true], 'the oldest goes')
+  t.same(
+    [ledger.remembered(of('phone')), ledger.remembered(of('tablet')) === large],
+    [undefined, true],
+    'the oldest goes'
+  )
   ledger.forget(of('tablet'))
   ledger.remember(of('phone'), large)
   t.equal(ledger.remembered(of('phone')), large, 'what is forgotten makes room')

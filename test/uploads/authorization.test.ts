@@ -18,7 +18,9 @@ type Rules = Partial<CollectionOptions<typeof Row>>
 
 const org = ['507f1f77bcf86cd799439011', '507f1f77bcf86cd799439012'] as const
 const success = [{ status: 'success' }]
-const unauthorized = (details = {}) => [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', ...details } }]
+const unauthorized = (details = {}) => [
+  { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', ...details } }
+]
 
 let number = 0
 
@@ -40,8 +42,17 @@ async function serverWith (t: Parameters<typeof testServer>[0], rules: Rules, sc
       const { _id, ...row } = await rows.findOne({ _id: id }) ?? {}
       return _id && row
     },
-    as: async (user: Record<string, unknown>, ...operations: Array<[op: string, id: string, data?: Record<string, unknown>]>) =>
-      (await upload(app, { batch: operations.map(([op, id, data]) => ({ op, table, id, data })) }, { headers: { 'x-user': JSON.stringify(user) } })).body.results
+    as: async (
+      user: Record<string, unknown>,
+      ...operations: Array<[op: string, id: string, data?: Record<string, unknown>]>
+    ) =>
+      (
+        await upload(
+          app,
+          { batch: operations.map(([op, id, data]) => ({ op, table, id, data })) },
+          { headers: { 'x-user': JSON.stringify(user) } }
+        )
+      ).body.results
   }
 }
 
@@ -50,7 +61,12 @@ const bob = { id: 'bob', org: org[1] }
 
 for (const [name, owner, mine, theirs] of [
   ['the user\'s id', 'owner_id', { owner_id: 'alice' }, { owner_id: 'bob' }],
-  ['a value of the user', { field: 'org_id', value: (user: User) => user['org'] }, { org_id: new ObjectId(org[0]) }, { org_id: new ObjectId(org[1]) }],
+  [
+    'a value of the user',
+    { field: 'org_id', value: (user: User) => user['org'] },
+    { org_id: new ObjectId(org[0]) },
+    { org_id: new ObjectId(org[1]) }
+  ],
   ['several fields', ['owner_id', { field: 'org_id', value: (user: User) => user['org'] }],
     { owner_id: 'alice', org_id: new ObjectId(org[0]) }, { owner_id: 'alice', org_id: new ObjectId(org[1]) }],
   ['a function of the user', (user: User) => ({ owner_id: user.id, org_id: new ObjectId(String(user['org'])) }),
@@ -71,9 +87,15 @@ for (const [name, owner, mine, theirs] of [
     t.match(await as(alice, ['PUT', 'theirs', { text: 'y' }]), unauthorized({ operation_index: 0 }))
     t.match(await as(alice, ['PUT', 'b', {}], ['PUT', 'theirs', { text: 'y' }]), unauthorized({ operation_index: 1 }))
     const [field] = Object.keys(mine).reverse() as [string]
-    t.match(await as(alice, ['PATCH', 'mine', { [field]: field === 'org_id' ? org[1] : 'bob' }]), unauthorized({ details: { path: field } }))
+    t.match(
+      await as(alice, ['PATCH', 'mine', { [field]: field === 'org_id' ? org[1] : 'bob' }]),
+      unauthorized({ details: { path: field } })
+    )
     t.match(await as(alice, ['PATCH', 'mine', { [field]: null }]), unauthorized({ details: { path: field } }))
-    t.same(await rows.find().sort({ _id: 1 }).toArray(), [{ _id: 'mine', role: null, owner_id: 'bob', org_id: new ObjectId(org[1]), ...mine, text: 'patched' }, { _id: 'theirs', text: 'x', ...theirs }])
+    t.same(await rows.find().sort({ _id: 1 }).toArray(), [
+      { _id: 'mine', role: null, owner_id: 'bob', org_id: new ObjectId(org[1]), ...mine, text: 'patched' },
+      { _id: 'theirs', text: 'x', ...theirs }
+    ])
 
     t.match(await as(alice, ['DELETE', 'mine']), success)
     t.equal(await row('mine'), undefined)
@@ -85,40 +107,58 @@ t.test('owner: a user without the value has no rows, not those that have none', 
   for (const value of [undefined, null, '', 'no ObjectId', { $ne: null }, [org[0]], true]) {
     const { rows, as } = await serverWith(t, { owner: { field: 'org_id', value: user => user['org'] } })
     await rows.insertMany([orphan, { _id: 'other', text: 'x', org_id: new ObjectId(org[0]) }])
-    for (const operation of [['PATCH', 'orphan', { text: 'y' }], ['DELETE', 'orphan'], ['PUT', 'orphan', {}], ['PUT', 'new', {}], ['DELETE', 'other']] as const) {
-      t.match(await as({ id: 'alice', org: value }, [...operation]), unauthorized({ operation_index: 0 }), `${operation[0]} with ${JSON.stringify(value)}`)
+    for (const operation of [
+      ['PATCH', 'orphan', { text: 'y' }],
+      ['DELETE', 'orphan'],
+      ['PUT', 'orphan', {}],
+      ['PUT', 'new', {}],
+      ['DELETE', 'other']
+    ] as const) {
+      t.match(
+        await as({ id: 'alice', org: value }, [...operation]),
+        unauthorized({ operation_index: 0 }),
+        `${operation[0]} with ${JSON.stringify(value)}`
+      )
     }
     t.equal(await rows.countDocuments({ text: 'x' }), 2)
   }
 })
 
 t.test('owner: a function may leave a user all rows, or none', async t => {
-  const { row, as } = await serverWith(t, { owner: user => user['banned'] ? null : user['admin'] ? {} : { owner_id: user.id } })
+  const { row, as } = await serverWith(t, {
+    owner: user => (user['banned'] ? null : user['admin'] ? {} : { owner_id: user.id })
+  })
   const admin = { id: 'root', admin: true }
   await as(alice, ['PUT', 'a', { text: 'new' }])
-  t.match(await as(admin, ['PATCH', 'a', { text: 'by admin', owner_id: 'bob' }], ['PUT', 'b', { owner_id: 'bob' }]), success)
+  t.match(
+    await as(admin, ['PATCH', 'a', { text: 'by admin', owner_id: 'bob' }], ['PUT', 'b', { owner_id: 'bob' }]),
+    success
+  )
   t.match(await row('a'), { text: 'by admin', owner_id: 'bob' })
   t.match(await row('b'), { owner_id: 'bob' })
   t.match(await as({ id: 'bob', banned: true }, ['PUT', 'c', {}]), unauthorized())
 })
 
-t.test('owner: an owner field need not be sent, be it named by a function; a field that is not there makes the upload wait', async t => {
-  const schema = Type.Object({ text: Type.String(), owner_id: Type.String() })
-  const app = await testServer(t, {
-    mongo,
-    collections: {
-      strict: collection({ schema, owner: user => ({ owner_id: user.id }) }),
-      untyped: collection({ schema: 'any', owner: user => ({ anything: user.id }) }),
-      wrong: collection({ schema, owner: (user => ({ nothing: user.id })) as Rules['owner'] & (() => never) })
-    }
-  })
-  const put = (table: string) => upload(app, { batch: [{ op: 'PUT', table, id: 'a', data: { text: 'x' } }] })
-  t.match((await put('strict')).body.results, success)
-  t.match((await put('untyped')).body.results, success)
-  t.match((await put('wrong')), { status: 503, body: { results: [{ status: 'retryable_error' }] } })
-  t.same(await app.mongo.db!.collection('strict').find().toArray(), [{ _id: 'a', text: 'x', owner_id: 'anonymous' }])
-  t.same(await app.mongo.db!.collection('untyped').find().toArray(), [{ _id: 'a', text: 'x', anything: 'anonymous' }])
-})
+t.test(
+  'owner: an owner field need not be sent, be it named by a function; a field that is not there makes the upload wait',
+  async t => {
+    const schema = Type.Object({ text: Type.String(), owner_id: Type.String() })
+    const app = await testServer(t, {
+      mongo,
+      collections: {
+        strict: collection({ schema, owner: user => ({ owner_id: user.id }) }),
+        untyped: collection({ schema: 'any', owner: user => ({ anything: user.id }) }),
+        wrong: collection({ schema, owner: (user => ({ nothing: user.id })) as Rules['owner'] & (() => never) })
+      }
+    })
+    const put = (table: string) => upload(app, { batch: [{ op: 'PUT', table, id: 'a', data: { text: 'x' } }] })
+    t.match((await put('strict')).body.results, success)
+    t.match((await put('untyped')).body.results, success)
+    t.match((await put('wrong')), { status: 503, body: { results: [{ status: 'retryable_error' }] } })
+    t.same(await app.mongo.db!.collection('strict').find().toArray(), [{ _id: 'a', text: 'x', owner_id: 'anonymous' }])
+    t.same(await app.mongo.db!.collection('untyped').find().toArray(), [{ _id: 'a', text: 'x', anything: 'anonymous' }])
+  }
+)
 
 t.test('authorizeTransfer: a row goes to another owner only if it says so, and only a row of one\'s own', async t => {
   const asked: unknown[] = []
@@ -130,9 +170,23 @@ t.test('authorizeTransfer: a row goes to another owner only if it says so, and o
     }
   })
   await rows.insertMany([{ _id: 'a', owner_id: 'alice' }, { _id: 'b', owner_id: 'bob' }])
-  t.match(await as(alice, ['PATCH', 'a', { owner_id: 'eve' }]), unauthorized({ message: 'Not to Eve', operation_index: 0 }))
-  t.match(await as(alice, ['PATCH', 'a', { owner_id: 'mallory' }]), unauthorized({ message: 'The row may not be given to another owner' }))
-  t.match(await as(alice, ['PATCH', 'a', { text: 'x' }], ['PATCH', 'a', { owner_id: 'bob' }], ['PATCH', 'a', { text: 'too late' }]), success)
+  t.match(
+    await as(alice, ['PATCH', 'a', { owner_id: 'eve' }]),
+    unauthorized({ message: 'Not to Eve', operation_index: 0 })
+  )
+  t.match(
+    await as(alice, ['PATCH', 'a', { owner_id: 'mallory' }]),
+    unauthorized({ message: 'The row may not be given to another owner' })
+  )
+  t.match(
+    await as(
+      alice,
+      ['PATCH', 'a', { text: 'x' }],
+      ['PATCH', 'a', { owner_id: 'bob' }],
+      ['PATCH', 'a', { text: 'too late' }]
+    ),
+    success
+  )
   t.match(await row('a'), { text: 'x', owner_id: 'bob' })
   t.match(await as(alice, ['PATCH', 'b', { owner_id: 'bob', text: 'y' }]), success)
   t.match(await as(alice, ['PUT', 'c', { owner_id: 'bob' }]), success)
@@ -141,7 +195,10 @@ t.test('authorizeTransfer: a row goes to another owner only if it says so, and o
   t.same(asked, [['a', 'eve', 'alice'], ['a', 'mallory', 'alice'], ['a', 'bob', 'alice'], ['b', 'bob', 'bob']])
 
   const user = { headers: { 'x-user': JSON.stringify(alice) } }
-  t.match((await upload(app, { batch: [{ op: 'PATCH', table, id: 'c', data: { owner_id: 'alice' } }] }, user)).body.results, success)
+  t.match(
+    (await upload(app, { batch: [{ op: 'PATCH', table, id: 'c', data: { owner_id: 'alice' } }] }, user)).body.results,
+    success
+  )
   t.equal(asked.length, 4, 'to oneself it is no transfer')
 })
 
@@ -160,7 +217,11 @@ t.test('writable: other fields are refused by name, and a PUT leaves them as the
     t.match(await row('a'), { text: 'replaced', role: 'editor', owner_id: 'alice' })
     t.match(await as(alice, ['PATCH', 'a', { text: 'patched' }]), success)
 
-    const refused = unauthorized({ message: 'role is not this user\'s to write: expected no value, found one', details: { path: 'role' }, operation_index: 0 })
+    const refused = unauthorized({
+      message: 'role is not this user\'s to write: expected no value, found one',
+      details: { path: 'role' },
+      operation_index: 0
+    })
     t.match(await as(alice, ['PUT', 'a', { role: 'admin' }]), refused)
     t.match(await as(alice, ['PATCH', 'a', { role: 'admin' }]), refused)
     t.match(await as(alice, ['PATCH', 'a', { role: null }]), refused)
@@ -172,11 +233,29 @@ t.test('writable: other fields are refused by name, and a PUT leaves them as the
 
 t.test('writable: of a list, what nobody may write is left out, of columns without schema too', async t => {
   const { row, as } = await serverWith(t, { owner: 'owner_id', writable: ['text'], defaults: { role: () => 'member' } })
-  t.match(await as(alice, ['PUT', 'a', { text: 'x', role: 'admin', owner_id: 'bob' }], ['PATCH', 'a', { role: 'admin', text: 'y' }]), success)
+  t.match(
+    await as(
+      alice,
+      ['PUT', 'a', { text: 'x', role: 'admin', owner_id: 'bob' }],
+      ['PATCH', 'a', { role: 'admin', text: 'y' }]
+    ),
+    success
+  )
   t.match(await row('a'), { text: 'y', role: 'member', owner_id: 'alice' })
-  t.match(await as(alice, ['PATCH', 'a', { owner_id: 'bob' }]), unauthorized(), 'the owner is not given away in silence')
-  const app = await testServer(t, { mongo, collections: { any_listed: collection({ schema: 'any', writable: ['text'] }) } })
-  t.match((await upload(app, { batch: [{ op: 'PUT', table: 'any_listed', id: 'a', data: { text: 'x', level: 9 } }] })).body.results, success)
+  t.match(
+    await as(alice, ['PATCH', 'a', { owner_id: 'bob' }]),
+    unauthorized(),
+    'the owner is not given away in silence'
+  )
+  const app = await testServer(t, {
+    mongo,
+    collections: { any_listed: collection({ schema: 'any', writable: ['text'] }) }
+  })
+  t.match(
+    (await upload(app, { batch: [{ op: 'PUT', table: 'any_listed', id: 'a', data: { text: 'x', level: 9 } }] })).body
+      .results,
+    success
+  )
   t.same(await app.mongo.db!.collection('any_listed').findOne(), { _id: 'a', text: 'x' })
 })
 
@@ -186,11 +265,16 @@ t.test('writable: of columns without schema too', async t => {
   const second = await testServer(t, {
     mongo,
     collections: {
-      [table]: collection({ schema: 'any', owner: user => ({ owner_id: user.id }), writable: user => user.id === 'admin' ? true : ['text'] }),
+      [table]: collection({
+        schema: 'any',
+        owner: user => ({ owner_id: user.id }),
+        writable: user => (user.id === 'admin' ? true : ['text'])
+      }),
       stored: collection({ schema: Row, unknownFields: 'store', writable: () => ['text', 'role'] })
     }
   })
-  const patch = async (data: Record<string, unknown>, to = table) => (await upload(second, { batch: [{ op: 'PUT', table: to, id: 'a', data }] })).body.results
+  const patch = async (data: Record<string, unknown>, to = table) =>
+    (await upload(second, { batch: [{ op: 'PUT', table: to, id: 'a', data }] })).body.results
   t.match(await patch({ text: 'x', owner_id: 'somebody' }), success)
   t.match(await patch({ text: 'x', level: 9 }), unauthorized({ details: { path: 'level' } }))
   t.match(await patch({ text: 'x', level: 9 }, 'stored'), unauthorized({ details: { path: 'level' } }))
@@ -199,21 +283,34 @@ t.test('writable: of columns without schema too', async t => {
 
 t.test('writable: more kinds of users than are kept at a time; a mistake in it makes the upload wait', async t => {
   const fields = ['text', 'a', 'b', 'c', 'd', 'e', 'f']
-  const { row, as } = await serverWith(t, { writable: user => user['fields'] as ['text'] }, Type.Object(Object.fromEntries(fields.map(field => [field, Type.Optional(Type.String())]))))
+  const { row, as } = await serverWith(
+    t,
+    { writable: user => user['fields'] as ['text'] },
+    Type.Object(Object.fromEntries(fields.map(field => [field, Type.Optional(Type.String())])))
+  )
   for (let kind = 0; kind < 2 ** fields.length; kind++) {
     const own = fields.filter((_, bit) => kind & 1 << bit)
     const result = await as({ id: 'alice', fields: own }, ['PUT', 'a', { text: `kind ${kind}` }])
     t.match(result, own.includes('text') ? success : unauthorized())
   }
   t.match(await row('a'), { text: 'kind 127' })
-  for (const mistake of [['nothing'], 'text', false]) t.match(await as({ id: 'alice', fields: mistake }, ['PUT', 'b', {}]), [{ status: 'retryable_error' }], String(mistake))
+  for (const mistake of [['nothing'], 'text', false]) {
+    t.match(
+      await as({ id: 'alice', fields: mistake }, ['PUT', 'b', {}]),
+      [{ status: 'retryable_error' }],
+      String(mistake)
+    )
+  }
 })
 
 t.test('what a transform sets is the server\'s: it may be any field', async t => {
   const { row, as } = await serverWith(t, {
     writable: () => ['text'],
     defaults: { role: () => 'member', org_id: () => new ObjectId(org[0]) },
-    transform: operation => operation.op === 'PUT' ? { ...operation, data: { ...operation.data, role: 'set', org_id: new ObjectId(org[1]) } } : operation
+    transform: operation =>
+      operation.op === 'PUT'
+        ? { ...operation, data: { ...operation.data, role: 'set', org_id: new ObjectId(org[1]) } }
+        : operation
   })
   t.match(await as(alice, ['PUT', 'a', { text: 'x' }]), success)
   t.same(await row('a'), { text: 'x', role: 'set', org_id: new ObjectId(org[1]) })
@@ -222,7 +319,10 @@ t.test('what a transform sets is the server\'s: it may be any field', async t =>
 t.test('operations: what is not listed is refused', async t => {
   const { rows, as } = await serverWith(t, { operations: ['PUT', 'PATCH'] })
   await rows.insertOne({ _id: 'a', text: 'x' })
-  t.match(await as(alice, ['PATCH', 'a', { text: 'y' }], ['DELETE', 'a']), unauthorized({ operation_index: 1, message: 'DELETE is not allowed on this table' }))
+  t.match(
+    await as(alice, ['PATCH', 'a', { text: 'y' }], ['DELETE', 'a']),
+    unauthorized({ operation_index: 1, message: 'DELETE is not allowed on this table' })
+  )
   t.match(await as(alice, ['DELETE', 'missing']), unauthorized(), 'the same answer whether or not the row exists')
   t.same(await rows.find().toArray(), [{ _id: 'a', text: 'x' }])
 })
@@ -232,7 +332,14 @@ t.test('operations: without PATCH, a PUT creates rows and never changes one', as
     for (const nulls of ['store', 'unset'] as const) {
       const seen: unknown[] = []
       const { row, as } = await serverWith(t, {
-        put, nulls, operations: ['PUT'], owner: 'owner_id', authorize: async (_operation, { existing }) => { seen.push((await existing())?.['text']); return true }
+        put,
+        nulls,
+        operations: ['PUT'],
+        owner: 'owner_id',
+        authorize: async (_operation, { existing }) => {
+          seen.push((await existing())?.['text'])
+          return true
+        }
       })
       const first = { text: 'first', owner_id: 'alice', ...nulls === 'store' && { role: null, org_id: null } }
       t.match(await as(alice, ['PUT', 'a', { text: 'first' }], ['PUT', 'a', { text: 'second', role: 'x' }]), success)
@@ -253,12 +360,21 @@ t.test('rules that cannot work stop the start', async t => {
     [{ owner: [null] }, /collections\.rows\.owner is invalid/],
     [{ writable: 5 }, /collections\.rows\.writable is 5: expected an array of fields, or a function/],
     [{ writable: ['nobody'] }, /collections\.rows\.writable names "nobody"/],
-    [{ writable: () => true, put: 'replace' }, /collections\.rows\.put is replace, which would drop the fields that writable keeps: use merge, or leave writable out/],
+    [
+      { writable: () => true, put: 'replace' },
+      /collections\.rows\.put is replace, which would drop the fields that writable keeps: use merge, or leave writable out/
+    ],
     [{ operations: ['INSERT'] }, /collections\.rows\.operations\[0\] is "INSERT": expected 'PUT', 'PATCH' or 'DELETE'/],
-    [{ owner: 'owner_id', authorizeTransfer: true }, /collections\.rows\.authorizeTransfer is true: expected a function/],
+    [
+      { owner: 'owner_id', authorizeTransfer: true },
+      /collections\.rows\.authorizeTransfer is true: expected a function/
+    ],
     [{ authorizeTransfer: () => true }, /collections\.rows\.authorizeTransfer needs an owner field/]
   ]
   for (const [rules, message] of wrong) {
-    await t.rejects(testServer(t, { mongo, collections: { rows: collection({ schema: Row, ...rules } as CollectionOptions) } }), { code: 'FST_PSM_OPTION', message })
+    await t.rejects(
+      testServer(t, { mongo, collections: { rows: collection({ schema: Row, ...rules } as CollectionOptions) } }),
+      { code: 'FST_PSM_OPTION', message }
+    )
   }
 })

@@ -3,7 +3,10 @@ import type { CrudTransaction } from '../../index.js'
 import { BlockedQueues } from '../../lib/uploads/outcomes.js'
 
 const user = { id: 'user1' }
-const transaction = (opId: string | undefined, { clientId = 'phone', more = [] as string[] } = {}): CrudTransaction => ({
+const transaction = (
+  opId: string | undefined,
+  { clientId = 'phone', more = [] as string[] } = {}
+): CrudTransaction => ({
   clientId,
   operations: [opId, ...more].map((id, index) => ({ op: 'DELETE', table: 'rows', id: `row ${id}`, opId: id, index }))
 })
@@ -22,8 +25,12 @@ t.test('failures of the same head of a queue are counted until it moves on', asy
 t.test('users, clients and operations are counted by themselves', async t => {
   const queues = new BlockedQueues()
   const queuesOf: [CrudTransaction, { id: string }][] = [
-    [transaction('1'), user], [transaction('1'), { id: 'user2' }], [transaction('1', { clientId: 'tablet' }), user], [transaction('2'), user],
-    [transaction(undefined), user], [{ operations: [] }, user]
+    [transaction('1'), user],
+    [transaction('1'), { id: 'user2' }],
+    [transaction('1', { clientId: 'tablet' }), user],
+    [transaction('2'), user],
+    [transaction(undefined), user],
+    [{ operations: [] }, user]
   ]
   for (const [each, who] of queuesOf) {
     t.equal(queues.failed(each, who), 1)

@@ -1,6 +1,8 @@
 const fill = (element: string, bytes: number) => Array(Math.floor(bytes / (element.length + 1))).fill(element).join()
 const numbered = (element: (number: string) => string, bytes: number) =>
-  Array.from({ length: Math.floor(bytes / (element('zzzz').length + 1) - 1) }, (_, index) => element(index.toString(36).padStart(4, '0'))).join()
+  Array.from({ length: Math.floor(bytes / (element('zzzz').length + 1) - 1) }, (_, index) =>
+    element(index.toString(36).padStart(4, '0'))
+  ).join()
 const operation = (data: string, more = '') => `{"batch":[{"op":"PUT","type":"rows","id":"a"${more},"data":${data}}]}`
 
 /** Units of JSON that one operation may have with the default limit: see `limitsOf`. */

@@ -1,7 +1,7 @@
 /**
- * Random histories of one client on two rows: some of its transactions are rejected, what was wrong goes away, and their
- * letters are run again or discarded at any time in between, by a second process too. Whatever the order, the rows end as
- * if the client's transactions had been applied in its order, without the discarded ones.
+ * Random histories of one client on two rows: some of its transactions are rejected, what was wrong goes away, and
+ * their letters are run again or discarded at any time in between, by a second process too. Whatever the order, the
+ * rows end as if the client's transactions had been applied in its order, without the discarded ones.
  *
  * HISTORIES sets how many, SEED the first: npx tap --disable-coverage test/uploads/histories.test.ts
  */
@@ -79,7 +79,13 @@ t.test(`the rows of ${count} random histories end in the client's order, seed ${
     for (const [row, expected] of rowsAfter(history, discarded)) {
       const { _id, ...found } = await rows.findOne({ _id: `${id}-${row}` }) ?? {}
       const got = _id === undefined ? null : found
-      if (JSON.stringify(sorted(got)) !== JSON.stringify(sorted(expected))) t.same(got, expected, `SEED=${seed} HISTORIES=1, row ${row}: ${JSON.stringify({ transactions, present, discarded: [...discarded] })}`)
+      if (JSON.stringify(sorted(got)) !== JSON.stringify(sorted(expected))) {
+        t.same(
+          got,
+          expected,
+          `SEED=${seed} HISTORIES=1, row ${row}: ${JSON.stringify({ transactions, present, discarded: [...discarded] })}`
+        )
+      }
     }
   }
 

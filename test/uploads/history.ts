@@ -1,4 +1,7 @@
-/** Random histories of one client on two rows, and what they give: operations that show when they are lost, doubled or out of order. */
+/**
+ * Random histories of one client on two rows, and what they give: operations that show when they are lost, doubled or
+ * out of order.
+ */
 import { Type } from '@sinclair/typebox'
 import { bson, collection } from '../../index.js'
 import { additive } from '../../lib/rules/conflicts/index.js'
@@ -45,7 +48,9 @@ export function historyOf (random: Random): History {
 export function rowsAfter ({ transactions, present }: History, without: ReadonlySet<number>): Map<RowName, Row> {
   const rows = new Map<RowName, Row>(rowNames.map(row => [row, present[row] ? initial : null]))
   for (const [index, { operations }] of transactions.entries()) {
-    if (!without.has(index)) for (const operation of operations) rows.set(operation.row, applied(rows.get(operation.row)!, operation))
+    if (!without.has(index)) {
+      for (const operation of operations) rows.set(operation.row, applied(rows.get(operation.row)!, operation))
+    }
   }
   return rows
 }
@@ -65,7 +70,8 @@ function applied (row: Row, { kind, tag }: Operation): Row {
 const amountOf = (tag: number) => 1000 * 3 ** tag
 
 /** The `op_id`s of a transaction's operations. */
-export const opIdsOf = ({ transactions }: History, index: number): number[] => transactions[index]!.operations.map((_, position) => 10 * index + position)
+export const opIdsOf = ({ transactions }: History, index: number): number[] =>
+  transactions[index]!.operations.map((_, position) => 10 * index + position)
 
 /** One transaction as a client uploads it; ids of rows begin with the client's. */
 export function uploadedOf (history: History, index: number, client: string): object[] {

@@ -7,20 +7,44 @@ import { collection, type CollectionOptions, type PowerSyncMongoOptions } from '
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
-const schema = Type.Object({ name: Type.String(), tags: Type.Optional(Type.Array(Type.String())), owner_id: Type.Optional(Type.String()) })
+const schema = Type.Object({
+  name: Type.String(),
+  tags: Type.Optional(Type.Array(Type.String())),
+  owner_id: Type.Optional(Type.String())
+})
 
-async function fixture (t: Test, options: Partial<CollectionOptions<typeof schema>>, plugin: Partial<PowerSyncMongoOptions> = {}) {
+async function fixture (
+  t: Test,
+  options: Partial<CollectionOptions<typeof schema>>,
+  plugin: Partial<PowerSyncMongoOptions> = {}
+) {
   const mongo = await testDatabase(t)
   const lines: any[] = []
-  const logger: FastifyServerOptions['logger'] = { level: 'error', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } }
+  const logger: FastifyServerOptions['logger'] = {
+    level: 'error',
+    stream: {
+      write: (line: string) => {
+        lines.push(JSON.parse(line))
+      }
+    }
+  }
   const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri, { monitorCommands: true }).connect()
   t.teardown(() => client.close())
   const commands: string[] = []
   client.on('commandStarted', ({ commandName }) => { commands.push(commandName) })
   const db = client.db()
-  const app = await testServer(t, {
-    collections: { lists: collection({ schema, ...options }), secret: collection({ schema, authorize: () => false }) }, ...plugin, mongo: { client, database: mongo.database }
-  }, { logger })
+  const app = await testServer(
+    t,
+    {
+      collections: {
+        lists: collection({ schema, ...options }),
+        secret: collection({ schema, authorize: () => false })
+      },
+      ...plugin,
+      mongo: { client, database: mongo.database }
+    },
+    { logger }
+  )
   const put = (data: object = { name: 'n' }, opId = 1) =>
     upload(app, { client_id: 'c', batch: [{ op_id: opId, tx_id: opId, op: 'PUT', type: 'lists', id: 'x', data }] })
   const lists = db.collection<{ _id: string } & mongodb.Document>('lists')
@@ -46,8 +70,16 @@ t.test('operations are frozen, all the way down', async t => {
   ]
   for (const change of changes) {
     for (const hook of ['authorize', 'transform'] as const) {
-      const { app, lists, lines } = await fixture(t, { [hook]: (operation: any) => { change(operation); return hook === 'authorize' ? true : operation } })
-      const { status } = await upload(app, { client_id: 'c', batch: [{ op_id: 1, op: 'PUT', type: 'lists', id: 'x', data: { name: 'n', tags: ['a'] }, old: { name: 'o' } }] })
+      const { app, lists, lines } = await fixture(t, {
+        [hook]: (operation: any) => {
+          change(operation)
+          return hook === 'authorize' ? true : operation
+        }
+      })
+      const { status } = await upload(app, {
+        client_id: 'c',
+        batch: [{ op_id: 1, op: 'PUT', type: 'lists', id: 'x', data: { name: 'n', tags: ['a'] }, old: { name: 'o' } }]
+      })
       t.equal(status, 503)
       t.match(lines, [{ err: { hook, cause: { type: 'TypeError' } } }])
       t.equal(await lists.countDocuments(), 0)
@@ -62,7 +94,13 @@ t.test('a transaction is frozen for updateBatch and for onResult', async t => {
       try { (transaction as any).operations.push({}) } catch { seen.push('updateBatch') }
       await next()
     },
-    onResult: ({ transaction }) => { try { (transaction.operations[0] as any).data.name = 'other' } catch { seen.push('onResult') } }
+    onResult: ({ transaction }) => {
+      try {
+        ;(transaction.operations[0] as any).data.name = 'other'
+      } catch {
+        seen.push('onResult')
+      }
+    }
   })
   t.equal((await put()).status, 200)
   t.same(seen, ['updateBatch', 'onResult'])
@@ -70,7 +108,9 @@ t.test('a transaction is frozen for updateBatch and for onResult', async t => {
 
 t.test('what a transform moves to another table is authorised there', async t => {
   const { put, db } = await fixture(t, { transform: operation => ({ ...operation, table: 'secret' }) })
-  t.match((await put()).body, { results: [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }] })
+  t.match((await put()).body, {
+    results: [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }]
+  })
   t.equal(await db.collection('secret').countDocuments(), 0)
 })
 
@@ -79,10 +119,19 @@ t.test('an updateBatch may pass on copies of operations whose transfer was allow
     const { app, lists } = await fixture(t, {
       owner: 'owner_id',
       authorizeTransfer: operation => operation.data.owner_id === 'bob',
-      updateBatch: async (transaction, _context, next) => next({ ...transaction, operations: structuredClone(transaction.operations).map(operation => ({ ...operation, data: { owner_id: to } }) as typeof operation) })
+      updateBatch: async (transaction, _context, next) =>
+        next({
+          ...transaction,
+          operations: structuredClone(transaction.operations).map(
+            operation => ({ ...operation, data: { owner_id: to } }) as typeof operation
+          )
+        })
     }, { authenticate: () => ({ id: 'ann' }) })
     await lists.insertOne({ _id: 'x', name: 'n', owner_id: 'ann' })
-    const { body } = await upload(app, { client_id: 'c', batch: [{ op_id: 1, op: 'PATCH', type: 'lists', id: 'x', data: { owner_id: 'bob' } }] })
+    const { body } = await upload(app, {
+      client_id: 'c',
+      batch: [{ op_id: 1, op: 'PATCH', type: 'lists', id: 'x', data: { owner_id: 'bob' } }]
+    })
     t.equal(body['results'][0].status, allowed ? 'success' : 'fatal_error')
     t.equal((await lists.findOne({ _id: 'x' }))?.['owner_id'], allowed ? 'bob' : 'ann')
   }
@@ -95,7 +144,12 @@ t.test('an error of MongoDB that a hook\'s own query gives is retryable, whateve
     121: (db, session) => db.collection('valid').insertOne({ a: 1 }, { session })
   }
   for (const [code, fail] of Object.entries(failures)) {
-    const { put, db, lines } = await fixture(t, { authorize: async (_operation, { db, session }) => { await fail(db, session); return true } })
+    const { put, db, lines } = await fixture(t, {
+      authorize: async (_operation, { db, session }) => {
+        await fail(db, session)
+        return true
+      }
+    })
     await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
     await db.createCollection('valid', { validator: { b: { $exists: true } } })
     const { status, body } = await put()
@@ -113,14 +167,21 @@ t.test('a hook that catches an error of MongoDB gets one 503, and the log names 
   const hooks: Record<string, Partial<CollectionOptions<typeof schema>>> = {
     authorize: { authorize: async (_operation, { db, session }) => { await swallow(db, session); return true } },
     transform: { transform: async (operation, { db, session }) => { await swallow(db, session); return operation } },
-    updateBatch: { updateBatch: async (_transaction, { db, session }, next) => { await swallow(db, session); await next() } }
+    updateBatch: {
+      updateBatch: async (_transaction, { db, session }, next) => {
+        await swallow(db, session)
+        await next()
+      }
+    }
   }
   for (const [hook, options] of Object.entries(hooks)) {
     const { put, db, lines, commands } = await fixture(t, options)
     await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
     commands.length = 0
     t.equal((await put()).status, 503, hook)
-    t.match(lines, [{ err: { type: 'HookError', hook, reason: /caught an error of MongoDB, which ended the transaction/ } }])
+    t.match(lines, [
+      { err: { type: 'HookError', hook, reason: /caught an error of MongoDB, which ended the transaction/ } }
+    ])
     t.ok(commands.filter(command => command === 'insert').length <= 2, 'it is tried twice at most')
   }
 })

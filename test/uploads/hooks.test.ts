@@ -1,6 +1,8 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext } from '../../index.js'
+import {
+  bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext
+} from '../../index.js'
 import type { TransactionOutcome } from '../../types/index.js'
 import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
@@ -8,7 +10,11 @@ import { testServer, upload } from '../support/server.js'
 
 const database = await testDatabase(t)
 const mongo = { url: database.uri, monitorCommands: true }
-const Todo = Type.Object({ list_id: Type.Optional(Type.String()), text: Type.Optional(Type.String()), at: Type.Optional(bson.Date()) })
+const Todo = Type.Object({
+  list_id: Type.Optional(Type.String()),
+  text: Type.Optional(Type.String()),
+  at: Type.Optional(bson.Date())
+})
 const List = Type.Object({ owner_id: Type.Optional(Type.String()) })
 
 let table = 0
@@ -19,11 +25,29 @@ const put = (name: string, id: string, data: Record<string, unknown> = {}) => ({
 t.test('authorize lets only true pass; a string is the reason', async t => {
   const { todos } = fresh()
   const verdicts: Record<string, unknown> = { yes: true, no: false, reason: 'Only admins', undefined, truthy: 1 }
-  const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo, authorize: operation => verdicts[operation.id] as boolean }) } })
+  const app = await testServer(t, {
+    mongo,
+    collections: { [todos]: collection({ schema: Todo, authorize: operation => verdicts[operation.id] as boolean }) }
+  })
   for (const [id, verdict] of Object.entries(verdicts)) {
     const { body } = await upload(app, { batch: [put(todos, id)] })
     if (verdict === true) t.same(body.results, [{ status: 'success' }])
-    else t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 0, message: id === 'reason' ? 'Only admins' : 'The operation is not allowed' } }], id)
+    else {
+      t.match(
+        body.results,
+        [
+          {
+            status: 'fatal_error',
+            failed_operation: {
+              error_code: 'UNAUTHORIZED',
+              operation_index: 0,
+              message: id === 'reason' ? 'Only admins' : 'The operation is not allowed'
+            }
+          }
+        ],
+        id
+      )
+    }
   }
   t.same(await app.mongo.db!.collection(todos).distinct('_id'), ['yes'])
 })
@@ -33,18 +57,33 @@ t.test('hooks see decoded values, the user and the request; those for all collec
   const seen: unknown[] = []
   const app = await testServer(t, {
     mongo,
-    authorize: (operation, { user, request }) => { seen.push(['all', operation.table, user.id, request?.headers['x-test']]); return true },
+    authorize: (operation, { user, request }) => {
+      seen.push(['all', operation.table, user.id, request?.headers['x-test']])
+      return true
+    },
     collections: {
       [todos]: collection({
         schema: Todo,
-        authorize: operation => { seen.push(['own', operation.op === 'DELETE' ? null : operation.data.at?.toISOString()]); return true },
+        authorize: operation => {
+          seen.push(['own', operation.op === 'DELETE' ? null : operation.data.at?.toISOString()])
+          return true
+        },
         transform: operation => { seen.push(['transform', operation.metadata, operation.previous]); return operation }
       })
     }
   })
-  const operation = { ...put(todos, 'a', { at: '2024-10-31 10:33:24' }), op: 'PATCH', metadata: 'note', old: { text: 'x' } }
+  const operation = {
+    ...put(todos, 'a', { at: '2024-10-31 10:33:24' }),
+    op: 'PATCH',
+    metadata: 'note',
+    old: { text: 'x' }
+  }
   await upload(app, { batch: [operation] }, { headers: { 'x-test': '1' } })
-  t.same(seen, [['all', todos, 'anonymous', '1'], ['own', '2024-10-31T10:33:24.000Z'], ['transform', 'note', { text: 'x' }]])
+  t.same(seen, [
+    ['all', todos, 'anonymous', '1'],
+    ['own', '2024-10-31T10:33:24.000Z'],
+    ['transform', 'note', { text: 'x' }]
+  ])
 })
 
 t.test('existing() shows each document as it stands before the operation, in one find per collection', async t => {
@@ -65,9 +104,14 @@ t.test('existing() shows each document as it stands before the operation, in one
     }
   })
   const db = app.mongo.db!
-  await db.collection<{ _id: string, text: string }>(todos).insertMany([{ _id: 'a', text: 'stored' }, { _id: 'b', text: 'stored' }])
+  await db.collection<{ _id: string, text: string }>(todos).insertMany([
+    { _id: 'a', text: 'stored' },
+    { _id: 'b', text: 'stored' }
+  ])
   const finds: string[] = []
-  app.mongo.client.on('commandStarted', ({ commandName, command }) => { if (commandName === 'find') finds.push(command['find']) })
+  app.mongo.client.on('commandStarted', ({ commandName, command }) => {
+    if (commandName === 'find') finds.push(command['find'])
+  })
   await upload(app, {
     batch: [
       put(lists, 'list', { owner_id: 'user1' }),
@@ -88,28 +132,41 @@ t.test('existing() shows each document as it stands before the operation, in one
     ['DELETE', 'none', undefined, 'user1']
   ])
   t.same(finds.sort(), [lists, todos].sort())
-  t.same(await db.collection<{ _id: string }>(todos).find().toArray(), [{ _id: 'b', text: null, list_id: 'list', at: null }])
+  t.same(await db.collection<{ _id: string }>(todos).find().toArray(), [
+    { _id: 'b', text: null, list_id: 'list', at: null }
+  ])
 })
 
 /** Collections whose finds are noted by the name of the collection. */
-async function countFinds (app: Awaited<ReturnType<typeof testServer>>, work: () => Promise<unknown>): Promise<string[]> {
+async function countFinds (
+  app: Awaited<ReturnType<typeof testServer>>,
+  work: () => Promise<unknown>
+): Promise<string[]> {
   const finds: string[] = []
-  const listen = ({ commandName, command }: { commandName: string, command: Record<string, string> }) => { if (commandName === 'find') finds.push(command['find']!) }
+  const listen = ({ commandName, command }: { commandName: string, command: Record<string, string> }) => {
+    if (commandName === 'find') finds.push(command['find']!)
+  }
   app.mongo.client.on('commandStarted', listen)
   await work()
   app.mongo.client.off('commandStarted', listen)
   return finds.sort()
 }
 
-for (const [order, ask] of Object.entries<(operation: CrudOperation, existing: OperationContext['existing'], lists: string) => Promise<unknown>>({
-  'the row, then its parent': async ({ data }, existing, lists) => {
-    const before = await existing()
-    for (const list of [before?.['list_id'], data?.['list_id']]) if (list && !await existing(lists, String(list))) return false
-    return true
-  },
-  'both at once': async ({ data }, existing, lists) => (await Promise.all([existing(), existing(lists, String(data?.['list_id']))]))[1],
-  'the parent, then the row': async ({ data }, existing, lists) => await existing(lists, String(data?.['list_id'])) && [await existing()]
-})) {
+for (const [order, ask] of Object.entries<
+  (operation: CrudOperation, existing: OperationContext['existing'], lists: string) => Promise<unknown>
+    >({
+      'the row, then its parent': async ({ data }, existing, lists) => {
+        const before = await existing()
+        for (const list of [before?.['list_id'], data?.['list_id']]) {
+          if (list && !(await existing(lists, String(list)))) return false
+        }
+        return true
+      },
+      'both at once': async ({ data }, existing, lists) =>
+        (await Promise.all([existing(), existing(lists, String(data?.['list_id']))]))[1],
+      'the parent, then the row': async ({ data }, existing, lists) =>
+        (await existing(lists, String(data?.['list_id']))) && [await existing()]
+    })) {
   t.test(`authorising 300 operations with existing() on two collections takes two finds: ${order}`, async t => {
     const { todos, lists } = fresh()
     let asked = 0
@@ -119,50 +176,75 @@ for (const [order, ask] of Object.entries<(operation: CrudOperation, existing: O
         [lists]: collection({ schema: List }),
         [todos]: collection({
           schema: Todo,
-          authorize: async (operation, { existing }) => { asked++; return Boolean(await ask(operation, existing, lists)) },
+          authorize: async (operation, { existing }) => {
+            asked++
+            return Boolean(await ask(operation, existing, lists))
+          },
           updateBatch: () => {} // The storage is not what is measured.
         })
       }
     })
     const db = app.mongo.db!
     const numbers = Array.from({ length: 300 }, (_, number) => number)
-    await db.collection<{ _id: string }>(lists).insertMany(numbers.flatMap(number => [{ _id: `old ${number}` }, { _id: `new ${number}` }]))
-    await db.collection<{ _id: string, list_id: string }>(todos).insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `old ${number}` })))
-    const batch = numbers.map(number => ({ op: 'PATCH', table: todos, id: `t${number}`, data: { list_id: `new ${number}` } }))
-    const finds = await countFinds(app, async () => t.same((await upload(app, { batch })).body.results, [{ status: 'success' }]))
+    await db
+      .collection<{ _id: string }>(lists)
+      .insertMany(numbers.flatMap(number => [{ _id: `old ${number}` }, { _id: `new ${number}` }]))
+    await db
+      .collection<{ _id: string, list_id: string }>(todos)
+      .insertMany(numbers.map(number => ({ _id: `t${number}`, list_id: `old ${number}` })))
+    const batch = numbers.map(number => ({
+      op: 'PATCH',
+      table: todos,
+      id: `t${number}`,
+      data: { list_id: `new ${number}` }
+    }))
+    const finds = await countFinds(app, async () =>
+      t.same((await upload(app, { batch })).body.results, [{ status: 'success' }])
+    )
     t.equal(asked, 300)
     t.same(finds, [lists, todos].sort())
   })
 }
 
-t.test('existing() finds what later operations will ask for in fields of every id type, and in documents of documents', async t => {
-  const { todos, lists } = fresh()
-  const Linked = Type.Object({ parent: Type.Optional(bson.ObjectId()), note: Type.Optional(bson.Json(Type.Unknown())) })
-  const seen: unknown[] = []
-  const app = await testServer(t, {
-    mongo,
-    collections: {
-      [lists]: collection({ id: 'integer', schema: Type.Object({ name: Type.Optional(Type.String()) }) }),
-      [todos]: collection({ id: 'objectId', schema: Type.Object({ list: Type.Optional(Type.Integer()) }) }),
-      [`${todos}_comments`]: collection({
-        schema: Linked,
-        authorize: async ({ data }, { existing }) => {
-          const todo = await existing(todos, String(data?.parent))
-          seen.push((await existing(lists, String(todo?.['list'])))?.['name'])
-          return true
-        }
-      })
-    }
-  })
-  const db = app.mongo.db!
-  const ids = Array.from({ length: 3 }, () => new ObjectId())
-  await db.collection<{ _id: number, name: string }>(lists).insertMany(ids.map((_, index) => ({ _id: index + 1, name: `list ${index}` })))
-  await db.collection(todos).insertMany(ids.map((_id, index) => ({ _id, list: index + 1 })))
-  const note = { toString: 1 }
-  const batch = ids.map((id, index) => put(`${todos}_comments`, `c${index}`, { parent: String(id), note }))
-  t.same(await countFinds(app, async () => t.match((await upload(app, { batch })).body.results, [{ status: 'success' }])), [lists, todos].sort())
-  t.same(seen, ['list 0', 'list 1', 'list 2'])
-})
+t.test(
+  'existing() finds what later operations will ask for in fields of every id type, and in documents of documents',
+  async t => {
+    const { todos, lists } = fresh()
+    const Linked = Type.Object({
+      parent: Type.Optional(bson.ObjectId()),
+      note: Type.Optional(bson.Json(Type.Unknown()))
+    })
+    const seen: unknown[] = []
+    const app = await testServer(t, {
+      mongo,
+      collections: {
+        [lists]: collection({ id: 'integer', schema: Type.Object({ name: Type.Optional(Type.String()) }) }),
+        [todos]: collection({ id: 'objectId', schema: Type.Object({ list: Type.Optional(Type.Integer()) }) }),
+        [`${todos}_comments`]: collection({
+          schema: Linked,
+          authorize: async ({ data }, { existing }) => {
+            const todo = await existing(todos, String(data?.parent))
+            seen.push((await existing(lists, String(todo?.['list'])))?.['name'])
+            return true
+          }
+        })
+      }
+    })
+    const db = app.mongo.db!
+    const ids = Array.from({ length: 3 }, () => new ObjectId())
+    await db
+      .collection<{ _id: number, name: string }>(lists)
+      .insertMany(ids.map((_, index) => ({ _id: index + 1, name: `list ${index}` })))
+    await db.collection(todos).insertMany(ids.map((_id, index) => ({ _id, list: index + 1 })))
+    const note = { toString: 1 }
+    const batch = ids.map((id, index) => put(`${todos}_comments`, `c${index}`, { parent: String(id), note }))
+    t.same(
+      await countFinds(app, async () => t.match((await upload(app, { batch })).body.results, [{ status: 'success' }])),
+      [lists, todos].sort()
+    )
+    t.same(seen, ['list 0', 'list 1', 'list 2'])
+  }
+)
 
 t.test('existing() reads no row twice, and what only a transform asks for by itself', async t => {
   const { todos, lists } = fresh()
@@ -177,13 +259,20 @@ t.test('existing() reads no row twice, and what only a transform asks for by its
           for (const list of ['fixed', String(data?.list_id)]) seen.push((await existing(lists, list))?.['_id'])
           return true
         },
-        transform: operation => operation.op === 'PUT' ? { ...operation, id: `moved ${operation.id}`, data: { list_id: `new ${operation.id}` } } : operation
+        transform: operation =>
+          operation.op === 'PUT'
+            ? { ...operation, id: `moved ${operation.id}`, data: { list_id: `new ${operation.id}` } }
+            : operation
       })
     }
   })
-  await app.mongo.db!.collection<{ _id: string }>(lists).insertMany(['fixed', 'first', 'new a', 'new b'].map(_id => ({ _id })))
+  await app.mongo
+    .db!.collection<{ _id: string }>(lists)
+    .insertMany(['fixed', 'first', 'new a', 'new b'].map(_id => ({ _id })))
   const asked: string[][] = []
-  app.mongo.client.on('commandStarted', ({ commandName, command }) => { if (commandName === 'find') asked.push(command['filter']._id.$in) })
+  app.mongo.client.on('commandStarted', ({ commandName, command }) => {
+    if (commandName === 'find') asked.push(command['filter']._id.$in)
+  })
   await upload(app, { batch: [put(todos, 'a', { list_id: 'first' }), put(todos, 'b', { list_id: 'fixed' })] })
   t.same(seen, ['fixed', 'first', 'fixed', 'new a', 'fixed', 'fixed', 'fixed', 'new b'])
   t.same(asked, [['fixed'], ['first'], ['new a'], ['new b']])
@@ -196,48 +285,83 @@ t.test('existing() does not believe an operation that the owner\'s filter will s
     authenticate: () => ({ id: 'mallory' }),
     collections: {
       [lists]: collection({ schema: List, owner: 'owner_id' }),
-      [todos]: collection({ schema: Todo, authorize: async (_operation, { user, existing }) => (await existing(lists, 'foreign'))?.['owner_id'] === user.id })
+      [todos]: collection({
+        schema: Todo,
+        authorize: async (_operation, { user, existing }) =>
+          (await existing(lists, 'foreign'))?.['owner_id'] === user.id
+      })
     }
   })
   const db = app.mongo.db!
   await db.collection<{ _id: string, owner_id: string }>(lists).insertOne({ _id: 'foreign', owner_id: 'alice' })
-  for (const take of [{ op: 'PATCH', table: lists, id: 'foreign', data: { owner_id: 'mallory' } }, { op: 'DELETE', table: lists, id: 'foreign' }, put(lists, 'foreign')]) {
+  for (const take of [
+    { op: 'PATCH', table: lists, id: 'foreign', data: { owner_id: 'mallory' } },
+    { op: 'DELETE', table: lists, id: 'foreign' },
+    put(lists, 'foreign')
+  ]) {
     for (const batch of [[take, put(todos, 'a')], [put(todos, 'a'), take, put(todos, 'b')]]) {
-      t.match((await upload(app, { batch })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }], take.op)
+      t.match(
+        (await upload(app, { batch })).body.results,
+        [{ status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }],
+        take.op
+      )
     }
   }
   t.equal(await db.collection(todos).countDocuments(), 0)
   t.same(await db.collection(lists).find().toArray(), [{ _id: 'foreign', owner_id: 'alice' }])
 })
 
-t.test('existing() of a row that nothing loaded yet reads it, with its own operations applied; of an unknown table it fails for good', async t => {
-  const { todos, lists } = fresh()
-  const seen: unknown[] = []
-  const app = await testServer(t, {
-    mongo,
-    collections: {
-      [lists]: collection({ schema: List, id: 'objectId', put: 'replace' }),
-      [todos]: collection({
-        schema: Todo,
-        authorize: async ({ id }, { existing }) => {
-          seen.push((await existing(todos, 'first'))?.['text'], (await existing(todos, 'other'))?.['text'], await existing(lists, 'not an ObjectId'))
-          return id !== 'unknown' || (await existing('nothing', 'x')) === null
-        }
-      })
-    }
-  })
-  await app.mongo.db!.collection<{ _id: string }>(todos).insertOne({ _id: 'other', text: 'stored' } as { _id: string })
-  t.same((await upload(app, { batch: [put(todos, 'first', { text: 'new' }), put(todos, 'second')] })).body.results, [{ status: 'success' }])
-  t.same(seen, [undefined, 'stored', null, 'new', 'stored', null])
-  t.match((await upload(app, { batch: [put(todos, 'unknown')] })).body.results, [{ failed_operation: { error_code: 'SCHEMA_MISMATCH', details: { table: 'nothing' } } }])
-})
+t.test(
+  'existing() of a row that nothing loaded yet reads it, with its own operations applied; of an unknown table it ' +
+  'fails for good',
+  async t => {
+    const { todos, lists } = fresh()
+    const seen: unknown[] = []
+    const app = await testServer(t, {
+      mongo,
+      collections: {
+        [lists]: collection({ schema: List, id: 'objectId', put: 'replace' }),
+        [todos]: collection({
+          schema: Todo,
+          authorize: async ({ id }, { existing }) => {
+            seen.push(
+              (await existing(todos, 'first'))?.['text'],
+              (await existing(todos, 'other'))?.['text'],
+              await existing(lists, 'not an ObjectId')
+            )
+            return id !== 'unknown' || (await existing('nothing', 'x')) === null
+          }
+        })
+      }
+    })
+    await app.mongo
+      .db!.collection<{ _id: string }>(todos)
+      .insertOne({ _id: 'other', text: 'stored' } as { _id: string })
+    t.same((await upload(app, { batch: [put(todos, 'first', { text: 'new' }), put(todos, 'second')] })).body.results, [
+      { status: 'success' }
+    ])
+    t.same(seen, [undefined, 'stored', null, 'new', 'stored', null])
+    t.match((await upload(app, { batch: [put(todos, 'unknown')] })).body.results, [
+      { failed_operation: { error_code: 'SCHEMA_MISMATCH', details: { table: 'nothing' } } }
+    ])
+  }
+)
 
 t.test('existing() of a row that is put whole shows it without what was there before', async t => {
   const { lists } = fresh()
   const seen: unknown[] = []
   const app = await testServer(t, {
     mongo,
-    collections: { [lists]: collection({ schema: List, put: 'replace', authorize: async (_operation, { existing }) => { seen.push(await existing()); return true } }) }
+    collections: {
+      [lists]: collection({
+        schema: List,
+        put: 'replace',
+        authorize: async (_operation, { existing }) => {
+          seen.push(await existing())
+          return true
+        }
+      })
+    }
   })
   await app.mongo.db!.collection<{ _id: string }>(lists).insertOne({ _id: 'a', server_only: 1 } as { _id: string })
   await upload(app, { batch: [put(lists, 'a', { owner_id: 'user1' }), { op: 'DELETE', table: lists, id: 'a' }] })
@@ -264,9 +388,24 @@ t.test('transform writes nothing, something else, or several operations in order
       })
     }
   })
-  t.same((await upload(app, { batch: [put(todos, 'none'), put(todos, 'a', { text: 'x' }), { op: 'PATCH', table: todos, id: 'a', data: { list_id: 'l' } }] })).body.results, [{ status: 'success' }])
-  t.same(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', text: 'changed', at: null, list_id: 'l' }])
-  t.same(await app.mongo.db!.collection(lists).find().toArray(), [{ _id: 'list of a', owner_id: 'server', audit: new Date(0) }])
+  t.same(
+    (
+      await upload(app, {
+        batch: [
+          put(todos, 'none'),
+          put(todos, 'a', { text: 'x' }),
+          { op: 'PATCH', table: todos, id: 'a', data: { list_id: 'l' } }
+        ]
+      })
+    ).body.results,
+    [{ status: 'success' }]
+  )
+  t.same(await app.mongo.db!.collection(todos).find().toArray(), [
+    { _id: 'a', text: 'changed', at: null, list_id: 'l' }
+  ])
+  t.same(await app.mongo.db!.collection(lists).find().toArray(), [
+    { _id: 'list of a', owner_id: 'server', audit: new Date(0) }
+  ])
   await upload(app, { batch: [put(todos, 'gone')] })
   t.equal(await app.mongo.db!.collection(todos).countDocuments(), 0)
 })
@@ -280,12 +419,18 @@ t.test('what transform moves to another row or table is authorised there', async
       [todos]: collection({
         schema: Todo,
         authorize: ({ id }) => id !== 'forbidden',
-        transform: operation => operation.id === 'to-table' ? { ...operation, table: lists } : { ...operation, id: operation.id.replace('to-', '') }
+        transform: operation =>
+          operation.id === 'to-table'
+            ? { ...operation, table: lists }
+            : { ...operation, id: operation.id.replace('to-', '') }
       })
     }
   })
-  const result = async (id: string) => (await upload(app, { batch: [put(todos, 'first'), put(todos, id)] })).body.results[0]
-  t.match(await result('to-table'), { failed_operation: { error_code: 'UNAUTHORIZED', message: 'Lists are read-only', operation_index: 1 } })
+  const result = async (id: string) =>
+    (await upload(app, { batch: [put(todos, 'first'), put(todos, id)] })).body.results[0]
+  t.match(await result('to-table'), {
+    failed_operation: { error_code: 'UNAUTHORIZED', message: 'Lists are read-only', operation_index: 1 }
+  })
   t.match(await result('to-forbidden'), { failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 } })
   t.match(await result('to-allowed'), { status: 'success' })
   t.same((await app.mongo.db!.collection(todos).distinct('_id')).sort(), ['allowed', 'first'])
@@ -294,7 +439,11 @@ t.test('what transform moves to another row or table is authorised there', async
 t.test('a transform that gives what cannot be written is the app\'s fault: to be tried again, not lost', async t => {
   const { todos } = fresh()
   for (const data of [{ $set: 1 }, { 'a.b': 1 }, { _id: 'x' }]) {
-    const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo }) }, transform: operation => ({ ...operation, op: 'PUT', data }) })
+    const app = await testServer(t, {
+      mongo,
+      collections: { [todos]: collection({ schema: Todo }) },
+      transform: operation => ({ ...operation, op: 'PUT', data })
+    })
     const { status, body } = await upload(app, { batch: [put(todos, 'a')] })
     t.equal(status, 503)
     t.match(body.results, [{ status: 'retryable_error' }])
@@ -313,32 +462,47 @@ t.test('what a hook writes with the session commits or fails with the transactio
       return operation
     }
   })
-  t.match((await upload(app, { batch: [put(todos, 'good'), put(todos, 'bad')] })).body.results, [{ failed_operation: { error_code: 'NO', operation_index: 7 } }])
+  t.match((await upload(app, { batch: [put(todos, 'good'), put(todos, 'bad')] })).body.results, [
+    { failed_operation: { error_code: 'NO', operation_index: 7 } }
+  ])
   t.equal(await app.mongo.db!.collection(`${todos}_audit`).countDocuments(), 0)
   t.match((await upload(app, { batch: [put(todos, 'good')] })).body.results, [{ status: 'success' }])
   t.match(await app.mongo.db!.collection(`${todos}_audit`).find().toArray(), [{ row: 'good', by: 'anonymous' }])
 })
 
-t.test('updateBatch wraps the storage: for all collections outermost, then each collection\'s own with its operations', async t => {
-  const { todos, lists } = fresh()
-  const seen: unknown[] = []
-  const ids = ({ operations }: CrudTransaction) => operations.map(({ id }) => id)
-  const app = await testServer(t, {
-    mongo,
-    updateBatch: async (transaction, { session, db }, next) => {
-      seen.push(['all', ids(transaction)])
-      await next({ ...transaction, operations: transaction.operations.filter(({ id }) => id !== 'dropped') })
-      seen.push(['written', await db.collection(todos).countDocuments({}, { session })])
-    },
-    collections: {
-      [lists]: collection({ schema: List }),
-      [todos]: collection({ schema: Todo, updateBatch: async (transaction, _context, next) => { seen.push(['own', ids(transaction)]); await next() } })
-    }
-  })
-  t.same((await upload(app, { batch: [put(todos, 'a'), put(lists, 'b'), put(todos, 'c'), put(lists, 'dropped')] })).body.results, [{ status: 'success' }])
-  t.same(seen, [['all', ['a', 'b', 'c', 'dropped']], ['own', ['a', 'c']], ['written', 2]])
-  t.same(await app.mongo.db!.collection(lists).distinct('_id'), ['b'])
-})
+t.test(
+  'updateBatch wraps the storage: for all collections outermost, then each collection\'s own with its operations',
+  async t => {
+    const { todos, lists } = fresh()
+    const seen: unknown[] = []
+    const ids = ({ operations }: CrudTransaction) => operations.map(({ id }) => id)
+    const app = await testServer(t, {
+      mongo,
+      updateBatch: async (transaction, { session, db }, next) => {
+        seen.push(['all', ids(transaction)])
+        await next({ ...transaction, operations: transaction.operations.filter(({ id }) => id !== 'dropped') })
+        seen.push(['written', await db.collection(todos).countDocuments({}, { session })])
+      },
+      collections: {
+        [lists]: collection({ schema: List }),
+        [todos]: collection({
+          schema: Todo,
+          updateBatch: async (transaction, _context, next) => {
+            seen.push(['own', ids(transaction)])
+            await next()
+          }
+        })
+      }
+    })
+    t.same(
+      (await upload(app, { batch: [put(todos, 'a'), put(lists, 'b'), put(todos, 'c'), put(lists, 'dropped')] })).body
+        .results,
+      [{ status: 'success' }]
+    )
+    t.same(seen, [['all', ['a', 'b', 'c', 'dropped']], ['own', ['a', 'c']], ['written', 2]])
+    t.same(await app.mongo.db!.collection(lists).distinct('_id'), ['b'])
+  }
+)
 
 t.test('updateBatch may replace the storage, and fail for good', async t => {
   const { todos } = fresh()
@@ -349,14 +513,23 @@ t.test('updateBatch may replace the storage, and fail for good', async t => {
         schema: Todo,
         updateBatch: async ({ operations }, { db, session }) => {
           if (operations.some(({ id }) => id === 'bad')) throw new PowerSyncFatalError('QUOTA', 'Too many')
-          await db.collection<{ _id: string }>(todos).insertMany(operations.map(({ id }) => ({ _id: id, own: true })), { session })
+          await db.collection<{ _id: string }>(todos).insertMany(
+            operations.map(({ id }) => ({ _id: id, own: true })),
+            { session }
+          )
         }
       })
     }
   })
   t.match((await upload(app, { batch: [put(todos, 'a')] })).body.results, [{ status: 'success' }])
-  t.match((await upload(app, { batch: [put(todos, 'b'), put(todos, 'bad')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA', message: 'Too many' } }])
-  t.match((await upload(app, { batch: [put(todos, 'a')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY' } }], 'MongoDB\'s own faults count from here too')
+  t.match((await upload(app, { batch: [put(todos, 'b'), put(todos, 'bad')] })).body.results, [
+    { status: 'fatal_error', failed_operation: { error_code: 'QUOTA', message: 'Too many' } }
+  ])
+  t.match(
+    (await upload(app, { batch: [put(todos, 'a')] })).body.results,
+    [{ status: 'fatal_error', failed_operation: { error_code: 'DUPLICATE_KEY' } }],
+    'MongoDB\'s own faults count from here too'
+  )
   t.same(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', own: true }])
 })
 
@@ -364,7 +537,11 @@ t.test('onResult observes every outcome; an error in it is logged and changes no
   const { todos, lists } = fresh()
   const seen: [string, TransactionOutcome['result']['status'], string[]][] = []
   const log: string[] = []
-  const observe = (name: string) => ({ transaction, result }: TransactionOutcome) => { seen.push([name, result.status, transaction.operations.map(({ id }) => id)]) }
+  const observe =
+    (name: string) =>
+      ({ transaction, result }: TransactionOutcome) => {
+        seen.push([name, result.status, transaction.operations.map(({ id }) => id)])
+      }
   const app = await testServer(t, {
     mongo,
     onResult: observe('all'),
@@ -374,15 +551,34 @@ t.test('onResult observes every outcome; an error in it is logged and changes no
     }
   }, { logger: { stream: { write: line => { log.push(line) } } } })
   const batch = [put(todos, 'a'), { ...put(lists, 'b'), tx_id: 1 }, { ...put('unknown', 'c'), tx_id: 2 }]
-  t.match((await upload(app, { batch })).body.results, [{ status: 'success' }, { status: 'success' }, { status: 'fatal_error' }])
-  t.same(seen, [['all', 'success', ['a']], ['todos', 'success', ['a']], ['all', 'success', ['b']], ['all', 'fatal_error', ['c']]])
+  t.match((await upload(app, { batch })).body.results, [
+    { status: 'success' },
+    { status: 'success' },
+    { status: 'fatal_error' }
+  ])
+  t.same(seen, [
+    ['all', 'success', ['a']],
+    ['todos', 'success', ['a']],
+    ['all', 'success', ['b']],
+    ['all', 'fatal_error', ['c']]
+  ])
   t.match(log.join(''), /metrics are down/)
 })
 
 t.test('fastify.powersync.upload runs the same hooks for the app itself', async t => {
   const { todos } = fresh()
-  const app = await testServer(t, { mongo, collections: { [todos]: collection({ schema: Todo, authorize: (_operation, { user, request }) => user['role'] === 'job' && request === undefined }) } })
-  const transaction: CrudTransaction = { operations: [{ op: 'PUT', table: todos, id: 'a', data: { at: '2024-10-31 10:33:24' }, index: 0 }] }
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [todos]: collection({
+        schema: Todo,
+        authorize: (_operation, { user, request }) => user['role'] === 'job' && request === undefined
+      })
+    }
+  })
+  const transaction: CrudTransaction = {
+    operations: [{ op: 'PUT', table: todos, id: 'a', data: { at: '2024-10-31 10:33:24' }, index: 0 }]
+  }
   t.match(await app.powersync.upload([transaction], { id: 'x', role: 'guest' }), [{ status: 'fatal_error' }])
   t.same(await app.powersync.upload([transaction], { id: 'x', role: 'job' }), [{ status: 'success' }])
   t.match(await app.mongo.db!.collection(todos).find().toArray(), [{ _id: 'a', at: new Date('2024-10-31T10:33:24Z') }])
@@ -394,33 +590,60 @@ t.test('owner: a row belongs to who created it, inside the write itself', async 
   const app = await testServer(t, {
     mongo,
     authenticate: users as never,
-    collections: { [lists]: collection({ schema: Type.Object({ owner_id: Type.String(), name: Type.Optional(Type.String()) }), owner: 'owner_id' }) }
+    collections: {
+      [lists]: collection({
+        schema: Type.Object({ owner_id: Type.String(), name: Type.Optional(Type.String()) }),
+        owner: 'owner_id'
+      })
+    }
   })
-  const as = async (user: string, ...batch: object[]) => (await upload(app, { batch }, { headers: { 'x-user': user } })).body.results[0]
+  const as = async (user: string, ...batch: object[]) =>
+    (await upload(app, { batch }, { headers: { 'x-user': user } })).body.results[0]
   const stored = () => app.mongo.db!.collection(lists).find().toArray()
   const mine = [{ _id: 'a', owner_id: 'me', name: 'mine' }]
 
   t.match(await as('me', put(lists, 'a', { name: 'mine', owner_id: 'somebody else' })), { status: 'success' })
   t.same(await stored(), mine, 'the owner is who is signed in, whatever was sent')
-  t.match(await as('you', put(lists, 'a', { name: 'yours' })), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 0, message: 'The row belongs to another owner' } })
-  t.match(await as('you', put(lists, 'b'), put(lists, 'a', { name: 'yours' })), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 } })
+  t.match(await as('you', put(lists, 'a', { name: 'yours' })), {
+    status: 'fatal_error',
+    failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 0, message: 'The row belongs to another owner' }
+  })
+  t.match(await as('you', put(lists, 'b'), put(lists, 'a', { name: 'yours' })), {
+    status: 'fatal_error',
+    failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 }
+  })
   t.same(await stored(), mine)
   t.match(await as('you', { op: 'PATCH', table: lists, id: 'a', data: { name: 'yours' } }), { status: 'success' })
   t.match(await as('you', { op: 'DELETE', table: lists, id: 'a' }), { status: 'success' })
   t.same(await stored(), mine, 'PATCH and DELETE find nothing of theirs, as if the row did not exist')
-  t.match(await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'you' } }), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED', details: { path: 'owner_id' } } })
-  t.match(await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'me', name: 'new' } }, put(lists, 'c')), { status: 'success' })
-  t.match(await as('me', put(lists, 'a', { name: 'again' }), { op: 'DELETE', table: lists, id: 'c' }), { status: 'success' })
+  t.match(await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'you' } }), {
+    status: 'fatal_error',
+    failed_operation: { error_code: 'UNAUTHORIZED', details: { path: 'owner_id' } }
+  })
+  t.match(
+    await as('me', { op: 'PATCH', table: lists, id: 'a', data: { owner_id: 'me', name: 'new' } }, put(lists, 'c')),
+    { status: 'success' }
+  )
+  t.match(await as('me', put(lists, 'a', { name: 'again' }), { op: 'DELETE', table: lists, id: 'c' }), {
+    status: 'success'
+  })
   t.same(await stored(), [{ _id: 'a', owner_id: 'me', name: 'again' }])
 })
 
 t.test('owner: the user\'s id takes the field\'s type', async t => {
   const { lists } = fresh()
   const id = '61d19021a565468600000001'
-  const app = await testServer(t, { mongo, collections: { [lists]: collection({ schema: Type.Object({ owner_id: bson.ObjectId() }), owner: 'owner_id' }) } })
-  const as = async (user: string, operation: object) => (await upload(app, { batch: [operation] }, { url: `/upload?user_id=${user}` })).body.results[0]
+  const app = await testServer(t, {
+    mongo,
+    collections: { [lists]: collection({ schema: Type.Object({ owner_id: bson.ObjectId() }), owner: 'owner_id' }) }
+  })
+  const as = async (user: string, operation: object) =>
+    (await upload(app, { batch: [operation] }, { url: `/upload?user_id=${user}` })).body.results[0]
   t.match(await as(id, put(lists, 'a')), { status: 'success' })
   t.match(await as(id, { op: 'PATCH', table: lists, id: 'a', data: { owner_id: id } }), { status: 'success' })
-  t.match(await as('no-object-id', put(lists, 'b')), { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } })
+  t.match(await as('no-object-id', put(lists, 'b')), {
+    status: 'fatal_error',
+    failed_operation: { error_code: 'UNAUTHORIZED' }
+  })
   t.same(await app.mongo.db!.collection(lists).find().toArray(), [{ _id: 'a', owner_id: new app.mongo.ObjectId(id) }])
 })

@@ -1,4 +1,7 @@
-/** A client of /jwks in a process of its own, which nothing else holds up: jwks-client.ts <url>. Told to end, it says what it got. */
+/**
+ * A client of /jwks in a process of its own, which nothing else holds up: jwks-client.ts <url>. Told to end, it says
+ * what it got.
+ */
 const [url = ''] = process.argv.slice(2)
 const statuses = new Set<number>()
 const times: number[] = []
@@ -11,6 +14,9 @@ while (!ended.signal.aborted) {
   await new Promise(resolve => setTimeout(resolve, 50))
 }
 times.sort((a, b) => a - b)
-process.send?.({ statuses: [...statuses], answers: times.length, median: times[times.length >> 1], slowest: times.at(-1) }, () => process.disconnect())
+process.send?.(
+  { statuses: [...statuses], answers: times.length, median: times[times.length >> 1], slowest: times.at(-1) },
+  () => process.disconnect()
+)
 
 export {}

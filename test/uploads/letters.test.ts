@@ -8,7 +8,11 @@ import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
 const strict = collection({
-  schema: Type.Object({ name: Type.Optional(Type.String({ maxLength: 4 })), state: Type.Optional(Type.String()), stock: bson.Int32() }),
+  schema: Type.Object({
+    name: Type.Optional(Type.String({ maxLength: 4 })),
+    state: Type.Optional(Type.String()),
+    stock: bson.Int32()
+  }),
   defaults: { stock: () => 0 },
   resolveConflict: additive(['stock'])
 })
@@ -23,18 +27,26 @@ async function fixture (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
   let opId = 0
   const send = async (op: string, data?: object, extra: object = {}) => {
     opId++
-    const { body } = await upload(app, { client_id: 'c', batch: [{ op_id: opId, tx_id: opId, op, type: 'items', id: 'x', ...data && { data }, ...extra }] })
+    const { body } = await upload(app, {
+      client_id: 'c',
+      batch: [{ op_id: opId, tx_id: opId, op, type: 'items', id: 'x', ...(data && { data }), ...extra }]
+    })
     return body['results'][0].status
   }
   const letters = app.powersync.deadLetters
   /** The oldest first. */
   const ids = async () => (await letters.summaries()).map(({ _id }) => _id).reverse()
-  const retry = async (edit?: (transaction: CrudTransaction) => CrudTransaction) => await letters.retry((await ids())[0]!, { edit })
+  const retry = async (edit?: (transaction: CrudTransaction) => CrudTransaction) =>
+    await letters.retry((await ids())[0]!, { edit })
   return { app, db, items, send, letters, ids, retry, uri: mongo.uri }
 }
 
-const shorter = (transaction: CrudTransaction): CrudTransaction =>
-  ({ ...transaction, operations: transaction.operations.map(operation => ({ ...operation, data: { ...operation.data, name: 'ok' } }) as typeof operation) })
+const shorter = (transaction: CrudTransaction): CrudTransaction => ({
+  ...transaction,
+  operations: transaction.operations.map(
+    operation => ({ ...operation, data: { ...operation.data, name: 'ok' } }) as typeof operation
+  )
+})
 
 t.test('a rejected PUT that is corrected and run again keeps what came later', async t => {
   const { items, send, retry } = await fixture(t)
@@ -83,7 +95,9 @@ t.test('what others wrote in between stays, but for the fields of the letter', a
 t.test('of letters that share a row the oldest is run first; the others wait for it', async t => {
   const { app, items, send, letters, ids } = await fixture(t)
   await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
-  for (const state of ['first', 'second', 'third']) t.equal(await send('PATCH', { name: 'too long', state }), 'fatal_error')
+  for (const state of ['first', 'second', 'third']) {
+    t.equal(await send('PATCH', { name: 'too long', state }), 'fatal_error')
+  }
   const [oldest, middle, youngest] = await ids() as [string, string, string]
   t.same(await letters.retry(youngest, { edit: shorter }), { status: 'not_attempted', waits_for: [oldest, middle] })
   t.same(await letters.retry(middle, { edit: shorter }), { status: 'not_attempted', waits_for: [oldest] })
@@ -133,7 +147,12 @@ t.test('a mirror that is none is refused, and left as it is', async t => {
   const db = client.db()
   await db.collection('events').insertOne({ created_at: new Date(0), text: 'of the app' })
   await db.collection('events').createIndex({ created_at: 1 })
-  const start = (mirror: string) => testServer(t, { collections: { items: strict }, mongo: { url: mongo.uri }, upload: { deadLetters: { mirror, expireAfterDays: 1 } } })
+  const start = (mirror: string) =>
+    testServer(t, {
+      collections: { items: strict },
+      mongo: { url: mongo.uri },
+      upload: { deadLetters: { mirror, expireAfterDays: 1 } }
+    })
   await t.rejects(start('events'), /the collection events holds other documents than notes of dead letters/)
   t.same((await db.collection('events').indexes()).map(({ name }) => name), ['_id_', 'created_at_1'])
   await db.createCollection('strict', { validator: { $jsonSchema: { required: ['never'] } } })
@@ -144,9 +163,15 @@ t.test('an app\'s own index on a mirror stays beside the one by which notes expi
   const mongo = await testDatabase(t)
   const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
   t.teardown(() => client.close())
-  const indexes = async () => (await client.db().collection('notes').indexes()).map(({ key, expireAfterSeconds }) => [key, expireAfterSeconds])
+  const indexes = async () =>
+    (await client.db().collection('notes').indexes()).map(({ key, expireAfterSeconds }) => [key, expireAfterSeconds])
   await client.db().collection('notes').createIndex({ created_at: 1 })
-  const start = (expireAfterDays?: number) => testServer(t, { collections: { items: strict }, mongo: { url: mongo.uri }, upload: { deadLetters: { mirror: 'notes', expireAfterDays } } })
+  const start = (expireAfterDays?: number) =>
+    testServer(t, {
+      collections: { items: strict },
+      mongo: { url: mongo.uri },
+      upload: { deadLetters: { mirror: 'notes', expireAfterDays } }
+    })
   await start(2)
   t.same((await indexes()).slice(1), [[{ created_at: 1 }, undefined], [{ created_at: -1 }, 172_800]])
   await start(3)

@@ -1,4 +1,7 @@
-/** A server with the plugin in a process of its own, small in memory: memory-server.ts <mongo> <key>. Tells its parent `{ url }`. */
+/**
+ * A server with the plugin in a process of its own, small in memory: memory-server.ts <mongo> <key>. Tells its parent
+ * `{ url }`.
+ */
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import powersyncMongo, { bson, collection } from '../../index.js'
@@ -11,7 +14,12 @@ await app.register(powersyncMongo, {
   mongo: { url },
   authenticate: () => ({ id: 'user1' }),
   collections: {
-    rows: collection({ schema: Type.Object({ text: Type.Optional(Type.String()), json: Type.Optional(bson.Json(Type.Record(Type.String(), Type.Any()))) }) })
+    rows: collection({
+      schema: Type.Object({
+        text: Type.Optional(Type.String()),
+        json: Type.Optional(bson.Json(Type.Record(Type.String(), Type.Any())))
+      })
+    })
   }
 })
 process.send?.({ url: await app.listen({ host: '127.0.0.1', port: 0 }) })

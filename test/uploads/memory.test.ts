@@ -15,15 +15,23 @@ const mongo = await startWireServer({ log: false })
 t.teardown(() => mongo.stop())
 
 t.test('a hundred at once leave a process of 512 MB alive, and its other routes answer', async t => {
-  const server = fork(fileURLToPath(new URL('memory-server.ts', import.meta.url)), [mongo.uri, JSON.stringify(keys.privateKey)], {
-    execArgv: ['--import', 'tsx', '--max-old-space-size=384']
-  })
+  const server = fork(
+    fileURLToPath(new URL('memory-server.ts', import.meta.url)),
+    [mongo.uri, JSON.stringify(keys.privateKey)],
+    {
+      execArgv: ['--import', 'tsx', '--max-old-space-size=384']
+    }
+  )
   t.teardown(() => server.kill())
   const [{ url }] = await once(server, 'message') as [{ url: string }]
 
-  const others = fork(fileURLToPath(new URL('jwks-client.ts', import.meta.url)), [url], { execArgv: ['--import', 'tsx'] })
+  const others = fork(fileURLToPath(new URL('jwks-client.ts', import.meta.url)), [url], {
+    execArgv: ['--import', 'tsx']
+  })
   // One of each kind in full size, which is more than the process has if it is parsed at once; the others small.
-  const [large, small] = [16, Number(process.env['MEBIBYTES'] ?? 1)].map(mebibytes => Object.values(costly(mebibytes * 1024 * 1024)).map(body => Buffer.from(body))) as [Buffer[], Buffer[]]
+  const [large, small] = [16, Number(process.env['MEBIBYTES'] ?? 1)].map(mebibytes =>
+    Object.values(costly(mebibytes * 1024 * 1024)).map(body => Buffer.from(body))
+  ) as [Buffer[], Buffer[]]
   const all = Array.from({ length: 100 }, (_, index) => large[index] ?? small[index % small.length]!)
   const answers = await Promise.all(all.map(body => post(url, body)))
   others.send('end')

@@ -16,20 +16,39 @@ let tables = 0
 
 async function server (t: Test, options: Partial<PowerSyncMongoOptions>, serverOptions: FastifyServerOptions = {}) {
   const table = `rows${++tables}`
-  const app = await testServer(t, { mongo: { url: database.uri }, collections: { [table]: collection({ schema: Row }) }, ...options }, serverOptions)
-  const put = (id: string, transaction?: number, text: unknown = 'x') => ({ op: 'PUT', type: table, id, data: { text }, op_id: Number(id.replace(/\D/g, '')), tx_id: transaction })
+  const app = await testServer(
+    t,
+    { mongo: { url: database.uri }, collections: { [table]: collection({ schema: Row }) }, ...options },
+    serverOptions
+  )
+  const put = (id: string, transaction?: number, text: unknown = 'x') => ({
+    op: 'PUT',
+    type: table,
+    id,
+    data: { text },
+    op_id: Number(id.replace(/\D/g, '')),
+    tx_id: transaction
+  })
   const stored = async () => (await app.mongo.db!.collection(table).distinct('_id')).sort()
-  const letters = async () => (await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === table)
+  const letters = async () =>
+    (await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === table)
   return { app, put, stored, letters }
 }
 
 t.test('a rejected operation rejects its whole client transaction, which is one dead letter', async t => {
   for (const client of [undefined, 'phone']) {
     const { app, put, stored, letters } = await server(t, {})
-    const body = { client_id: client, batch: [put('r0', 0), put('r1', 1), put('r2', 1, 5), put('r3', 1, 6), put('r4', 2)] }
+    const body = {
+      client_id: client,
+      batch: [put('r0', 0), put('r1', 1), put('r2', 1, 5), put('r3', 1, 6), put('r4', 2)]
+    }
     const first = await upload(app, body)
     t.equal(first.status, 200)
-    t.match(first.body.results, [{ status: 'success' }, { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', operation_index: 1 } }, { status: 'success' }])
+    t.match(first.body.results, [
+      { status: 'success' },
+      { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', operation_index: 1 } },
+      { status: 'success' }
+    ])
     t.same(await stored(), ['r0', 'r4'])
     t.same((await letters()).map(({ operations }) => operations.map(({ id }) => id)), [['r1', 'r2', 'r3']])
     t.same((await upload(app, body)).body, first.body)
@@ -38,10 +57,16 @@ t.test('a rejected operation rejects its whole client transaction, which is one 
 })
 
 t.test('what no operation is to blame for rejects the transaction as well', async t => {
-  const { app, put, letters } = await server(t, { updateBatch: () => { throw new PowerSyncFatalError('QUOTA', 'Too many') } })
+  const { app, put, letters } = await server(t, {
+    updateBatch: () => {
+      throw new PowerSyncFatalError('QUOTA', 'Too many')
+    }
+  })
   for (const client of [undefined, 'phone']) {
     const { body } = await upload(app, { client_id: client, batch: [put('r0'), put('r1')] })
-    t.match(body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'QUOTA', operation_index: undefined } }])
+    t.match(body.results, [
+      { status: 'fatal_error', failed_operation: { error_code: 'QUOTA', operation_index: undefined } }
+    ])
     t.equal((await letters())[0]?.operations.length, 2)
   }
 })
@@ -49,11 +74,17 @@ t.test('what no operation is to blame for rejects the transaction as well', asyn
 t.test('the container says what a rejected transaction does to those after it', async t => {
   for (const container of ['batch', 'operations']) {
     const { app, put, stored } = await server(t, {})
-    t.match((await upload(app, { [container]: [put('r0', 0, 5), put('r1', 1)] })).body.results, [{ status: 'fatal_error' }, { status: 'success' }])
+    t.match((await upload(app, { [container]: [put('r0', 0, 5), put('r1', 1)] })).body.results, [
+      { status: 'fatal_error' },
+      { status: 'success' }
+    ])
     t.same(await stored(), ['r1'])
   }
   const { app, put, stored } = await server(t, {})
-  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }, { crud: [put('r1', 1)] }] })).body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }])
+  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }, { crud: [put('r1', 1)] }] })).body.results, [
+    { status: 'fatal_error' },
+    { status: 'not_attempted' }
+  ])
   t.same(await stored(), [], 'what is reported as not attempted was not applied')
 })
 
@@ -75,7 +106,12 @@ t.test('a transaction is judged by the rows without what was rejected before it'
 
   const { body } = await upload(app, {
     client_id: 'phone',
-    batch: [change('PUT', 'r0', 1, 'free'), change('PUT', 'r1', 2, 'taken'), change('PATCH', 'r1', 3, 'later'), change('PATCH', 'r0', 4, 'no')]
+    batch: [
+      change('PUT', 'r0', 1, 'free'),
+      change('PUT', 'r1', 2, 'taken'),
+      change('PATCH', 'r1', 3, 'later'),
+      change('PATCH', 'r0', 4, 'no')
+    ]
   })
 
   t.match(body.results, [
@@ -85,13 +121,18 @@ t.test('a transaction is judged by the rows without what was rejected before it'
     { status: 'fatal_error', failed_operation: { error_code: 'UNAUTHORIZED' } }
   ])
   t.same(await rows.distinct('_id'), ['other', 'r0'])
-  t.equal((await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === 'unlocked').length, 2)
+  t.equal(
+    (await app.powersync.deadLetters.list()).filter(({ operations }) => operations[0]?.table === 'unlocked').length,
+    2
+  )
 })
 
 t.test('a stop in one group of transactions stops the groups after it', async t => {
   const { app, put, stored } = await server(t, {})
   const many = Array.from({ length: 1001 }, (_, index) => put(`r${index}`, 1))
-  const { body } = await upload(app, { transactions: [{ crud: [put('bad', 0, 5)] }, { crud: many }, { crud: [put('r2000', 2)] }] })
+  const { body } = await upload(app, {
+    transactions: [{ crud: [put('bad', 0, 5)] }, { crud: many }, { crud: [put('r2000', 2)] }]
+  })
   t.match(body.results, [{ status: 'fatal_error' }, { status: 'not_attempted' }, { status: 'not_attempted' }])
   t.same(await stored(), [])
 })
@@ -99,28 +140,54 @@ t.test('a stop in one group of transactions stops the groups after it', async t 
 t.test('requiresClientHandling leaves a failed transaction to a client that reads the results', async t => {
   const asked: unknown[] = []
   const { app, put, letters } = await server(t, {
-    upload: { requiresClientHandling: (failed, transaction, user) => { asked.push([failed.error_code, transaction.operations.length, user.id]); return true } }
+    upload: {
+      requiresClientHandling: (failed, transaction, user) => {
+        asked.push([failed.error_code, transaction.operations.length, user.id])
+        return true
+      }
+    }
   })
   const transactions = [{ crud: [put('r0')] }, { crud: [put('r1', 1, 5)] }, { crud: [put('r2')] }]
-  t.match((await upload(app, { transactions })).body.results, [{ status: 'success' }, { status: 'fatal_error', requires_client_handling: true }, { status: 'not_attempted' }])
+  t.match((await upload(app, { transactions })).body.results, [
+    { status: 'success' },
+    { status: 'fatal_error', requires_client_handling: true },
+    { status: 'not_attempted' }
+  ])
   t.same(asked, [['INVALID_DATA', 1, 'anonymous']])
   t.same(await letters(), [])
-  t.match((await upload(app, { batch: [put('r1', 1, 5)] })).body.results, [{ status: 'fatal_error', requires_client_handling: false }], 'a client of batch would lose it')
+  t.match(
+    (await upload(app, { batch: [put('r1', 1, 5)] })).body.results,
+    [{ status: 'fatal_error', requires_client_handling: false }],
+    'a client of batch would lose it'
+  )
   t.equal((await letters()).length, 1)
 })
 
 t.test('requiresClientHandling that fails is a passing fault', async t => {
-  const { app, put, letters } = await server(t, { upload: { requiresClientHandling: async () => { throw new Error('down') } } })
-  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }] })).body.results, [{ status: 'retryable_error' }])
+  const { app, put, letters } = await server(t, {
+    upload: {
+      requiresClientHandling: async () => {
+        throw new Error('down')
+      }
+    }
+  })
+  t.match((await upload(app, { transactions: [{ crud: [put('r0', 0, 5)] }] })).body.results, [
+    { status: 'retryable_error' }
+  ])
   t.same(await letters(), [])
 })
 
 t.test('the operator may overrule how a code of MongoDB is taken', async t => {
   const mongo = await startWireServer()
   t.teardown(() => mongo.stop())
-  const { app, put } = await server(t, { mongo: { url: mongo.uri }, upload: { faults: { 13: 'reject', 121: 'retry' } } })
+  const { app, put } = await server(t, {
+    mongo: { url: mongo.uri },
+    upload: { faults: { 13: 'reject', 121: 'retry' } }
+  })
   mongo.script('update', commandError({ code: 13, codeName: 'Unauthorized' }))
-  t.match((await upload(app, { batch: [put('r0')] })).body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'UNCLASSIFIED_ERROR', details: { code: 13 } } }])
+  t.match((await upload(app, { batch: [put('r0')] })).body.results, [
+    { status: 'fatal_error', failed_operation: { error_code: 'UNCLASSIFIED_ERROR', details: { code: 13 } } }
+  ])
   mongo.script('update', commandError({ code: 121, codeName: 'DocumentValidationFailure' }))
   t.match((await upload(app, { batch: [put('r0')] })).body.results, [{ status: 'retryable_error' }])
 })
@@ -130,10 +197,21 @@ t.test('a document that MongoDB can never take is final', async t => {
   t.teardown(() => mongo.stop())
   for (const [uri, size] of [[database.uri, 17 * 1024 * 1024], [mongo.uri, 16 * 1024 * 1024 + 100]] as const) {
     const storage = await server(t, { mongo: { url: uri } })
-    const put = (id: string, text: string, index: number): CrudOperation => ({ op: 'PUT', table: storage.put('').type, id, data: { text }, index })
+    const put = (id: string, text: string, index: number): CrudOperation => ({
+      op: 'PUT',
+      table: storage.put('').type,
+      id,
+      data: { text },
+      index
+    })
     for (const others of [[], [put('r1', 'x', 0)]]) {
       const operations = [...others, put('r0', 'n'.repeat(size), others.length)]
-      t.match(await storage.app.powersync.upload([{ operations }], { id: 'user1' }), [{ status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', message: /16 MiB/, operation_index: others.length } }])
+      t.match(await storage.app.powersync.upload([{ operations }], { id: 'user1' }), [
+        {
+          status: 'fatal_error',
+          failed_operation: { error_code: 'INVALID_DATA', message: /16 MiB/, operation_index: others.length }
+        }
+      ])
     }
   }
 })
@@ -160,7 +238,10 @@ async function until (condition: () => boolean | Promise<boolean>): Promise<void
 
 t.test('an upload beyond maxConcurrent waits for a place, for a third of the deadline', async t => {
   const hook = gateOf()
-  const { app, put, stored } = await server(t, { upload: { maxConcurrent: 1, deadline: 4000 }, authorize: hook.authorize })
+  const { app, put, stored } = await server(t, {
+    upload: { maxConcurrent: 1, deadline: 4000 },
+    authorize: hook.authorize
+  })
   const first = upload(app, { batch: [put('r0')] })
   await until(() => hook.seen.length === 1)
   t.same(app.powersync.health(), { accepting: true, running: 1 })
@@ -193,7 +274,9 @@ t.test('uploads of clients that hang up count until their work ends, and closing
   for (let index = 0; index < 6; index++) {
     const body = JSON.stringify({ batch: [put(`r${index}`)] })
     const socket = connect(Number(url.port), url.hostname)
-    socket.write(`POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    socket.write(
+      `POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    )
     if (index < 2) await until(() => hook.seen.length === index + 1)
     socket.destroy()
     await once(socket, 'close')
@@ -209,16 +292,35 @@ t.test('uploads of clients that hang up count until their work ends, and closing
   hook.release()
   await closing
   const client = await new fastifyMongodb.mongodb.MongoClient(database.uri).connect()
-  t.same(await client.db().collection(put('').type).distinct('_id'), ['r0', 'r1'], 'who waited has hung up: nothing of theirs is done')
+  t.same(
+    await client.db().collection(put('').type).distinct('_id'),
+    ['r0', 'r1'],
+    'who waited has hung up: nothing of theirs is done'
+  )
   await client.close()
 })
 
 t.test('a client that goes away in the middle of its body leaves nothing behind', async t => {
   const errors: string[] = []
-  const { app, put } = await server(t, { upload: { maxConcurrent: 1 } }, { logger: { level: 'error', stream: { write: (line: string) => { errors.push(line) } } } })
+  const { app, put } = await server(
+    t,
+    { upload: { maxConcurrent: 1 } },
+    {
+      logger: {
+        level: 'error',
+        stream: {
+          write: (line: string) => {
+            errors.push(line)
+          }
+        }
+      }
+    }
+  )
   const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
   const socket = connect(Number(url.port), url.hostname)
-  socket.write('POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"batch"')
+  socket.write(
+    'POST /upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"batch"'
+  )
   await once(socket, 'connect')
   t.equal((await upload(app, { batch: [put('r0')] })).status, 200, 'a body that arrives takes no place')
   const gone = new Promise(resolve => app.server.once('close', resolve))
@@ -255,14 +357,32 @@ t.test('closing the server finishes running uploads and takes no new ones', asyn
   const released = new Promise<void>(resolve => { release = resolve })
   let started = () => {}
   const running = new Promise<void>(resolve => { started = resolve })
-  const { app, put } = await server(t, { authorize: async () => { started(); await released; return true } }, { forceCloseConnections: 'idle' })
+  const { app, put } = await server(
+    t,
+    {
+      authorize: async () => {
+        started()
+        await released
+        return true
+      }
+    },
+    { forceCloseConnections: 'idle' }
+  )
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
-  const send = (id: string) => fetch(`${url}/upload`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ batch: [put(id)] }) })
+  const send = (id: string) =>
+    fetch(`${url}/upload`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ batch: [put(id)] })
+    })
   const first = send('r0')
   await running
   const closed = app.close()
   while (app.powersync.health().accepting) await new Promise(resolve => setTimeout(resolve, 1))
-  await send('r1').then(response => t.equal(response.status, 503), error => t.ok(error, 'or refused by the closed port'))
+  await send('r1').then(
+    response => t.equal(response.status, 503),
+    error => t.ok(error, 'or refused by the closed port')
+  )
   release()
   const { status, headers } = await first
   t.equal(status, 200)

@@ -1,8 +1,8 @@
 /**
  * Random histories of clients under faults: copies of an upload on their way to two servers at once, clients that stop
- * waiting, servers that crash, commits without an answer, an expired page, and an operator who runs and discards letters
- * all the while. In the end each client transaction is applied once and in its client's order, but for the discarded
- * ones, and no transaction was ever answered in two ways.
+ * waiting, servers that crash, commits without an answer, an expired page, and an operator who runs and discards
+ * letters all the while. In the end each client transaction is applied once and in its client's order, but for the
+ * discarded ones, and no transaction was ever answered in two ways.
  *
  * RULES sets how many, SEED the first: npx tap --disable-coverage test/uploads/rules.test.ts
  * Each thousand has a server of its own, since the data of one grows until it is slow.
@@ -29,7 +29,9 @@ const skip = needs(await testDatabase(t), 'mongod', 'transactions that conflict'
 
 for (let from = firstSeed; from < firstSeed + count; from += perServer) {
   const until = Math.min(from + perServer, firstSeed + count)
-  t.test(`clients ${from} to ${until - 1} under faults get each transaction applied once`, { skip }, t => clientsUnderFaults(t, from, until))
+  t.test(`clients ${from} to ${until - 1} under faults get each transaction applied once`, { skip }, t =>
+    clientsUnderFaults(t, from, until)
+  )
 }
 
 async function clientsUnderFaults (t: Test, from: number, until: number): Promise<void> {
@@ -54,14 +56,23 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
     const target = new URL(mongo.uri)
     const proxy = await startProxy({ target: { host: target.hostname, port: Number(target.port) }, rewriteHello: true })
     const url = mongo.uri.replace(target.host, proxy.address)
-    const app = await testServer({ teardown: end => { teardowns.push(end) } }, { mongo: { url }, collections: historyCollections(wrong), upload: { deadline } })
+    const app = await testServer(
+      {
+        teardown: end => {
+          teardowns.push(end)
+        }
+      },
+      { mongo: { url }, collections: historyCollections(wrong), upload: { deadline } }
+    )
     await app.ready()
     let crash = (_answer?: undefined) => {}
     const crashed = new Promise<undefined>(resolve => { crash = resolve })
     return {
       proxy,
       app,
-      /** The work goes on when the server seems to have crashed: what is committed then is what a crash after it leaves. */
+      /**
+       * The work goes on when the server seems to have crashed: what is committed then is what a crash after it leaves.
+       */
       upload (body: object): { work: Promise<UploadResponse>, answer: Promise<UploadResponse | undefined> } {
         const work = upload(app, body)
         return { work, answer: Promise.race([work, crashed]) }
@@ -83,7 +94,9 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
     const { transactions, present } = history
     for (const row of ['x', 'y'] as const) if (present[row]) await rows.insertOne({ _id: `${id}-${row}`, ...initial })
     const keysOf = (index: number) => opIdsOf(history, index).map(opId => `${id}:${opId}`)
-    for (const [index, { rejected }] of transactions.entries()) if (rejected) for (const key of keysOf(index)) wrong.add(key)
+    for (const [index, { rejected }] of transactions.entries()) {
+      if (rejected) for (const key of keysOf(index)) wrong.add(key)
+    }
     const works: Array<Promise<UploadResponse>> = []
     const answered: string[] = []
     /** What the operator has decided on a letter, which stays so until it is done. */
@@ -100,7 +113,9 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
         note(status)
         if (status !== 'success' && status !== 'fatal_error') continue
         answered[from + index] ??= status
-        if (answered[from + index] !== status) t.fail(`SEED=${seed}: transaction ${from + index} was a ${answered[from + index]} and is a ${status}`)
+        if (answered[from + index] !== status) {
+          t.fail(`SEED=${seed}: transaction ${from + index} was a ${answered[from + index]} and is a ${status}`)
+        }
       }
       return response?.status
     }
@@ -110,7 +125,10 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
       const open = await letters.find({ client_id: id }).toArray()
       if (open.length === 0) return
       const letter = random.pick(open) as { _id: string, transaction_id?: string }
-      const decision = decided.get(letter._id) ?? { discard: random.chance(0.2), transaction: Number(letter.transaction_id) }
+      const decision = decided.get(letter._id) ?? {
+        discard: random.chance(0.2),
+        transaction: Number(letter.transaction_id)
+      }
       decided.set(letter._id, decision)
       const { deadLetters } = random.pick(servers).app.powersync
       if (!decision.discard) for (const key of keysOf(decision.transaction)) wrong.delete(key)
@@ -122,7 +140,9 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
     let sent = 0
     for (let head = 0; head < transactions.length;) {
       if (random.chance(0.3)) operator = operator.then(operate)
-      if (random.chance(0.2)) for (const key of keysOf(random.integer(0, transactions.length - 1))) if (!wrong.delete(key)) wrong.add(key)
+      if (random.chance(0.2)) {
+        for (const key of keysOf(random.integer(0, transactions.length - 1))) if (!wrong.delete(key)) wrong.add(key)
+      }
       // MongoDB's TTL deletes pages of clients that had all their answers long ago: servers no longer remember them.
       if (head === sent && random.chance(0.2)) {
         await Promise.all(works)
@@ -141,11 +161,19 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
     for (let index = 0; index < transactions.length; index++) for (const key of keysOf(index)) wrong.delete(key)
     while (await letters.countDocuments({ client_id: id }) > 0) await operate()
 
-    const discarded = new Set([...decided.values()].filter(({ discard }) => discard).map(({ transaction }) => transaction))
+    const discarded = new Set(
+      [...decided.values()].filter(({ discard }) => discard).map(({ transaction }) => transaction)
+    )
     for (const [row, expected] of rowsAfter(history, discarded)) {
       const { _id, ...found } = await rows.findOne({ _id: `${id}-${row}` }) ?? {}
       const got = _id === undefined ? null : found
-      if (JSON.stringify(sorted(got)) !== JSON.stringify(sorted(expected))) t.same(got, expected, `SEED=${seed}, row ${row}: ${JSON.stringify({ transactions, present, discarded: [...discarded] })}`)
+      if (JSON.stringify(sorted(got)) !== JSON.stringify(sorted(expected))) {
+        t.same(
+          got,
+          expected,
+          `SEED=${seed}, row ${row}: ${JSON.stringify({ transactions, present, discarded: [...discarded] })}`
+        )
+      }
     }
     note('clients')
   }
@@ -160,7 +188,16 @@ async function clientsUnderFaults (t: Test, from: number, until: number): Promis
       const slot = random.integer(0, servers.length - 1)
       const server = servers[slot]!
       const { proxy } = server
-      const fault = random.pick(['answer of a commit lost', 'answer of a commit lost', 'commit lost', 'commit lost', 'connections lost', 'connections lost', 'commits unknown', 'crash'])
+      const fault = random.pick([
+        'answer of a commit lost',
+        'answer of a commit lost',
+        'commit lost',
+        'commit lost',
+        'connections lost',
+        'connections lost',
+        'commits unknown',
+        'crash'
+      ])
       note(fault)
       switch (fault) {
         case 'answer of a commit lost':

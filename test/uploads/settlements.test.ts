@@ -9,7 +9,11 @@ import { testServer, upload } from '../support/server.js'
 
 const collections = {
   items: collection({
-    schema: Type.Object({ name: Type.String({ maxLength: 4 }), state: Type.Optional(Type.String()), stock: bson.Int32() }),
+    schema: Type.Object({
+      name: Type.String({ maxLength: 4 }),
+      state: Type.Optional(Type.String()),
+      stock: bson.Int32()
+    }),
     defaults: { stock: () => 0 },
     fields: { label: 'name' },
     resolveConflict: additive(['stock'])
@@ -19,7 +23,13 @@ const collections = {
 interface Operation { op: string, type: string, id: string, data?: object, old?: object }
 
 const put = (data: object, id = 'x'): Operation => ({ op: 'PUT', type: 'items', id, data })
-const patch = (data: object, old?: object): Operation => ({ op: 'PATCH', type: 'items', id: 'x', data, ...old && { old } })
+const patch = (data: object, old?: object): Operation => ({
+  op: 'PATCH',
+  type: 'items',
+  id: 'x',
+  data,
+  ...(old && { old })
+})
 const settle = (id: string): Operation => ({ op: 'DELETE', type: 'rejections', id })
 
 async function fixture (t: Test, deadLetters: { mirror?: string } = { mirror: 'rejections' }) {
@@ -40,7 +50,13 @@ async function fixture (t: Test, deadLetters: { mirror?: string } = { mirror: 'r
     const body = { ...client && { client_id: client }, batch }
     const again = () => upload(app, body, { url: `/upload?user_id=${user}` })
     const answer = await again()
-    return { again, answer, statuses: (answer.body['results'] as Array<{ status: string, failed_operation?: { error_code: string } }>).map(({ status, failed_operation: failed }) => failed?.error_code ?? status) }
+    return {
+      again,
+      answer,
+      statuses: (answer.body['results'] as Array<{ status: string, failed_operation?: { error_code: string } }>).map(
+        ({ status, failed_operation: failed }) => failed?.error_code ?? status
+      )
+    }
   }
   const one = async (...operations: Operation[]) => (await send([operations])).statuses[0]
   return {
@@ -109,7 +125,11 @@ t.test('what replaced the row since is written over, as the user sees it', async
 t.test('in one upload, it goes under the changes before it, and those behind it go over it', async t => {
   const { send, one, item, letter, letters } = await fixture(t)
   await one(put({ label: 'too long', state: 'open' }))
-  const { statuses } = await send([[patch({ state: 'done' })], [put({ label: 'ok', state: 'open' }), settle(await letter())], [patch({ label: 'last' })]])
+  const { statuses } = await send([
+    [patch({ state: 'done' })],
+    [put({ label: 'ok', state: 'open' }), settle(await letter())],
+    [patch({ label: 'last' })]
+  ])
   t.same(statuses, ['success', 'success', 'success'])
   t.match(await item(), { name: 'last', state: 'done' })
   t.same(await letters(), [])
@@ -123,8 +143,15 @@ t.test('a correction that is rejected too takes the letter\'s place, above the s
   t.equal(await one(put({ label: 'still too long', state: 'open' }), settle(first)), 'INVALID_DATA')
   const second = await letter()
   t.not(second, first)
-  t.match(await letters(), [{ operation_count: 1, operations: [{ data: '{"label":"still too long","state":"open"}' }] }])
-  t.match(await notes(), [{ _id: second, operations: '[{"op":"PUT","table":"items","id":"x","data":{"label":"still too long","state":"open"}}]' }])
+  t.match(await letters(), [
+    { operation_count: 1, operations: [{ data: '{"label":"still too long","state":"open"}' }] }
+  ])
+  t.match(await notes(), [
+    {
+      _id: second,
+      operations: '[{"op":"PUT","table":"items","id":"x","data":{"label":"still too long","state":"open"}}]'
+    }
+  ])
   t.equal(await one(put({ label: 'ok', state: 'open' }), settle(second)), 'success')
   t.match(await item(), { name: 'ok', state: 'done' })
   t.same(await notes(), [])
@@ -134,7 +161,9 @@ t.test('a letter is given up by its own user only; one that is gone or unknown i
   const { send, letters, notes, one, letter } = await fixture(t)
   await one(put({ label: 'too long' }))
   const id = await letter()
-  for (const client of ['phone', null]) t.same((await send([[settle(id)]], { user: 'mallory', client })).statuses, ['success'])
+  for (const client of ['phone', null]) {
+    t.same((await send([[settle(id)]], { user: 'mallory', client })).statuses, ['success'])
+  }
   t.equal((await letters()).length, 1)
   t.equal((await notes()).length, 1)
   t.equal(await one(settle('unknown')), 'success')
@@ -161,7 +190,9 @@ t.test('the table takes nothing but a DELETE, and without mirror not even that',
   await one(put({ label: 'too long' }))
   const id = await letter()
   const before = await notes()
-  for (const op of ['PUT', 'PATCH']) t.equal(await one({ op, type: 'rejections', id, data: { message: 'mine' } }), 'SCHEMA_MISMATCH')
+  for (const op of ['PUT', 'PATCH']) {
+    t.equal(await one({ op, type: 'rejections', id, data: { message: 'mine' } }), 'SCHEMA_MISMATCH')
+  }
   t.same((await notes()).filter(({ _id }) => _id === id), before)
   const other = await fixture(t, {})
   t.equal(await other.one(settle(id)), 'SCHEMA_MISMATCH')
@@ -175,6 +206,14 @@ t.test('a note of a large transaction has no columns', async t => {
 
 t.test('a mirror that a table writes to is refused', async t => {
   const mongo = await testDatabase(t)
-  const start = (name: string) => testServer(t, { mongo: { url: mongo.uri }, collections: { ...collections, rejected: collection({ schema: 'any', name }) }, upload: { deadLetters: { mirror: 'rejections' } } })
-  await t.rejects(start('rejections'), /option upload\.deadLetters\.mirror is rejections, which collections\.rejected writes to/)
+  const start = (name: string) =>
+    testServer(t, {
+      mongo: { url: mongo.uri },
+      collections: { ...collections, rejected: collection({ schema: 'any', name }) },
+      upload: { deadLetters: { mirror: 'rejections' } }
+    })
+  await t.rejects(
+    start('rejections'),
+    /option upload\.deadLetters\.mirror is rejections, which collections\.rejected writes to/
+  )
 })

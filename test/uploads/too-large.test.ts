@@ -8,7 +8,11 @@ import { startWireServer } from '../support/wire-server.js'
 const bodyLimit = 1024 * 1024
 const mongo = await startWireServer()
 t.teardown(() => mongo.stop())
-const app = await testServer(t, { mongo: { url: mongo.uri }, collections: { rows: collection({ schema: Type.Object({ text: Type.String() }) }) }, upload: { bodyLimit } })
+const app = await testServer(t, {
+  mongo: { url: mongo.uri },
+  collections: { rows: collection({ schema: Type.Object({ text: Type.String() }) }) },
+  upload: { bodyLimit }
+})
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
 
 const json = { 'content-type': 'application/json' }
@@ -29,7 +33,12 @@ t.test('a client that sends too much gets the answer, however it sends it, and i
         controller.close()
       }
     })
-    const response = await fetch(`${url}/upload`, { method: 'POST', headers: json, body: parts, duplex: 'half' } as RequestInit)
+    const response = await fetch(`${url}/upload`, {
+      method: 'POST',
+      headers: json,
+      body: parts,
+      duplex: 'half'
+    } as RequestInit)
     t.equal(response.status, 413, 'without its length beforehand')
   }
 })
@@ -60,8 +69,20 @@ t.test('more JSON than bytes let expect is too large as well', async t => {
   const many = JSON.stringify({ batch: [], unread: Array(400_000).fill(0) })
   const response = await app.inject({ method: 'POST', url: '/upload', headers: json, payload: many })
   t.equal(response.statusCode, 413)
-  t.match(response.json(), { code: 'FST_PSM_TOO_LARGE', message: /^The upload has more than \d+ names and values of JSON: this server takes 262144 at once \(a quarter of option upload\.bodyLimit/ })
-  const one = await app.inject({ method: 'POST', url: '/upload', headers: json, payload: { batch: [{ op: 'PUT', type: 'rows', id: 'a', data: { text: Array(50_000).fill(0) } }] } })
+  t.match(response.json(), {
+    code: 'FST_PSM_TOO_LARGE',
+    message:
+      /^The upload has more than \d+ names and values of JSON: this server takes 262144 at once \(a quarter of option upload\.bodyLimit/
+  })
+  const one = await app.inject({
+    method: 'POST',
+    url: '/upload',
+    headers: json,
+    payload: { batch: [{ op: 'PUT', type: 'rows', id: 'a', data: { text: Array(50_000).fill(0) } }] }
+  })
   t.equal(one.statusCode, 413)
-  t.match(one.json(), { code: 'FST_PSM_TOO_LARGE', message: /^batch\[0\] has 500\d\d names and values of JSON: this server takes 32768 in one operation/ })
+  t.match(one.json(), {
+    code: 'FST_PSM_TOO_LARGE',
+    message: /^batch\[0\] has 500\d\d names and values of JSON: this server takes 32768 in one operation/
+  })
 })

@@ -6,24 +6,64 @@ import { parseJson, stringifyJson } from '../../lib/json.js'
 const digitsOf = (value: unknown) => value instanceof JsonNumber ? value.text : `plain ${String(value)}`
 
 t.test('a number that a double does not hold as it is written keeps its digits, wherever it stands', async t => {
-  const exact = ['9007199254740993', '-9007199254740993', '9007199254740992', '9223372036854775807', '-9223372036854775808', '0.12345678901234567890', '0.12345678901234567',
-    '1e400', '-1e400', '1e-400', '1E+4000', '1.23456e-322', '12345678901234567890.5', '1'.repeat(10_000)]
+  const exact = [
+    '9007199254740993',
+    '-9007199254740993',
+    '9007199254740992',
+    '9223372036854775807',
+    '-9223372036854775808',
+    '0.12345678901234567890',
+    '0.12345678901234567',
+    '1e400',
+    '-1e400',
+    '1e-400',
+    '1E+4000',
+    '1.23456e-322',
+    '12345678901234567890.5',
+    '1'.repeat(10_000)
+  ]
   for (const text of exact) {
-    for (const [json, at] of [[text, (value: unknown) => value], [` ${text} `, (value: unknown) => value], [`[1,${text}]`, (value: unknown) => (value as unknown[])[1]],
-      [`{"a":{"b":\n${text}}}`, (value: unknown) => (value as { a: { b: unknown } }).a.b]] as const) {
+    for (const [json, at] of [
+      [text, (value: unknown) => value],
+      [` ${text} `, (value: unknown) => value],
+      [`[1,${text}]`, (value: unknown) => (value as unknown[])[1]],
+      [`{"a":{"b":\n${text}}}`, (value: unknown) => (value as { a: { b: unknown } }).a.b]
+    ] as const) {
       t.equal(digitsOf(at(parseJson(json))), text)
     }
   }
 })
 
 t.test('all other numbers are JavaScript\'s', async t => {
-  for (const text of ['0', '-0', '1', '-1.5', '0.1', '0.30000000000000004', '1.0000000000000000000', '5e-324', '1.7976931348623157e308', '1e21', '1e300', '9007199254740991', '2.5E+3']) {
+  for (const text of [
+    '0',
+    '-0',
+    '1',
+    '-1.5',
+    '0.1',
+    '0.30000000000000004',
+    '1.0000000000000000000',
+    '5e-324',
+    '1.7976931348623157e308',
+    '1e21',
+    '1e300',
+    '9007199254740991',
+    '2.5E+3'
+  ]) {
     t.strictSame(parseJson(`[${text}]`), [Number(text)], text)
   }
 })
 
 t.test('digits in text are text', async t => {
-  for (const text of ['9007199254740993', ' 9007199254740993', ':1e400', '[1e-400]', '"a":9007199254740993,', 'e999', '\\"9007199254740993']) {
+  for (const text of [
+    '9007199254740993',
+    ' 9007199254740993',
+    ':1e400',
+    '[1e-400]',
+    '"a":9007199254740993,',
+    'e999',
+    '\\"9007199254740993'
+  ]) {
     t.strictSame(parseJson(JSON.stringify({ [text]: [text] })), { [text]: [text] })
     t.strictSame(parseJson(`[${JSON.stringify(text)},9007199254740993]`), [text, new JsonNumber('9007199254740993')])
   }
@@ -37,16 +77,34 @@ t.test('all but the digits is as JSON.parse gives it', async t => {
   }), { numRuns: 500 })
   const odd = '{"a":1,"b":9007199254740993,"a":2,"__proto__":{"polluted":true},"constructor":3,"":4,"2":5,"1":6}'
   const parsed = parseJson(odd) as object
-  t.strictSame(Object.entries(parsed).map(([name, value]) => [name, String(value)]), Object.entries(JSON.parse(odd)).map(([name, value]) => [name, String(name === 'b' ? '9007199254740993' : value)]))
+  t.strictSame(
+    Object.entries(parsed).map(([name, value]) => [name, String(value)]),
+    Object.entries(JSON.parse(odd)).map(([name, value]) => [name, String(name === 'b' ? '9007199254740993' : value)])
+  )
   t.equal(Object.getPrototypeOf(parsed), Object.prototype)
   t.ok(Object.hasOwn(parsed, '__proto__'))
-  for (const json of ['', '9007199254740993x', '[9007199254740993', '{"a":9007199254740993,}', '[09007199254740993]', '[9007199254740993.]', '["\t",9007199254740993]', '[1e400,truex]']) {
+  for (const json of [
+    '',
+    '9007199254740993x',
+    '[9007199254740993',
+    '{"a":9007199254740993,}',
+    '[09007199254740993]',
+    '[9007199254740993.]',
+    '["\t",9007199254740993]',
+    '[1e400,truex]'
+  ]) {
     t.throws(() => parseJson(json), SyntaxError, json)
   }
 })
 
 t.test('any decimal number is the one that was written', async t => {
-  const digits = fc.tuple(fc.constantFrom('', '-'), fc.bigInt({ min: 0n, max: 10n ** 40n }), fc.integer({ min: 0, max: 42 }), fc.option(fc.integer({ min: -400, max: 400 })))
+  const digits = fc
+    .tuple(
+      fc.constantFrom('', '-'),
+      fc.bigInt({ min: 0n, max: 10n ** 40n }),
+      fc.integer({ min: 0, max: 42 }),
+      fc.option(fc.integer({ min: -400, max: 400 }))
+    )
     .map(([sign, whole, point, exponent]) => {
       const text = String(whole).padStart(point + 1, '0')
       return `${sign}${text.slice(0, text.length - point)}${point ? `.${text.slice(text.length - point)}` : ''}${exponent === null ? '' : `e${exponent}`}`
@@ -57,18 +115,40 @@ t.test('any decimal number is the one that was written', async t => {
   }), { numRuns: 2000 })
 })
 
-t.test('a body that is as deep as it is long, or nothing but digits, neither ends the process nor keeps it busy for long', async t => {
-  let depth = 0
-  for (let value = parseJson(`${'['.repeat(500_000)}9007199254740993${']'.repeat(500_000)}`); Array.isArray(value); value = value[0]) depth++
-  t.equal(depth, 500_000)
-  for (const hostile of ['1'.repeat(4_000_000), `"${'1e123'.repeat(800_000)}"`, `"${'\\"'.repeat(2_000_000)}"`, `"${'\\\\'.repeat(2_000_000)}"`, `0.${'0'.repeat(4_000_000)}1`, '1,'.repeat(2_000_000) + '1']) {
-    t.ok(parseJson(`[${hostile},9007199254740993]`))
+t.test(
+  'a body that is as deep as it is long, or nothing but digits, neither ends the process nor keeps it busy for long',
+  async t => {
+    let depth = 0
+    for (
+      let value = parseJson(`${'['.repeat(500_000)}9007199254740993${']'.repeat(500_000)}`);
+      Array.isArray(value);
+      value = value[0]
+    ) { depth++ }
+    t.equal(depth, 500_000)
+    for (const hostile of [
+      '1'.repeat(4_000_000),
+      `"${'1e123'.repeat(800_000)}"`,
+      `"${'\\"'.repeat(2_000_000)}"`,
+      `"${'\\\\'.repeat(2_000_000)}"`,
+      `0.${'0'.repeat(4_000_000)}1`,
+      '1,'.repeat(2_000_000) + '1'
+    ]) {
+      t.ok(parseJson(`[${hostile},9007199254740993]`))
+    }
   }
-})
+)
 
 t.test('what is written again is what was read', async t => {
-  for (const json of ['{"a":[9007199254740993,null,true,"x"],"b":{},"c":-0.12345678901234567890}', '[1e400,"\\u0000"]', '-0', '"9007199254740993"']) t.equal(stringifyJson(parseJson(json)), json)
-  t.equal(stringifyJson({ a: undefined, b: [undefined], c: new Date(0) }), '{"b":[null],"c":"1970-01-01T00:00:00.000Z"}')
+  for (const json of [
+    '{"a":[9007199254740993,null,true,"x"],"b":{},"c":-0.12345678901234567890}',
+    '[1e400,"\\u0000"]',
+    '-0',
+    '"9007199254740993"'
+  ]) { t.equal(stringifyJson(parseJson(json)), json) }
+  t.equal(
+    stringifyJson({ a: undefined, b: [undefined], c: new Date(0) }),
+    '{"b":[null],"c":"1970-01-01T00:00:00.000Z"}'
+  )
   t.equal(stringifyJson(undefined), undefined)
 })
 

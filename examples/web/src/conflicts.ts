@@ -1,4 +1,6 @@
-/** One conflict for each helper: both devices change one row offline and come back; then it says which change counts. */
+/**
+ * One conflict for each helper: both devices change one row offline and come back; then it says which change counts.
+ */
 import type { Device, Row } from './device.js'
 import { button, element, setText, table } from './dom.js'
 import { describe, readServer } from './server.js'
@@ -33,8 +35,16 @@ const conflicts: Conflict[] = [
     table: 'contacts',
     row: () => ({ name: 'Bea', phone: '555-0100' }),
     columns: ['name', 'phone'],
-    first: { says: 'Bea Miller, 555-0111', sql: 'name = \'Bea Miller\', phone = \'555-0111\', _metadata = ?', values: () => [JSON.stringify({ name_modified_at: now(), phone_modified_at: now() })] },
-    second: { says: '555-0122', sql: 'phone = \'555-0122\', _metadata = ?', values: () => [JSON.stringify({ phone_modified_at: now() })] },
+    first: {
+      says: 'Bea Miller, 555-0111',
+      sql: 'name = \'Bea Miller\', phone = \'555-0111\', _metadata = ?',
+      values: () => [JSON.stringify({ name_modified_at: now(), phone_modified_at: now() })]
+    },
+    second: {
+      says: '555-0122',
+      sql: 'phone = \'555-0122\', _metadata = ?',
+      values: () => [JSON.stringify({ phone_modified_at: now() })]
+    },
     why: 'The later change of each field counts, whenever it arrives.'
   },
   {
@@ -53,7 +63,8 @@ const conflicts: Conflict[] = [
     columns: ['text'],
     first: { says: 'Ann\'s draft', sql: 'text = \'Ann\'\'s draft\', version = version + 1' },
     second: { says: 'Ben\'s draft', sql: 'text = \'Ben\'\'s draft\', version = version + 1' },
-    why: 'A change counts only if it was made to the version that the server has. The other is refused with CONFLICT and kept as a dead letter.'
+    why: 'A change counts only if it was made to the version that the server has. The other is refused with CONFLICT ' +
+         'and kept as a dead letter.'
   },
   {
     helper: 'keepServer',
@@ -95,13 +106,27 @@ export function conflictList ([first, second]: readonly [Device, Device], show: 
     const { onclick } = play
     play.onclick = event => { if (play.ariaDisabled !== 'true') onclick?.call(play, event) }
     buttons.push(play)
-    const item = element('li', { id: conflict.helper }, element('div', { className: 'head' }, play, element('h3', {}, conflict.helper), element('span', { className: 'quiet' }, conflict.table)), steps, outcome, verdict)
+    const item = element(
+      'li',
+      { id: conflict.helper },
+      element(
+        'div',
+        { className: 'head' },
+        play,
+        element('h3', {}, conflict.helper),
+        element('span', { className: 'quiet' }, conflict.table)
+      ),
+      steps,
+      outcome,
+      verdict
+    )
     return item
   })
   return element('ul', { className: 'conflicts' }, ...items)
 
   async function run (conflict: Conflict, say: (step: string) => void) {
-    const read = ({ database }: Device, id: string) => database.getOptional<Row>(`SELECT * FROM ${conflict.table} WHERE id = ?`, [id])
+    const read = ({ database }: Device, id: string) =>
+      database.getOptional<Row>(`SELECT * FROM ${conflict.table} WHERE id = ?`, [id])
     const change = async ({ database }: Device, id: string, { sql, values = () => [] }: Change) => {
       await database.execute(`UPDATE ${conflict.table} SET ${sql} WHERE id = ?`, [...values(), id])
       // Clocks of browsers may stand still for some milliseconds.
@@ -134,11 +159,27 @@ export function conflictList ([first, second]: readonly [Device, Device], show: 
     const stored = (await readServer()).documents[conflict.table]?.find(document => document['_id'] === id)
     const valuesOf = (row: Row | null) => conflict.columns.map(column => String(row?.[column] ?? '–'))
     const there = conflict.columns.map(column => describe(stored?.[column]).text)
-    await until(async () => [await read(first, id), await read(second, id)].every(row => String(valuesOf(row)) === String(there)))
+    await until(async () =>
+      [await read(first, id), await read(second, id)].every(row => String(valuesOf(row)) === String(there))
+    )
     say('Both devices show what MongoDB has.')
-    const winner = conflict.columns.map((column, position) => [column, winnerOf(there[position]!, [before, one, two].map(row => String(row?.[column])))] as const)
+    const winner = conflict.columns.map(
+      (column, position) =>
+        [
+          column,
+          winnerOf(
+            there[position]!,
+            [before, one, two].map(row => String(row?.[column]))
+          )
+        ] as const
+    )
     return {
-      rows: [['Before', ...valuesOf(before)], [first.name, ...valuesOf(one)], [second.name, ...valuesOf(two)], ['Now', ...there]],
+      rows: [
+        ['Before', ...valuesOf(before)],
+        [first.name, ...valuesOf(one)],
+        [second.name, ...valuesOf(two)],
+        ['Now', ...there]
+      ],
       text: winner.length === 1 || new Set(winner.map(([, name]) => name)).size === 1
         ? `${winner[0]![1]} won.`
         : winner.map(([column, name]) => `${column}: ${name} won.`).join(' ')
@@ -157,7 +198,9 @@ export function conflictList ([first, second]: readonly [Device, Device], show: 
 async function until (isSo: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + 30_000
   while (!await isSo()) {
-    if (performance.now() > end) throw new Error('Not finished: the devices cannot reach the server, or it does not take their changes.')
+    if (performance.now() > end) {
+      throw new Error('Not finished: the devices cannot reach the server, or it does not take their changes.')
+    }
     await new Promise(resolve => setTimeout(resolve, 50))
   }
 }

@@ -7,7 +7,14 @@ import { describe, type ServerDocument, type ServerState } from './server.js'
 /** The list that is there from the beginning. */
 export const inbox = { id: 'inbox', name: 'Inbox' }
 
-interface Todo { id: string, description: string, completed: number, row: Row, document: ServerDocument | undefined, isWaiting: boolean }
+interface Todo {
+  id: string
+  description: string
+  completed: number
+  row: Row
+  document: ServerDocument | undefined
+  isWaiting: boolean
+}
 
 export function deviceView (device: Device) {
   const { database, rejections, name, user } = device
@@ -49,13 +56,25 @@ export function deviceView (device: Device) {
     addTodo,
     todos, element('p', { className: 'empty', hidden: true }, 'Nothing to do. Add something, online or offline.'),
     refused,
-    element('details', { open: true }, queueTitle, uploadError, queue, element('p', { className: 'empty' }, 'Empty: the server has everything.')),
+    element(
+      'details',
+      { open: true },
+      queueTitle,
+      uploadError,
+      queue,
+      element('p', { className: 'empty' }, 'Empty: the server has everything.')
+    ),
     element('details', {}, answersTitle, answers, element('p', { className: 'empty' }, 'None yet.')))
 
   const showTodos = keyedList<Todo>(todos, ({ id }) => id, todo => todoView(todo.id, device), description)
   const showQueue = keyedList(queue, ({ op_id: id }) => String(id), queuedView)
   const showAnswers = keyedList(answers, ({ id }) => String(id), answerView)
-  const showRejections = keyedList<Rejection>(records, ({ id }) => id, rejection => rejectionView(rejection, rejections), description)
+  const showRejections = keyedList<Rejection>(
+    records,
+    ({ id }) => id,
+    rejection => rejectionView(rejection, rejections),
+    description
+  )
   rejections.watch(all => {
     showRejections(all)
     refused.hidden = all.length === 0
@@ -68,13 +87,17 @@ export function deviceView (device: Device) {
     const queued = await device.queue()
     const waiting = new Set(queued.map(({ id }) => id))
     const stored = new Map(server?.documents['todos']?.map(document => [String(document['_id']), document]))
-    const known = await database.getAll<{ id: string, name: string }>('SELECT id, name FROM lists ORDER BY created_at, id')
+    const known = await database.getAll<{ id: string, name: string }>(
+      'SELECT id, name FROM lists ORDER BY created_at, id'
+    )
     const choices = known.some(({ id }) => id === inbox.id) ? known : [inbox, ...known]
     if (!choices.some(({ id }) => id === list)) list = inbox.id
     const options = choices.map(({ id, name }) => element('option', { value: id, selected: id === list }, name))
     if (lists.innerHTML !== element('select', {}, ...options).innerHTML) lists.replaceChildren(...options)
     lists.value = list
-    const rows = await database.getAll<Row>('SELECT * FROM todos WHERE list_id = ? ORDER BY created_at DESC, id', [list])
+    const rows = await database.getAll<Row>('SELECT * FROM todos WHERE list_id = ? ORDER BY created_at DESC, id', [
+      list
+    ])
 
     showTodos(rows.map(row => ({
       id: String(row['id']),
@@ -109,9 +132,19 @@ export function deviceView (device: Device) {
   return { node, show, showConnection }
 }
 
-function form (input: HTMLInputElement, submit: string, label: string, save: (text: string) => Promise<unknown>): HTMLFormElement {
+function form (
+  input: HTMLInputElement,
+  submit: string,
+  label: string,
+  save: (text: string) => Promise<unknown>
+): HTMLFormElement {
   const node = element('form', { className: 'add' }, element('label', { htmlFor: input.id }, label), input,
-    element('button', { type: 'submit', textContent: submit, className: 'primary', ariaLabel: `${submit}: ${label.toLowerCase()}` }))
+    element('button', {
+      type: 'submit',
+      textContent: submit,
+      className: 'primary',
+      ariaLabel: `${submit}: ${label.toLowerCase()}`
+    }))
   node.onsubmit = event => {
     event.preventDefault()
     const text = input.value.trim()
@@ -135,10 +168,17 @@ function todoView (id: string, { database, user }: Device): View<Todo> {
     sides.hidden = !sides.hidden
     compare.ariaExpanded = String(!sides.hidden)
   }, { ariaExpanded: 'false' })
-  const remove = button('Delete', () => database.execute('DELETE FROM todos WHERE id = ?', [id]), { className: 'danger' })
+  const remove = button('Delete', () => database.execute('DELETE FROM todos WHERE id = ?', [id]), {
+    className: 'danger'
+  })
   const name = element('input', { required: true, maxLength: 2000, ariaLabel: 'New name' })
-  const editor = element('form', { className: 'rename', hidden: true }, name,
-    element('button', { type: 'submit', textContent: 'Save', className: 'primary' }), button('Cancel', () => edit(false)))
+  const editor = element(
+    'form',
+    { className: 'rename', hidden: true },
+    name,
+    element('button', { type: 'submit', textContent: 'Save', className: 'primary' }),
+    button('Cancel', () => edit(false))
+  )
   const line = element('div', { className: 'line' }, box, label, place)
   const actions = element('div', { className: 'actions' }, rename, compare, remove)
   const sides = element('div', { className: 'sides', hidden: true })
@@ -168,7 +208,11 @@ function todoView (id: string, { database, user }: Device): View<Todo> {
       line.classList.toggle('done', completed === 1)
       setText(place, isWaiting ? 'waiting' : 'stored')
       place.dataset['kind'] = isWaiting ? 'waiting' : 'success'
-      for (const [control, verb] of [[rename, 'Rename'], [compare, 'Compare'], [remove, 'Delete']] as const) control.ariaLabel = `${verb} ${text}`
+      for (const [control, verb] of [
+        [rename, 'Rename'],
+        [compare, 'Compare'],
+        [remove, 'Delete']
+      ] as const) { control.ariaLabel = `${verb} ${text}` }
       sides.replaceChildren(table(['Column', 'SQLite', 'MongoDB'], columnsOf(row, document)))
     }
   }
@@ -183,25 +227,41 @@ function columnsOf (row: Row, document: ServerDocument | undefined): Array<Array
   })
 }
 
-const typed = (text: string, type: string) => element('span', {}, element('code', {}, text), ' ', element('span', { className: 'quiet' }, type))
+const typed = (text: string, type: string) =>
+  element('span', {}, element('code', {}, text), ' ', element('span', { className: 'quiet' }, type))
 
 const queuedView = ({ op_id: id, tx_id: transaction, op, table, id: row, data }: QueuedOperation): View<unknown> => ({
   node: element('li', {},
-    element('div', { className: 'head' }, tag(op), element('strong', {}, table), quiet(short(row)), quiet(`op ${id}, transaction ${transaction}`)),
+    element(
+      'div',
+      { className: 'head' },
+      tag(op),
+      element('strong', {}, table),
+      quiet(short(row)),
+      quiet(`op ${id}, transaction ${transaction}`)
+    ),
     ...data ? [element('code', { className: 'data' }, JSON.stringify(data))] : [])
 })
 
 const answerView = ({ at, httpStatus, status, code, message, operations }: Answer): View<unknown> => ({
   node: element('li', {},
-    element('div', { className: 'head' }, tag(code ?? status, status), ...operations.map(({ op, type }) => `${op} ${type}`).slice(0, 3),
-      quiet(`${httpStatus ? `HTTP ${httpStatus}` : 'no answer'}, ${time(at)}`)),
+    element(
+      'div',
+      { className: 'head' },
+      tag(code ?? status, status),
+      ...operations.map(({ op, type }) => `${op} ${type}`).slice(0, 3),
+      quiet(`${httpStatus ? `HTTP ${httpStatus}` : 'no answer'}, ${time(at)}`)
+    ),
     ...message ? [element('p', {}, message)] : [])
 })
 
 /** The column that is worth another try where the server names none, by table. */
 const columnToCorrect: Record<string, string> = { lists: 'name', todos: 'description' }
 
-function rejectionView ({ id, createdAt, code, message, path, operations, failed }: Rejection, rejections: Rejections): View<Rejection> {
+function rejectionView (
+  { id, createdAt, code, message, path, operations, failed }: Rejection,
+  rejections: Rejections
+): View<Rejection> {
   const named = `${code}, ${time(createdAt)}`
   const column = failed?.op === 'DELETE' ? undefined : path ?? columnToCorrect[failed?.table ?? '']
   return {
@@ -209,7 +269,9 @@ function rejectionView ({ id, createdAt, code, message, path, operations, failed
       element('div', { className: 'head' }, tag(code, 'fatal_error'),
         ...operations?.map(({ op, table }) => `${op} ${table}`).slice(0, 3) ?? []),
       element('p', {}, message),
-      ...operations?.flatMap(({ data }) => data ? [element('code', { className: 'data' }, JSON.stringify(data))] : []) ?? [],
+      ...(operations?.flatMap(({ data }) =>
+        data ? [element('code', { className: 'data' }, JSON.stringify(data))] : []
+      ) ?? []),
       ...column ? [correctionForm(column)] : [],
       element('div', { className: 'actions' },
         button('Discard', () => rejections.discard(id), { ariaLabel: `Discard ${named}`, className: 'danger' })))
@@ -217,7 +279,12 @@ function rejectionView ({ id, createdAt, code, message, path, operations, failed
 
   function correctionForm (column: string): HTMLElement {
     const value = element('input', { ariaLabel: `${column}, ${named}`, value: String(failed?.data?.[column] ?? '') })
-    const send = element('button', { type: 'submit', textContent: 'Send again', className: 'primary', ariaLabel: `Send again ${named}` })
+    const send = element('button', {
+      type: 'submit',
+      textContent: 'Send again',
+      className: 'primary',
+      ariaLabel: `Send again ${named}`
+    })
     const form = element('form', { className: 'rename' }, value, send)
     form.onsubmit = event => {
       event.preventDefault()

@@ -76,7 +76,11 @@ export class Device {
         // The server of this example takes everybody's word for who they are.
         const response = await fetch(`/powersync/token?user_id=${user}`)
         if (!response.ok) throw new Error(`/powersync/token: ${response.status}`)
-        const { token, powersync_url: url, expires_at: end } = await response.json() as Record<'token' | 'powersync_url' | 'expires_at', string>
+        const {
+          token,
+          powersync_url: url,
+          expires_at: end
+        } = (await response.json()) as Record<'token' | 'powersync_url' | 'expires_at', string>
         const { hasService } = await readServer()
         return { endpoint: hasService ? url : `${location.origin}/page/service`, token, expiresAt: new Date(end) }
       },
@@ -104,7 +108,9 @@ export class Device {
   }
 
   async queue (): Promise<QueuedOperation[]> {
-    const queue = await this.database.getAll<{ id: number, tx_id: number, data: string }>('SELECT id, tx_id, data FROM ps_crud ORDER BY id')
+    const queue = await this.database.getAll<{ id: number, tx_id: number, data: string }>(
+      'SELECT id, tx_id, data FROM ps_crud ORDER BY id'
+    )
     return queue.map(({ id, tx_id: txId, data }) => {
       const { op, type, id: row, data: columns } = JSON.parse(data) as Operation & { data?: Row }
       return { op_id: id, tx_id: txId, op, table: type, id: row, data: columns }
@@ -114,12 +120,20 @@ export class Device {
   async insert (table: string, columns: Row): Promise<string> {
     const row = { id: crypto.randomUUID(), ...columns }
     const names = Object.keys(row)
-    await this.database.execute(`INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`, Object.values(row))
+    await this.database.execute(
+      `INSERT INTO ${table} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
+      Object.values(row)
+    )
     return row.id
   }
 
   addTodo (columns: Row): Promise<string> {
-    return this.insert('todos', { completed: 0, created_at: new Date().toISOString(), created_by: this.user, ...columns })
+    return this.insert('todos', {
+      completed: 0,
+      created_at: new Date().toISOString(),
+      created_by: this.user,
+      ...columns
+    })
   }
 }
 
@@ -130,15 +144,16 @@ function observed (next: Fetch, note: (answers: Answer[]) => void): Fetch {
   return async (url, init) => {
     const { transactions } = JSON.parse(init.body ?? '{}') as { transactions?: Array<{ crud: Operation[] }> }
     if (!transactions) return await next(url, init)
-    const toAnswers = (httpStatus: number, results: Result[] = []): Answer[] => transactions.map(({ crud }, position) => ({
-      id: ++answered,
-      at: new Date(),
-      httpStatus,
-      status: results[position]?.status ?? (httpStatus ? 'error' : 'no answer'),
-      code: results[position]?.failed_operation?.error_code,
-      message: results[position]?.failed_operation?.message ?? results[position]?.message,
-      operations: crud
-    }))
+    const toAnswers = (httpStatus: number, results: Result[] = []): Answer[] =>
+      transactions.map(({ crud }, position) => ({
+        id: ++answered,
+        at: new Date(),
+        httpStatus,
+        status: results[position]?.status ?? (httpStatus ? 'error' : 'no answer'),
+        code: results[position]?.failed_operation?.error_code,
+        message: results[position]?.failed_operation?.message ?? results[position]?.message,
+        operations: crud
+      }))
     try {
       const response = await next(url, init)
       const body = await response.json() as { results?: Result[] }

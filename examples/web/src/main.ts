@@ -20,7 +20,8 @@ const rejections = [
     code: 'INVALID_DATA',
     label: 'Invalid date',
     about: 'SQLite keeps any text in created_at; the schema of the server wants a date.',
-    write: () => phone.addTodo({ list_id: inbox.id, description: 'Learn to tell the time', created_at: 'tomorrow, perhaps' })
+    write: () =>
+      phone.addTodo({ list_id: inbox.id, description: 'Learn to tell the time', created_at: 'tomorrow, perhaps' })
   },
   {
     code: 'SCHEMA_MISMATCH',
@@ -48,7 +49,13 @@ const rejections = [
   }
 ].map(({ code, label, about, write }) => {
   const outcome = element('p', { className: 'notice', role: 'status', hidden: true })
-  const node = element('li', {}, button(label, write), element('p', {}, element('code', {}, code), ` ${about}`), outcome)
+  const node = element(
+    'li',
+    {},
+    button(label, write),
+    element('p', {}, element('code', {}, code), ` ${about}`),
+    outcome
+  )
   return { code, node, outcome }
 })
 byId('rejections').append(...rejections.map(({ node }) => node))
@@ -61,7 +68,10 @@ await start()
 async function start (): Promise<void> {
   for (const [position, device] of devices.entries()) {
     await device.database.init()
-    device.database.onChange({ onChange: show }, { tables: ['lists', 'todos', 'ps_crud'], throttleMs: 30, triggerImmediate: true })
+    device.database.onChange(
+      { onChange: show },
+      { tables: ['lists', 'todos', 'ps_crud'], throttleMs: 30, triggerImmediate: true }
+    )
     device.database.registerListener({ statusChanged: views[position]!.showConnection })
     device.connectOrNot()
   }
@@ -93,15 +103,24 @@ async function show (): Promise<void> {
   for (const { code, node, outcome } of rejections) {
     const letter = server?.letters.filter(({ failed_operation: failed }) => failed.error_code === code).at(-1)
     const isNew = outcome.hidden
-    setText(outcome, letter ? `Refused: ${letter.failed_operation.message}. It is a dead letter of ${phone.name} now, and the queue went on.` : '')
+    setText(
+      outcome,
+      letter
+        ? `Refused: ${letter.failed_operation.message}. It is a dead letter of ${phone.name} now, and the queue went on.`
+        : ''
+    )
     if (letter && isNew && node.contains(document.activeElement)) outcome.scrollIntoView({ block: 'nearest' })
   }
   fault.ariaChecked = String(server?.isBroken ?? false)
   fault.disabled = !server
   if (!server) return
-  setText(byId('service'), server.hasService
-    ? 'Both sync through the PowerSync Service at POWERSYNC_URL.'
-    : 'There is no PowerSync Service here: a stand-in in this page\'s server passes on what MongoDB has. To use a service, set POWERSYNC_URL.')
+  setText(
+    byId('service'),
+    server.hasService
+      ? 'Both sync through the PowerSync Service at POWERSYNC_URL.'
+      : 'There is no PowerSync Service here: a stand-in in this page\'s server passes on what MongoDB has. ' +
+        'To use a service, set POWERSYNC_URL.'
+  )
 }
 
 /** Something that needs the server itself, and not the queue. */

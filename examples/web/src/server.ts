@@ -35,7 +35,13 @@ async function request<Answer> (method: string, url: string, body?: object): Pro
   return await response.json() as Answer
 }
 
-const names: Record<string, string> = { $numberInt: 'int', $numberLong: 'long', $numberDouble: 'double', $numberDecimal: 'decimal', $oid: 'objectId' }
+const names: Record<string, string> = {
+  $numberInt: 'int',
+  $numberLong: 'long',
+  $numberDouble: 'double',
+  $numberDecimal: 'decimal',
+  $oid: 'objectId'
+}
 
 /** A value of a document, and its BSON type. */
 export function describe (value: ExtendedJson | undefined): { text: string, type: string } {
@@ -45,7 +51,9 @@ export function describe (value: ExtendedJson | undefined): { text: string, type
   if (typeof value === 'boolean') return { text: String(value), type: 'bool' }
   if (Array.isArray(value)) return { text: JSON.stringify(value), type: 'array' }
   const [[key, inner] = ['', '']] = Object.entries(value)
-  if (key === '$date') return { text: new Date(Number((inner as { $numberLong: string }).$numberLong)).toISOString(), type: 'date' }
+  if (key === '$date') {
+    return { text: new Date(Number((inner as { $numberLong: string }).$numberLong)).toISOString(), type: 'date' }
+  }
   const type = names[key]
   return type ? { text: String(inner), type } : { text: JSON.stringify(value), type: 'object' }
 }

@@ -3,7 +3,9 @@ import { readKeys, readUrl, type Environment } from '../../options/settings.js'
 import { isProtected } from '../../urls.js'
 import { ok, problem, warning, type Finding, type Result } from './finding.js'
 
-const variables = ['URL', 'PRIVATE_KEY', 'PUBLIC_KEY', 'PUBLISHED_KEYS'].map(name => `POWERSYNC_${name}`).concat('MONGO_URI')
+const variables = ['URL', 'PRIVATE_KEY', 'PUBLIC_KEY', 'PUBLISHED_KEYS']
+  .map(name => `POWERSYNC_${name}`)
+  .concat('MONGO_URI')
 
 /** Checks the server's variables, and gives the keys and the URL if they can be used. */
 export function checkEnvironment (environment: Environment) {

@@ -28,7 +28,10 @@ function unreachable (error: unknown): Result {
   if ([13, 18].includes((error as mongodb.MongoServerError).code as number)) {
     return problem('MongoDB refused the credentials', 'check user, password and authSource in the connection string')
   }
-  return problem(`MongoDB cannot be reached (${nameOf(error)})`, 'check that it runs, and its hosts, replica set and network')
+  return problem(
+    `MongoDB cannot be reached (${nameOf(error)})`,
+    'check that it runs, and its hosts, replica set and network'
+  )
 }
 
 async function examine (db: mongodb.Db, uri: string, collections: Collections | undefined): Promise<Finding[]> {
@@ -83,7 +86,10 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
   const { authenticatedUsers: users, authenticatedUserPrivileges: privileges } = authInfo as AuthInfo
   const { databaseName: name } = db
   if (users.length === 0) {
-    return warning('MongoDB has no access control', `switch it on, and give this server a user with the role readWrite on ${name}`)
+    return warning(
+      'MongoDB has no access control',
+      `switch it on, and give this server a user with the role readWrite on ${name}`
+    )
   }
   // An empty name stands for all of them: https://www.mongodb.com/docs/manual/reference/resource-document/
   const covers = ({ db, collection, anyResource }: Resource, wanted: string) =>
@@ -92,7 +98,9 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
     privileges.some(({ resource, actions }) => actions.includes(action) && covers(resource, collection))
   for (const collection of [Ledger.collectionName, DeadLetters.collectionName]) {
     const missing = needed.filter(action => !may(collection, action)).join(', ')
-    if (missing) return problem(`this user may not ${missing} in ${name}.${collection}`, `give it the role readWrite on ${name}`)
+    if (missing) {
+      return problem(`this user may not ${missing} in ${name}.${collection}`, `give it the role readWrite on ${name}`)
+    }
   }
   const validators = may(Ledger.collectionName, 'collMod') ? '' : '; validators: \'apply\' needs dbAdmin as well'
   return ok(`this user may read and write ${name}, and create indexes${validators}`)
@@ -110,5 +118,6 @@ async function checkCollections (db: mongodb.Db, collections: Collections): Prom
   return warning(`not there yet: ${missing.join(', ')}`, fix)
 }
 
-const postImagesFix = 'run db.runCommand({ collMod: "<collection>", changeStreamPreAndPostImages: { enabled: true } }) ' +
+const postImagesFix =
+  'run db.runCommand({ collMod: "<collection>", changeStreamPreAndPostImages: { enabled: true } }) ' +
   'for each, or set post_images: auto_configure in the PowerSync Service: it needs them to replicate changes'

@@ -29,7 +29,9 @@ const reasonOf = ({ name, cause }: Error): string => Object(cause).code ?? name
 export async function checkServer (url: string, keys: KeySet | undefined): Promise<Finding[]> {
   const base = url.replace(/\/+$/, '')
   // Enough at once to meet each of the few servers behind a load balancer.
-  const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch((error: Error) => error)
+  const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch(
+    (error: Error) => error
+  )
   if (answers instanceof Error) {
     const fix = 'check that the server runs, and that network and DNS lead to it: the PowerSync Service needs its keys'
     return [{ check: 'jwks', ...problem(`${base}/jwks cannot be reached (${reasonOf(answers)})`, fix) }]
@@ -48,7 +50,10 @@ function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): R
   if (refused) return problem(`${url} answered ${refused}`, statusFix(refused))
   const [published, ...others] = answers.map(({ body }) => readKeySet(body))
   if (!published || others.includes(undefined)) {
-    return problem(`${url} does not answer a key set`, 'pass the server with the plugin\'s prefix, and check for a proxy')
+    return problem(
+      `${url} does not answer a key set`,
+      'pass the server with the plugin\'s prefix, and check for a proxy'
+    )
   }
   if (published.some(jwk => secretMembers.some(member => member in jwk))) {
     return problem(`${url} shows the private half of a key`, 'replace that key now: its readers can sign tokens')
@@ -71,7 +76,9 @@ function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): R
     return problem(`${url} does not have the key of POWERSYNC_PRIVATE_KEY, kid ${own.kid}`, fix)
   }
   const found = `keys published at ${url}: ${published.length}${own ? ', the signing key among them' : ''}`
-  if (!isProtected(new URL(url))) return warning(`${found}, by plain http`, 'use an https URL: PowerSync Cloud takes no other')
+  if (!isProtected(new URL(url))) {
+    return warning(`${found}, by plain http`, 'use an https URL: PowerSync Cloud takes no other')
+  }
   const slowest = Math.round(Math.max(...answers.map(({ milliseconds }) => milliseconds)))
   if (slowest < 3000) return ok(found)
   return warning(`${found}, after ${slowest} ms`, 'make the server faster: the PowerSync Service waits 3 s for keys')
@@ -106,12 +113,17 @@ async function checkToken (url: string): Promise<Result> {
   if (typeof answer === 'string') return problem(`${url} cannot be reached (${answer})`, 'see the server\'s log')
   if (answer.status === 401) return ok(`${url} rejects requests without credentials`)
   if (answer.status === 404) return skipped(`there is no ${url}`)
-  if (answer.status === 200) return problem(`${url} gives tokens to strangers`, 'return null from authenticate for them')
+  if (answer.status === 200) {
+    return problem(`${url} gives tokens to strangers`, 'return null from authenticate for them')
+  }
   if (answer.body.includes('FST_PSM_PARAMETER')) {
     const fix = 'use jwtIssuers() or a function that knows your users, and set NODE_ENV=production'
     return problem(`${url} gives strangers a token for any user: developmentAuth() is on`, fix)
   }
-  return problem(`${url} answered ${answer.status} to a request without credentials: expected 401`, 'see the server\'s log')
+  return problem(
+    `${url} answered ${answer.status} to a request without credentials: expected 401`,
+    'see the server\'s log'
+  )
 }
 
 /**
@@ -138,7 +150,9 @@ export async function checkService (url: string, { privateKey, algorithm, kid }:
     headers: { authorization: `Token ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify({ buckets: [], include_checksum: true, raw_data: true, client_id: 'powersync-mongo-doctor' })
   }).catch(reasonOf)
-  if (typeof answer === 'string') return problem(`${url} cannot be reached (${answer})`, `${fix}, and that the network leads to it`)
+  if (typeof answer === 'string') {
+    return problem(`${url} cannot be reached (${answer})`, `${fix}, and that the network leads to it`)
+  }
   if (answer.status === 200) return ok(`${url} accepts this app's tokens`)
   const code = answer.status === 401 && /S2\d{3}/.exec(answer.body)?.[0]
   if (!code) return problem(`${url}/sync/stream answered ${answer.status}`, fix)

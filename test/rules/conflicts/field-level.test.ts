@@ -4,16 +4,27 @@ import { bson, collection } from '../../../index.js'
 import { fieldLevel } from '../../../lib/rules/conflicts/index.js'
 import { serverWith } from './server.js'
 
-const [earlier, time, later] = ['2025-06-01T10:00:00.000Z', '2025-06-01T12:00:00.000Z', '2025-06-01T14:00:00.000Z'] as const
+const [earlier, time, later] = [
+  '2025-06-01T10:00:00.000Z',
+  '2025-06-01T12:00:00.000Z',
+  '2025-06-01T14:00:00.000Z'
+] as const
 const schema = Type.Object({
   title: Type.Optional(Type.String()),
   status: Type.Optional(Type.String()),
   modified: Type.Optional(bson.Json(Type.Record(Type.String(), bson.Date())))
 })
-const said = (times: Record<string, unknown>) => ({ metadata: JSON.stringify(Object.fromEntries(Object.entries(times).map(([field, time]) => [`${field}_modified_at`, time]))) })
+const said = (times: Record<string, unknown>) => ({
+  metadata: JSON.stringify(
+    Object.fromEntries(Object.entries(times).map(([field, time]) => [`${field}_modified_at`, time]))
+  )
+})
 
 t.test('fieldLevel: of an operation those fields are written that nobody changed later', async t => {
-  const { after } = await serverWith(t, collection({ schema, writable: ['title', 'status'], resolveConflict: fieldLevel({ metadata: 'modified' }) }))
+  const { after } = await serverWith(
+    t,
+    collection({ schema, writable: ['title', 'status'], resolveConflict: fieldLevel({ metadata: 'modified' }) })
+  )
   const server = { title: 'server', status: 'server', modified: { title: new Date(time), status: new Date(time) } }
   const change = { title: 'client', status: 'client' }
 
@@ -22,20 +33,47 @@ t.test('fieldLevel: of an operation those fields are written that nobody changed
   t.same((await after(server, ['PUT', change, said({ title: later, status: earlier })])).row,
     { title: 'client', status: 'server', modified: { title: new Date(later), status: new Date(time) } })
   t.same((await after(server, ['PATCH', change, said({ title: earlier, status: earlier })])).row, server)
-  t.same((await after({ ...server, status: null }, ['PUT', change, said({ title: earlier, status: earlier })])).row, { ...server, status: null })
-  t.same((await after({ title: 'server', modified: server.modified }, ['PUT', change, said({ title: later, status: earlier })])).row,
-    { title: 'client', status: null, modified: { title: new Date(later), status: new Date(time) } })
-  t.match((await after(server, ['PATCH', { title: 'client' }, said({ title: time })])).row, { title: 'client', status: 'server' }, 'of equal times, what arrives later')
-  t.match((await after(server, ['PATCH', { title: 'client' }, said({ title: Date.parse(later) })])).row, { title: 'client', modified: { title: new Date(later) } })
+  t.same((await after({ ...server, status: null }, ['PUT', change, said({ title: earlier, status: earlier })])).row, {
+    ...server,
+    status: null
+  })
+  t.same(
+    (
+      await after({ title: 'server', modified: server.modified }, [
+        'PUT',
+        change,
+        said({ title: later, status: earlier })
+      ])
+    ).row,
+    { title: 'client', status: null, modified: { title: new Date(later), status: new Date(time) } }
+  )
+  t.match(
+    (await after(server, ['PATCH', { title: 'client' }, said({ title: time })])).row,
+    { title: 'client', status: 'server' },
+    'of equal times, what arrives later'
+  )
+  t.match((await after(server, ['PATCH', { title: 'client' }, said({ title: Date.parse(later) })])).row, {
+    title: 'client',
+    modified: { title: new Date(later) }
+  })
   t.same((await after(server, ['DELETE'])).row, null)
   t.same((await after(server, ['PATCH', {}])).row, server)
 
   for (const unknown of [undefined, null, 'soon', 5, { title: 'soon' }]) {
-    t.same((await after({ ...server, modified: unknown }, ['PATCH', { title: 'client' }, said({ title: earlier })])).row,
-      { title: 'client', status: 'server', modified: { title: new Date(earlier) } }, 'the server has no time')
+    t.same(
+      (await after({ ...server, modified: unknown }, ['PATCH', { title: 'client' }, said({ title: earlier })])).row,
+      { title: 'client', status: 'server', modified: { title: new Date(earlier) } },
+      'the server has no time'
+    )
   }
 
-  for (const metadata of [undefined, 'by hand', '{}', '{"title_modified_at":null}', said({ title: '9999-01-01' }).metadata]) {
+  for (const metadata of [
+    undefined,
+    'by hand',
+    '{}',
+    '{"title_modified_at":null}',
+    said({ title: '9999-01-01' }).metadata
+  ]) {
     const before = Date.now()
     const { row } = await after(server, ['PATCH', { title: 'client' }, { metadata } as object])
     t.equal(row?.['title'], 'client')
@@ -46,13 +84,24 @@ t.test('fieldLevel: of an operation those fields are written that nobody changed
 
   for (const none of ['soon', '2025-02-30', true, {}, -1e300]) {
     t.match(await after(server, ['PATCH', { title: 'client' }, said({ title: none })]), {
-      row: { title: 'server' }, result: { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', details: { path: 'metadata.title_modified_at' } } }
+      row: { title: 'server' },
+      result: {
+        status: 'fatal_error',
+        failed_operation: { error_code: 'INVALID_DATA', details: { path: 'metadata.title_modified_at' } }
+      }
     })
   }
 })
 
 t.test('fieldLevel: the times are the server\'s, also where a client could write them', async t => {
-  const { after } = await serverWith(t, collection({ schema, put: 'replace', resolveConflict: fieldLevel({ metadata: 'modified' }) }))
-  const { row } = await after({ title: 'server', modified: { title: new Date(time) } }, ['PUT', { title: 'client', modified: JSON.stringify({ title: earlier }) }, said({ title: later, status: later, modified: later })])
+  const { after } = await serverWith(
+    t,
+    collection({ schema, put: 'replace', resolveConflict: fieldLevel({ metadata: 'modified' }) })
+  )
+  const { row } = await after({ title: 'server', modified: { title: new Date(time) } }, [
+    'PUT',
+    { title: 'client', modified: JSON.stringify({ title: earlier }) },
+    said({ title: later, status: later, modified: later })
+  ])
   t.same(row, { title: 'client', status: null, modified: { title: new Date(later), status: new Date(later) } })
 })

@@ -17,7 +17,16 @@ export async function serverWith (t: Pick<Test, 'teardown'>, rows: Collection) {
     after: async (existing: Record<string, unknown>, ...operations: Operation[]) => {
       await collection.replaceOne({ _id: 'a' }, existing, { upsert: true })
       const results: unknown[] = []
-      for (const [op, data, rest] of operations) results.push((await upload(app, { client_id: 'phone', batch: [{ op, table: 'rows', id: 'a', data, op_id: ++operation, ...rest }] })).body.results[0])
+      for (const [op, data, rest] of operations) {
+        results.push(
+          (
+            await upload(app, {
+              client_id: 'phone',
+              batch: [{ op, table: 'rows', id: 'a', data, op_id: ++operation, ...rest }]
+            })
+          ).body.results[0]
+        )
+      }
       const { _id, ...row } = await collection.findOne({ _id: 'a' }, { promoteValues: false }) ?? {}
       return { row: _id === undefined ? null : row as Record<string, unknown>, result: results.at(-1) }
     }

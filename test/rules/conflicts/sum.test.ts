@@ -13,7 +13,12 @@ for (const [name, plus, minus, expected] of [
   ['longs beyond what a double holds', [9007199254740993n, 2n], [1n], '9007199254740994'],
   ['negative longs', [-5n, 3n], [4n], '-6'],
   ['decimals, with their scale', [decimal('1.50'), decimal('2.00')], [decimal('0.25')], '325E-2'],
-  ['a decimal of 34 digits', [decimal('1234567890123456789012345678901234'), decimal('1')], [], '1234567890123456789012345678901235'],
+  [
+    'a decimal of 34 digits',
+    [decimal('1234567890123456789012345678901234'), decimal('1')],
+    [],
+    '1234567890123456789012345678901235'
+  ],
   ['decimals with an exponent', [decimal('1E+6000'), decimal('2E+6000')], [], '3E6000'],
   ['a negative decimal', [decimal('-0.5')], [decimal('-0.25')], '-25E-2'],
   ['numbers and decimal text', [1, '2.5'], ['0.25'], 3.25],
