@@ -2,7 +2,8 @@
  * The tables of these tests. Each has an owner and each test has users of its own, so that no test sees the rows of
  * another one. The PowerSync Service gets their streams from streams.yaml:
  *
- *     npx powersync-mongo streams --config test/service/collections.ts > test/service/streams.yaml
+ *     cd test/service
+ *     npx powersync-mongo streams --config collections.ts --rejections rejections > streams.yaml
  */
 import { Type } from '@sinclair/typebox'
 import {

@@ -1,7 +1,8 @@
 /** A write that the server rejects disappears at its author, and other devices never see it. */
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { inSync, insert, rows, startServer, store, twoDevices, type Device } from './set-up.js'
+import { createRejections } from '../../lib/client/index.js'
+import { inSync, insert, openDevice, rows, startServer, store, twoDevices, type Device } from './set-up.js'
 
 /** Code → why, or how → the statements of one client transaction. */
 type Rejected = Record<string, Record<string, string[]>>
@@ -122,4 +123,29 @@ t.test('a value that the server sets itself is left out, and the author sees the
   await inSync(app, user, a)
   t.strictSame(await seen(), [{ owner_id: user, name: 'new', server: 'theirs' }])
   t.strictSame(a.rejections, [])
+})
+
+t.test('a rejected change is seen on its author\'s devices only, corrected on one, and settled', async t => {
+  const app = await startServer(t)
+  const { user, a, b } = await twoDevices(t)
+  const stranger = randomUUID()
+  const c = await openDevice(t, stranger)
+  const [onA, onB, onC] = [a, b, c].map(({ database }) => createRejections(database))
+  await insert(a, 'ruled', { id: user, owner_id: user, name: 'more than 20 characters', number: 7 })
+  await a.drained()
+  await inSync(app, user, a, b)
+  await inSync(app, stranger, c)
+  const [rejection, ...others] = await onB!.all()
+  t.match(rejection, { code: 'INVALID_DATA', path: 'name' })
+  t.match(rejection?.failed, { op: 'PUT', table: 'ruled', id: user, data: { number: 7 } })
+  t.strictSame([others, await onA!.all(), await onC!.all()], [[], [rejection], []])
+
+  t.equal(await onB!.resend(rejection!.id, { name: 'short' }), true)
+  await b.drained()
+  await inSync(app, user, a, b)
+  for (const device of [a, b]) {
+    t.match(await rows(device, 'SELECT name, number FROM ruled WHERE id = ?', [user]), [{ name: 'short', number: 7 }])
+  }
+  t.strictSame([await onA!.all(), await onB!.all()], [[], []])
+  t.strictSame(await app.powersync.deadLetters.list({ user }), [])
 })

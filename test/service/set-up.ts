@@ -29,6 +29,9 @@ export const restartCommand = process.env['POWERSYNC_RESTART']
 
 type T = Pick<Test, 'teardown'>
 
+/** The table of rejected changes. */
+export const rejections = 'rejections'
+
 /** A server of this package, where the PowerSync Service looks for its keys. */
 export async function startServer (t: T, options: Partial<PowerSyncMongoOptions> = {}): Promise<FastifyInstance> {
   const app = await testServer(t, {
@@ -37,6 +40,7 @@ export async function startServer (t: T, options: Partial<PowerSyncMongoOptions>
     mongo: { url: MONGO_URI },
     collections,
     validators: 'apply',
+    upload: { deadLetters: { mirror: rejections } },
     authenticate: ({ headers }): User | null => headers['x-user'] ? { id: String(headers['x-user']) } : null,
     ...options
   })
@@ -80,7 +84,8 @@ const ownTables: Record<string, OwnTable> = {
 /** The client schema that the command line prints for the collections, with the changes of `ownTables`. */
 async function makeClientSchema (): Promise<ClientSchema> {
   const folder = await mkdtemp(join(import.meta.dirname, '..', '.readme-')) // where its import of the SDK is found
-  await writeFile(join(folder, 'schema.mjs'), await commandLine('client-schema', '--target', 'js'))
+  const schema = await commandLine('client-schema', '--target', 'js', '--rejections', rejections)
+  await writeFile(join(folder, 'schema.mjs'), schema)
   const { AppSchema } = await import(join(folder, 'schema.mjs')) as { AppSchema: ClientSchema }
   await rm(folder, { recursive: true })
 
@@ -110,7 +115,7 @@ export async function twoDevices (t: T): Promise<{ user: string, a: Device, b: D
   return { user, a, b }
 }
 
-async function openDevice (t: T, user: string): Promise<Device> {
+export async function openDevice (t: T, user: string): Promise<Device> {
   const url = `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}/powersync`
   const rejections: Device['rejections'] = []
   const connector = createConnector({
