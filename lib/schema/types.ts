@@ -34,7 +34,7 @@ export interface FieldType extends Check {
 }
 
 /** What to do with a column, or nested key, that the schema does not have. */
-export type UnknownFields = 'reject' | 'drop' | 'store'
+type UnknownFields = 'reject' | 'drop' | 'store'
 
 /** Where in a collection's schema a type stands. */
 export interface Place {

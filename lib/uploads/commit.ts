@@ -47,7 +47,7 @@ export interface Work<Result> {
   isLetter?: boolean
 }
 
-export interface Around<Result> {
+interface Around<Result> {
   /** If the first of these meets a key that exists, another was faster, and all starts again. */
   before?: readonly Statement[]
   after?: readonly Statement[]
