@@ -499,7 +499,7 @@ t.test('mistakes in the options stop the start and say what to do', async t => {
     ],
     [
       { issuers: issuer, audience: 'api', getJwks: () => {} },
-      /option jwtIssuers\.getJwks is a function: expected what get-jwks gives/
+      /option jwtIssuers\.getJwks is a function: expected the result of get-jwks/
     ],
     [{ issuers: issuer, audience: 'api', timeout: 1 }, /option jwtIssuers\.timeout is 1/]
   ]
