@@ -98,6 +98,15 @@ async function look (): Promise<void> {
   await show()
 }
 
+/** Keeps an outcome on the screen while what syncs moves it, until the user does something else. */
+function keepInView (outcome: HTMLElement): void {
+  const observer = new ResizeObserver(() => outcome.scrollIntoView({ block: 'nearest' }))
+  observer.observe(document.body)
+  for (const event of ['wheel', 'touchmove', 'pointerdown', 'keydown']) {
+    addEventListener(event, () => observer.disconnect(), { once: true, passive: true })
+  }
+}
+
 async function show (): Promise<void> {
   for (const view of views) await view.show(server)
   for (const { code, node, outcome } of rejections) {
@@ -109,7 +118,7 @@ async function show (): Promise<void> {
         ? `Refused: ${letter.failed_operation.message}. It is a dead letter of ${phone.name} now, and the queue went on.`
         : ''
     )
-    if (letter && isNew && node.contains(document.activeElement)) outcome.scrollIntoView({ block: 'nearest' })
+    if (letter && isNew && node.contains(document.activeElement)) keepInView(outcome)
   }
   fault.ariaChecked = String(server?.isBroken ?? false)
   fault.disabled = !server
