@@ -13,6 +13,7 @@ if (reason) {
   await import('./rejections.js')
   await import('./conflicts.js')
   await import('./transactions.js')
+  await import('./settled.js')
   await import('./tokens.js')
   await import('./restarts.js')
 }
