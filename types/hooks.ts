@@ -43,7 +43,7 @@ export interface TransactionContext {
 export interface OperationContext extends TransactionContext {
   /**
    * The operation's document as it stands before the operation, with the earlier operations of the same client
-   * transaction applied; null when there is none. The documents of all operations on a collection are loaded
+   * transaction applied; null if there is no such document. The documents of all operations on a collection are loaded
    * together, in one `find`, when the first of them is asked for.
    */
   existing (): Promise<mongodb.Document | null>

@@ -10,7 +10,7 @@ import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './pl
 import type { RegisteredCollection, UserCollections } from './registry.js'
 import { Rows, type RuleScope } from './rows.js'
 
-/** What the hooks of one attempt share. */
+/** The state that the hooks of one attempt share. */
 export interface HookScope extends RuleScope {
   context: TransactionContext
   /** Whether this is a dead letter, which is run once: sums need no op_id. */
@@ -135,7 +135,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
             details: { path }
           })
       }
-      // What `resolveConflict` gave may have another parent or owner.
+      // The result of `resolveConflict` may have another parent or owner.
       if (resolved !== operation) yield * waitFor(rows.checkParents(resolved))
       yield * authorizeTransfer(resolved, itsContext)
       plans.push(rows.plan(resolved, from))

@@ -24,7 +24,7 @@ export function throughParent<const Field extends string> (table: string, field:
 }
 
 /**
- * What a document must hold to be a user's, by field; empty where no field says it. Undefined when no row can be the
+ * The values that make a document a user's, by field; empty where no field decides it. Undefined when no row can be the
  * user's: a missing value, or null, must never become a condition that the rows of others meet.
  *
  * @param decode a value of the user as the field's type

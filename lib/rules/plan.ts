@@ -4,7 +4,7 @@ import { PowerSyncFatalError } from '../errors.js'
 import { sameValue } from '../schema/same-value.js'
 import type { UserCollection } from './registry.js'
 
-/** What one operation becomes: plain data, from which rows in memory and statements to MongoDB are made. */
+/** The effect of one operation as plain data, from which rows in memory and statements to MongoDB are made. */
 export interface Plan {
   /** Decoded, as the hooks left it. */
   readonly operation: CrudOperation
@@ -15,12 +15,12 @@ export interface Plan {
   readonly row: string
   /** The same of the uploaded operation, which hooks may have moved to another row. */
   readonly from: string
-  /** What a document must hold to be the user's. Empty: every document is. */
+  /** The values that make a document the user's. Empty: every document is. */
   readonly owner: Readonly<mongodb.Document>
   readonly change: Change
 }
 
-/** What becomes of a document's fields. */
+/** The change of a document's fields. */
 export interface FieldChanges {
   readonly set: Readonly<mongodb.Document>
   readonly unset: readonly string[]
@@ -31,9 +31,9 @@ export interface FieldChanges {
 type Change =
   | FieldChanges & {
     readonly kind: 'put'
-    /** What becomes of a document that exists: its other fields stay, or go, or it stays as it is. */
+    /** The change of an existing document: its other fields stay, or go, or it stays as it is. */
     readonly existing: 'merge' | 'replace' | 'keep'
-    /** What a new document has beside `set`. */
+    /** Fields of a new document beside `set`. */
     readonly onInsert: Readonly<mongodb.Document>
   }
   | FieldChanges & { readonly kind: 'patch' }

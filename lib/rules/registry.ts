@@ -199,7 +199,7 @@ export class UserCollection {
     return { ...operation, data: accepted(this.shared.schema.decode(operation, this.rights), operation) as AnyRow }
   }
 
-  /** What a new document has beside its row: the server's defaults of fields that the user cannot write. */
+  /** Fields of a new document beside its row: the server's defaults for fields that the user cannot write. */
   onInsert (row: object): AnyRow {
     if (!this.#hasOnInsert) return none
     const values = Object.entries(this.shared.schema.onInsert(this.rights))

@@ -7,7 +7,7 @@ import type { CollectionRegistry, RegisteredCollection, UserCollection, UserColl
 
 type Document = mongodb.Document | null
 
-/** What client transactions that are written together share. */
+/** The state that client transactions of one commit share. */
 export interface RuleScope {
   collections: CollectionRegistry
   ofUser: UserCollections
@@ -20,7 +20,7 @@ export interface RuleScope {
 /** A row that a hook saw: where the ids that it asks for next may come from. */
 interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
 
-/** What the hooks and rules of one operation may ask. */
+/** The questions that hooks and rules of one operation may ask. */
 interface Questions {
   existing (table?: string, id?: string): Promise<Document>
   /** Whether a document is the user's, through its parents too. Undefined: it may be, but a parent is missing. */

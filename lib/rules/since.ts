@@ -78,7 +78,7 @@ type Documents = ReadonlyMap<string, mongodb.Document>
 function differenceOf (
   plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections
 ): Plan[] {
-  /** What the plans do to the document that is there, as long as it is that one. */
+  /** The plans' effect on the present document, as long as it is not replaced. */
   let patch: FieldChanges | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
   /** The document that the plans make. */
   let made: mongodb.Document | null = null

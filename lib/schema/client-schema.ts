@@ -51,7 +51,7 @@ export function clientTablesOf (collections: Collections): ClientTable[] {
   })
 }
 
-/** What the table has to track for `resolveConflict`, and what it need not send. */
+/** The columns that the table tracks for `resolveConflict`, and the updates that it leaves out. */
 function optionsOf ({ operations, resolveConflict }: Collection, fields: Field[]): ClientTableOptions {
   if (operations.join() === 'PUT') return { insertOnly: true }
   const tracks: ConflictTracking = resolveConflict?.tracks ?? {}

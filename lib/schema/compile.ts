@@ -8,7 +8,7 @@ import { any } from './types.js'
 
 type Row = Record<string, unknown>
 
-/** What a collection's fields are to a user. */
+/** A collection's fields as a user may read and write them. */
 export interface Rights {
   /** Fields that the server sets, because they say whose row it is. */
   owned: ReadonlySet<string>
@@ -86,7 +86,7 @@ export function compileSchema (table: string, definition: Collection) {
       const server = withDefault.filter(({ name, readOnly }) => readOnly || isClosed(name, rights))
       return Object.fromEntries(server.map(field => [field.name, field.default!()]))
     },
-    /** What a client says that a row was: the values that fit their fields, others are left out. */
+    /** The previous values that a client sends: those that fit their fields; others are left out. */
     previous: previousReader(fields, definition),
     /** A document that the driver read, with the types that decoded rows have. */
     read (document: Row): Row {

@@ -38,7 +38,7 @@ function made (type: Check, make: (value: unknown) => unknown): Convert {
   }
 }
 
-/** What hooks see of a value that the driver read; undefined where that is the value itself. */
+/** Converts a value that the driver read for hooks; undefined where they see the value itself. */
 export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: unknown) => unknown) | undefined {
   const inside = i && readerOf(i)
   switch (t) {

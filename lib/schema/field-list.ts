@@ -98,7 +98,7 @@ export function encoderOf (table: string, name: string, type: FieldType): Field[
   }
 }
 
-/** What the collection says, else the schema's own keyword, which may be a value or, as in TypeBox, a function. */
+/** The collection's option, else the schema's own keyword: a value or, as in TypeBox, a function. */
 function defaultOf (
   { schema, encode }: Pick<Field, 'schema' | 'encode'>, option: (() => unknown) | undefined, place: Place
 ): Field['default'] {
@@ -137,7 +137,7 @@ function ownersOf (table: string, owner: Collection['owner']): { owners: string[
 const writableOf = ({ writable }: Collection): readonly string[] | undefined =>
   Array.isArray(writable) ? writable : undefined
 
-/** What becomes of columns that the schema does not have: where the writable fields are listed, none is stored. */
+/** The handling of columns that the schema does not have: if the writable fields are listed, they are dropped. */
 export function otherColumns (definition: Collection, fields: Field[]): OtherColumns {
   const policy = definition.schema === 'any' ? 'store' : definition.unknownFields
   const columns = fields.map(({ column }) => column)

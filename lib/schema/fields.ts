@@ -66,7 +66,7 @@ export const bson = {
 
 type Check = (schema: TSchema, value: unknown) => boolean
 
-/** What TypeBox's own `Value` and `TypeCompiler` functions take for a value of these types: the type in hooks. */
+/** Registers the types for TypeBox's own `Value` and `TypeCompiler`: they accept the type in hooks. */
 const checks: Record<string, Check> = {
   BsonDate: (_, value) => value instanceof Date && !Number.isNaN(value.getTime()),
   BsonBoolean: (_, value) => typeof value === 'boolean',

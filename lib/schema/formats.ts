@@ -11,7 +11,7 @@ const SCHEME = /^[a-z][a-z\d+.-]{0,63}:./i // RFC 3986
 /** Searched for: repeating what may be there runs out of stack in long text. */
 const NOT_IN_URI = /[^\w.~:/?#[\]@!$&'()*+,;=%-]|%(?![\da-f]{2})/i
 
-/** What a text of a format has to be: in a description of its type, or to a function of the host's. */
+/** The rule for a text of a format: a description of its type, or a function of the host. */
 interface Format extends Pick<Check, 're' | 'len' | 'date'> {
   test?: (text: string) => boolean
 }

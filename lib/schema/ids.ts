@@ -10,7 +10,7 @@ import { objectId, uuid } from './types.js'
 
 /** The ids of a collection. */
 export interface Ids {
-  /** What they are, for clients to check; absent for those of the app's own making. */
+  /** Their description, for the check on clients; absent for ids of the app's own type. */
   check?: Check
   /** The `_id` of a client's id, or why it has none. */
   decode (text: unknown): unknown

@@ -2,10 +2,10 @@ import { ReadonlyKind, type TSchema } from '@sinclair/typebox'
 import { listWords } from '../type-words.js'
 import type { Place } from './types.js'
 
-/** What says something about a schema and nothing about its values. */
+/** Keywords that describe a schema and do not restrict its values. */
 const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated', 'type']
 
-/** What to write in place of a keyword that is not honoured. */
+/** The alternative to a keyword that is not supported. */
 const INSTEAD: Record<string, string> = {
   readOnly: "leave the field out of the collection's writable",
   writeOnly: 'leave the field out of the stream',

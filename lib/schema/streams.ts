@@ -39,7 +39,7 @@ ${texts.join('')}`
 export interface Stream {
   table: string
   query: string
-  /** What to look at before it is used. */
+  /** Points to review before use. */
   remarks: string[]
   /** Why it is printed as a comment: the query gives every row to every user. */
   off?: string
@@ -62,7 +62,7 @@ export function streamListOf (collections: Collections, everybody: readonly stri
   })
 }
 
-/** What a row must meet to be the user's; a sentence where SQL cannot say it. */
+/** The condition under which a row is the user's; a sentence where SQL cannot express it. */
 function conditionsOf (table: string, collections: Collections): string[] | string {
   const { owner } = collections[table]!
   if (typeof owner === 'function') return `the owner of ${table} is a function of the server`
@@ -125,8 +125,8 @@ function queryOf (table: string, { schema, name = table }: Collection, fields: F
 }
 
 /**
- * Binary does not sync as it is: as base64 it does, which is also what an upload has to send. What is none goes as it
- * is: the service's `base64` makes an empty text of null, which would come back as empty binary.
+ * Binary does not sync, but its base64 does, which is also the form of uploads. Null stays null: the service's `base64`
+ * turns it into an empty text, which would come back as empty binary.
  */
 function columnOf ({ name, column, schema }: Field): string {
   const value = quote(name)

@@ -15,7 +15,7 @@ export interface FieldType extends Check {
   i?: FieldType
   p?: Record<string, [FieldType, 1?]>
   o?: FieldType[]
-  /** What the app's own code may give, in words. */
+  /** The values that the app's own code may return, in words. */
   gives: string
   /** The client's column type. */
   column: Column
@@ -27,13 +27,13 @@ export interface FieldType extends Check {
   make?: (value: any) => unknown
   /** The BSON value of what the app's own code gave; undefined: it is not accepted. Absent: as clients send it. */
   encode?: (value: unknown) => unknown
-  /** What hooks see of a value that the driver read; absent where that is the value itself. */
+  /** Converts a value that the driver read for hooks; absent where they see the value itself. */
   read?: (value: unknown) => unknown
   /** A format that the host has registered: clients cannot check it. */
   format?: string
 }
 
-/** What to do with a column, or nested key, that the schema does not have. */
+/** The handling of a column, or nested key, that the schema does not have. */
 type UnknownFields = 'reject' | 'drop' | 'store'
 
 /** Where in a collection's schema a type stands. */
@@ -92,7 +92,7 @@ const types: Record<string, Row> = {
   BsonJson: [['content'], ({ content }, place) => place.depth === 0 ? json(content, place) : place.here(content)]
 }
 
-/** What to use in place of TypeBox types that have no meaning here. */
+/** The alternatives to TypeBox types that have no meaning here. */
 const instead: Record<string, string> = {
   Date: 'bson.Date()',
   BigInt: 'bson.Long()',
@@ -221,7 +221,7 @@ function literals (values: Literal[], place: Place): FieldType {
   })
 }
 
-/** What the app's code gives is held to the same rules: `given` makes of it what a client would send. */
+/** Values of the app's code meet the same rules: `given` turns them into the form that a client would send. */
 function sameRules (type: FieldType, given: (value: unknown) => unknown): FieldType {
   const decode = decoding.convert!(type) ?? decoding.kinds[type.t]!(type, decoding)
   return { ...type, encode: value => decode(given(value)) }
@@ -288,7 +288,7 @@ function decimal (_: TSchema, place: Place): FieldType {
   return { ...type, encode: value => value instanceof Decimal128 ? value : type.encode!(value) }
 }
 
-/** Whose copy of the driver an object has to be of. */
+/** The driver that an object has to come from. */
 const OF_DRIVER = "of @fastify/mongodb's driver"
 
 function date (schema: TSchema, place: Place): FieldType {

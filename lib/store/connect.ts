@@ -75,7 +75,7 @@ export function databaseIn (url = ''): string | undefined {
   return path && decodeURIComponent(path)
 }
 
-/** The host's own connection. The first named one stands in its place too, if there is none. */
+/** The host's unnamed connection. @fastify/mongodb puts the first named one in its place, which does not count. */
 function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
   return mongo && !Object.values(mongo).includes(mongo) ? mongo : undefined
 }

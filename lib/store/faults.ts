@@ -73,7 +73,7 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = 
 export type FaultRules = Readonly<Record<number, 'retry' | 'reject'>>
 
 /**
- * What an error of a write says of the data; undefined if the write is retryable. Call it for errors of writes only:
+ * The fault of the data behind an error of a write; undefined if it is retryable. Call it for errors of writes only:
  * a hook's own query, the ledger or a commit may fail with the same codes and say nothing of the data.
  */
 export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | undefined {

@@ -26,10 +26,10 @@ export interface PageContent {
   letters: readonly OpenLetter[]
 }
 
-/** What became of an operation: final. */
+/** The final outcome of an operation. */
 export type Verdict = 'applied' | Rejection
 
-/** What one commit settles. */
+/** The operations that one commit settles. */
 export interface Settlement {
   /** Fingerprints of operations that are settled by it. */
   operations: readonly string[]
@@ -57,7 +57,7 @@ const keptSeconds = 86_400
 const mostRecords = 500_000
 
 /**
- * What is remembered of one client database: for each operation, in order of arrival, what became of it. Immutable.
+ * The outcomes of one client database's operations, in order of arrival. Immutable.
  *
  * It forgets only what a later upload of its client no longer contained, which its client therefore has an answer for;
  * and even of that it keeps the last 2 000 operations and the last day.
@@ -75,7 +75,7 @@ export class Page {
     return 500 + operations.length + 500 * rejections.length + ofLetters
   }
 
-  /** What became of operations, by their fingerprints: of those that are not new. */
+  /** The outcomes of operations that are not new, by fingerprint. */
   verdicts (fingerprints: ReadonlyArray<string | undefined>): ReadonlyMap<string, Verdict> {
     const { operations, rejections } = this.content
     const verdicts = new Map<string, Verdict>()

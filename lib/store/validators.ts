@@ -13,7 +13,7 @@ export interface ValidatorOptions {
   action?: 'error' | 'warn' | undefined
 }
 
-/** What a collection has and what it should have. */
+/** A collection's present and wanted validator. */
 export interface ValidatorDifference {
   /** Of the MongoDB collection. */
   name: string

@@ -20,7 +20,7 @@ import {
   ConflictError, inTransaction, type CommandScope, type TransactionOptions, type TransactionScope
 } from '../store/transaction.js'
 
-/** Who uploads. */
+/** The uploading user and request. */
 export interface Caller {
   user: User
   request: FastifyRequest | undefined
@@ -35,13 +35,13 @@ export interface CommitDependencies {
   spans: Spans
 }
 
-/** What one commit writes. */
+/** The writes of one commit. */
 export interface Work<Result> {
   /** Client transactions, as uploaded, of which all or none is written. */
   transactions: readonly CrudTransaction[]
-  /** What is written around them, once they are planned, and what the commit gives. */
+  /** The writes around them, once they are planned, and the result of the commit. */
   around (plans: readonly Plan[], ofUser: UserCollections): Around<Result> | Promise<Around<Result>>
-  /** What the transactions are put under, by row. */
+  /** The later changes that the transactions go under, by row. */
   since?: ReadonlyMap<string, Since>
   /** Whether it runs a dead letter. */
   isLetter?: boolean
@@ -64,7 +64,7 @@ interface Attempt {
   probing: boolean
 }
 
-/** What is sent together; each part may be empty. */
+/** Statements that are sent together; each part may be empty. */
 interface Batch {
   before?: readonly Statement[] | undefined
   planned?: readonly Planned[]
@@ -256,7 +256,7 @@ export function tablesOf (transactions: readonly CrudTransaction[]): Set<string>
   return tables
 }
 
-/** What the client is told of a rejection. */
+/** A rejection as the client sees it. */
 export function failedOperation ({ cause: { code, message, details, operationIndex } }: Rejected): FailedOperation {
   return {
     error_code: code,

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { CrudTransaction, TransactionResult } from '../../types/index.js'
 import type { Migrations } from '../rules/migrations.js'
 
-/** What a client is asked to wait; the SDKs wait 5 s of their own accord. */
+/** The wait that a client is asked for, in ms; the SDKs wait 5 s of their own accord. */
 export const retryAfter = 5000
 
 /** Results of an upload that is older than this server lifts, or of a client that is ahead of it: its queue waits. */

@@ -9,11 +9,11 @@ import type { CommandScope } from '../store/transaction.js'
 
 interface Dependencies { deadLetters: DeadLetters, collections: CollectionRegistry }
 
-/** What client transactions settle, and how the rest of them is written. */
+/** The letters that client transactions settle, and the rest of the transactions. */
 export interface Settlements {
   /** Without the operations that settle letters. */
   transactions: CrudTransaction[]
-  /** What the transactions are put under, by row. */
+  /** The later changes that the transactions go under, by row. */
   since: Map<string, Since>
   /** @param written the letter that is written with it. Without `op_id` it may be the same again, and stays. */
   settle (written?: string): Statement[]

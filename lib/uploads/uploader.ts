@@ -28,9 +28,9 @@ export interface UploadDependencies extends CommitDependencies {
   deadline: number
 }
 
-/** What depends on the shape of an upload. */
+/** The rules that depend on the shape of an upload. */
 interface UploadPolicy {
-  /** What a rejected transaction does to those after it. */
+  /** Whether a rejected transaction stops those after it. */
   onRejection: 'stop' | 'skip'
   /** Whether a rejected transaction is left to the client instead of the dead letters. */
   requiresClientHandling?: UploadOptions['requiresClientHandling']
@@ -55,7 +55,7 @@ interface Entry {
   fingerprints: ReadonlyArray<string | undefined>
 }
 
-/** What a commit gives. */
+/** The result of a commit. */
 interface Settled {
   /** Of each transaction of the group, up to the last that was looked at. */
   verdicts: Verdict[]
@@ -136,7 +136,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const { transaction } = entry
       operations += transaction.operations.length
       const isFull = operations > groupLimit || transaction.clientId !== group[0]?.transaction.clientId
-      // What settles a letter is put under what came before it, and not what comes after.
+      // A settled letter goes under the changes before it, not under those after it.
       const isAlone = settlesLetter(transaction)
       if (group.length && (isFull || isAlone)) break
       group.push(entry)
@@ -228,7 +228,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       await spans.run('powersync.ledger', () => ledger!.read(identity, scope, openLetters))
   }
 
-  /** What is written to rows of open letters is noted in these, folded; letters that are gone leave the page. */
+  /** Notes writes to rows of open letters in the letters, folded; letters that are gone leave the page. */
   async function noteSince (
     page: Page, plans: readonly Plan[], ofUser: UserCollections, scope: TransactionScope
   ): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> {
@@ -335,7 +335,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
         }
       }))
       if (identity && result.page) ledger?.remember(identity, result.page)
-      // What an earlier commit left open is known by now.
+      // The operations that an earlier commit left open are known by now.
       sent = 0
       return result
     } catch (error) {
@@ -359,7 +359,7 @@ const fingerprintsOf = (entries: readonly Entry[]): string[] =>
 /** A group beside a page. */
 interface Pending {
   page: Page
-  /** What is left of its transactions, up to the first whose earlier rejection stops the upload. */
+  /** The rest of its transactions, up to the first that was rejected before and stops the upload. */
   pending: Entry[]
   /** Of the same transactions, once that is applied. */
   verdicts: Verdict[]
@@ -408,7 +408,7 @@ function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map
   return touched
 }
 
-/** What kind of id an operation has: never the id itself, which may be a user's data. */
+/** The kind of an operation's id: never the id itself, which may be a user's data. */
 function idKind (id: string): string {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return 'a UUID'
   if (/^[0-9a-f]{24}$/i.test(id)) return 'an ObjectId'

@@ -4,7 +4,7 @@ export interface Finding {
   /** `skipped`: the check cannot be made; `found` says why. */
   status: 'ok' | 'warning' | 'problem' | 'skipped'
   found: string
-  /** What to do about a warning or a problem. */
+  /** The remedy for a warning or a problem. */
   fix?: string
 }
 

@@ -127,7 +127,7 @@ async function checkToken (url: string): Promise<Result> {
 }
 
 /**
- * What to do when the PowerSync Service rejects a token, by its code.
+ * The remedy when the PowerSync Service rejects a token, by its code.
  * Source: powersync-service, `packages/service-errors/src/codes.ts`.
  */
 const serviceFixes: Record<string, string> = {

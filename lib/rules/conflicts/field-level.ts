@@ -20,7 +20,7 @@ export interface FieldLevelOptions {
  * come; of equal times, what arrives later is written. A DELETE deletes.
  * Source: PowerSync docs, "Custom Conflict Resolution", field-level last write wins.
  *
- * The hook throws `INVALID_DATA` for a time that is none.
+ * The hook throws `INVALID_DATA` for an invalid time.
  *
  * @example
  * collection({
@@ -61,5 +61,5 @@ function timeOf (name: string, said: ReadonlyMap<string, unknown>, now: number):
   const time = typeof value === 'string' ? parseDate(value) : value
   const date = new Date(typeof time === 'number' ? Math.min(time, now) : NaN)
   if (!Number.isNaN(date.getTime())) return date
-  throw new PowerSyncFatalError('INVALID_DATA', 'A time in the metadata is none: expected a date such as 2025-09-22T14:29:30.123Z, or milliseconds since 1970', { details: { path: `metadata.${name}` } })
+  throw new PowerSyncFatalError('INVALID_DATA', 'A time in the metadata is invalid: expected a date such as 2025-09-22T14:29:30.123Z, or milliseconds since 1970', { details: { path: `metadata.${name}` } })
 }

@@ -10,7 +10,7 @@ export function resolver<Row> (
   return Object.assign(hook as unknown as ResolveConflictHook<Row>, needs)
 }
 
-/** What a client wrote to `_metadata`, where that is JSON of an object; else nothing. */
+/** The object that a client wrote to `_metadata` as JSON; else an empty one. */
 export function metadataOf ({ metadata = 'null' }: CrudOperation): Map<string, unknown> {
   try {
     return new Map(Object.entries(Object(JSON.parse(metadata))))
@@ -19,7 +19,7 @@ export function metadataOf ({ metadata = 'null' }: CrudOperation): Map<string, u
   }
 }
 
-/** What values of a field have to be for one to come after another: times, numbers, or text that sorts as such. */
+/** The values that can be ordered: times, numbers, or text that sorts as such. */
 export type Ordered = Date | number | bigint | mongodb.Double | string
 
 /** Whether `a` comes before `b`; undefined if one of them is missing, or their kinds cannot be compared. */

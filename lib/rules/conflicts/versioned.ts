@@ -11,7 +11,7 @@ export interface VersionedOptions<Row> {
   /** The field with the number of changes: it goes up by one with each. A row without it has the version 0. */
   field: FieldHolding<Row, number | bigint | mongodb.Double>
   /**
-   * What becomes of a change of an older version. `reject`, the default: its client transaction fails for good with
+   * The handling of a change of an older version. `reject`, the default: its client transaction fails for good with
    * `CONFLICT`, and is kept as a dead letter. `keep`: the change is dropped, the rest of the transaction is applied.
    */
   onStale?: 'reject' | 'keep' | undefined
