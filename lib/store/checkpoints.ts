@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Long, reading, type mongodb } from '../bson.js'
 import type { User } from '../../types/index.js'
 import { isDuplicateId } from './faults.js'
-import { isTransient } from './transaction.js'
+import { backoff, ConflictError, isTransient } from './transaction.js'
 
 /** For requests of one client at once, each of which lets another pass. */
 const mostAttempts = 10
@@ -46,10 +47,13 @@ export class WriteCheckpoints {
         const document = await this.#collection.findOneAndUpdate({ _id }, update, {
           upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, ...reading, promoteLongs: false
         })
-        return String(document!.checkpoint)
+        // Of two upserts at once, one may find no document afterwards.
+        if (!document) throw new ConflictError('another request was faster')
+        return String(document.checkpoint)
       } catch (error) {
         // Requests of one client at once: the document is there now, or has changed.
         if (attempt === mostAttempts || !(isDuplicateId(error) || isTransient(error))) throw error
+        await pause(backoff(attempt))
       }
     }
   }

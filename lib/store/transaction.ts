@@ -104,4 +104,4 @@ export const isTransient = (error: unknown): boolean => !isOfWriteConcern(error)
 )
 
 /** Milliseconds: 5, growing by half each time up to 500, of which a random part, so that rivals do not meet again. */
-const backoff = (attempt: number): number => Math.random() * Math.min(5 * 1.5 ** attempt, 500)
+export const backoff = (attempt: number): number => Math.random() * Math.min(5 * 1.5 ** attempt, 500)
