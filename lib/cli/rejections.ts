@@ -1,7 +1,8 @@
 import { Option } from 'commander'
 import { rejectionColumns } from '../client/rejections.js'
+import { quote } from '../client/sql.js'
 import type { ClientTable } from '../schema/client-schema.js'
-import { quote, type Stream } from '../schema/streams.js'
+import type { Stream } from '../schema/streams.js'
 
 /** The option of commands that print for clients. */
 export const rejectionsOption = new Option(

@@ -143,7 +143,9 @@ export function createConnector (options: ConnectorOptions): Connector {
     if (status === 401) credentials.clear()
     if (!ok) throw statusError(name, status)
     const found = read(answer)
-    if (found === undefined) { throw new ConnectorError('PSM_ANSWER', `${name}: not an answer of fastify-powersync-mongo`, { status }) }
+    if (found === undefined) {
+      throw new ConnectorError('PSM_ANSWER', `${name}: not an answer of fastify-powersync-mongo`, { status })
+    }
     return found
   }
 }

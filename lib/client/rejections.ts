@@ -1,5 +1,6 @@
 /** Rejected changes on the device of their author: the mirror of the server's dead letters. */
 import { ConnectorError } from './errors.js'
+import { quote } from './sql.js'
 
 /** What `createRejections` needs of the SDK's `PowerSyncDatabase`. */
 export interface RejectionsDatabase {
@@ -92,7 +93,7 @@ type Row = { id: string } & ReturnType<typeof rejectionColumns<string, number | 
 /** The rejections of the signed-in user: for a schema with `rejectionColumns`, and the stream that `streams` prints. */
 export function createRejections (database: RejectionsDatabase, options: RejectionsOptions = {}): Rejections {
   const { table = 'rejections' } = options
-  const name = quoted(table)
+  const name = quote(table)
 
   return {
     all,
@@ -160,13 +161,13 @@ function corrected ({ operations, failed }: Rejection, correction: Correction): 
 /** As the app itself would write it, so that the SDK queues the same operation. */
 async function apply (operation: RejectedOperation, transaction: LocalTransaction): Promise<void> {
   const { op, table, id, data, metadata } = operation
-  const name = quoted(table)
+  const name = quote(table)
   const values: Record<string, unknown> = { ...data, ...metadata !== undefined && { _metadata: metadata }, id }
   const isSent = (column: string) => values[column] !== undefined && (column !== 'id' || op === 'PUT')
   const columns = Object.keys(values).filter(isSent)
   const parameters = columns.map(column => toSQLite(values[column]))
   if (op === 'PUT') {
-    const [names, places] = [columns.map(quoted).join(), columns.map(() => '?').join()]
+    const [names, places] = [columns.map(quote).join(), columns.map(() => '?').join()]
     await transaction.execute(`INSERT OR REPLACE INTO ${name} (${names}) VALUES (${places})`, parameters)
   } else if (op === 'DELETE') {
     await transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
@@ -175,15 +176,13 @@ async function apply (operation: RejectedOperation, transaction: LocalTransactio
     if (!await transaction.getOptional(`SELECT id FROM ${name} WHERE id = ?`, [id])) {
       throw cannot('its row is not on the device: resend an older rejection of the row first, or discard it')
     }
-    const changes = columns.map(column => `${quoted(column)} = ?`).join()
+    const changes = columns.map(column => `${quote(column)} = ?`).join()
     if (changes) await transaction.execute(`UPDATE ${name} SET ${changes} WHERE id = ?`, [...parameters, id])
   }
 }
 
 const cannot = (reason: string) =>
   new ConnectorError('PSM_RESEND', `The rejected change cannot be sent again: ${reason}`)
-
-const quoted = (name: string) => `"${name.replace(/"/g, '""')}"`
 
 function toSQLite (value: unknown): unknown {
   if (typeof value === 'boolean') return Number(value)

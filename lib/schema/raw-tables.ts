@@ -1,5 +1,6 @@
 import type { Collections } from '../../types/collections.js'
 import type { Check } from '../../types/validators.js'
+import { quote } from '../client/sql.js'
 import { clientTablesOf } from './client-schema.js'
 import { descriptionsOf } from './descriptions.js'
 
@@ -43,4 +44,3 @@ function bounds ([least, most]: [number | null, number | null] = [null, null], w
 
 const literal = (value: unknown) =>
   typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(Number(value))
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

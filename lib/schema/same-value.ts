@@ -1,4 +1,5 @@
 import { BSON, Double, Int32, Long } from '../bson.js'
+import { isPlain } from '../client/check.js'
 
 /**
  * Whether two values are equal to MongoDB, whichever of JavaScript's forms they have: what hooks see of an operation is
@@ -17,8 +18,6 @@ export function sameValue (a: unknown, b: unknown): boolean {
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-
-const isPlain = (value: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(value))
 
 /** By class and not by `_bsontype`, which clients could send. */
 const isNumber = (value: unknown): boolean =>

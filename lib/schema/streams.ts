@@ -1,5 +1,6 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import type { Collection, Collections } from '../../types/collections.js'
+import { quote } from '../client/sql.js'
 import { rulesOf } from './collection.js'
 import { fieldsOf, type Field } from './field-list.js'
 
@@ -153,6 +154,3 @@ function holdsBinary (node: unknown): boolean {
     ((node as TSchema)[Kind] === 'BsonBinary' || Object.values(node).some(holdsBinary))
   )
 }
-
-/** Always: `order`, `group` or `user` are names that fields have and words of SQL. */
-export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

@@ -78,14 +78,9 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
-    const entries = transactions.map(({ schemaVersion = migrations.current, ...uploaded }) => {
-      // With its version, for a letter of it that is run again when the server has gone on.
-      const transaction = { ...uploaded, schemaVersion }
-      const isKnown = ledger && transaction.clientId !== undefined
-      return { transaction, fingerprints: transaction.operations.map(isKnown ? fingerprintOf : () => undefined) }
-    })
     const refusal = refusalOf(transactions, migrations, caller.log)
-    const results = refusal ?? await settleAll({ entries, caller, policy, limit }, dependencies)
+    const results = refusal ??
+      await settleAll({ entries: transactions.map(entryOf), caller, policy, limit }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       if (!refusal) countFailures(transaction, result, caller)
@@ -93,6 +88,13 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     }
     limit.clear()
     return results
+  }
+
+  function entryOf ({ schemaVersion = migrations.current, ...uploaded }: CrudTransaction): Entry {
+    // With its version, for a letter of it that is run again when the server has gone on.
+    const transaction = { ...uploaded, schemaVersion }
+    const isKnown = ledger && transaction.clientId !== undefined
+    return { transaction, fingerprints: transaction.operations.map(isKnown ? fingerprintOf : () => undefined) }
   }
 
   function countFailures (transaction: CrudTransaction, { status }: TransactionResult, { user, log }: Caller): void {

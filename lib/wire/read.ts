@@ -104,7 +104,9 @@ function readOperation (
   position: number
 ): CrudOperation {
   const table = uploaded.table ?? uploaded.type
-  if (table === undefined || table === null) { throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`) }
+  if (table === undefined || table === null) {
+    throw new BodyError(`${container}[${position}]: expected the table's name in "table" or "type", found neither`)
+  }
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
   if (isDeeper(uploaded, deepest + 1)) {
