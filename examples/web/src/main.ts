@@ -14,9 +14,6 @@ const views = devices.map(device => deviceView(device))
 byId('devices').replaceChildren(...views.map(({ node }) => node))
 byId('conflicts').append(conflictList(devices, show))
 
-/** The outcome of the button that was pressed last. */
-let pressed: HTMLElement | undefined
-
 /** One write for each way in which the server refuses a transaction. */
 const rejections = [
   {
@@ -55,10 +52,7 @@ const rejections = [
   const node = element(
     'li',
     {},
-    button(label, () => {
-      pressed = outcome
-      return write()
-    }),
+    button(label, write),
     element('p', {}, element('code', {}, code), ` ${about}`),
     outcome
   )
@@ -104,19 +98,9 @@ async function look (): Promise<void> {
   await show()
 }
 
-/** Keeps an outcome on the screen while what syncs moves it: for 3 seconds, or until the user does something else. */
-function keepInView (outcome: HTMLElement): void {
-  const observer = new IntersectionObserver(() => outcome.scrollIntoView({ block: 'nearest' }), { threshold: 1 })
-  observer.observe(outcome)
-  setTimeout(() => observer.disconnect(), 3000)
-  for (const event of ['wheel', 'touchmove', 'pointerdown', 'keydown']) {
-    addEventListener(event, () => observer.disconnect(), { once: true, passive: true })
-  }
-}
-
 async function show (): Promise<void> {
   for (const view of views) await view.show(server)
-  for (const { code, outcome } of rejections) {
+  for (const { code, node, outcome } of rejections) {
     const letter = server?.letters.filter(({ failed_operation: failed }) => failed.error_code === code).at(-1)
     const isNew = outcome.hidden
     setText(
@@ -125,7 +109,7 @@ async function show (): Promise<void> {
         ? `Refused: ${letter.failed_operation.message}. It is a dead letter of ${phone.name} now, and the queue went on.`
         : ''
     )
-    if (letter && isNew && outcome === pressed) keepInView(outcome)
+    if (letter && isNew && node.contains(document.activeElement)) outcome.scrollIntoView({ block: 'nearest' })
   }
   fault.ariaChecked = String(server?.isBroken ?? false)
   fault.disabled = !server
