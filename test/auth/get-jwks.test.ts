@@ -6,7 +6,7 @@ import { Type } from '@sinclair/typebox'
 import { collection, jwtIssuers, type JwtIssuersOptions } from '../../index.js'
 import { createHostKeySource } from '../../lib/auth/key-source.js'
 import { startIssuer, type TestIssuer } from '../support/issuer.js'
-import { testServer } from '../support/server.js'
+import { keptLog, testServer } from '../support/server.js'
 import { startWireServer } from '../support/wire-server.js'
 
 const mongo = await startWireServer()
@@ -16,22 +16,9 @@ const collections = { lists: collection({ schema: Type.Object({ name: Type.Strin
 const getJwksOf = (options: buildGetJwks.GetJwksOptions = {}) => buildGetJwks({ providerDiscovery: true, ...options })
 
 async function server (t: Test, issuer: TestIssuer, options: Partial<JwtIssuersOptions>) {
-  const lines: string[] = []
+  const { lines, logger } = keptLog()
   const authenticate = jwtIssuers({ issuers: issuer.url, audience: 'api', ...options })
-  const app = await testServer(
-    t,
-    { mongo: { url: mongo.uri }, collections, authenticate },
-    {
-      logger: {
-        level: 'info',
-        stream: {
-          write: line => {
-            lines.push(line)
-          }
-        }
-      }
-    }
-  )
+  const app = await testServer(t, { mongo: { url: mongo.uri }, collections, authenticate }, { logger })
   return {
     lines,
     async signIn (token: string) {

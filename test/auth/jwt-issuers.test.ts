@@ -5,7 +5,7 @@ import { decodeJwt, exportSPKI, generateKeyPair } from 'jose'
 import t, { type Test } from 'tap'
 import { collection, firstOf, jwtIssuers, type Authenticate, type JwtIssuersOptions } from '../../index.js'
 import { keyPair, startIssuer } from '../support/issuer.js'
-import { testServer } from '../support/server.js'
+import { keptLog, testServer } from '../support/server.js'
 import { startWireServer } from '../support/wire-server.js'
 
 const mongo = await startWireServer()
@@ -14,21 +14,8 @@ const collections = { lists: collection({ schema: Type.Object({ name: Type.Strin
 
 /** What `/token` answers to the bearer of a token, with what was logged. */
 async function server (t: Test, authenticate: Authenticate) {
-  const lines: string[] = []
-  const app = await testServer(
-    t,
-    { mongo: { url: mongo.uri }, collections, authenticate },
-    {
-      logger: {
-        level: 'info',
-        stream: {
-          write: line => {
-            lines.push(line)
-          }
-        }
-      }
-    }
-  )
+  const { lines, logger } = keptLog()
+  const app = await testServer(t, { mongo: { url: mongo.uri }, collections, authenticate }, { logger })
   return {
     lines,
     async signIn (token: string | undefined, headers: Record<string, string> = {}) {

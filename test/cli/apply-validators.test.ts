@@ -1,16 +1,17 @@
 import t from 'tap'
 import { configFile, powersyncMongo, powersyncMongoIn, todoConfig } from '../support/command-line.js'
-import { commandError, cursor, startWireServer } from '../support/wire-server.js'
+import { commandError, cursor, startWireServer, type CommandHandler } from '../support/wire-server.js'
+
+/** A database that has the collection `todos`, without a validator. */
+const onlyTodos: CommandHandler = ({ document }) => {
+  const isTodos = (document['filter'] as { name: string }).name === 'todos'
+  return cursor(isTodos ? [{ name: 'todos', type: 'collection', options: {} }] : [])
+}
 
 t.test('apply-validators says what it changes, and changes it', async t => {
   const mongo = await startWireServer({
     on: {
-      listCollections: ({ document }) =>
-        cursor(
-          (document['filter'] as { name: string }).name === 'todos'
-            ? [{ name: 'todos', type: 'collection', options: {} }]
-            : []
-        )
+      listCollections: onlyTodos
     }
   })
   t.teardown(() => mongo.stop())
@@ -189,12 +190,7 @@ t.test('documents that break the rules are counted and listed, the first ten, an
   const rows = Array.from({ length: 12 }, (_, n) => ({ _id: `row${n}`, secret: 'value' }))
   const mongo = await startWireServer({
     on: {
-      listCollections: ({ document }) =>
-        cursor(
-          (document['filter'] as { name: string }).name === 'todos'
-            ? [{ name: 'todos', type: 'collection', options: {} }]
-            : []
-        ),
+      listCollections: onlyTodos,
       aggregate: () => cursor([{ n: rows.length }]),
       find: ({ document }) => cursor(rows.slice(0, document['limit'] as number))
     }

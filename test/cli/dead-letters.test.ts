@@ -389,16 +389,7 @@ t.test('arguments that make no sense', async t => {
 t.test('on a terminal it says how far it is, in lines that fit', async t => {
   const { ids, uri } = await letters(t, '1', '2', '3')
   const file = await configFile(t, config.replace('\'3-a\'', '\'none\''))
-  const retried = await powersyncMongoIn(
-    { columns: 60 },
-    'dead-letters',
-    'retry',
-    '--all',
-    '--config',
-    file,
-    '--uri',
-    uri
-  )
+  const retried = await retryAll(60, file, uri)
   t.equal(
     retried.stderr,
     'dead letters: 0 of 3\r\x1b[Kdead letters: 1 of 3\r\x1b[Kdead letters: 2 of 3\r\x1b[K2 applied, 1 rejected, 0 ' +
@@ -433,15 +424,11 @@ t.test('on a terminal it says how far it is, in lines that fit', async t => {
 t.test('what a hook logs stands in lines of its own', async t => {
   const { uri } = await letters(t, '1')
   const file = await configFile(t, `${config}\nexport const onResult = () => { throw new Error('metrics are down') }`)
-  const { stderr } = await powersyncMongoIn(
-    { columns: 80 },
-    'dead-letters',
-    'retry',
-    '--all',
-    '--config',
-    file,
-    '--uri',
-    uri
-  )
+  const { stderr } = await retryAll(80, file, uri)
   t.match(stderr, /^dead letters: 0 of 1\r\x1b\[K\{.*onResult failed.*\}\n/) // eslint-disable-line no-control-regex
 })
+
+/** On a terminal that is so wide. */
+function retryAll (columns: number, file: string, uri: string) {
+  return powersyncMongoIn({ columns }, 'dead-letters', 'retry', '--all', '--config', file, '--uri', uri)
+}

@@ -4,7 +4,7 @@ import { bson, collection, PowerSyncFatalError } from '../../index.js'
 import { observed } from '../../lib/uploads/outcomes.js'
 import { noSpans } from '../../lib/observe/spans.js'
 import { testDatabase } from '../support/database.js'
-import { testServer, upload } from '../support/server.js'
+import { keptLog, testServer, upload } from '../support/server.js'
 import { commandError, startWireServer } from '../support/wire-server.js'
 
 const database = await testDatabase(t)
@@ -121,7 +121,7 @@ t.test('uploads of the app\'s own are seen as well, in the log of the server', a
 })
 
 t.test('a failed onResult hook does not bring MongoDB\'s message, which quotes documents, into the log', async t => {
-  const lines: string[] = []
+  const { lines, logger } = keptLog()
   const app = await testServer(t, {
     mongo: { url: database.uri },
     collections: { notes: collection({ schema: Type.Object({ text: Type.String() }) }) },
@@ -130,7 +130,7 @@ t.test('a failed onResult hook does not bring MongoDB\'s message, which quotes d
       await audit.insertOne({ _id: 'secret-key' })
       await audit.insertOne({ _id: 'secret-key' })
     }
-  }, { logger: { stream: { write: line => { lines.push(line) } } } })
+  }, { logger })
   t.equal((await upload(app, { batch: [put('row-1')] })).status, 200)
   t.match(lines.join(''), /onResult failed.*|"code":11000/)
   t.match(lines.join(''), /"code":11000/)

@@ -6,7 +6,7 @@ import {
   collection, developmentAuth, firstOf, generateKeys, powersyncToken, type PowerSyncMongoOptions
 } from '../../index.js'
 import { testDatabase } from '../support/database.js'
-import { keys, testServer } from '../support/server.js'
+import { keptLog, keys, testServer } from '../support/server.js'
 
 const database = await testDatabase(t)
 const base = {
@@ -159,20 +159,8 @@ t.test('/jwks shows public members only, and can be cached', async t => {
 })
 
 t.test('developmentAuth warns at the start', async t => {
-  const lines: string[] = []
-  await testServer(
-    t,
-    { ...base, authenticate: developmentAuth() },
-    {
-      logger: {
-        stream: {
-          write: line => {
-            lines.push(line)
-          }
-        }
-      }
-    }
-  )
+  const { lines, logger } = keptLog()
+  await testServer(t, { ...base, authenticate: developmentAuth() }, { logger })
   t.match(lines.join(''), /developmentAuth\(\) is on: ANYBODY gets a token/)
 })
 

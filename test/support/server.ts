@@ -24,6 +24,12 @@ export async function testServer (
   return app
 }
 
+/** For `serverOptions`: a logger that keeps its lines, and the lines. */
+export function keptLog (level = 'info') {
+  const lines: string[] = []
+  return { lines, logger: { level, stream: { write: (line: string) => { lines.push(line) } } } }
+}
+
 export interface UploadResponse {
   status: number
   body: Record<string, any>

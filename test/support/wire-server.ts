@@ -28,7 +28,7 @@ export interface WireServerOptions {
 }
 
 /** `acknowledge` gives the default reply, to build upon. */
-type CommandHandler = (command: Command, info: { acknowledge: () => Document }) => Outcome | undefined
+export type CommandHandler = (command: Command, info: { acknowledge: () => Document }) => Outcome | undefined
 
 export interface WireServer {
   readonly port: number

@@ -9,7 +9,7 @@ import {
 } from '../../index.js'
 import { testDatabase } from '../support/database.js'
 import { randomBySeed } from '../support/random.js'
-import { testServer, upload } from '../support/server.js'
+import { keptLog, testServer, upload } from '../support/server.js'
 
 const { uri } = await testDatabase(t)
 const user = 'anonymous'
@@ -366,7 +366,7 @@ const wrong: Record<string, (operation: Parameters<Steps[number]>[0]) => unknown
 }
 for (const [name, migration] of Object.entries(wrong)) {
   t.test(`a migration that ${name}: the server is at fault, and the client sends it again`, async t => {
-    const lines: string[] = []
+    const { lines, logger } = keptLog('error')
     const table = fresh()
     let isMended = false
     const app = await testServer(t, {
@@ -377,7 +377,7 @@ for (const [name, migration] of Object.entries(wrong)) {
           migrations: { 2: operation => (isMended ? toTitle : migration)(operation) as ReturnType<Steps[number]> }
         })
       }
-    }, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+    }, { logger })
     const body = {
       client_id: 'phone',
       schema_version: 1,

@@ -14,36 +14,22 @@ t.test('every shape that clients send becomes the same operation', async t => {
     opId: '7',
     index: 0
   }
+  const raw = {
+    op: 'PATCH',
+    type: 'lists',
+    id: 'a',
+    data: columns,
+    old: { name: 'Old' },
+    metadata: 'note',
+    op_id: 7,
+    tx_id: 3
+  }
   const shapes = {
     'raw CrudEntry.toJSON() in batch': {
-      batch: [
-        {
-          op: 'PATCH',
-          type: 'lists',
-          id: 'a',
-          data: columns,
-          old: { name: 'Old' },
-          metadata: 'note',
-          op_id: 7,
-          tx_id: 3
-        }
-      ]
+      batch: [raw]
     },
     'Dart, which keeps nulls': {
-      batch: [
-        {
-          op: 'PATCH',
-          type: 'lists',
-          table: null,
-          id: 'a',
-          data: columns,
-          opData: null,
-          old: { name: 'Old' },
-          metadata: 'note',
-          op_id: 7,
-          tx_id: 3
-        }
-      ],
+      batch: [{ ...raw, table: null, opData: null }],
       client_id: null
     },
     'in-memory property names in operations': {
@@ -98,19 +84,7 @@ t.test('every shape that clients send becomes the same operation', async t => {
     },
     'unknown fields are tolerated': {
       version: 2,
-      batch: [
-        {
-          op: 'PATCH',
-          type: 'lists',
-          id: 'a',
-          data: columns,
-          old: { name: 'Old' },
-          metadata: 'note',
-          op_id: 7,
-          tx_id: 3,
-          extra: [1]
-        }
-      ]
+      batch: [{ ...raw, extra: [1] }]
     }
   }
   for (const [name, body] of Object.entries(shapes)) {
