@@ -79,8 +79,7 @@ const schema: RouteSchema = {
   description:
     'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all or ' +
     'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however ' +
-    'often ' +
-    'it is sent. Null means absent, and other fields are ignored.',
+    'often it is sent. Null means absent, and other fields are ignored.',
   tags: ['powersync'],
   headers: Type.Object({
     'x-client-id': Type.Optional(Type.String(headers['x-client-id'])),

@@ -2,11 +2,10 @@ import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { codeOf } from './faults.js'
-import { nameOf, remedyOf } from './validators.js'
+import { NamespaceExists, nameOf, remedyOf } from './validators.js'
 
 const NamespaceNotFound = 26
 const IndexNotFound = 27
-const NamespaceExists = 48
 /** On the emulator of the examples. */
 export const CommandNotFound = 59
 

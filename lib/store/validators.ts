@@ -75,12 +75,12 @@ export async function applyDifference (db: mongodb.Db, { action, command }: Vali
   if (action === 'none') return
   const { create, ...rest } = command
   await db.command(command).catch((error: unknown) => {
-    if (action !== 'create' || codeOf(error) !== NAMESPACE_EXISTS) throw error
+    if (action !== 'create' || codeOf(error) !== NamespaceExists) throw error
     return db.command({ collMod: create, ...rest })
   })
 }
 
-const NAMESPACE_EXISTS = 48
+export const NamespaceExists = 48
 
 /**
  * What the plugin's option `validators` does at start.
