@@ -11,8 +11,7 @@ export type SettleHooks = Pick<ConnectorOptions, 'onFatal' | 'onUpdateNeeded'>
  *
  * @param version of the app's schema that the transactions are of
  * @throws {ConnectorError} when something has to stay (`PSM_RETRY`, `PSM_UPDATE_NEEDED`, `PSM_REJECTED`), and
- * `PSM_HOOK` when a hook that is
- *   only told failed, which changes nothing else. The SDK then waits before it calls again.
+ *   `PSM_HOOK` when a hook that is only told failed, which changes nothing else. The SDK waits before it calls again.
  */
 export async function settle (
   outcomes: Outcome[],
