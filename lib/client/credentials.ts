@@ -1,42 +1,22 @@
-import { readClaims } from './claims.js'
 import type { Credentials } from './types.js'
-
-export type LoadCredentials = (headers: Record<string, string>) => Promise<Credentials | null>
-
-export interface CredentialsCache {
-  get (headers: Record<string, string>): Promise<Credentials | null>
-  clear (): void
-}
 
 /** Milliseconds before its end from which a token is not used any more; the SDK does the same. */
 const margin = 30_000
 
-interface Entry {
-  /** The headers that the token was fetched with: with other ones it may be another user's. */
-  owner: string
-  credentials: Promise<Credentials | null>
-  /** Unix time in milliseconds; without end while they are being loaded, so that all callers share one request. */
-  usableUntil: number
-}
-
 /**
- * Keeps the last token for as long as it is good. The SDK may ask several times for one renewal: it drops what it
- * fetched ahead. It says by `clear` when a token is refused or near its end.
+ * Keeps the last token for as long as it is good, and one request for all who ask meanwhile. The SDK may ask several
+ * times for one renewal: it drops what it fetched ahead. It says by `clear` when a token is refused or near its end.
  */
-export function createCredentialsCache (load: LoadCredentials): CredentialsCache {
-  let latest: Entry | undefined
-
-  function start (owner: string, headers: Record<string, string>): Entry {
-    const entry: Entry = { owner, credentials: load(headers), usableUntil: Infinity }
-    const end = (until: number) => { entry.usableUntil = until }
-    entry.credentials.then(found => end(found ? endOf(found) - margin : 0), () => end(0))
-    return entry
-  }
-
+export function createCredentialsCache (load: (headers: Record<string, string>) => Promise<Credentials | null>) {
+  let latest: { owner: string, credentials: Promise<Credentials | null>, usableUntil: number } | undefined
   return {
-    get (headers) {
+    get (headers: Record<string, string>): Promise<Credentials | null> {
+      // With other headers it may be another user's.
       const owner = JSON.stringify(headers)
-      if (latest?.owner !== owner || Date.now() >= latest.usableUntil) latest = start(owner, headers)
+      if (latest?.owner !== owner || Date.now() >= latest.usableUntil) {
+        const entry = latest = { owner, credentials: load(headers), usableUntil: Infinity }
+        entry.credentials.catch(() => null).then(found => { entry.usableUntil = found ? endOf(found) - margin : 0 })
+      }
       return latest.credentials
     },
     clear () { latest = undefined }
@@ -45,7 +25,22 @@ export function createCredentialsCache (load: LoadCredentials): CredentialsCache
 
 /** By the device's clock, which may differ from the server's: what counts is how long the token lives. */
 function endOf ({ token, expiresAt }: Credentials): number {
-  const { iat, exp } = readClaims(token)
+  const { iat, exp } = claimsOf(token)
   if (typeof iat === 'number' && typeof exp === 'number') return Date.now() + (exp - iat) * 1000
   return expiresAt?.getTime() ?? Infinity
+}
+
+/** What a JWT says, unchecked, with its UTF-8 as Latin-1: good for comparing. Empty for anything else. */
+function claimsOf (token: string | undefined): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(atob(token!.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))))
+  } catch {
+    return {}
+  }
+}
+
+/** The user of a JWT, which may stand in an `authorization` header. */
+export function userOf (token: string | undefined): string | undefined {
+  const { sub } = claimsOf(token)
+  return typeof sub === 'string' ? sub : undefined
 }

@@ -1,43 +1,45 @@
-import { ConnectorError } from './errors.js'
-import type { Fetch, FetchedAnswer } from './types.js'
+import { ConnectorError, type ConnectorErrorCode } from './errors.js'
+import type { Fetch } from './types.js'
 
-export interface JsonRequest {
-  method: 'GET' | 'POST' | 'PUT'
+interface Server {
   url: string
-  headers: Record<string, string>
-  body: object | undefined
-}
-
-export interface JsonResponse {
-  /** Whether the status is 2xx. */
-  ok: boolean
-  status: number
-  /** Undefined unless it is ok. */
-  body: unknown
-}
-
-export interface RequestOptions {
   fetch: Fetch
   /** Milliseconds, up to the end of the answer. */
   timeout: number
   signal: AbortSignal | undefined
 }
 
+interface Request<Found> {
+  headers: Record<string, string>
+  body?: object
+  /** Undefined for an answer of another server. */
+  read: (answer: unknown) => Found | undefined
+}
+
+const statusCodes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
+
 /**
- * Sends a request and reads the JSON of its answer.
+ * Sends a request, and gives what `read` finds in the JSON of its answer.
  *
  * Only what React Native has as well: no `AbortSignal.timeout`, no `AbortSignal.any`. Errors of `fetch` are not passed
  * on: one about a header quotes it, one about JSON quotes the body.
- *
- * @throws {ConnectorError} `PSM_NETWORK`, `PSM_TIMEOUT`, `PSM_ABORTED`, `PSM_REDIRECT`, or `PSM_ANSWER` when it is not
- * JSON
  */
-export async function requestJson (
-  { method, url, headers, body }: JsonRequest,
-  { fetch, timeout, signal }: RequestOptions
-): Promise<JsonResponse> {
-  const name = `${method} ${url}`
-  const aborted = () => new ConnectorError('PSM_ABORTED', `${name}: ended by option signal`)
+export async function send<Found> (
+  route: `${'GET' | 'POST' | 'PUT'} /${string}`,
+  { headers, body, read }: Request<Found>,
+  { url, fetch, timeout, signal }: Server
+): Promise<Found> {
+  const [method, path] = route.split(' ') as [string, string]
+  const fail = (code: ConnectorErrorCode, problem: string, status?: number) =>
+    new ConnectorError(code, `${method} ${url}${path}: ${problem}`, { status })
+  const attempt = async <Result>(work: () => Promise<Result>, ...reason: Parameters<typeof fail>) => {
+    try {
+      return await work()
+    } catch {
+      throw fail(...reason)
+    }
+  }
+  const aborted = () => fail('PSM_ABORTED', 'ended by option signal')
   if (signal?.aborted) throw aborted()
 
   const controller = new AbortController()
@@ -45,10 +47,7 @@ export async function requestJson (
   let timer
   const stopped = new Promise<never>((_resolve, reject) => {
     abort = () => reject(aborted())
-    timer = setTimeout(
-      () => reject(new ConnectorError('PSM_TIMEOUT', `${name}: no answer within ${timeout} ms`)),
-      timeout
-    )
+    timer = setTimeout(() => reject(fail('PSM_TIMEOUT', `no answer within ${timeout} ms`)), timeout)
   })
   signal?.addEventListener('abort', abort)
   try {
@@ -59,45 +58,29 @@ export async function requestJson (
     controller.abort() // whatever is still open, such as an answer that nobody reads
   }
 
-  async function exchange (): Promise<JsonResponse> {
-    const answer = await start()
+  async function exchange (): Promise<Found> {
+    const answer = await attempt(() => fetch(url + path, {
+      method,
+      headers: { ...headers, ...body && { 'content-type': 'application/json' } },
+      ...body && { body: JSON.stringify(body) },
+      redirect: 'manual',
+      signal: controller.signal
+    }), 'PSM_NETWORK', 'the server could not be reached')
     const { ok, status } = answer
-    if (isRedirect(answer)) throw redirectError(name, answer)
-    try {
-      return { ok, status, body: ok ? await answer.json() : undefined }
-    } catch {
-      throw new ConnectorError('PSM_ANSWER', `${name}: the answer was cut off or is not JSON`, { status })
+    // Following it would show the app's headers to another server. A browser says 0 and hides the target, whose query
+    // may hold a secret.
+    if (answer.redirected || status === 0 || (status >= 300 && status < 400)) {
+      const target = answer.headers?.get('location')?.replace(/[?#].*/s, '')
+      const words = `redirected${target ? ` to ${target}` : ''}: let option url name the server itself`
+      throw fail('PSM_REDIRECT', words, status)
     }
-  }
-
-  async function start () {
-    try {
-      return await fetch(url, {
-        method,
-        headers,
-        ...(body && { body: JSON.stringify(body) }),
-        redirect: 'manual',
-        signal: controller.signal
-      })
-    } catch {
-      throw new ConnectorError('PSM_NETWORK', `${name}: the server could not be reached`)
+    if (!ok) {
+      const hint = status === 413 ? ' (upload.bodyLimit)' : ''
+      throw fail(statusCodes[status] ?? 'PSM_STATUS', `the server answered ${status}${hint}`, status)
     }
+    const json = await attempt(() => answer.json(), 'PSM_ANSWER', 'the answer was cut off or is not JSON', status)
+    const found = read(json)
+    if (found === undefined) throw fail('PSM_ANSWER', 'not an answer of fastify-powersync-mongo', status)
+    return found
   }
-}
-
-/** Browsers answer with status 0 and keep the target to themselves. */
-const isRedirect = ({ status, redirected }: FetchedAnswer) =>
-  redirected || status === 0 || (status >= 300 && status < 400)
-
-/**
- * Following it would show the app's headers to another server, and make a GET of a POST. The target's query may hold a
- * secret.
- */
-function redirectError (name: string, { status, headers }: FetchedAnswer): ConnectorError {
-  const target = headers?.get('location')?.replace(/[?#].*/s, '')
-  return new ConnectorError(
-    'PSM_REDIRECT',
-    `${name}: redirected${target ? ` to ${target}` : ''}: let option url name the server itself`,
-    { status }
-  )
 }
