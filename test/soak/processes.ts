@@ -1,9 +1,9 @@
 /** Starts a process of a soak, and starts it again whenever it has killed itself. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { freePort } from '../support/free-port.js'
 import type { AppSettings, ProcessMessage } from './app.js'
 import type { Life } from './schedule.js'
 
@@ -115,13 +115,4 @@ export async function soakProcess (
       await close()
     }
   }
-}
-
-async function freePort (): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as AddressInfo
-  listener.close()
-  await once(listener, 'close')
-  return port
 }
