@@ -24,7 +24,7 @@ import { ensureValidators, nameOf } from './lib/store/validators.js'
 import { userOf } from './lib/user.js'
 import { createGate, memoryForUploads } from './lib/uploads/gate.js'
 import { createCommit } from './lib/uploads/commit.js'
-import { createReplay } from './lib/uploads/replay.js'
+import { createRerun } from './lib/uploads/rerun.js'
 import { createUploader } from './lib/uploads/uploader.js'
 import type { Identity, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
 
@@ -76,7 +76,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const { faults = {}, requiresClientHandling } = options.upload ?? {}
   const shared = { db, collections, statements: new Statements(db, features), faults, spans, deadline }
   const commit = createCommit(shared)
-  const deadLetters = new DeadLetters(db, deadLetterSettings, createReplay({ ...shared, commit, log: fastify.log }))
+  const deadLetters = new DeadLetters(db, deadLetterSettings, createRerun({ ...shared, commit, log: fastify.log }))
   await createIndexes({ ledger, deadLetters })
   const upload = observed(createUploader({ ...shared, commit, ledger, deadLetters }), spans)
   const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)

@@ -6,7 +6,7 @@ import type { DeadLetterSummary } from '../../types/dead-letters.js'
 import { DeadLetters } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
 import { createCommit } from '../uploads/commit.js'
-import { createReplay } from '../uploads/replay.js'
+import { createRerun } from '../uploads/rerun.js'
 import { configOption, loadApp, type App } from './config.js'
 import {
   describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome
@@ -115,7 +115,7 @@ async function lettersToRun ({ registry: collections }: App, db: mongodb.Db, war
   const { log } = Fastify({ logger: { level: 'warn', stream: { write: warn } } })
   const statements = new Statements(db, { bulkWrite: false })
   const shared = { db, collections, statements, faults: {}, spans: noSpans, deadline: 20_000 }
-  return new DeadLetters(db, {}, createReplay({ ...shared, commit: createCommit(shared), log }))
+  return new DeadLetters(db, {}, createRerun({ ...shared, commit: createCommit(shared), log }))
 }
 
 interface Job {

@@ -1,7 +1,7 @@
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Option } from 'commander'
 import { HookError } from '../errors.js'
-import { rootOf } from '../store/faults.js'
+import { rootOf } from '../store/mongodb-errors.js'
 import { nameOf, remedyOf } from '../store/validators.js'
 import { CommandError, usageError, type CommandIO } from './terminal.js'
 

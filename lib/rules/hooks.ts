@@ -14,7 +14,7 @@ import { Rows, type RuleScope } from './rows.js'
 export interface HookScope extends RuleScope {
   context: TransactionContext
   /** Whether this is a dead letter, which is run once: sums need no op_id. */
-  isLetter: boolean
+  isLetter?: boolean | undefined
   /** Called after each hook. */
   probe?: ((hook: string, table?: string) => Promise<void>) | undefined
 }
@@ -79,7 +79,7 @@ function mapOperations<Result> (
 }
 
 /** A rejection with its place, which hooks need not say; any other error as it is. */
-function located (error: unknown, position: number, operation?: CrudOperation): unknown {
+export function located (error: unknown, position: number, operation?: CrudOperation): unknown {
   if (!(error instanceof PowerSyncFatalError)) return error
   const { code, message, details, operationIndex = operation?.index } = error
   return new Rejected(position, new PowerSyncFatalError(code, message, { details, operationIndex }))

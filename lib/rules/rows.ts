@@ -138,10 +138,11 @@ export class Rows {
     if (row === undefined) return null
     const known = this.#documents.get(row)
     if (known !== undefined) return known
-    const ids = new Map<string, unknown>()
+    const wanted = new Map<string, Row>()
     const want = (table: RegisteredCollection, text: string | undefined) => {
       const row = text === undefined ? undefined : rowOfId(table, text)
-      if (row !== undefined && !this.#documents.has(row)) ids.set(row, table.tryId(text!))
+      if (row === undefined || this.#documents.has(row)) return
+      wanted.set(row, { collection: table.name, row, _id: table.tryId(text!) })
     }
     want(collection, id)
     if (!this.#loaded.has(collection.name)) {
@@ -149,7 +150,7 @@ export class Rows {
     }
     for (const value of this.#inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
     this.#loaded.add(collection.name)
-    await this.#load(collection.name, ids)
+    await this.#load([...wanted.values()])
     return this.#documents.get(row) as Document
   }
 
@@ -173,17 +174,11 @@ export class Rows {
     }
   }
 
-  async #load (collection: string, ids: Map<string, unknown>): Promise<void> {
-    const { db, session } = this.scope.context
-    const filter: mongodb.Document = { _id: { $in: [...ids.values()] } }
-    // Not one by one: the cursor would make promises for each.
-    const found = await db.collection(collection).find(filter, { ...session && { session }, ...reading }).toArray()
-    for (const row of ids.keys()) this.#documents.set(row, null)
-    for (const document of found) {
-      const row = rowOf(collection, document['_id'])
-      if (ids.has(row)) this.#documents.set(row, deepFreeze(document))
-    }
-    for (const plan of this.#plans) if (ids.has(plan.row)) this.#apply(plan)
+  async #load (wanted: readonly Row[]): Promise<void> {
+    const found = await readRows(this.scope.context, wanted)
+    for (const { row } of wanted) this.#documents.set(row, deepFreeze(found.get(row) ?? null))
+    const rows = new Set(wanted.map(({ row }) => row))
+    for (const plan of this.#plans) if (rows.has(plan.row)) this.#apply(plan)
   }
 
   #apply (plan: Plan): void {
@@ -193,6 +188,23 @@ export class Rows {
     // As it will be read: an upload in two parts has to see the same as one.
     this.#documents.set(plan.row, after === before ? before : after && deepFreeze(asRead(after)))
   }
+}
+
+type Row = Pick<Plan, 'collection' | 'row' | '_id'>
+
+/** Those of the documents that are there, by row: one `find` for each collection. */
+export async function readRows (
+  { db, session }: RuleScope['context'], rows: readonly Row[]
+): Promise<Map<string, mongodb.Document>> {
+  const documents = new Map<string, mongodb.Document>()
+  for (const name of new Set(rows.map(({ collection }) => collection))) {
+    const ids = rows.filter(({ collection }) => collection === name).map(({ _id }) => _id)
+    const filter: mongodb.Document = { _id: { $in: ids } }
+    // Not one by one: the cursor would make promises for each.
+    const found = await db.collection(name).find(filter, { ...session && { session }, ...reading }).toArray()
+    for (const document of found) documents.set(rowOf(name, document['_id']), document)
+  }
+  return documents
 }
 
 /** Plans what the app's own code writes: the rules of owners hold for it as well. */

@@ -3,6 +3,7 @@ import type { mongodb } from '../bson.js'
 import type { CrudTransaction, Since } from '../../types/index.js'
 import { applyPlan, hasKeys, ownedBy, rowOf, type FieldChanges, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
+import { readRows, type RuleScope } from './rows.js'
 import { addDecimals } from './conflicts/sum.js'
 
 /** A row as letters name it. */
@@ -57,14 +58,13 @@ const adderOf = ({ operation }: Plan, ofUser: UserCollections): Add =>
 /**
  * Puts a rejected transaction's plans under what its client has changed since: what they give is the difference between
  * two rows, the one with the later changes over it, and the one with the plans and then the later changes.
- *
- * @param documents as MongoDB has them, by row
  */
-export function beneath (
-  plans: readonly Plan[], since: ReadonlyMap<string, Since>, documents: Documents, ofUser: UserCollections
-): Plan[] {
+export async function beneath (
+  plans: readonly Plan[], since: ReadonlyMap<string, Since>, { ofUser, context }: RuleScope
+): Promise<Plan[]> {
   const rows = new Map<string, Plan[]>()
   for (const plan of plans) rows.set(plan.row, [...rows.get(plan.row) ?? [], plan])
+  const documents = await readRows(context, plans.filter(({ row }) => since.has(row)))
   return [...rows].flatMap(([row, own]) => {
     const later = since.get(row)
     const document = documents.get(row) ?? null
@@ -72,8 +72,6 @@ export function beneath (
     return later.replaced ? [] : differenceOf(own, later, document, ofUser)
   })
 }
-
-type Documents = ReadonlyMap<string, mongodb.Document>
 
 function differenceOf (
   plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Long, reading, type mongodb } from '../bson.js'
 import type { User } from '../../types/index.js'
-import { isDuplicateId } from './faults.js'
+import { isDuplicateId } from './mongodb-errors.js'
 import { backoff, ConflictError, isTransient } from './transaction.js'
 
 /** For requests of one client at once, each of which lets another pass. */

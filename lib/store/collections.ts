@@ -1,7 +1,7 @@
 import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
-import { codeOf } from './faults.js'
+import { codeOf } from './mongodb-errors.js'
 import { NamespaceExists, nameOf, remedyOf } from './validators.js'
 
 const NamespaceNotFound = 26

@@ -23,7 +23,7 @@ import { inTransaction, type CommandScope, type TransactionScope } from './trans
  * @returns null if the letter was gone
  * @throws what is retryable: then all of it has happened, or nothing
  */
-export type Replay = (
+export type Rerun = (
   transaction: CrudTransaction, user: User, take: (scope: TransactionScope) => Promise<Taken | null | WaitingResult>
 ) => Promise<RetryResult | null>
 
@@ -63,15 +63,15 @@ export class DeadLetters {
   readonly #db: mongodb.Db
   readonly #collection: mongodb.Collection<StoredLetter>
   readonly #settings: DeadLetterSettings
-  readonly #replay: Replay | undefined
+  readonly #rerun: Rerun | undefined
   #latest = 0
 
-  /** @param replay what `retry` runs letters through */
-  constructor (db: mongodb.Db, settings: DeadLetterSettings = {}, replay?: Replay) {
+  /** @param rerun what `retry` runs letters through */
+  constructor (db: mongodb.Db, settings: DeadLetterSettings = {}, rerun?: Rerun) {
     this.#db = db
     this.#collection = db.collection<StoredLetter>(DeadLetters.collectionName, reading)
     this.#settings = settings
-    this.#replay = replay
+    this.#rerun = rerun
   }
 
   /**
@@ -208,12 +208,12 @@ export class DeadLetters {
    * @throws what is no fault of the data, to be retried: the transaction is applied and its letter gone, or neither
    */
   async retry (id: string, { user, edit = same }: RetryOptions = {}): Promise<RetryResult | null> {
-    if (!this.#replay) throw new Error('These DeadLetters were made without a pipeline to run letters through')
+    if (!this.#rerun) throw new Error('These DeadLetters were made without a pipeline to run letters through')
     const letter = await this.get(id)
     if (!letter) return null
     const claims = { ...JSON.parse(letter.claims ?? '{}') as Record<string, unknown>, ...user }
     const as = userOf(letter.user_id, claims)
-    const result = await this.#replay(edit(transactionOf(letter)), as, scope => this.#take(letter, scope))
+    const result = await this.#rerun(edit(transactionOf(letter)), as, scope => this.#take(letter, scope))
     if (result?.status === 'fatal_error') await this.#rejectedAgain(letter, result.failed_operation)
     return result
   }

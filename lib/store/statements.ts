@@ -1,6 +1,6 @@
 import { BSON, Double, MongoServerError, ObjectId, reading, type mongodb } from '../bson.js'
 import { WriteError } from '../errors.js'
-import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './faults.js'
+import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './mongodb-errors.js'
 import type { CommandScope } from './transaction.js'
 
 /** One write of one document. */

@@ -4,7 +4,7 @@ import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { jsonSchemaOf } from '../schema/json-schema.js'
-import { codeOf } from './faults.js'
+import { codeOf } from './mongodb-errors.js'
 
 export interface ValidatorOptions {
   /** `moderate`: documents that broke the rules before may be changed. Default: as it is, `strict` for a new one. */

@@ -1,19 +1,19 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import { reading, type mongodb } from '../bson.js'
-import type { CrudTransaction, FailedOperation, Since, User } from '../../types/index.js'
+import type { mongodb } from '../bson.js'
+import type { CrudTransaction, Since, User } from '../../types/index.js'
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 import type { Spans } from '../observe/spans.js'
 import {
-  decodeAll, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
+  decodeAll, located, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
 } from '../rules/hooks.js'
-import { hasKeys, rowOf, type Plan } from '../rules/plan.js'
+import { hasKeys, type Plan } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
 import { beneath } from '../rules/since.js'
-import {
-  codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type DataFault, type FaultRules
-} from '../store/faults.js'
 import { Ledger } from '../store/ledger.js'
+import {
+  codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type FaultRules
+} from '../store/mongodb-errors.js'
 import { statementsOf } from '../store/mongodb-storage.js'
 import type { Statement, Statements, Way } from '../store/statements.js'
 import {
@@ -35,41 +35,27 @@ export interface CommitDependencies {
   spans: Spans
 }
 
-/** The writes of one commit. */
-export interface Work<Result> {
-  /** Client transactions, as uploaded, of which all or none is written. */
-  transactions: readonly CrudTransaction[]
-  /** The writes around them, once they are planned, and the result of the commit. */
-  around (plans: readonly Plan[], ofUser: UserCollections): Around<Result> | Promise<Around<Result>>
-  /** The later changes that the transactions go under, by row. */
-  since?: ReadonlyMap<string, Since>
-  /** Whether it runs a dead letter. */
-  isLetter?: boolean
-}
-
-interface Around<Result> {
+/** What is written together; each part may be empty. */
+interface Writes {
   /** If the first of these meets a key that exists, another was faster, and all starts again. */
   before?: readonly Statement[]
+  planned?: readonly Planned[]
+  /** The later changes that `planned` goes under, by row. */
+  since?: ReadonlyMap<string, Since>
   after?: readonly Statement[]
-  result: Result
+}
+
+/** A MongoDB transaction that is under way: it reads, plans client transactions, and writes once. */
+export interface Attempt {
+  scope: TransactionScope
+  /** The collections as the caller may write them. */
+  ofUser: UserCollections
+  /** @throws {Rejected} for the first operation that is refused */
+  plan (transactions: readonly CrudTransaction[], isLetter?: boolean): Promise<Planned[]>
+  write (writes: Writes): Promise<void>
 }
 
 export type Commit = ReturnType<typeof createCommit>
-
-/** How one attempt goes. */
-interface Attempt {
-  scope: TransactionScope
-  way: Way
-  /** Whether hooks are looked at one by one, for the one that caught an error of MongoDB. */
-  probing: boolean
-}
-
-/** Statements that are sent together; each part may be empty. */
-interface Batch {
-  before?: readonly Statement[] | undefined
-  planned?: readonly Planned[]
-  after?: readonly Statement[] | undefined
-}
 
 /** NoSuchTransaction: the server ended the transaction, as it does after an error in it. */
 const NoSuchTransaction = 251
@@ -78,19 +64,20 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   return { run, alone }
 
   /**
-   * Runs one MongoDB transaction: asks what there is to write, plans it, writes it, commits it. Starts again after a
-   * conflict.
+   * Does work in one MongoDB transaction, commits it, and starts again after a conflict.
    *
-   * @param prepare reads what the work depends on
    * @throws {Rejected} for an operation that can never be written
    * @throws {UnknownCommitError} if it may have been committed or not
    * @throws anything else: it was not committed, and is retryable
    */
   async function run<Result> (
-    prepare: (scope: TransactionScope) => Promise<Work<Result>>, caller: Caller, options: TransactionOptions
+    caller: Caller, options: TransactionOptions, work: (attempt: Attempt) => Promise<Result>
   ): Promise<Result> {
     const ways: Way[] = ['fewest', 'ordered', 'single']
-    for (let probing = false; ;) {
+    const ofUser = collections.for(caller.user)
+    /** Whether hooks are looked at one by one, for the one that caught an error of MongoDB. */
+    let probing = false
+    for (;;) {
       let hooked = false
       const onRetry = (error: unknown) => {
         // A hook may have caught the error that ended the transaction: it would be caught again each time.
@@ -100,9 +87,18 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       }
       try {
         return await inTransaction(db.client, { ...options, spans, onRetry }, async scope => {
-          const work = await prepare(scope)
-          hooked = collections.hasWriteHooks(tablesOf(work.transactions))
-          return await writeAll(work, caller, { scope, way: ways[0]!, probing })
+          const context = { ...caller, db, session: scope.session }
+          const rules: HookScope =
+            { collections, ofUser, context, allowed: new Set(), probe: probing ? probeOf(scope) : undefined }
+          return await work({
+            scope,
+            ofUser,
+            plan: async (transactions, isLetter) => {
+              hooked = collections.hasWriteHooks(tablesOf(transactions))
+              return await plan(transactions, { ...rules, isLetter })
+            },
+            write: writes => spans.run('powersync.storage', () => write(writes, rules, ways[0]!, scope))
+          })
         })
       } catch (error) {
         if (!(error instanceof AgainError)) throw error
@@ -132,39 +128,33 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     }
   }
 
-  async function writeAll<Result> (work: Work<Result>, caller: Caller, attempt: Attempt): Promise<Result> {
-    const { user, request, log } = caller
-    const { transactions, since, isLetter = false } = work
-    const { scope, way } = attempt
-    const ofUser = collections.for(user)
-    const context = { user, request, log, db, session: scope.session }
-    const probe = attempt.probing ? probeOf(scope) : undefined
-    const rules: HookScope = { collections, ofUser, context, allowed: new Set(), isLetter, probe }
-    const tables = tablesOf(transactions)
+  async function plan (transactions: readonly CrudTransaction[], rules: HookScope): Promise<Planned[]> {
     const decoded = await spans.run('powersync.decode', async () =>
-      decodeAll(transactions, ofUser, collections.migrations))
-    const planned = collections.hasOperationHooks(tables)
-      ? await spans.run('powersync.hooks', () => runHooks(decoded, rules))
-      : planAll(decoded, ofUser)
+      decodeAll(transactions, rules.ofUser, collections.migrations))
+    if (!collections.hasOperationHooks(tablesOf(transactions))) return planAll(decoded, rules.ofUser)
+    return await spans.run('powersync.hooks', () => runHooks(decoded, rules))
+  }
+
+  async function write (
+    { before = [], planned = [], since, after = [] }: Writes, rules: HookScope, way: Way, scope: TransactionScope
+  ): Promise<void> {
     scope.signal.throwIfAborted()
-    const { before, after, result } = await work.around(planned.flatMap(({ plans }) => plans), ofUser)
-    const under = async (part: Planned[]) => since?.size ? await beneathSince(part, since, ofUser, scope) : part
-    await spans.run('powersync.storage', async () => {
-      if (!collections.hasUpdateBatchHooks(tables)) {
-        return await send({ before, planned: await under(planned), after }, way, scope)
-      }
-      await send({ before }, way, scope)
-      for (const [position, { transaction }] of planned.entries()) {
-        if (transaction.operations.length) await throughHooks(position, transaction)
-      }
-      await send({ after }, way, scope)
-    })
-    return result
+    const under = async (part: readonly Planned[]) => since?.size
+      ? await Promise.all(part.map(async each => ({ ...each, plans: await beneath(each.plans, since, rules) })))
+      : part
+    if (!collections.hasUpdateBatchHooks(tablesOf(planned.map(({ transaction }) => transaction)))) {
+      return await send({ before, planned: await under(planned), after }, way, scope)
+    }
+    await send({ before }, way, scope)
+    for (const [position, { transaction }] of planned.entries()) {
+      if (transaction.operations.length) await throughHooks(position, transaction)
+    }
+    await send({ after }, way, scope)
 
     /** One transaction through the `updateBatch` hooks. Any error of a write in them may be the fault of its data. */
     async function throughHooks (position: number, transaction: CrudTransaction): Promise<void> {
       const chain = updateBatchChain(rules, async given => {
-        const operations = given.operations.map(operation => ofUser(operation).shared.encode(operation, 'updateBatch'))
+        const operations = given.operations.map(each => rules.ofUser(each).shared.encode(each, 'updateBatch'))
         const plans = await planWritten({ ...given, operations }, rules)
         await send({ planned: await under([{ transaction: given, plans }]) }, way, scope)
       })
@@ -174,7 +164,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
         if (error instanceof Rejected) throw new Rejected(position, error.cause)
         if ([ConflictError, AgainError, HookError].some(kind => error instanceof kind)) throw error
         const fault = dataFault(error, faults)
-        if (fault) throw rejectionOf(position, undefined, fault)
+        if (fault) throw located(fault, position)
         throw error instanceof WriteError ? error : new HookError({ hook: 'updateBatch' }, 'failed', error)
       }
     }
@@ -184,7 +174,9 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
    * @throws {Rejected} with the position of the transaction whose operation failed, in `planned`
    * @throws {ConflictError} if another was faster
    */
-  async function send ({ before = [], planned = [], after = [] }: Batch, way: Way, scope: CommandScope): Promise<void> {
+  async function send (
+    { before = [], planned = [], after = [] }: Omit<Writes, 'since'>, way: Way, scope: CommandScope
+  ): Promise<void> {
     const sources: Plan[] = []
     const own = statementsOf(planned.flatMap(({ plans }) => plans), sources)
     try {
@@ -199,25 +191,13 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       const isTaken = plan && isDuplicateId(cause)
       if (isTaken && !hasKeys(plan.owner)) throw new ConflictError('another upload created the document', { cause })
       // An upsert that looks for its owner's document and meets the same _id is about somebody else's.
-      const fault = isTaken ? somebodyElses : dataFault(error, faults)
+      const fault = isTaken
+        ? new PowerSyncFatalError('UNAUTHORIZED', 'The row belongs to another owner')
+        : dataFault(error, faults)
       if (!fault || (position !== undefined && !plan)) throw error
       if (!plan) throw new AgainError('to find the operation', error)
-      throw rejectionOf(planned.findIndex(({ plans }) => plans.includes(plan)), plan.operation.index, fault)
+      throw located(fault, planned.findIndex(({ plans }) => plans.includes(plan)), plan.operation)
     }
-  }
-
-  async function beneathSince (
-    planned: Planned[], since: ReadonlyMap<string, Since>, ofUser: UserCollections, scope: TransactionScope
-  ): Promise<Planned[]> {
-    const documents = new Map<string, mongodb.Document>()
-    const affected = planned.flatMap(({ plans }) => plans.filter(({ row }) => since.has(row)))
-    for (const name of new Set(affected.map(({ collection }) => collection))) {
-      const ids = affected.filter(({ collection }) => collection === name).map(({ _id }) => _id)
-      const filter: mongodb.Document = { _id: { $in: ids } }
-      const found = await db.collection(name).find(filter, { ...scope, ...reading }).toArray()
-      for (const document of found) documents.set(rowOf(name, document._id), document)
-    }
-    return planned.map(({ transaction, plans }) => ({ transaction, plans: beneath(plans, since, documents, ofUser) }))
   }
 
   /** Tells after each hook whether the transaction still lives: MongoDB ends it at an error, whoever catches that. */
@@ -242,26 +222,5 @@ class AgainError extends Error {
   }
 }
 
-const somebodyElses: DataFault = { code: 'UNAUTHORIZED', message: 'The row belongs to another owner' }
-
-function rejectionOf (position: number, operationIndex: number | undefined, fault: DataFault): Rejected {
-  if (fault instanceof PowerSyncFatalError) return new Rejected(position, fault)
-  const { code, message, details } = fault
-  return new Rejected(position, new PowerSyncFatalError(code, message, { details, operationIndex }))
-}
-
-export function tablesOf (transactions: readonly CrudTransaction[]): Set<string> {
-  const tables = new Set<string>()
-  for (const { operations } of transactions) for (const operation of operations) tables.add(operation.table)
-  return tables
-}
-
-/** A rejection as the client sees it. */
-export function failedOperation ({ cause: { code, message, details, operationIndex } }: Rejected): FailedOperation {
-  return {
-    error_code: code,
-    message,
-    ...details && { details },
-    ...operationIndex !== undefined && { operation_index: operationIndex }
-  }
-}
+export const tablesOf = (transactions: readonly CrudTransaction[]): Set<string> =>
+  new Set(transactions.flatMap(({ operations }) => operations.map(({ table }) => table)))

@@ -1,5 +1,5 @@
 import type {
-  CrudTransaction, FailedOperation, FatalErrorResult, RetryableErrorResult, TransactionResult, UploadOptions
+  CrudTransaction, FailedOperation, RetryableErrorResult, TransactionResult, UploadOptions
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
 import { deepFreeze } from '../rules/freeze.js'
@@ -10,13 +10,13 @@ import { fold, markOf, marksOf } from '../rules/since.js'
 import type { DeadLetters } from '../store/dead-letters.js'
 import { fingerprintOf } from '../store/fingerprint.js'
 import type { Ledger, PageIdentity } from '../store/ledger.js'
-import type { Page, Rejection, Verdict } from '../store/page.js'
+import { Page, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import { failedOperation, type Caller, type Commit, type CommitDependencies, type Work } from './commit.js'
+import type { Attempt, Caller, Commit, CommitDependencies } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
-import { refusalOf, retryAfter } from './schema-versions.js'
+import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
 import { settlementsIn, settles, type Settlements } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
@@ -113,8 +113,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   const { entries, caller, policy, limit } = upload
   const { commit, ledger, deadLetters, collections, spans } = dependencies
   const results: TransactionResult[] = []
-  /** Of all operations, by client. */
-  const fingerprints = new Map<string, ReadonlySet<string>>()
+  /** Of all operations. */
+  let fingerprints: ReadonlySet<string> | undefined
   /** Transactions up to here are in a commit with an unknown outcome: none of them is reported as not attempted. */
   let sent = 0
   /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
@@ -153,7 +153,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 
   async function settle (group: readonly Entry[]): Promise<void> {
     try {
-      const { verdicts } = await attempt(group)
+      const { verdicts } = await apply(group)
       size = Math.min(2 * size, groupLimit)
       results.push(...verdicts.map((verdict, index) => resultOf(verdict, group[index]!)))
     } catch (error) {
@@ -177,7 +177,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     if (results.slice(first).every(({ status }) => status === 'success')) await reject(entry, failedOperation(error))
   }
 
-  async function attempt (group: readonly Entry[]): Promise<Settled> {
+  /** Writes what is new of a group, and notes in its client's page that it is settled. */
+  async function apply (group: readonly Entry[]): Promise<Settled> {
     const identity = identify(group)
     const remembered = identity && ledger?.remembered(identity)
     const known = remembered && pendingOf(remembered, group, policy)
@@ -187,47 +188,121 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     if (mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))) {
       return { verdicts: ['applied'] }
     }
-    return await run(identity, group.length, scope => workOf(group, identity, scope, known))
+    return await run(identity, group.length, async ({ scope, ofUser, plan, write }) => {
+      const page = await pageOf(identity, scope)
+      const open = known?.page === page ? known : pendingOf(page, group, policy)
+      if (isSettled(open)) return open
+      const { transactions, since, settle } = await settlementsOf(open.pending, scope)
+      const planned = await plan(transactions)
+      const { statements, closed } = await noteSince(page, planned.flatMap(({ plans }) => plans), ofUser, scope)
+      const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
+      const before = pageStatement(identity, page, next)
+      await write({ before, planned, since, after: [...statements, ...settle()] })
+      return { verdicts: open.verdicts, page: next }
+    })
+  }
+
+  /** Keeps a rejected transaction, and notes that its operations are settled: a commit like any other. */
+  async function reject (entry: Entry, reason: FailedOperation): Promise<void> {
+    const { transaction: { operations } } = entry
+    const failedOn = operations.find(({ index }) => index === reason.operation_index)
+    try {
+      const asked = policy.requiresClientHandling?.(reason, deepFreeze(entry.transaction), caller.user)
+      if (await limit.race(Promise.resolve(asked))) {
+        results.push({ ...fatalError(reason), requires_client_handling: true })
+        return
+      }
+      const identity = identify([entry])
+      const { letter, verdicts: [verdict] } = await run(identity, 1, async ({ scope, write }) => {
+        const page = await pageOf(identity, scope)
+        const open = pendingOf(page, [entry], policy)
+        const { transaction, fingerprints } = open.pending[0]!
+        if (isSettled(open)) return open
+        // A copy of the upload has settled the operation that failed: the transaction is looked at anew.
+        if (failedOn && !transaction.operations.includes(failedOn)) return { verdicts: [], page }
+        const { transactions: [rest], since, settle } = await settlementsOf(open.pending, scope)
+        const rows = identity ? marksOf(transaction, collections) : new Set<string>()
+        const letter = deadLetters.letterOf({
+          reason,
+          user: caller.user,
+          requestId: caller.request?.id,
+          transaction: rest!,
+          sequence: identity ? page.content.sequence + 1 : null,
+          rows,
+          since: since.values()
+        })
+        const rejected = { failed: fingerprints[transaction.operations.indexOf(failedOn!)] ?? null, reason }
+        const next = page.next({
+          operations: fingerprintsOf(open.pending), rejected, upload: uploaded, opened: { _id: letter._id, rows }
+        })
+        // The letter's behind the page's: a letter that is there already is no conflict.
+        const after = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
+        await write({ before: pageStatement(identity, page, next), after })
+        return { verdicts: [{ number: 0, ...rejected }], page: next, letter: letter._id }
+      })
+      if (verdict) results.push(resultOf(verdict, entry))
+      if (letter === undefined) return
+      // Any other name may be anything that a client has put there.
+      const row = failedOn && collections.has(failedOn.table) && { table: failedOn.table, id: idKind(failedOn.id) }
+      const { error_code: code, operation_index: operation } = reason
+      caller.log.warn({ code, operation, ...row, operations: operations.length, letter },
+        'upload rejected, kept as a dead letter')
+    } catch (error) {
+      results.push(failed(error, 'a rejected transaction could not be kept as a dead letter',
+        'The server could not keep the rejected transaction: send it again'))
+    }
+  }
+
+  /** One MongoDB transaction within the deadline, and what this process remembers of it. */
+  async function run (
+    identity: PageIdentity | undefined, transactions: number, work: (attempt: Attempt) => Promise<Settled>
+  ): Promise<Settled> {
+    const isShared = transactions > 1
+    const { signal, race, clear } = isShared ? limit.part() : limit
+    let committing = false
+    const forget = () => {
+      committing = false
+      if (identity) ledger?.forget(identity)
+    }
+    const options = {
+      signal,
+      attempts: isShared ? groupAttempts : undefined,
+      onRetry: forget,
+      onCommit: () => {
+        committing = true
+        sent = Math.max(sent, results.length + transactions)
+      }
+    }
+    try {
+      const result = await race(commit.run(caller, options, work))
+      if (identity && result.page) ledger?.remember(identity, result.page)
+      // The operations that an earlier commit left open are known by now.
+      sent = 0
+      return result
+    } catch (error) {
+      const isUnknown = committing && signal.aborted && !(error instanceof UnknownCommitError)
+      forget()
+      throw isUnknown ? new UnknownCommitError(error) : error
+    } finally {
+      if (isShared) clear()
+    }
   }
 
   /** The page of a group's client; undefined if none of its operations can be recognised. */
   function identify (group: readonly Entry[]): PageIdentity | undefined {
-    const { clientId } = group[0]!.transaction
-    if (clientId === undefined || fingerprintsOf(group).length === 0) return undefined
-    return ledger?.identify(caller.user, clientId)
+    if (fingerprintsOf(group).length === 0) return undefined
+    return ledger?.identify(caller.user, group[0]!.transaction.clientId!)
   }
 
-  async function workOf (
-    group: readonly Entry[], identity: PageIdentity | undefined, scope: TransactionScope, known: Pending | undefined
-  ): Promise<Work<Settled>> {
-    if (!identity) {
-      const { settle, ...rest } = await settlementsOf(group, scope)
-      return { ...rest, around: () => ({ after: settle(), result: { verdicts: group.map(() => 'applied') } }) }
-    }
-    const page = await pageOf(identity, scope)
-    const { pending, verdicts } = known?.page === page ? known : pendingOf(page, group, policy)
-    const operations = fingerprintsOf(pending)
-    const { settle, ...rest } = await settlementsOf(pending, scope)
-    return {
-      ...rest,
-      around: async (plans, ofUser) => {
-        if (operations.length === 0) return { result: { verdicts, page } }
-        const { statements, closed } = await noteSince(page, plans, ofUser, scope)
-        const next = page.next({ operations, upload: () => uploadOf(group), closed })
-        const before = [ledger!.statement(identity, page, next)]
-        return { before, after: [...statements, ...settle()], result: { verdicts, page: next } }
-      }
-    }
-  }
-
-  function settlementsOf (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
-    return settlementsIn(group.map(({ transaction }) => transaction), caller.user, dependencies, scope)
-  }
-
-  async function pageOf (identity: PageIdentity, scope: TransactionScope): Promise<Page> {
+  async function pageOf (identity: PageIdentity | undefined, scope: TransactionScope): Promise<Page> {
+    if (!identity) return new Page(Page.empty)
     const openLetters = () => deadLetters.openLetters(caller.user, identity.client_id, scope)
     return ledger!.remembered(identity) ??
       await spans.run('powersync.ledger', () => ledger!.read(identity, scope, openLetters))
+  }
+
+  function pageStatement (identity: PageIdentity | undefined, page: Page, next: Page): Statement[] {
+    return identity ? [ledger!.statement(identity, page, next)] : []
   }
 
   /** Notes writes to rows of open letters in the letters, folded; letters that are gone leave the page. */
@@ -245,108 +320,13 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     return { statements, closed: new Set([...touched.keys()].filter(id => !letters.has(id))) }
   }
 
-  /** Fingerprints of all operations of the upload that are of the group's client. */
-  function uploadOf ([first]: readonly Entry[]): ReadonlySet<string> {
-    const clientId = first!.transaction.clientId!
-    const known = fingerprints.get(clientId) ??
-      new Set(fingerprintsOf(entries.filter(({ transaction }) => transaction.clientId === clientId)))
-    fingerprints.set(clientId, known)
-    return known
+  function settlementsOf (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
+    return settlementsIn(group.map(({ transaction }) => transaction), caller.user, dependencies, scope)
   }
 
-  /** Keeps a rejected transaction, and notes that its operations are settled: a commit like any other. */
-  async function reject (entry: Entry, reason: FailedOperation): Promise<void> {
-    const { operations } = entry.transaction
-    try {
-      const asked = policy.requiresClientHandling?.(reason, deepFreeze(entry.transaction), caller.user)
-      if (await limit.race(Promise.resolve(asked))) {
-        results.push({ ...fatalError(reason), requires_client_handling: true })
-        return
-      }
-      const identity = identify([entry])
-      const settled = await run(identity, 1, scope => rejectionOf(entry, reason, identity, scope))
-      const { letter, verdicts: [verdict] } = settled
-      // Otherwise a copy of the upload has settled the operation that failed: the transaction is looked at anew.
-      if (verdict) results.push(resultOf(verdict, entry))
-      if (letter === undefined) return
-      const { error_code: code, operation_index: operation } = reason
-      // Any other name may be anything that a client has put there.
-      const failedOn = operations.find(({ index, table }) => index === operation && collections.has(table))
-      const row = { table: failedOn?.table, id: failedOn && idKind(failedOn.id) }
-      caller.log.warn({ code, operation, ...row, operations: operations.length, letter },
-        'upload rejected, kept as a dead letter')
-    } catch (error) {
-      results.push(failed(error, 'a rejected transaction could not be kept as a dead letter',
-        'The server could not keep the rejected transaction: send it again'))
-    }
-  }
-
-  async function rejectionOf (
-    entry: Entry, reason: FailedOperation, identity: PageIdentity | undefined, scope: TransactionScope
-  ): Promise<Work<Settled>> {
-    const work = (result: Settled, before: Statement[] = [], after: Statement[] = []): Work<Settled> =>
-      ({ transactions: [], around: () => ({ before, after, result }) })
-    const origin = { reason, user: caller.user, requestId: caller.request?.id }
-    if (!identity) {
-      const { transactions: [transaction], settle } = await settlementsOf([entry], scope)
-      const letter = deadLetters.letterOf({ ...origin, transaction: transaction!, sequence: null, rows: [], since: [] })
-      // Not as statements before the others: a letter that is there already is no conflict.
-      const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
-      return work({ verdicts: [rejection(reason, null)], letter: letter._id }, [], statements)
-    }
-    const page = await pageOf(identity, scope)
-    const known = pendingOf(page, [entry], policy)
-    if (isSettled(known)) return work(known)
-    const { transaction, fingerprints } = known.pending[0]!
-    const position = transaction.operations.findIndex(({ index }) => index === reason.operation_index)
-    if (position < 0 && reason.operation_index !== undefined) return work({ verdicts: [], page })
-    const rows = marksOf(transaction, collections)
-    const { transactions: [rest], since, settle } = await settlementsOf(known.pending, scope)
-    const letter = deadLetters.letterOf({
-      ...origin, transaction: rest!, sequence: page.content.sequence + 1, rows, since: since.values()
-    })
-    const rejected = { failed: fingerprints[position] ?? null, reason }
-    const opened = { _id: letter._id, rows }
-    const operations = fingerprintsOf(known.pending)
-    const next = page.next({ operations, rejected, upload: () => uploadOf([entry]), opened })
-    const result = { verdicts: [rejection(reason, rejected.failed)], page: next, letter: letter._id }
-    const statements = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
-    return work(result, [ledger!.statement(identity, page, next)], statements)
-  }
-
-  /** One MongoDB transaction within the deadline, and what this process remembers of it. */
-  async function run (
-    identity: PageIdentity | undefined, transactions: number,
-    prepare: (scope: TransactionScope) => Promise<Work<Settled>>
-  ): Promise<Settled> {
-    const isShared = transactions > 1
-    const { signal, race, clear } = isShared ? limit.part() : limit
-    let committing = false
-    const forget = () => {
-      committing = false
-      if (identity) ledger?.forget(identity)
-    }
-    try {
-      const result = await race(commit.run(prepare, caller, {
-        signal,
-        attempts: isShared ? groupAttempts : undefined,
-        onRetry: forget,
-        onCommit: () => {
-          committing = true
-          sent = Math.max(sent, results.length + transactions)
-        }
-      }))
-      if (identity && result.page) ledger?.remember(identity, result.page)
-      // The operations that an earlier commit left open are known by now.
-      sent = 0
-      return result
-    } catch (error) {
-      const isUnknown = committing && signal.aborted && !(error instanceof UnknownCommitError)
-      forget()
-      throw isUnknown ? new UnknownCommitError(error) : error
-    } finally {
-      if (isShared) clear()
-    }
+  function uploaded (): ReadonlySet<string> {
+    fingerprints ??= new Set(fingerprintsOf(entries))
+    return fingerprints
   }
 
   function failed (error: unknown, event: string, message: string): RetryableErrorResult {
@@ -382,9 +362,7 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
     pending.push(isWhole
       ? entry
       : { transaction: { ...transaction, operations }, fingerprints: fingerprints.filter(isOpen) })
-    const rejected = known.size
-      ? fingerprints.map(fingerprint => known.get(fingerprint!)).find(verdict => typeof verdict === 'object')
-      : undefined
+    const rejected = fingerprints.map(each => known.get(each!)).find(verdict => typeof verdict === 'object')
     verdicts.push(rejected ?? 'applied')
     if (rejected && onRejection === 'stop') break
   }
@@ -419,11 +397,6 @@ function idKind (id: string): string {
 
 const notStored = 'The server could not store the transaction: send it again'
 
-const sendAgain = (message: string): RetryableErrorResult =>
-  ({ status: 'retryable_error', message, retry_after_ms: retryAfter })
-
-const rejection = (reason: FailedOperation, failed: string | null): Rejection => ({ number: 0, failed, reason })
-
 /** The same answer each time; the position of the failed operation is that in this upload, if it is in it. */
 function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): TransactionResult {
   if (verdict === 'applied') return { status: 'success' }
@@ -433,6 +406,3 @@ function resultOf (verdict: Verdict, { transaction, fingerprints }: Entry): Tran
   const operation = transaction.operations[fingerprints.indexOf(failed)]
   return fatalError({ ...rest, ...operation && { operation_index: operation.index } })
 }
-
-export const fatalError = (failed: FailedOperation): FatalErrorResult =>
-  ({ status: 'fatal_error', requires_client_handling: false, failed_operation: failed })

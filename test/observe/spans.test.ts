@@ -113,7 +113,6 @@ t.test('rejected data fails its step with the code, and not the upload', async t
           'powersync.decode',
           'powersync.hooks',
           'powersync.ledger',
-          'powersync.decode',
           'powersync.storage',
           'powersync.commit'
         ]

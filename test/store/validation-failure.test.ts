@@ -1,5 +1,5 @@
 import t from 'tap'
-import { validationFailures } from '../../lib/store/faults.js'
+import { validationFailures } from '../../lib/store/mongodb-errors.js'
 
 const errInfo = (...rules: object[]) => ({
   failingDocumentId: 'a',

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import powersyncMongo, { bson, collection, developmentAuth, type PowerSyncMongoOptions } from '../../index.js'
-import { dataFault } from '../../lib/store/faults.js'
+import { dataFault } from '../../lib/store/mongodb-errors.js'
 import { testDatabase, withDatabase } from '../support/database.js'
 import { keys, testServer, upload } from '../support/server.js'
 

@@ -56,6 +56,18 @@ t.test('a rejected operation rejects its whole client transaction, which is one 
   }
 })
 
+t.test('a hook that names an operation which is not in the transaction rejects it as well', async t => {
+  const { app, put, letters } = await server(t, {
+    authorize: () => { throw new PowerSyncFatalError('NO', 'No', { operationIndex: 7 }) }
+  })
+  const body = { client_id: 'phone', batch: [put('r1', 1)] }
+  const first = await upload(app, body)
+  t.equal(first.status, 200)
+  t.match(first.body.results, [{ status: 'fatal_error', failed_operation: { error_code: 'NO', operation_index: 7 } }])
+  t.same((await upload(app, body)).body, first.body)
+  t.equal((await letters()).length, 1)
+})
+
 t.test('what no operation is to blame for rejects the transaction as well', async t => {
   const { app, put, letters } = await server(t, {
     updateBatch: () => {

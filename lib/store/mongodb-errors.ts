@@ -1,13 +1,6 @@
 import type { mongodb } from '../bson.js'
 import { PowerSyncFatalError } from '../errors.js'
 
-/** A fault of the data: a retry cannot help. Everything else is retryable, unknown errors included. */
-export interface DataFault {
-  code: string
-  message: string
-  details?: Record<string, unknown> | undefined
-}
-
 interface ServerError {
   code?: number
   errmsg?: string
@@ -18,7 +11,7 @@ interface ServerError {
   writeErrors?: unknown
 }
 
-const invalid = (message: string) => (): DataFault => ({ code: 'INVALID_DATA', message })
+const invalid = (message: string) => () => new PowerSyncFatalError('INVALID_DATA', message)
 const tooLarge = invalid('The document would be larger than MongoDB\'s limit of 16 MiB')
 const badValue = invalid('MongoDB refuses a value or a name in the document')
 const badGeometry = invalid('A geospatial index of the collection refuses the document\'s geometry')
@@ -32,27 +25,22 @@ export const BSONObjectTooLarge = 10334
  * elections and shutdowns, write conflicts, a full disk, missing permissions, and every unknown code.
  * Source: error_codes.yml, and the numbered assertions of the index key generators, in the MongoDB server.
  */
-const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = {
+const dataFaults: Readonly<Record<number, (error: ServerError) => PowerSyncFatalError>> = {
   2: badValue, // BadValue
   52: badValue, // DollarPrefixedFieldName
   56: badValue, // EmptyFieldName
   57: badValue, // DottedFieldName
-  121: ({ errInfo }) => ({
-    code: 'DOCUMENT_VALIDATION_FAILURE',
-    message: 'The document fails the validation rules of its MongoDB collection',
-    details: { failures: validationFailures(errInfo) }
-  }),
+  121: ({ errInfo }) => new PowerSyncFatalError(
+    'DOCUMENT_VALIDATION_FAILURE', 'The document fails the validation rules of its MongoDB collection',
+    { details: { failures: validationFailures(errInfo) } }),
   171: badIndexKey, // CannotIndexParallelArrays
   201: badIndexKey, // CannotBuildIndexKeys
   [BSONObjectTooLarge]: tooLarge,
   11000: error => {
     const index = indexName(error)
-    const { keyPattern } = error
-    return {
-      code: 'DUPLICATE_KEY',
-      message: `Another document has the same value in the unique index ${index}`,
-      details: { index, ...keyPattern && { fields: Object.keys(keyPattern) } }
-    }
+    const fields = error.keyPattern && { fields: Object.keys(error.keyPattern) }
+    return new PowerSyncFatalError('DUPLICATE_KEY',
+      `Another document has the same value in the unique index ${index}`, { details: { index, ...fields } })
   },
   13027: badGeometry, // 2d: a point outside the index's bounds
   13068: badGeometry, // 2d: a field with one number only
@@ -73,10 +61,10 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => DataFault>> = 
 export type FaultRules = Readonly<Record<number, 'retry' | 'reject'>>
 
 /**
- * The fault of the data behind an error of a write; undefined if it is retryable. Call it for errors of writes only:
- * a hook's own query, the ledger or a commit may fail with the same codes and say nothing of the data.
+ * The fault of the data behind an error of a write, which no retry can help; undefined if it is retryable. Call it for
+ * errors of writes only: a hook's own query, the ledger or a commit may fail with the same codes and say nothing of it.
  */
-export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | undefined {
+export function dataFault (error: unknown, rules: FaultRules = {}): PowerSyncFatalError | undefined {
   if (error instanceof PowerSyncFatalError) return error
   const failure = firstWriteError(rootOf(error))
   const { code = 0 } = failure
@@ -84,7 +72,8 @@ export function dataFault (error: unknown, rules: FaultRules = {}): DataFault | 
   if (hasLabel(error, 'TransientTransactionError')) return undefined
   const known = dataFaults[code]?.(failure)
   if (known || rules[code] !== 'reject') return known
-  return { code: 'UNCLASSIFIED_ERROR', message: `MongoDB refuses the transaction with code ${code}`, details: { code } }
+  return new PowerSyncFatalError('UNCLASSIFIED_ERROR', `MongoDB refuses the transaction with code ${code}`,
+    { details: { code } })
 }
 
 /** The write was done, and too few members are known to have it: whatever the code, it says nothing of the data. */
