@@ -1,5 +1,4 @@
 import type { Collection, Collections } from '../../types/collections.js'
-import type { ConflictTracking } from '../../types/hooks.js'
 import { fieldsOf, type Field } from './field-list.js'
 import type { Column } from './types.js'
 
@@ -7,15 +6,13 @@ export interface ClientTable {
   name: string
   columns: Array<{ name: string, type: Column }>
   /** As the JavaScript SDK spells them; those of the others differ in form only. */
-  options: ClientTableOptions
-}
-
-interface ClientTableOptions {
-  /** Clients only insert: nothing of the table is kept on the device. */
-  insertOnly?: true
-  trackPrevious?: { columns: string[] }
-  trackMetadata?: true
-  ignoreEmptyUpdates?: true
+  options: {
+    /** Clients only insert: nothing of the table is kept on the device. */
+    insertOnly?: true
+    trackMetadata?: true
+    trackPrevious?: { columns: string[] }
+    ignoreEmptyUpdates?: true
+  }
 }
 
 /** The languages of PowerSync's client SDKs that a schema can be printed for. */
@@ -29,164 +26,117 @@ export type ClientTarget = typeof clientTargets[number]
  * @param others tables to print behind those of the collections
  */
 export function clientSchemaOf (
-  collections: Collections,
-  target: ClientTarget,
-  others: readonly ClientTable[] = []
+  collections: Collections, target: ClientTarget, others: readonly ClientTable[] = []
 ): string {
   // In all these languages a comment.
   const remarks = Object.keys(collections).filter(name => collections[name]?.schema === 'any')
     .map(name => `// ${JSON.stringify(name)} has no schema: add the columns that your app uses.\n`)
-  return remarks.join('') + printers[target]([...clientTablesOf(collections), ...others])
+  const { file, table, text, column, sign, track } = languages[target]
+  const tables = [...clientTablesOf(collections), ...others].map(({ name, columns, options }) => {
+    const { insertOnly, trackMetadata, trackPrevious, ignoreEmptyUpdates } = options
+    // Swift insists on this order.
+    const set = [
+      insertOnly && `insertOnly${sign}true`,
+      trackMetadata && `trackMetadata${sign}true`,
+      trackPrevious && track(trackPrevious.columns.map(text).join(', ')),
+      ignoreEmptyUpdates && `ignoreEmptyUpdates${sign}true`
+    ].filter(option => option !== undefined)
+    return table(name, columns.map(({ name, type }) => column(name, type)).join(',\n'), set)
+  })
+  return remarks.join('') + file(tables.join(',\n'))
 }
 
 /** The same as data. A collection without schema is a table without columns. */
 export function clientTablesOf (collections: Collections): ClientTable[] {
   return Object.entries(collections).map(([name, collection]) => {
     const fields = fieldsOf(name, collection)
-    return {
-      name,
-      columns: fields.map(({ column, type }) => ({ name: column, type: type.column })),
-      options: optionsOf(collection, fields)
-    }
+    const columns = fields.map(({ column, type }) => ({ name: column, type: type.column }))
+    return { name, columns, options: optionsOf(collection, fields) }
   })
 }
 
 /** The columns that the table tracks for `resolveConflict`, and the updates that it leaves out. */
-function optionsOf ({ operations, resolveConflict }: Collection, fields: Field[]): ClientTableOptions {
+function optionsOf ({ operations, resolveConflict }: Collection, fields: Field[]): ClientTable['options'] {
   if (operations.join() === 'PUT') return { insertOnly: true }
-  const tracks: ConflictTracking = resolveConflict?.tracks ?? {}
-  const { previous = [], metadata = false } = tracks
+  const { tracks } = { ...resolveConflict }
+  const previous = fields.filter(({ name }) => tracks?.previous?.includes(name)).map(({ column }) => column)
   return {
-    ...(previous.length && {
-      trackPrevious: { columns: fields.filter(({ name }) => previous.includes(name)).map(({ column }) => column) }
-    }),
-    ...metadata && { trackMetadata: true },
-    ...resolveConflict?.tracks && { ignoreEmptyUpdates: true }
+    ...tracks?.previous?.length && { trackPrevious: { columns: previous } },
+    ...tracks?.metadata && { trackMetadata: true },
+    ...tracks && { ignoreEmptyUpdates: true }
   }
 }
 
-const printers: Record<ClientTarget, (tables: ClientTable[]) => string> = {
-  js: tables => `import { column, Schema, Table } from '@powersync/common'
-
-export const AppSchema = new Schema({
-${list(
-  tables,
-  ',\n',
-  ({ name, columns, options }) => `  ${key(name)}: new Table({
-${list(columns, ',\n', column => `    ${key(column.name)}: column.${column.type}`)}
-  }${optionText(options, {
-    before: ', { ',
-    between: ', ',
-    after: ' }',
-    sign: ': ',
-    trackPrevious: columns => ['trackPrevious', `{ columns: [${list(columns, ', ', js)}] }`]
-  })})`
-)}
-})
-`,
-  dart: tables => `import 'package:powersync/powersync.dart';
-
-const schema = Schema([
-${list(
-  tables,
-  ',\n',
-  ({
-    name,
-    columns,
-    options: { insertOnly, ...options }
-  }) => `  Table${insertOnly ? '.insertOnly' : ''}(${dart(name)}, [
-${list(columns, ',\n', column => `    Column.${column.type}(${dart(column.name)})`)}
-  ]${optionText(options, {
-    before: ', ',
-    between: ', ',
-    sign: ': ',
-    trackPrevious: columns => [
-      'trackPreviousValues',
-      `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', dart)}])`
-    ]
-  })})`
-)}
-]);
-`,
-  kotlin: tables => `import com.powersync.db.schema.Column
-import com.powersync.db.schema.Schema
-import com.powersync.db.schema.Table
-${tables.some(({ options }) => options.trackPrevious) ? 'import com.powersync.db.schema.TrackPreviousValuesOptions\n' : ''}
-val schema = Schema(
-${list(
-  tables,
-  ',\n',
-  ({ name, columns, options }) => `  Table(
-    name = ${kotlin(name)},
-    columns = listOf(
-${list(columns, ',\n', column => `      Column.${column.type}(${kotlin(column.name)})`)}
-    )${optionText(options, {
-      before: ',\n    ',
-      between: ',\n    ',
-      sign: ' = ',
-      trackPrevious: columns => [
-        'trackPreviousValues',
-        `TrackPreviousValuesOptions(columnFilter = listOf(${list(columns, ', ', kotlin)}))`
-      ]
-    })}
-  )`
-)}
-)
-`,
-  swift: tables => `import PowerSync
-
-let schema = Schema(
-${list(
-  tables,
-  ',\n',
-  ({ name, columns, options }) => `  Table(
-    name: ${swift(name)},
-    columns: [
-${list(columns, ',\n', column => `      .${column.type}(${swift(column.name)})`)}
-    ]${optionText(options, {
-      before: ',\n    ',
-      between: ',\n    ',
-      sign: ': ',
-      trackPrevious: columns => [
-        'trackPreviousValues',
-        `TrackPreviousValuesOptions(columnFilter: [${list(columns, ', ', swift)}])`
-      ]
-    })}
-  )`
-)}
-)
-`
-}
-
-/** How a language writes options. */
-interface OptionStyle {
-  before: string
-  between: string
-  after?: string
+/** How a language writes a schema, out of the parts that it has written already. */
+interface Language {
+  file (tables: string): string
+  table (name: string, columns: string, options: string[]): string
+  column (name: string, type: Column): string
+  /** Between an option and its value. */
   sign: string
-  trackPrevious (columns: string[]): [name: string, value: string]
+  /** The option that tracks previous values. */
+  track (columns: string): string
+  text (value: string): string
 }
 
-/** The options of a table, after its columns. Swift insists on this order. */
-function optionText (
-  options: ClientTableOptions,
-  { before, between, after = '', sign, trackPrevious }: OptionStyle
-): string {
-  const all = [
-    options.insertOnly && ['insertOnly', 'true'],
-    options.trackMetadata && ['trackMetadata', 'true'],
-    options.trackPrevious && trackPrevious(options.trackPrevious.columns),
-    options.ignoreEmptyUpdates && ['ignoreEmptyUpdates', 'true']
-  ].filter(option => option !== undefined)
-  return all.length ? `${before}${list(all, between, option => option.join(sign))}${after}` : ''
-}
-
-const list = <Item>(items: Item[], separator: string, print: (item: Item) => string) => items.map(print).join(separator)
-
+// Text in these languages is JSON's, but for what starts an interpolation.
+const js = (text: string) => `'${JSON.stringify(text).slice(1, -1).replaceAll("'", "\\'").replaceAll('\\"', '"')}'`
+const dart = (text: string) => js(text).replaceAll('$', '\\$')
+const kotlin = (text: string) => JSON.stringify(text).replaceAll('$', '\\$')
+const swift = (text: string) => JSON.stringify(text).replace(/\\u([0-9a-f]{4})/g, '\\u{$1}')
 /** A property's name: quoted where it is no identifier. */
 const key = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name)
-/** Text in these languages is JSON's, but for what starts an interpolation. */
-const js = (name: string) => `'${JSON.stringify(name).slice(1, -1).replaceAll("'", "\\'").replaceAll('\\"', '"')}'`
-const dart = (name: string) => js(name).replaceAll('$', '\\$')
-const kotlin = (name: string) => JSON.stringify(name).replaceAll('$', '\\$')
-const swift = (name: string) => JSON.stringify(name).replace(/\\u([0-9a-f]{4})/g, '\\u{$1}')
+
+const languages: Record<ClientTarget, Language> = {
+  js: {
+    file: tables =>
+      `import { column, Schema, Table } from '@powersync/common'
+
+export const AppSchema = new Schema({\n${tables}\n})\n`,
+    table: (name, columns, options) =>
+      `  ${key(name)}: new Table({\n${columns}\n  }${options.length ? `, { ${options.join(', ')} }` : ''})`,
+    column: (name, type) => `    ${key(name)}: column.${type}`,
+    sign: ': ',
+    track: columns => `trackPrevious: { columns: [${columns}] }`,
+    text: js
+  },
+  dart: {
+    file: tables => `import 'package:powersync/powersync.dart';\n\nconst schema = Schema([\n${tables}\n]);\n`,
+    table (name, columns, options) {
+      const insertOnly = options[0] === 'insertOnly: true'
+      const others = insertOnly ? [] : options.map(option => `, ${option}`)
+      return `  Table${insertOnly ? '.insertOnly' : ''}(${dart(name)}, [\n${columns}\n  ]${others.join('')})`
+    },
+    column: (name, type) => `    Column.${type}(${dart(name)})`,
+    sign: ': ',
+    track: columns => `trackPreviousValues: TrackPreviousValuesOptions(columnFilter: [${columns}])`,
+    text: dart
+  },
+  kotlin: {
+    file (tables) {
+      const names = ['Column', 'Schema', 'Table']
+      if (tables.includes('trackPreviousValues = ')) names.push('TrackPreviousValuesOptions')
+      const imports = names.map(name => `import com.powersync.db.schema.${name}\n`)
+      return `${imports.join('')}\nval schema = Schema(\n${tables}\n)\n`
+    },
+    table: (name, columns, options) => `  Table(
+    name = ${kotlin(name)},
+    columns = listOf(\n${columns}\n    )${options.map(option => `,\n    ${option}`).join('')}
+  )`,
+    column: (name, type) => `      Column.${type}(${kotlin(name)})`,
+    sign: ' = ',
+    track: columns => `trackPreviousValues = TrackPreviousValuesOptions(columnFilter = listOf(${columns}))`,
+    text: kotlin
+  },
+  swift: {
+    file: tables => `import PowerSync\n\nlet schema = Schema(\n${tables}\n)\n`,
+    table: (name, columns, options) => `  Table(
+    name: ${swift(name)},
+    columns: [\n${columns}\n    ]${options.map(option => `,\n    ${option}`).join('')}
+  )`,
+    column: (name, type) => `      .${type}(${swift(name)})`,
+    sign: ': ',
+    track: columns => `trackPreviousValues: TrackPreviousValuesOptions(columnFilter: [${columns}])`,
+    text: swift
+  }
+}

@@ -1,8 +1,17 @@
-import { Kind, type TSchema } from '@sinclair/typebox'
 import type { Collection, Collections } from '../../types/collections.js'
 import { quote } from '../client/sql.js'
 import { rulesOf } from './collection.js'
 import { fieldsOf, type Field } from './field-list.js'
+import type { FieldType } from './types.js'
+
+export interface Stream {
+  table: string
+  query: string
+  /** Points to review before use. */
+  remarks: string[]
+  /** Why it is printed as a comment: the query gives every row to every user. */
+  off?: string
+}
 
 /**
  * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and the rows
@@ -15,35 +24,19 @@ import { fieldsOf, type Field } from './field-list.js'
  * @see https://docs.powersync.com/sync/streams/overview
  */
 export function streamsOf (
-  collections: Collections,
-  everybody: readonly string[] = [],
-  others: readonly Stream[] = []
+  collections: Collections, everybody: readonly string[] = [], others: readonly Stream[] = []
 ): string {
   const streams = [...streamListOf(collections, everybody), ...others]
-  const texts = streams.map(({ table, query, remarks, off }) => {
+  const texts = streams.flatMap(({ table, query, remarks, off }) => {
     const lines = [
       `${JSON.stringify(table)}:`,
       ...remarks.map(remark => `  # ${remark}`),
       '  auto_subscribe: true',
       `  query: ${JSON.stringify(query)}`
     ]
-    return off === undefined
-      ? lines.map(line => `  ${line}\n`).join('')
-      : [off, ...lines].map(line => `  # ${line}\n`).join('')
+    return off === undefined ? lines.map(line => `  ${line}\n`) : [off, ...lines].map(line => `  # ${line}\n`)
   })
-  return `config:
-  edition: 3
-streams:${streams.every(({ off }) => off) ? ' {}' : ''}
-${texts.join('')}`
-}
-
-export interface Stream {
-  table: string
-  query: string
-  /** Points to review before use. */
-  remarks: string[]
-  /** Why it is printed as a comment: the query gives every row to every user. */
-  off?: string
+  return `config:\n  edition: 3\nstreams:${streams.every(({ off }) => off) ? ' {}' : ''}\n${texts.join('')}`
 }
 
 /** The same as data. */
@@ -51,14 +44,12 @@ export function streamListOf (collections: Collections, everybody: readonly stri
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
     const rule = everybody.includes(table) ? [] : conditionsOf(table, collections)
-    const off =
-      typeof rule === 'string' &&
-      `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.`
+    const isText = typeof rule === 'string'
     return {
       table,
-      query: queryOf(table, collection, fields, typeof rule === 'string' ? [] : rule),
+      query: queryOf(table, collection, fields, isText ? [] : rule),
       remarks: remarksOn(collection, fields),
-      ...(off && { off })
+      ...isText && { off: `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.` }
     }
   })
 }
@@ -76,81 +67,64 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
     if (value) {
       return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
     }
-    if (!isExact(field)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
+    if (!isExact(field.type)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
     const user = claim === undefined ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
-    conditions.push(
-      `${textOf(field)} = ${claim !== undefined && field.type.column === 'integer' ? `CAST(${user} AS TEXT)` : user}`
-    )
+    const isNumber = claim !== undefined && field.type.column === 'integer'
+    conditions.push(`${textOf(field)} = ${isNumber ? `CAST(${user} AS TEXT)` : user}`)
   }
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
     const type = typeof id === 'string' ? id : 'type' in id ? id.type : undefined
     const above = conditionsOf(parent, collections)
     if (typeof above === 'string') return above
-    if (!isExact(fields.get(name)!) || !type) {
-      return `the ids of ${parent} have a type that PowerSync compares differently`
-    }
+    const field = fields.get(name)!
+    if (!isExact(field.type) || !type) return `the ids of ${parent} have a type that PowerSync compares differently`
     const _id = type === 'integer' ? 'CAST("_id" AS TEXT)' : '"_id"'
-    conditions.push(`${textOf(fields.get(name)!)} IN (SELECT ${_id} FROM ${quote(from)} WHERE ${above.join(' AND ')})`)
+    conditions.push(`${textOf(field)} IN (SELECT ${_id} FROM ${quote(from)} WHERE ${above.join(' AND ')})`)
   }
   return conditions
 }
 
 /** Whether its values as text are equal where MongoDB's are: not so for doubles, decimals and dates. */
-function isExact ({ type, schema }: Field): boolean {
-  const same = (node: TSchema): boolean =>
-    node[Kind] === 'Union' ? (node['anyOf'] as TSchema[]).every(same) : textKinds.has(String(node[Kind]))
-  return type.column === 'integer' || same(schema)
-}
-
-const textKinds = new Set(['String', 'Literal', 'TemplateLiteral', 'BsonObjectId', 'BsonUUID', 'Null', 'Unknown'])
+const isExact = ({ column, t, o = [] }: FieldType): boolean =>
+  column === 'integer' || ['s', 'v', 'y'].includes(t) || (t === 'u' && o.every(isExact))
 
 function remarksOn (collection: Collection, fields: Field[]): string[] {
-  const lossy = namesOf(fields.filter(({ schema }) => !isBinary(schema) && holdsBinary(schema)))
-  const quoted = namesOf(fields.filter(({ name, column }) => /["*]/.test(`${name}${column}`)))
-  return [
-    ...(collection.schema === 'any'
-      ? ['Without schema, columns that hold binary data do not sync: select them as base64.']
-      : []),
-    ...lossy ? [`PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`] : [],
-    ...quoted ? [`PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`] : []
+  const named = (test: (field: Field) => boolean) =>
+    fields.filter(test).map(({ name }) => JSON.stringify(name)).join(', ')
+  const lossy = named(({ type }) => !isBinary(type) && holdsBinary(type))
+  const quoted = named(({ name, column }) => /["*]/.test(`${name}${column}`))
+  const remarks: Array<[applies: boolean, remark: string]> = [
+    [collection.schema === 'any', 'Without schema, columns that hold binary data do not sync: select them as base64.'],
+    [lossy !== '', `PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`],
+    [quoted !== '', `PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`]
   ]
+  return remarks.filter(([applies]) => applies).map(([, remark]) => remark)
 }
 
-const namesOf = (fields: Field[]) => fields.map(({ name }) => JSON.stringify(name)).join(', ')
-
 function queryOf (table: string, { schema, name = table }: Collection, fields: Field[], conditions: string[]): string {
-  const columns = schema === 'any' ? ['*'] : fields.map(columnOf)
+  const columns = [...schema === 'any' ? ['*'] : fields.map(columnOf), '"_id" AS "id"'].join(', ')
   const from = name === table ? quote(table) : `${quote(name)} AS ${quote(table)}`
-  return `SELECT ${[...columns, '"_id" AS "id"'].join(', ')} FROM ${from}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}`
+  return `SELECT ${columns} FROM ${from}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}`
 }
 
 /**
  * Binary does not sync, but its base64 does, which is also the form of uploads. Null stays null: the service's `base64`
  * turns it into an empty text, which would come back as empty binary.
  */
-function columnOf ({ name, column, schema }: Field): string {
+function columnOf ({ name, column, type }: Field): string {
   const value = quote(name)
-  if (isBinary(schema)) {
-    return `CASE WHEN typeof(${value}) = 'blob' THEN base64(${value}) ELSE ${value} END AS ${quote(column)}`
-  }
+  const base64 = `CASE WHEN typeof(${value}) = 'blob' THEN base64(${value}) ELSE ${value} END`
+  if (isBinary(type)) return `${base64} AS ${quote(column)}`
   return name === column ? value : `${value} AS ${quote(column)}`
 }
 
 /** User ids are text, and a number never equals a text. */
-function textOf ({ name, type }: Field): string {
-  return type.column === 'text' ? quote(name) : `CAST(${quote(name)} AS TEXT)`
-}
+const textOf = ({ name, type }: Field): string =>
+  type.column === 'text' ? quote(name) : `CAST(${quote(name)} AS TEXT)`
 
-function isBinary (schema: TSchema): boolean {
-  return schema[Kind] === 'BsonBinary' || (schema[Kind] === 'Union' && (schema['anyOf'] as TSchema[]).some(isBinary))
-}
+const isBinary = ({ t, o = [] }: FieldType): boolean => t === 'b' || o.some(isBinary)
 
 /** At any depth. */
-function holdsBinary (node: unknown): boolean {
-  return (
-    typeof node === 'object' &&
-    node !== null &&
-    ((node as TSchema)[Kind] === 'BsonBinary' || Object.values(node).some(holdsBinary))
-  )
-}
+const holdsBinary = ({ t, i, o = [], p = {} }: FieldType): boolean =>
+  t === 'b' || [...i ? [i] : [], ...o, ...Object.values(p).map(([type]) => type)].some(holdsBinary)
