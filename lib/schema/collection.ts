@@ -31,8 +31,8 @@ export function collection<
     nulls: 'store',
     unknownFields: 'reject',
     authorizeTransfer: undefined,
-    ...withoutUndefined(options),
-    writable: typeof options.writable === 'function' ? options.writable : frozenCopy(options.writable),
+    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+    writable: frozenCopy(options.writable),
     owner: ownerOf(options.owner),
     operations: frozenCopy(options.operations ?? ['PUT', 'PATCH', 'DELETE']),
     fields: frozenCopy(options.fields ?? {}),
@@ -47,11 +47,9 @@ const mark = Symbol.for('fastify-powersync-mongo.collection')
 /** @throws {OptionError} for what `collection()` did not make: what to write instead */
 export function checkCollection (table: string, value: unknown): asserts value is Collection {
   if (typeof value === 'object' && value !== null && mark in value) return
-  const fields = Object(value)
-  const sentence = Kind in fields
-    ? 'a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
-    : `${typeWords(value)}: write collection({ schema, … })`
-  throw new OptionError(`collections.${table}`, `is ${sentence}`)
+  throw new OptionError(`collections.${table}`, Kind in Object(value)
+    ? 'is a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
+    : `is ${typeWords(value)}: write collection({ schema, … })`)
 }
 
 /** A wrong type stays as it is, for the check at start to name it. */
@@ -71,8 +69,4 @@ export function rulesOf (owner: Collection['owner']): { fields: OwnerField[], pa
   const rules = typeof owner === 'function' ? [] : owner
   const isParent = (rule: OwnerField | ThroughParent): rule is ThroughParent => 'parent' in Object(rule)
   return { fields: rules.filter(rule => !isParent(rule)), parents: rules.filter(isParent) }
-}
-
-function withoutUndefined (options: object): object {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

@@ -33,14 +33,12 @@ function describeTable (table: string, collection: Collection): TableDescription
 
 /** By the names of the options. Unique indexes are MongoDB's own, and not known here. */
 function serverRulesOf (collection: Collection): string[] {
-  const { owner, defaults, writable } = collection
   const hooks = ['authorize', 'transform', 'resolveConflict', 'updateBatch', 'authorizeTransfer'] as const
-  return [
-    ...hooks.filter(hook => collection[hook]),
-    ...!Array.isArray(owner) || owner.length ? ['owner'] : [],
-    ...typeof writable === 'function' ? ['writable'] : [],
-    ...Object.keys(defaults).length ? ['defaults'] : []
-  ]
+  const rules: string[] = hooks.filter(hook => collection[hook])
+  if (!Array.isArray(collection.owner) || collection.owner.length) rules.push('owner')
+  if (typeof collection.writable === 'function') rules.push('writable')
+  if (Object.keys(collection.defaults).length) rules.push('defaults')
+  return rules
 }
 
 /** The part of a type that clients check. Formats of the host's own are added to the rules of the server. */

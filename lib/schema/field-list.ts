@@ -1,4 +1,4 @@
-import { OptionalKind, Type, type TObject, type TSchema } from '@sinclair/typebox'
+import { OptionalKind, Type, type TObject } from '@sinclair/typebox'
 import type { Collection, OwnerField } from '../../types/collections.js'
 import { checking, converterOf, type OtherColumns, type RowField } from '../client/check.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE, pathStep } from '../client/values.js'
@@ -11,7 +11,6 @@ import { checkRequired, typeOf, type FieldType, type Place } from './types.js'
 
 /** One field of the schema, with all that the options say about it. */
 export interface Field extends RowField {
-  schema: TSchema
   type: FieldType
   /**
    * The BSON value of what the app's own code gave.
@@ -32,56 +31,58 @@ export interface Field extends RowField {
 export function fieldsOf (table: string, definition: Collection): Field[] {
   const { defaults, unknownFields } = definition
   const wrong = (option: string, problem: string) => new OptionError(`collections.${table}.${option}`, problem)
+  const name = JSON.stringify
   const writable = writableOf(definition)
   const { owners, parents } = ownersOf(table, definition.owner)
-  const { properties } = schemaOf(table, definition)
-  const name = JSON.stringify
-  const known = (option: string, names: Iterable<string>) => {
-    const unknown = [...names].find(each => !Object.hasOwn(properties, each))
-    if (unknown === undefined) return
+  const named = {
+    fields: Object.values(definition.fields),
+    owner: [...owners, ...parents],
+    writable: writable ?? [],
+    defaults: Object.keys(defaults)
+  }
+  const { properties } = schemaOf(table, definition, Object.values(named).flat())
+  for (const [option, names] of Object.entries(named)) {
+    const unknown = names.find(each => !Object.hasOwn(properties, each))
+    if (unknown === undefined) continue
     throw wrong(option, `names ${name(unknown)}, which is not in the schema: ${knownNames(Object.keys(properties))}`)
   }
-  known('owner', [...owners, ...parents])
-  known('writable', writable ?? [])
-  known('defaults', Object.keys(defaults))
-  known('fields', Object.values(definition.fields))
   const constant = Object.keys(defaults).find(each => typeof defaults[each] !== 'function')
   if (constant !== undefined) throw wrong('defaults', `has no function for ${name(constant)}: use () => value`)
 
   /** Field → column, for those that differ. */
   const columns = new Map<string, string>()
   for (const [column, field] of Object.entries(definition.fields)) {
-    const other = columns.get(field)
-    const both = `${name(other)} and ${name(column)}`
-    if (other !== undefined) throw wrong('fields', `maps both ${both} to ${name(field)}: keep one`)
+    const both = `${name(columns.get(field))} and ${name(column)}`
+    if (columns.has(field)) throw wrong('fields', `maps both ${both} to ${name(field)}: keep one`)
     columns.set(field, column)
   }
   const taken = new Map<string, string>()
   const fields = Object.entries(properties).map(([field, schema]): Field => {
     const column = columns.get(field) ?? field
-    const other = taken.get(column)
-    const both = `${name(other)} and ${name(field)}`
-    if (other !== undefined) throw wrong('fields', `makes the column ${name(column)} both ${both}: rename one of them`)
+    const both = `${name(column)} both ${name(taken.get(column))} and ${name(field)}`
+    if (taken.has(column)) throw wrong('fields', `makes the column ${both}: rename one of them`)
     taken.set(column, field)
-    for (const [option, each] of [['schema', field], ['fields', column]] as const) {
-      if (isForbiddenColumn(each)) throw wrong(option, `has the name ${name(each)}: use ${NAME_RULE}`)
-    }
+    if (isForbiddenColumn(field)) throw wrong('schema', `has the name ${name(field)}: use ${NAME_RULE}`)
+    if (isForbiddenColumn(column)) throw wrong('fields', `has the name ${name(column)}: use ${NAME_RULE}`)
     const place = placeOf(`collections.${table}.schema`, field, unknownFields)
     const type = typeOf(schema, place)
-    const described = {
+    const encode = encoderOf(table, field, type)
+    const owner = owners.includes(field)
+    const option = Object.hasOwn(defaults, field) ? defaults[field] : undefined
+    // The schema's own keyword may be a value or, as in TypeBox, a function.
+    const [given, source] = option ? [option, 'defaults'] : [schema['default'], 'the default in the schema']
+    return {
       name: field,
       column,
-      schema,
       type,
       check: type,
       convert: converterOf(type, decoding),
-      encode: encoderOf(table, field, type),
+      encode,
       nullable: OptionalKind in schema || type.n === 1,
-      owner: owners.includes(field),
-      readOnly: writable?.includes(field) === false && !owners.includes(field)
+      owner,
+      readOnly: writable?.includes(field) === false && !owner,
+      default: defaultOf(given, source, encode, place)
     }
-    const option = Object.hasOwn(defaults, field) ? defaults[field] : undefined
-    return { ...described, default: defaultOf(described, option, place) }
   })
   checkColumns(table, fields)
   return fields
@@ -98,20 +99,14 @@ export function encoderOf (table: string, name: string, type: FieldType): Field[
   }
 }
 
-/** The collection's option, else the schema's own keyword: a value or, as in TypeBox, a function. */
-function defaultOf (
-  { schema, encode }: Pick<Field, 'schema' | 'encode'>, option: (() => unknown) | undefined, place: Place
-): Field['default'] {
-  const given: unknown = option ?? schema['default']
+function defaultOf (given: unknown, source: string, encode: Field['encode'], place: Place): Field['default'] {
   if (given === undefined) return undefined
-  const source = option ? 'defaults' : 'the default in the schema'
   const value = () => {
     const value: unknown = typeof given === 'function' ? given() : given
     return value === undefined || value === null ? null : encode(value, source)
   }
-  if (typeof given === 'function') return value
   try {
-    value()
+    if (typeof given !== 'function') value()
   } catch (error) {
     place.fail(`has a default that does not fit: ${(error as Error).message}`)
   }
@@ -149,13 +144,8 @@ export function otherColumns (definition: Collection, fields: Field[]): OtherCol
 }
 
 /** Without schema, the fields that the other options name can hold anything, and so can all others. */
-function schemaOf (table: string, definition: Collection): TObject {
-  const { schema, fields, owner, defaults, unknownFields } = definition
-  if (schema === 'any') {
-    const owners = Object.values(ownersOf(table, owner)).flat()
-    const names = [...Object.values(fields), ...owners, ...writableOf(definition) ?? [], ...Object.keys(defaults)]
-    return Type.Object(Object.fromEntries(names.map(name => [name, Type.Unknown()])))
-  }
+function schemaOf (table: string, { schema, unknownFields }: Collection, named: string[]): TObject {
+  if (schema === 'any') return Type.Object(Object.fromEntries(named.map(name => [name, Type.Unknown()])))
   if (typeof schema !== 'object' || typeof schema?.properties !== 'object') {
     const write = "pass Type.Object({ … }), or 'any' to store values as they come"
     throw new OptionError(`collections.${table}.schema`, `is missing: ${write}`)
@@ -179,7 +169,6 @@ function placeOf (option: string, path: string, unknownFields: Place['unknownFie
     whole: depth === 0,
     unknownFields,
     fail: problem => { throw new OptionError(option, `is wrong${path === '' ? '' : ` at ${path}`}: it ${problem}`) },
-    here: schema => typeOf(schema, { ...place, whole: false }),
     inside: (schema, step) => {
       const levels = checking.deepest
       const problem = `is nested deeper than ${levels} levels, which PowerSync does not sync`

@@ -1,5 +1,5 @@
 import type { Collection, IdType } from '../../types/collections.js'
-import { fieldsOf, type Field } from './field-list.js'
+import { fieldsOf } from './field-list.js'
 import { orNull, type JsonSchema } from './shapes.js'
 
 export type { JsonSchema } from './shapes.js'
@@ -18,11 +18,12 @@ export type { JsonSchema } from './shapes.js'
 export function jsonSchemaOf (collection: Collection, table = 'collection'): JsonSchema | undefined {
   if (collection.schema === 'any') return undefined
   const fields = fieldsOf(table, collection)
-  const required = fields.filter(isAlwaysThere).map(({ name }) => name)
+  // A field that only the server writes is there when the server gives it a default.
+  const required = fields.filter(({ nullable, readOnly, default: byDefault }) => !nullable && (!readOnly || byDefault))
   const id = idShape(collection.id)
   return {
     bsonType: 'object',
-    ...required.length && { required },
+    ...required.length && { required: required.map(({ name }) => name) },
     properties: {
       ...id && { _id: id },
       ...Object.fromEntries(fields.map(({ name, type: { shape }, nullable }) =>
@@ -30,10 +31,6 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
     }
   }
 }
-
-/** A field that only the server writes is there when the server gives it a default. */
-const isAlwaysThere = ({ nullable, readOnly, default: byDefault }: Field) =>
-  !nullable && (!readOnly || byDefault !== undefined)
 
 /** Ids of the app's own making can be anything. */
 function idShape (id: IdType): JsonSchema | undefined {

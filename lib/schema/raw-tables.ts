@@ -16,7 +16,8 @@ export function rawTablesOf (collections: Collections): string {
       const [check, by] = checks[column.name]!
       const constraint = constraintOf(check, quote(column.name))
       const notNull = check.n || by || perUser ? '' : ' NOT NULL'
-      return `${quote(column.name)} ${column.type.toUpperCase()}${notNull}${constraint && ` CHECK (${constraint})`}`
+      const checked = constraint.length ? ` CHECK (${constraint.join(' AND ')})` : ''
+      return `${quote(column.name)} ${column.type.toUpperCase()}${notNull}${checked}`
     })
     return `CREATE TABLE ${quote(name)} (\n  ${['id TEXT PRIMARY KEY NOT NULL', ...lines].join(',\n  ')}\n);\n`
   })
@@ -25,21 +26,14 @@ export function rawTablesOf (collections: Collections): string {
   return `${remark}\n${tables.join('\n')}`
 }
 
-/** A condition; null meets every CHECK. Empty where SQLite has none. */
-function constraintOf (check: Check, name: string): string {
-  const { t, v, c, r = [] } = check
+/** Conditions, as far as SQLite has them; null meets every CHECK. */
+function constraintOf ({ t, v, c: [least, most] = [null, null], r = [] }: Check, name: string): string[] {
+  const within = (subject: string, ...limits: NonNullable<Check['r']>) => ['>=', '<=', '>', '<']
+    .flatMap((sign, index) => (limits[index] ?? null) === null ? [] : [`${subject} ${sign} ${limits[index]}`])
   const oneOf = v ? [`${name} IN (${[...new Set(v.flat().map(literal))].join(', ')})`] : []
-  if (t === 'v') return oneOf.join()
-  if (t === 's') return [...bounds(c, `length(${name})`), ...oneOf].join(' AND ')
-  if (t === 'j') return `json_valid(${name})`
-  if (t !== 'n' && t !== 'l') return ''
-  const signs = ['>=', '<=', '>', '<']
-  const conditions = signs.map((sign, index) => (r[index] ?? null) === null ? '' : `${name} ${sign} ${r[index]}`)
-  return conditions.filter(Boolean).join(' AND ')
-}
-
-function bounds ([least, most]: [number | null, number | null] = [null, null], what: string): string[] {
-  return [...least ? [`${what} >= ${least}`] : [], ...most === null ? [] : [`${what} <= ${most}`]]
+  if (t === 's') return [...within(`length(${name})`, least || null, most), ...oneOf]
+  if (t === 'n' || t === 'l') return within(name, ...r)
+  return t === 'j' ? [`json_valid(${name})`] : oneOf
 }
 
 const literal = (value: unknown) =>

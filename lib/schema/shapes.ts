@@ -28,9 +28,3 @@ export function range ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }:
     ...exclusiveHigh ? { maximum: exclusiveMaximum, exclusiveMaximum: true } : maximum !== undefined && { maximum }
   }
 }
-
-/** MongoDB refuses a validator whose sizes are not whole numbers from 0 on, such as Infinity. */
-export function sizes (schema: TSchema, names: string[]): JsonSchema {
-  const whole = names.filter(name => Number.isSafeInteger(schema[name]) && schema[name] >= 0)
-  return Object.fromEntries(whole.map(name => [name, schema[name]]))
-}

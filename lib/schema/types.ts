@@ -1,4 +1,5 @@
 import { Kind, OptionalKind, PatternStringExact, TransformKind, type TSchema } from '@sinclair/typebox'
+import type { Collection } from '../../types/collections.js'
 import type { Check } from '../../types/validators.js'
 import { Binary, Decimal128, Double, ObjectId, UUID } from '../bson.js'
 import { isForbiddenKey, KEY_RULE } from '../client/values.js'
@@ -6,7 +7,7 @@ import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
 import { formatNames, formatOf } from './formats.js'
 import { checkKeywords, knownNames, numberKeyword, regularExpression } from './keywords.js'
-import { eitherOf, orNull, range as rangeShape, sizes, type JsonSchema } from './shapes.js'
+import { eitherOf, orNull, range as rangeShape, type JsonSchema } from './shapes.js'
 
 export type Column = 'text' | 'integer' | 'real'
 
@@ -33,25 +34,20 @@ export interface FieldType extends Check {
   format?: string
 }
 
-/** The handling of a column, or nested key, that the schema does not have. */
-type UnknownFields = 'reject' | 'drop' | 'store'
-
 /** Where in a collection's schema a type stands. */
 export interface Place {
   /** 0 for a column, 1 for what is in its JSON, and so on. */
   depth: number
   /** The schema is the column's own, not a part of it. */
   whole: boolean
-  unknownFields: UnknownFields
+  unknownFields: Collection['unknownFields']
   /** Stops the start; the problem says what to do. */
   fail (problem: string): never
   /** The type of a schema one level further in; `step` is its name in messages. */
   inside (schema: TSchema, step: string): FieldType
-  /** The type of another schema in this very place. */
-  here (schema: TSchema): FieldType
 }
 
-/** One type that a schema may use: the keywords that are honoured (any other stops the start), and what it is. */
+/** The keywords of a type that are honoured (any other stops the start), and what it is. */
 type Row = [keywords: string[], type: (schema: TSchema, place: Place) => FieldType]
 
 const RANGE = {
@@ -69,8 +65,8 @@ const ranged = Object.keys(RANGE)
  */
 const types: Record<string, Row> = {
   String: [['minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
-  Boolean: [[], boolean],
-  Number: [ranged, number],
+  Boolean: [[], (_, place) => boolean(place)],
+  Number: [ranged, (schema, place) => number(schema, place, 'number')],
   Integer: [ranged, (schema, place) => whole(schema, place, 'number')],
   Literal: [['const'], (schema, place) => literals([schema['const']], place)],
   Union: [['anyOf'], union],
@@ -81,15 +77,15 @@ const types: Record<string, Row> = {
   Unknown: [[], any],
 
   BsonDate: [['minimumTimestamp', 'maximumTimestamp'], date],
-  BsonBoolean: [[], boolean],
+  BsonBoolean: [[], (_, place) => boolean(place)],
   BsonObjectId: [[], () => objectId],
   BsonUUID: [[], () => uuid],
   BsonInt32: [ranged, (schema, place) => whole(schema, place, 'int')],
   BsonLong: [ranged, long],
-  BsonDouble: [ranged, double],
+  BsonDouble: [ranged, (schema, place) => number(schema, place, 'double')],
   BsonDecimal128: [[], decimal],
   BsonBinary: [['subType', 'minByteLength', 'maxByteLength'], binary],
-  BsonJson: [['content'], ({ content }, place) => place.depth === 0 ? json(content, place) : place.here(content)]
+  BsonJson: [['content'], ({ content }, place) => place.depth === 0 ? json(content, place) : here(content, place)]
 }
 
 /** The alternatives to TypeBox types that have no meaning here. */
@@ -117,34 +113,45 @@ export function typeOf (schema: TSchema, place: Place): FieldType {
   if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
   const [keywords, type] = Object.hasOwn(types, kind) ? types[kind]! : []
   if (!keywords || !type) {
-    const all = () => `one of ${Object.keys(types).map(publicName).join(', ')}`
-    const hint = Object.hasOwn(instead, kind) ? instead[kind] : all()
+    const all = Object.keys(types).map(name => name.replace(/^(?!Bson)/, 'Type.').replace('Bson', 'bson.'))
+    const hint = Object.hasOwn(instead, kind) ? instead[kind] : `one of ${all.join(', ')}`
     return place.fail(`is a Type.${kind}, which cannot be stored: use ${hint}`)
   }
   checkKeywords(schema, keywords, place)
   return type(schema, place)
 }
 
-const publicName = (kind: string): string => kind.startsWith('Bson') ? `bson.${kind.slice(4)}` : `Type.${kind}`
+/** A part of a type in its very place. */
+const here = (schema: TSchema, place: Place) => typeOf(schema, { ...place, whole: false })
 
-type Rest = Partial<FieldType> & Pick<FieldType, 'shape'>
+/** `given` turns a value of the app's code into the form that a client would send, so that it meets the same rules. */
+type Rest = Partial<FieldType> & Pick<FieldType, 'shape'> & { given?: (value: unknown) => unknown }
 
-/** A type, with the same words for clients and for the app's code unless `rest` says otherwise. */
-function scalar (t: Check['t'], e: string, column: Column, rest: Rest): FieldType {
-  return { t, e, gives: e, column, ...rest }
+function scalar (t: Check['t'], e: string, column: Column, { given, ...rest }: Rest): FieldType {
+  const type: FieldType = { t, e, gives: e, column, ...rest }
+  if (!given) return type
+  const decode = decoding.convert!(type) ?? decoding.kinds[t]!(type, decoding)
+  return { ...type, encode: value => decode(given(value)) }
 }
 
-/** Two keywords of a schema as inclusive limits, and in words. */
-function limits (schema: TSchema, place: Place, [least, most]: [string, string], counted: string) {
-  const low = numberKeyword(schema, least, place) ?? 0
-  const high = numberKeyword(schema, most, place) ?? Infinity
-  if (low === 0 && high === Infinity) return { words: '' }
+/** Two keywords of a schema as inclusive limits: in words, for the check, and for MongoDB. */
+function limits (schema: TSchema, place: Place, names: [least: string, most: string], counted: string) {
+  const [low = 0, high = Infinity] = names.map(name => numberKeyword(schema, name, place))
+  // MongoDB refuses a validator whose sizes are not whole numbers from 0 on, such as Infinity.
+  const whole = names.filter(name => Number.isSafeInteger(schema[name]) && schema[name] >= 0)
+  const sizes = Object.fromEntries(whole.map(name => [name, schema[name]]))
+  if (low === 0 && high === Infinity) return { words: '', sizes }
   const c: Check['c'] = [low, high === Infinity ? null : high]
-  return { c, words: c[1] === null ? ` of at least ${low} ${counted}` : ` of ${low} to ${high} ${counted}` }
+  const words = c[1] === null ? ` of at least ${low} ${counted}` : ` of ${low} to ${high} ${counted}`
+  return { words, sizes, size: { c } }
 }
 
 /** The keywords of a range, and in words. */
-function range (place: Place, read: (keyword: string) => number | bigint | undefined) {
+function range (
+  schema: TSchema,
+  place: Place,
+  read: (keyword: string) => number | bigint | undefined = keyword => numberKeyword(schema, keyword, place)
+) {
   const bounds = Object.entries(RANGE).map(([keyword, words]) => ({ limit: read(keyword), words }))
   const divisor = bounds.at(-1)?.limit
   if (divisor !== undefined && divisor <= 0) place.fail('has multipleOf set to something that is not above 0')
@@ -154,191 +161,162 @@ function range (place: Place, read: (keyword: string) => number | bigint | undef
   return { ...set.length && { r }, words: set.map(({ limit, words }) => ` ${words} ${limit}`).join(' and') }
 }
 
+const OF_DRIVER = "of @fastify/mongodb's driver"
 const NO_EXPRESSION = 'that is not a regular expression with the flag u'
 
 /** Text only: a number in a text column has lost how it was written (`1.0`, `007`). */
 function text (schema: TSchema, place: Place): FieldType {
   const { pattern, format, enum: choices } = schema
-  const { words, ...size } = limits(schema, place, ['minLength', 'maxLength'], 'characters')
-  const rules = words === '' ? [] : [words.slice(1)]
-  const re: NonNullable<Check['re']> = []
-  if (pattern !== undefined) {
-    const expression = regularExpression(pattern) ?? place.fail(`has a pattern ${NO_EXPRESSION}`)
-    re.push([pattern, 'u'])
-    rules.push(`that matches ${expression}`)
-  }
+  const { words, sizes, size } = limits(schema, place, ['minLength', 'maxLength'], 'characters')
+  const expression = pattern === undefined
+    ? undefined
+    : regularExpression(pattern) ?? place.fail(`has a pattern ${NO_EXPRESSION}`)
   const known = `use ${formatNames.join(', ')}, or register it with TypeBox's FormatRegistry first`
   const { test, re: patterns = [], ...rest } = format === undefined
     ? {}
     : formatOf(format) ?? place.fail(`has the unknown format "${format}": ${known}`)
-  re.push(...patterns)
-  if (format !== undefined) rules.push(`in the format ${format}`)
-  if (choices !== undefined) {
-    const areTexts = Array.isArray(choices) && choices.every(choice => typeof choice === 'string')
-    if (!areTexts) place.fail('has an enum that is not a list of texts')
-    rules.push(`that is ${quoted(choices)}`)
-  }
-  return scalar('s', ['text', rules.join(' and ')].filter(Boolean).join(' '), 'text', {
+  const areTexts = Array.isArray(choices) && choices.every(choice => typeof choice === 'string')
+  if (choices !== undefined && !areTexts) place.fail('has an enum that is not a list of texts')
+  const re: Check['re'] = [...expression ? [[pattern, 'u'] as [string, string]] : [], ...patterns]
+  const rules = [
+    words.slice(1),
+    expression && `that matches ${expression}`,
+    format !== undefined && `in the format ${format}`,
+    choices && `that is ${quoted(choices)}`
+  ]
+  return scalar('s', `text ${rules.filter(Boolean).join(' and ')}`.trimEnd(), 'text', {
     ...size,
     ...rest,
     ...re.length && { re },
     ...choices && { v: [choices] },
     ...test && { format, make: (text: string) => test(text) ? text : undefined },
-    shape: choices ? { enum: choices } : { bsonType: 'string', ...sizes(schema, ['minLength', 'maxLength']) }
+    shape: choices ? { enum: choices } : { bsonType: 'string', ...sizes }
   })
 }
 
 const quoted = (literals: unknown[]) => listWords(literals.map(literal => JSON.stringify(literal)))
 
-function boolean (): FieldType {
-  return scalar('v', '1, 0, true or false', 'integer', {
-    v: [true, false].map(literal => [literal, ...spellings(literal)]),
-    gives: 'true or false',
-    encode: value => typeof value === 'boolean' ? value : undefined,
-    shape: { bsonType: 'bool' }
-  })
-}
+const boolean = (place: Place): FieldType =>
+  ({ ...literals([true, false], place), e: '1, 0, true or false', shape: { bsonType: 'bool' } })
 
 type Literal = string | number | boolean
-
-/** How clients without the type send it. */
-function spellings (literal: Literal): unknown[] {
-  if (typeof literal !== 'boolean') return [String(literal)]
-  return literal ? [1, '1', 'true'] : [0, '0', 'false']
-}
 
 const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolean: 'integer' }
 
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
 function literals (values: Literal[], place: Place): FieldType {
-  const isKnown = values.every(literal => Object.hasOwn(COLUMNS, typeof literal))
-  if (!isKnown) place.fail('has a literal that is not text, a number, true or false')
   const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
+  if ([column, ...others].includes(undefined)) place.fail('has a literal that is not text, a number, true or false')
   return scalar('v', quoted(values), others.length ? 'text' : column!, {
-    v: values.map(literal => [literal, ...spellings(literal)]),
+    v: values.map(literal =>
+      [literal, ...typeof literal === 'boolean' ? [Number(literal), `${Number(literal)}`] : [], String(literal)]),
     encode: value => values.includes(value as Literal) ? value : undefined,
     shape: { enum: values }
   })
 }
 
-/** Values of the app's code meet the same rules: `given` turns them into the form that a client would send. */
-function sameRules (type: FieldType, given: (value: unknown) => unknown): FieldType {
-  const decode = decoding.convert!(type) ?? decoding.kinds[type.t]!(type, decoding)
-  return { ...type, encode: value => decode(given(value)) }
-}
-
-const numberRange = (schema: TSchema, place: Place) => range(place, keyword => numberKeyword(schema, keyword, place))
-
-function number (schema: TSchema, place: Place, rest: Partial<FieldType> = {}): FieldType {
-  const { words, ...r } = numberRange(schema, place)
-  return sameRules(scalar('n', `a finite number${words}, as precise as a double`, 'real', {
+/** In hooks a double is a `Double`. */
+function number (schema: TSchema, place: Place, bsonType: 'number' | 'double'): FieldType {
+  const { words, ...r } = range(schema, place)
+  return scalar('n', `a finite number${words}, as precise as a double`, 'real', {
     ...r,
     gives: `a finite number${words}`,
-    shape: { bsonType: 'number', ...rangeShape(schema) },
-    ...rest
-  }), givenNumber)
-}
-
-/** In hooks a `Double`. */
-function double (schema: TSchema, place: Place): FieldType {
-  return number(schema, place, {
-    make: number => new Double(number),
-    read: value => typeof value === 'number' ? new Double(value) : value,
-    shape: { bsonType: 'double', ...rangeShape(schema) }
+    ...bsonType === 'double' && {
+      make: (number: number) => new Double(number),
+      read: (value: unknown) => typeof value === 'number' ? new Double(value) : value
+    },
+    given: givenNumber,
+    shape: { bsonType, ...rangeShape(schema) }
   })
 }
 
 /** Within what the type holds: 32 bits, or what is exact in a double. */
 function whole (schema: TSchema, place: Place, bsonType: 'int' | 'number'): FieldType {
-  const { words, r = [null, null, null, null, null] } = numberRange(schema, place)
-  const [least, most, ...others] = r as [number | null, number | null]
-  const high = bsonType === 'int' ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
-  const low = bsonType === 'int' ? -(2 ** 31) : Number.MIN_SAFE_INTEGER
-  return sameRules(scalar('n', `a whole number${bsonType === 'int' ? ' of 32 bits' : ''}${words}`, 'integer', {
+  const { words, r: [least, most, ...others] = [null, null, null, null, null] } = range(schema, place)
+  const [low, high, bits] = bsonType === 'int'
+    ? [-(2 ** 31), 2 ** 31 - 1, ' of 32 bits']
+    : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, '']
+  return scalar('n', `a whole number${bits}${words}`, 'integer', {
     w: 1,
-    r: [Math.max(least ?? low, low), Math.min(most ?? high, high), ...others],
+    r: [Math.max(Number(least ?? low), low), Math.min(Number(most ?? high), high), ...others],
+    given: givenNumber,
     shape: { bsonType, ...rangeShape(schema) }
-  }), givenNumber)
+  })
 }
 
 function long (schema: TSchema, place: Place): FieldType {
-  const { words, ...r } = range(place, keyword => {
+  const { words, ...r } = range(schema, place, keyword => {
     const value: unknown = schema[keyword]
     if (value === undefined || typeof value === 'bigint') return value
     if (Number.isSafeInteger(value)) return BigInt(value as number)
     return place.fail(`has ${keyword} set to something that is not a whole number`)
   })
   const e = `a whole number of 64 bits${words}, as text (in a text column) when it is beyond 9007199254740991`
-  return sameRules(scalar('l', e, 'integer', {
+  return scalar('l', e, 'integer', {
     ...r,
     ...place.depth === 0 && { z: 0 },
     gives: `a bigint of 64 bits${words}, or a number up to 9007199254740991`,
     read: value => givenInteger(value) ?? value,
+    given: givenInteger,
     shape: { bsonType: 'long' }
-  }), givenInteger)
+  })
 }
 
 function decimal (_: TSchema, place: Place): FieldType {
-  const type = sameRules(scalar('m', 'a decimal number of at most 34 digits', 'text', {
+  const type = scalar('m', 'a decimal number of at most 34 digits', 'text', {
     ...place.depth === 0 && { z: 0 },
     gives: `a Decimal128 ${OF_DRIVER}, or a number`,
     make: toDecimal128,
+    given: value => givenInteger(value)?.toString() ?? givenNumber(value),
     shape: { bsonType: 'decimal' }
-  }), value => givenInteger(value)?.toString() ?? givenNumber(value))
+  })
   return { ...type, encode: value => value instanceof Decimal128 ? value : type.encode!(value) }
 }
 
-/** The driver that an object has to come from. */
-const OF_DRIVER = "of @fastify/mongodb's driver"
-
 function date (schema: TSchema, place: Place): FieldType {
   const c = ['minimumTimestamp', 'maximumTimestamp'].map(keyword => numberKeyword(schema, keyword, place) ?? null)
-  const words = c.map((time, index) =>
-    time === null ? '' : `, not ${index === 0 ? 'before' : 'after'} ${dateWords(time, place)}`).join('')
-  return sameRules(scalar('d', `a date such as 2025-09-22T14:29:30.123Z${words}`, 'text', {
+  const words = c.map((time, index) => {
+    if (time === null) return ''
+    const date = new Date(time)
+    if (Number.isNaN(date.getTime())) place.fail('has a limit that is not a date, in milliseconds since 1970')
+    return `, not ${index === 0 ? 'before' : 'after'} ${date.toISOString()}`
+  }).join('')
+  return scalar('d', `a date such as 2025-09-22T14:29:30.123Z${words}`, 'text', {
     ...words !== '' && { c: c as [number | null, number | null] },
     gives: `a valid Date${words}`,
     make: time => new Date(time),
+    given: value => value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : undefined,
     shape: { bsonType: 'date' }
-  }), value => value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : undefined)
-}
-
-function dateWords (time: number, place: Place): string {
-  const date = new Date(time)
-  if (Number.isNaN(date.getTime())) place.fail('has a limit that is not a date, in milliseconds since 1970')
-  return date.toISOString()
+  })
 }
 
 function binary (schema: TSchema, place: Place): FieldType {
   const subType = numberKeyword(schema, 'subType', place) ?? Binary.SUBTYPE_DEFAULT
-  const { words, ...size } = limits(schema, place, ['minByteLength', 'maxByteLength'], 'bytes')
+  const { words, size } = limits(schema, place, ['minByteLength', 'maxByteLength'], 'bytes')
   if (!Number.isInteger(subType) || subType < 0 || subType > 255) place.fail('has a subType that is not a byte')
   if (subType === Binary.SUBTYPE_UUID) place.fail('has subType 4: use bson.UUID()')
-  return sameRules(scalar('b', `base64 text with padding${words}`, 'text', {
+  return scalar('b', `base64 text with padding${words}`, 'text', {
     ...size,
     gives: `a Binary ${OF_DRIVER} of subtype ${subType}${words}`,
     make: text => new Binary(Buffer.from(text, 'base64'), subType),
+    given: value => value instanceof Binary && value.sub_type === subType ? value.toString('base64') : undefined,
     shape: { bsonType: 'binData' }
-  }), value => value instanceof Binary && value.sub_type === subType ? value.toString('base64') : undefined)
-}
-
-/** Text of one spelling, as ids have it. */
-function spelled<Value> (
-  pattern: string, e: string, [Class, bsonType]: [new (text: string) => Value, string]
-): FieldType {
-  return scalar('s', e, 'text', {
-    re: [[pattern, 'u']],
-    gives: `${/^[AEIO]/.test(Class.name) ? 'an' : 'a'} ${Class.name} ${OF_DRIVER}`,
-    make: text => new Class(text),
-    encode: value => value instanceof Class ? value : undefined,
-    shape: { bsonType }
   })
 }
 
+/** Text of one spelling, as ids have it. */
+const spelled = (e: string, pattern: string, Class: typeof ObjectId | typeof UUID) => scalar('s', e, 'text', {
+  re: [[pattern, 'u']],
+  gives: `${Class === UUID ? 'a UUID' : 'an ObjectId'} ${OF_DRIVER}`,
+  make: text => new Class(text),
+  encode: value => value instanceof Class ? value : undefined,
+  shape: { bsonType: Class === UUID ? 'binData' : 'objectId' }
+})
+
 const HEX = '[0-9a-f]'
-export const objectId = spelled(`^${HEX}{24}$`, '24 lower-case hexadecimal digits', [ObjectId, 'objectId'])
+export const objectId = spelled('24 lower-case hexadecimal digits', `^${HEX}{24}$`, ObjectId)
 const CANONICAL = `^${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}$`
-export const uuid = spelled(CANONICAL, 'a UUID in lower case with hyphens', [UUID, 'binData'])
+export const uuid = spelled('a UUID in lower case with hyphens', CANONICAL, UUID)
 
 export function any (_: unknown, { depth }: Pick<Place, 'depth'>): FieldType {
   return scalar('y', 'any JSON value', 'text', { n: 1, z: depth, gives: 'any BSON value', container: true, shape: {} })
@@ -357,7 +335,7 @@ function json (schema: TSchema, place: Place): FieldType {
 }
 
 function array (schema: TSchema, place: Place): FieldType {
-  const { words, ...size } = limits(schema, place, ['minItems', 'maxItems'], 'items')
+  const { words, sizes, size } = limits(schema, place, ['minItems', 'maxItems'], 'items')
   const unique: unknown = schema['uniqueItems'] ?? false
   if (typeof unique !== 'boolean') place.fail('has uniqueItems set to something that is not true or false')
   const i = place.inside(schema['items'], '[]')
@@ -366,7 +344,7 @@ function array (schema: TSchema, place: Place): FieldType {
     ...unique && { u: 1 },
     i,
     container: true,
-    shape: { bsonType: 'array', items: i.shape, ...sizes(schema, ['minItems', 'maxItems']) }
+    shape: { bsonType: 'array', items: i.shape, ...sizes }
   })
 }
 
@@ -440,7 +418,7 @@ function union (schema: TSchema, place: Place): FieldType {
   const all: TSchema[] = schema['anyOf']
   const variants = all.filter(variant => variant[Kind] !== 'Null')
   if (variants.length === 0) place.fail('has no type but null: add the one that it can hold')
-  const o = variants.map(place.here) // also of literals, to check their keywords
+  const o = variants.map(variant => here(variant, place)) // also of literals, to check their keywords
   const areLiterals = variants.every(variant => variant[Kind] === 'Literal')
   const only = o.length === 1 ? o[0]! : firstOf(o)
   const type = areLiterals ? literals(variants.map(variant => variant['const']), place) : only
