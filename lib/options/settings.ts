@@ -1,9 +1,8 @@
+import { Value } from '@sinclair/typebox/value'
 import type { Collections, KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
-import type { DeadLetterSettings } from '../../types/dead-letters.js'
-import type { LedgerOptions } from '../store/ledger.js'
 import { checkCollection } from '../schema/collection.js'
 import { typeWords } from '../type-words.js'
 import { isProtected } from '../urls.js'
@@ -12,18 +11,6 @@ import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
 
 /** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
-
-export interface Settings {
-  expiresIn: number
-  bodyLimit: number
-  maxOperations: number
-  deadline: number
-  /** Default: the size of MongoDB's connection pool. */
-  maxConcurrent: number | undefined
-  /** Undefined: off. */
-  deduplicate: LedgerOptions | undefined
-  deadLetters: DeadLetterSettings
-}
 
 type Advice = [option: keyof PowerSyncMongoOptions, isMistake: (value: unknown) => boolean, fix: string]
 
@@ -44,45 +31,41 @@ const advice: readonly Advice[] = [
  * Checks all options, and fills in the defaults of plain values.
  * @throws {OptionError} for the first mistake
  */
-export function readOptions (options: PowerSyncMongoOptions, environment: Environment): Settings {
+export function readOptions (options: PowerSyncMongoOptions, environment: Environment) {
   for (const [option, isMistake, fix] of advice) {
     const value = options[option]
-    if (isMistake(value)) {
-      throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
-    }
+    if (!isMistake(value)) continue
+    throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
   }
   checkOptions(pluginOptions, options)
-  checkCollections(options.collections)
-  const production = environment['NODE_ENV'] === 'production'
-  const { authenticate, token = {}, upload = {} } = options
-  checkMirror(options.collections, upload.deadLetters?.mirror)
-  if (production && (authenticate.development || upload.authenticate?.development)) {
-    throw new OptionError(
-      'authenticate',
-      `is developmentAuth(), and ${inProduction}: pass a function that knows your users`
-    )
-  }
-  const { expiresIn } = pluginOptions.properties.token.properties
-  const { bodyLimit, maxOperations, deadline } = pluginOptions.properties.upload.properties
-  return {
-    expiresIn: token.expiresIn ?? expiresIn.default as number,
-    bodyLimit: upload.bodyLimit ?? bodyLimit.default as number,
-    maxOperations: upload.maxOperations ?? maxOperations.default as number,
-    deadline: upload.deadline ?? deadline.default as number,
-    maxConcurrent: upload.maxConcurrent,
-    deduplicate: upload.deduplicate === false
-      ? undefined
-      : { days: Object(upload.deduplicate).days ?? deduplicateDays.default },
-    deadLetters: { expireAfterDays: upload.deadLetters?.expireAfterDays, mirror: upload.deadLetters?.mirror }
-  }
-}
-
-/** Clients write to the mirror by settling letters, and in no other way. */
-function checkMirror (collections: Collections, mirror: string | undefined): void {
+  const { collections, authenticate, token, upload } = options
+  checkCollections(collections)
+  // Clients write to the mirror by settling letters, and in no other way.
+  const { expireAfterDays, mirror } = upload?.deadLetters ?? {}
   for (const [table, { name = table }] of Object.entries(collections)) {
     if (mirror !== table && mirror !== name) continue
     const problem = `is ${mirror}, which collections.${table} writes to: name a collection that no table writes to`
     throw new OptionError('upload.deadLetters.mirror', problem)
+  }
+  if (isProduction(environment) && (authenticate.development || upload?.authenticate?.development)) {
+    const problem = `is developmentAuth(), and ${inProduction}: pass a function that knows your users`
+    throw new OptionError('authenticate', problem)
+  }
+  const { properties } = pluginOptions
+  const { expiresIn } = Value.Default(properties.token, { ...token }) as { expiresIn: number }
+  const { bodyLimit, maxOperations, deadline } = Value.Default(properties.upload, { ...upload }) as
+    Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
+  const days: number = Object(upload?.deduplicate).days ?? deduplicateDays.default
+  return {
+    expiresIn,
+    bodyLimit,
+    maxOperations,
+    deadline,
+    /** Default: the size of MongoDB's connection pool. */
+    maxConcurrent: upload?.maxConcurrent,
+    /** Undefined: off. */
+    deduplicate: upload?.deduplicate === false ? undefined : { days },
+    deadLetters: { expireAfterDays, mirror }
   }
 }
 
@@ -97,21 +80,21 @@ export function checkCollections (collections: Collections): void {
   }
 }
 
+const isProduction = (environment: Environment) => environment['NODE_ENV'] === 'production'
 const inProduction = 'NODE_ENV is production'
-
-interface Signing { keys: KeySet, powersyncUrl: string }
 
 /**
  * The keys and the audience of tokens; undefined in write-only mode, with the routes `token` and `jwks` off and without
  * the option `keys`.
  */
-export function readSigning (options: PowerSyncMongoOptions, environment: Environment): Signing | undefined {
+export function readSigning (
+  options: PowerSyncMongoOptions, environment: Environment
+): { keys: KeySet, powersyncUrl: string } | undefined {
   const { routes = {}, keys: given } = options
   if (routes.token === false && routes.jwks === false && given === undefined) return undefined
-  const production = environment['NODE_ENV'] === 'production'
-  const powersyncUrl = readUrl(options.powersyncUrl, environment, production)
+  const powersyncUrl = readUrl(options.powersyncUrl, environment, isProduction(environment))
   const keys = loadKeys(...readKeys(given, environment))
-  if (production && wasGeneratedHere(keys.published[0])) {
+  if (isProduction(environment) && wasGeneratedHere(keys.published[0])) {
     throw new OptionError(
       'keys.signing',
       `was generated in this process, and ${inProduction}: each process and each start ` +
@@ -123,14 +106,13 @@ export function readSigning (options: PowerSyncMongoOptions, environment: Enviro
 
 /** The configured keys with their names in errors. */
 export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
-  if (keys) return [{ signing: keys.signing, published: keys.published }, {}]
-  // An empty variable counts as not set.
-  const variable = (name: string) => environment[name] || undefined
+  if (keys) return [keys, {}]
   const names = {
     signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS'
   }
-  const { signing, publicKey, published } = names
-  return [{ signing: variable(signing), publicKey: variable(publicKey), published: variable(published) }, names]
+  // An empty variable counts as not set.
+  const inputs = Object.entries(names).map(([input, name]) => [input, environment[name] || undefined])
+  return [Object.fromEntries(inputs), names]
 }
 
 /** @throws {OptionError} if the URL is missing, invalid, or plain http in production */
