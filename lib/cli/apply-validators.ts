@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import {
-  applyDifference, compareValidators, type ValidatorDifference as Difference, type ValidatorOptions
+  applyDifference, compareValidators, type ValidatorDifference, type ValidatorOptions
 } from '../store/validators.js'
 import { configOption, loadApp } from './config.js'
 import { envOption } from './environment.js'
@@ -26,24 +26,24 @@ export function addApplyValidators (program: Command, io: CommandIO): void {
     .action(async ({ config, uri, level, action, dryRun = false, json }: Options) => {
       const { collections } = await loadApp(config, io.cwd())
       const progress = progressOf(io, 'applying validators')
-      const print = json ? inJson : inWords(screenOf(io.stdout, io.env))
+      const screen = screenOf(io.stdout, io.env)
       await withMongo(uri, dryRun ? 'read' : 'dbAdmin', io, async client => {
         const differences = await compareValidators(client.db(), collections, { level, action })
         progress.start(differences.length)
         for (const difference of differences) {
           if (!dryRun) await applyDifference(client.db(), difference)
-          progress.step(() => io.stdout.write(print(difference, dryRun)))
+          const { name: collection, action, changes, breaking } = difference
+          progress.step(() => io.stdout.write(json
+            ? jsonLine({ collection, action, changes, breaking, applied: !dryRun && action !== 'none' })
+            : describe(difference, dryRun, screen)))
         }
       })
     })
 }
 
-const inJson = ({ name: collection, action, changes, breaking }: Difference, dryRun: boolean) =>
-  jsonLine({ collection, action, changes, breaking, applied: !dryRun && action !== 'none' })
-
 const words = { create: 'created with its validator', update: 'changed', none: 'up to date' }
 
-const inWords = ({ paint, wrap }: Screen) => ({ name, action, changes, breaking }: Difference, dryRun: boolean) => {
+function describe ({ name, action, changes, breaking }: ValidatorDifference, dryRun: boolean, { paint, wrap }: Screen) {
   const { count, ids } = breaking
   const documents = count === 1 ? 'document violates' : 'documents violate'
   const warning = `  ! ${count} ${documents} this schema: _id ${ids.join(', ')}${count > ids.length ? ', …' : ''}`

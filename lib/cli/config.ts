@@ -19,17 +19,12 @@ export const configPath = (given: string | undefined, cwd: string): string | und
   given ??
   ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
-/** The collections of an app, and the registry of them with the hooks for all. */
-export interface App { collections: Collections, registry: CollectionRegistry }
-
 /**
  * Loads the module that exports an app's `collections`, by name or in its default export, and its hooks for all
  * collections, and checks them as the plugin does.
- *
- * @param given the path of the file from `cwd`; if undefined, a `powersync.config` of `cwd`
  * @throws {CommandError} if there is no such file, it cannot be loaded, or its exports are invalid
  */
-export async function loadApp (given: string | undefined, cwd: string): Promise<App> {
+export async function loadApp (given: string | undefined, cwd: string) {
   const path = configPath(given, cwd)
   const file = path && resolve(cwd, path)
   if (!file || !existsSync(file)) {
@@ -37,24 +32,23 @@ export async function loadApp (given: string | undefined, cwd: string): Promise<
     throw usageError(found, 'pass the file that exports your collections')
   }
   const { collections, ...exported } = exportOf(await load(path, file))
-  if (typeof collections !== 'object' || collections === null) {
-    throw usageError(`${path} exports no collections`, expected)
-  }
+  const expected = 'write "export const collections = { table: collection({ schema }) }"'
+  if (!isCollections(collections)) throw usageError(`${path} exports no collections`, expected)
   try {
     for (const [name, schema] of Object.entries(hooks)) {
       if (exported[name] !== undefined) checkOptions(schema, exported[name], name)
     }
     // The registry checks what the rules mean, the schema of the options how they are written.
-    const registry = new CollectionRegistry(collections as Collections, exported as Hooks)
-    checkCollections(collections as Collections)
-    return { collections: collections as Collections, registry }
+    const registry = new CollectionRegistry(collections, exported as Hooks)
+    checkCollections(collections)
+    return { collections, registry }
   } catch (error) {
     if (error instanceof OptionError) throw usageError(`${path}: ${error.message}`)
     throw usageError(`${path} exports collections that collection() did not make`, expected)
   }
 }
 
-const expected = 'write "export const collections = { table: collection({ schema }) }"'
+const isCollections = (value: unknown): value is Collections => typeof value === 'object' && value !== null
 
 interface Exports { [name: string]: unknown, default?: Exports }
 
@@ -82,7 +76,7 @@ async function load (path: string, file: string): Promise<Exports> {
 
 interface Tsx { tsImport (url: string, parent: string): Promise<Exports> }
 
-/** The tsx of the file's own project. */
+/** The tsx of the file's own project. Its build for `require` does not find its own modules. */
 async function tsxNear (file: string): Promise<Tsx | undefined> {
   try {
     const folder = dirname(createRequire(file).resolve('tsx/package.json'))

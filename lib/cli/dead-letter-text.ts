@@ -47,8 +47,6 @@ const detail = (name: string, text: string, wrap: Screen['wrap']) => `     ${nam
 
 const linesOf = (lines: string[]) => lines.map(line => `${line}\n`).join('')
 
-export type Outcome = RetryResult | { status: 'retryable_error', error: string }
-
 /** Names of the outcomes of a retry, for the count and for people. */
 export const outcomes = {
   success: { name: 'applied', style: 'green' },
@@ -56,6 +54,8 @@ export const outcomes = {
   not_attempted: { name: 'waiting', style: 'yellow' },
   retryable_error: { name: 'failed', style: 'yellow' }
 } as const
+
+export type Outcome = RetryResult | { status: 'retryable_error', error: string }
 
 export function describeOutcome (id: string, outcome: Outcome, { paint, wrap }: Screen): string {
   const { name, style } = outcomes[outcome.status]

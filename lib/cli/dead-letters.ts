@@ -7,7 +7,7 @@ import { DeadLetters } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
 import { createCommit } from '../uploads/commit.js'
 import { createRerun } from '../uploads/rerun.js'
-import { configOption, loadApp, type App } from './config.js'
+import { configOption, loadApp } from './config.js'
 import {
   describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome
 } from './dead-letter-text.js'
@@ -15,9 +15,15 @@ import { envOption } from './environment.js'
 import { reasonOf, uriOption, withMongo } from './mongo.js'
 import { clean, jsonLine, progressOf, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
 
-interface ListOptions { user?: string, limit: number, uri?: string, json?: true }
-
-interface Options { all?: true, user?: string, uri?: string, json?: true, config?: string, yes?: true }
+interface Options {
+  all?: true
+  user?: string
+  limit: number
+  uri?: string
+  json?: true
+  config?: string
+  yes?: true
+}
 
 export function addDeadLetters (program: Command, io: CommandIO): void {
   const screen = screenOf(io.stdout, io.env)
@@ -36,7 +42,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
   subcommand('list', 'list the latest letters: time, reason, user and tables, without uploaded values', '--limit 20')
     .option('--user <id>', 'only letters of this user')
     .option('--limit <n>', 'number of letters', wholeNumber, 100)
-    .action(({ user, limit, uri, json }: ListOptions) => withMongo(uri, 'readWrite', io, async client => {
+    .action(({ user, limit, uri, json }: Options) => withMongo(uri, 'readWrite', io, async client => {
       const found = await new DeadLetters(client.db()).summaries({ limit, user })
       for (const letter of found) io.stdout.write(json ? jsonLine(letter) : describe(letter, screen))
       if (found.length === limit) io.stderr.write(`These are the latest ${limit}: --limit shows more.\n`)
@@ -59,7 +65,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
     .action(async (ids: string[], options: Options) => {
       const count = Object.fromEntries(Object.values(outcomes).map(({ name }) => [name, 0]))
       await each(io, ids, options, {
-        open: async (db, warn) => lettersToRun(await loadApp(options.config, io.cwd()), db, warn),
+        open: (db, warn) => lettersToRun(options.config, io, db, warn),
         async work (letters, id) {
           const outcome: Outcome = await letters.retry(id).catch((error: unknown) => {
             if (error instanceof ParameterError) throw error
@@ -79,7 +85,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
       const asks = options.all && !options.yes
       if (asks && !io.stdin.isTTY) throw usageError('discard --all has no terminal to ask on', 'pass --yes as well')
       return each(io, ids, options, {
-        confirm: async count => !asks || await agreed(io, count),
+        isRefused: async count => asks && !await agreed(io, count),
         async work (letters, id) {
           if (!await letters.discard(id)) unknown()
           return options.json ? jsonLine({ id, status: 'discarded' }) : `${clean(id)}: discarded\n`
@@ -109,10 +115,11 @@ async function agreed (io: CommandIO, count: number): Promise<boolean> {
 
 type Warn = (line: string) => void
 
-async function lettersToRun ({ registry: collections }: App, db: mongodb.Db, warn: Warn): Promise<DeadLetters> {
+async function lettersToRun (config: string | undefined, io: CommandIO, db: mongodb.Db, write: Warn) {
+  const { registry: collections } = await loadApp(config, io.cwd())
   // A peer dependency: "npx fastify-powersync-mongo init" runs without it.
   const { default: Fastify } = await import('fastify')
-  const { log } = Fastify({ logger: { level: 'warn', stream: { write: warn } } })
+  const { log } = Fastify({ logger: { level: 'warn', stream: { write } } })
   const statements = new Statements(db, { bulkWrite: false })
   const shared = { db, collections, statements, faults: {}, spans: noSpans, deadline: 20_000 }
   return new DeadLetters(db, {}, createRerun({ ...shared, commit: createCommit(shared), log }))
@@ -121,12 +128,9 @@ async function lettersToRun ({ registry: collections }: App, db: mongodb.Db, war
 interface Job {
   /** Letters that can be run. Default: letters that can be read and deleted. */
   open? (db: mongodb.Db, warn: Warn): Promise<DeadLetters>
-  /** Whether to go on with this number of letters. */
-  confirm? (count: number): Promise<boolean>
-  /**
-   * Gives the text to print.
-   * @throws {ParameterError} for an id of no letter, or of several
-   */
+  /** Whether the user does not want it for this number of letters. */
+  isRefused? (count: number): Promise<boolean | undefined>
+  /** Gives the text to print. @throws {ParameterError} for an id of no letter, or of several */
   work (letters: DeadLetters, id: string): Promise<string>
 }
 
@@ -143,7 +147,7 @@ async function each (io: CommandIO, ids: string[], { all, user, uri }: Options, 
   await withMongo(uri, 'readWrite', io, async client => {
     const letters = await job.open?.(client.db(), warn) ?? new DeadLetters(client.db())
     const chosen = all ? await allIds(letters, user) : ids
-    if (chosen.length > 0 && await job.confirm?.(chosen.length) === false) {
+    if (chosen.length > 0 && await job.isRefused?.(chosen.length)) {
       io.exitCode = 1
       return
     }
@@ -164,10 +168,11 @@ async function each (io: CommandIO, ids: string[], { all, user, uri }: Options, 
 /** The oldest first: in the order of the uploads. */
 async function allIds (letters: DeadLetters, user: string | undefined): Promise<string[]> {
   const ids: string[] = []
-  let page: DeadLetterSummary[] = []
+  let last: DeadLetterSummary | undefined
   do {
-    page = await letters.summaries({ limit: 1000, after: page.at(-1), user })
+    const page = await letters.summaries({ limit: 1000, after: last, user })
     ids.push(...page.map(({ _id }) => _id))
-  } while (page.length > 0)
+    last = page.at(-1)
+  } while (last)
   return ids.reverse()
 }

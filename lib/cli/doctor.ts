@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { checkEnvironment } from './checks/environment.js'
-import { skipped, type Finding } from './checks/finding.js'
+import { skipped, type Result, type Results } from './checks/finding.js'
 import { checkMongoDB } from './checks/mongodb.js'
 import { checkServer, checkService } from './checks/server.js'
 import { configOption, configPath, loadApp } from './config.js'
@@ -20,39 +20,40 @@ export function addDoctor (program: Command, io: CommandIO): void {
     .option('--json', 'print { ok, findings: [{ check, status, found, fix }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo doctor --url https://api.example.com/powersync')
     .action(async (options: Options) => {
-      const findings = await examine(options, io)
-      const healthy = !findings.some(({ status }) => status === 'problem')
-      const text = options.json ? jsonText({ ok: healthy, findings }) : inWords(findings, screenOf(io.stdout, io.env))
+      const results = Object.entries(await examine(options, io))
+      const healthy = results.every(([, { status }]) => status !== 'problem')
+      const findings = results.map(([check, result]) => ({ check, ...result }))
+      const text = options.json ? jsonText({ ok: healthy, findings }) : inWords(results, screenOf(io.stdout, io.env))
       io.stdout.write(text)
       if (!healthy) io.exitCode = 1
     })
 }
 
-async function examine ({ url, uri, config }: Options, { env, cwd }: CommandIO): Promise<Finding[]> {
+async function examine ({ url, uri, config }: Options, { env, cwd }: CommandIO): Promise<Results> {
   if (url !== undefined && !(URL.canParse(url) && /^https?:/.test(url))) {
     throw usageError('--url is not a URL', 'pass one that starts with https://')
   }
   const app = configPath(config, cwd()) === undefined ? undefined : await loadApp(config, cwd())
-  const { findings, keys, powersyncUrl } = checkEnvironment(env)
+  const { results, keys, powersyncUrl } = checkEnvironment(env)
   const mongo = uri ?? env['MONGO_URI']
   const [server, service, database] = await Promise.all([
-    url ? checkServer(url, keys) : [{ check: 'jwks', ...skipped('pass --url to check the running server') }],
+    url ? checkServer(url, keys) : { jwks: skipped('pass --url to check the running server') },
     keys && powersyncUrl ? checkService(powersyncUrl, keys.signing) : skipped('needs the keys and POWERSYNC_URL'),
-    mongo ? checkMongoDB(mongo, app?.collections) : [{ check: 'mongodb', ...skipped('set MONGO_URI or pass --uri') }]
+    mongo ? checkMongoDB(mongo, app?.collections) : { mongodb: skipped('set MONGO_URI or pass --uri') }
   ])
-  return [...findings, ...server, { check: 'service', ...service }, ...database]
+  return { ...results, ...server, service, ...database }
 }
 
 const styles = { ok: 'green', warning: 'yellow', problem: 'red', skipped: 'dim' } as const
 
-function inWords (findings: Finding[], { paint, wrap }: Screen): string {
+function inWords (results: Array<[check: string, result: Result]>, { paint, wrap }: Screen): string {
   const column = 26
-  const lines = findings.flatMap(({ check, status, found, fix }) => [
+  const lines = results.flatMap(([check, { status, found, fix }]) => [
     `${paint(styles[status], status.padEnd(9))}${check.padEnd(17)}${wrap(found, column)}`,
     ...fix ? [`${' '.repeat(column)}→ ${wrap(fix, column + 2)}`] : []
   ])
-  const count = (status: Finding['status']) => {
-    const number = findings.filter(finding => finding.status === status).length
+  const count = (status: Result['status']) => {
+    const number = results.filter(([, result]) => result.status === status).length
     const text = `${number} ${status}${number === 1 ? '' : 's'}`
     return number === 0 ? text : paint(styles[status], text)
   }

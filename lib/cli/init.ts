@@ -1,13 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { parseEnv } from 'node:util'
 import { Option, type Command } from 'commander'
 import { generateKeys } from '../keys/generate.js'
 import { loadKeys } from '../keys/load.js'
-import { readKeys } from '../options/settings.js'
+import { readKeys, type Environment } from '../options/settings.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
 import { streamsOf } from '../schema/streams.js'
-import { decodeEnvironment } from './environment.js'
+import { readEnvironment } from './environment.js'
 import { collectionsOf, configOf, defaultTables, parseTable, sampleOf, type Table } from './init-project.js'
 import { packageFolder, version } from './package.js'
 import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
@@ -78,22 +77,9 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
   }
 }
 
-interface WrittenFile { path: string, status: string }
-
-async function writeProject (folder: string, project: Project): Promise<WrittenFile[]> {
-  const [environment, ...files] = await completeEnvironment(folder)
-  for (const [path, text] of Object.entries(await filesOf(project, environment))) {
-    files.push({ path, status: await writeNew(join(folder, path), text) ? 'written' : 'kept' })
-  }
-  return files
-}
-
-type Environment = Record<string, string | undefined>
-
-/** Adds the variables that .env lacks, and excludes it from git. */
-async function completeEnvironment (folder: string): Promise<[Environment, ...WrittenFile[]]> {
-  const bytes = await readFile(join(folder, '.env')).catch(() => Buffer.alloc(0))
-  const existing = parseEnv(decodeEnvironment(bytes, '.env'))
+/** Adds the variables that .env lacks, excludes it from git, and writes the files that do not exist. */
+async function writeProject (folder: string, project: Project) {
+  const existing = await readEnvironment(folder)
   const keys = existing['POWERSYNC_PRIVATE_KEY'] ? undefined : await generateKeys()
   const added = Object.entries({
     MONGO_URI: 'mongodb://localhost:27017/app?directConnection=true',
@@ -103,15 +89,24 @@ async function completeEnvironment (folder: string): Promise<[Environment, ...Wr
   const ignored = await readFile(join(folder, '.gitignore'), 'utf8').catch(() => '')
   const ignoredNames = ignored.split(/\r?\n/).map(line => line.replaceAll('/', ''))
   const missing = ['node_modules', '.env'].filter(name => !ignoredNames.includes(name))
-  return [
-    { ...existing, ...Object.fromEntries(added) },
+  const files = [
     await appendLines(folder, '.env', added.map(([name, value]) => `${name}=${value}`)),
     await appendLines(folder, '.gitignore', missing)
   ]
+  for (const [path, text] of Object.entries(await filesOf(project, { ...existing, ...Object.fromEntries(added) }))) {
+    const file = join(folder, path)
+    await mkdir(dirname(file), { recursive: true })
+    const status = await writeFile(file, text, { flag: 'wx' }).then(() => 'written', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+      return 'kept'
+    })
+    files.push({ path, status })
+  }
+  return files
 }
 
 /** Keeps the line ends of the file. */
-async function appendLines (folder: string, path: string, lines: string[]): Promise<WrittenFile> {
+async function appendLines (folder: string, path: string, lines: string[]) {
   const file = join(folder, path)
   const text = await readFile(file, 'utf8').catch(() => undefined)
   if (lines.length === 0) return { path, status: 'kept' }
@@ -122,8 +117,9 @@ async function appendLines (folder: string, path: string, lines: string[]): Prom
 }
 
 /** The text of each file, by its path. */
-async function filesOf (project: Project, environment: Environment): Promise<Record<string, string>> {
-  const { tables, signIn, language } = project
+async function filesOf (
+  { tables, signIn, language }: Project, environment: Environment
+): Promise<Record<string, string>> {
   const template = (name: string) => readFile(join(packageFolder, 'examples/init', name), 'utf8')
   const collections = collectionsOf(tables)
   const owned = tables.find(({ owner }) => owner)
@@ -180,30 +176,28 @@ function packageOf (language: Project['language'], hasTest: boolean): string {
   })
 }
 
-/** Whether the file did not exist. */
-async function writeNew (file: string, text: string): Promise<boolean> {
-  await mkdir(dirname(file), { recursive: true })
-  return await writeFile(file, text, { flag: 'wx' }).then(() => true, (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error
-    return false
-  })
-}
+type Files = Awaited<ReturnType<typeof writeProject>>
 
-async function inWords (files: WrittenFile[], { signIn, language }: Project, io: CommandIO): Promise<string> {
-  const { stdout, env, cwd } = io
+async function inWords (files: Files, { signIn, language }: Project, { stdout, env, cwd }: CommandIO): Promise<string> {
   const { paint } = screenOf(stdout, env)
+  const written = files.map(({ path, status }) =>
+    `${paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16))}${path}\n`
+  )
   const foreign = !(await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
-  const steps = [
-    foreign ? 'npm install fastify fastify-powersync-mongo tsx' : 'npm install',
-    'docker compose up --detach --wait   # MongoDB and PowerSync; or set MONGO_URI in .env',
-    foreign
-      ? `npx tsx --env-file=.env server.${language}   # or register the plugin in your own server, as app.${language} does`
-      : 'npm start',
-    'npx powersync-mongo doctor --url http://localhost:3000/powersync'
-  ]
-  return `${files.map(({ path, status }) => `${paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16))}${path}\n`).join('')}
+  const [install, start] = foreign
+    ? [
+        'npm install fastify fastify-powersync-mongo tsx',
+        `npx tsx --env-file=.env server.${language}   # or register the plugin in your own server, as app.${language} does`
+      ]
+    : ['npm install', 'npm start']
+  const authentication = '\nFill in authenticate in app first: docs/authentication.md of fastify-powersync-mongo.\n'
+  return `${written.join('')}
 Next:
-${steps.map(step => `  ${step}\n`).join('')}${signIn === 'development' ? '' : '\nFill in authenticate in app first: docs/authentication.md of fastify-powersync-mongo.\n'}
+  ${install}
+  docker compose up --detach --wait   # MongoDB and PowerSync; or set MONGO_URI in .env
+  ${start}
+  npx powersync-mongo doctor --url http://localhost:3000/powersync
+${signIn === 'development' ? '' : authentication}
 In your app, use client/: database.connect(connector) with the schema beside it.
 `
 }

@@ -8,15 +8,14 @@ import { CommandError, usageError, type CommandIO } from './terminal.js'
 export const uriOption =
   new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
-type Work = (client: mongodb.MongoClient) => Promise<void>
-
 /**
  * Connects to MongoDB, works, and disconnects.
- * @param uri as the user gave it; if undefined, `MONGO_URI`
  * @param role the role that the work needs
  * @throws {CommandError} without a connection string, and for an error of the driver or the server
  */
-export async function withMongo (uri: string | undefined, role: string, { env }: CommandIO, work: Work): Promise<void> {
+export async function withMongo (
+  uri: string | undefined, role: string, { env }: CommandIO, work: (client: mongodb.MongoClient) => Promise<void>
+): Promise<void> {
   const found = uri ?? env['MONGO_URI']
   if (!found) throw usageError('the connection string of MongoDB is missing', 'pass --uri or set MONGO_URI')
   let client
@@ -33,9 +32,8 @@ export async function withMongo (uri: string | undefined, role: string, { env }:
 
 /** An error without the message of MongoDB, which may quote documents, and with the hook that failed. */
 export function reasonOf (error: unknown): string {
-  const root = rootOf(error)
-  const { name, message } = root as Error
-  const reason = isOfMongo(root) ? `MongoDB (${nameOf(root)})` : `${name}: ${message}`
+  const root = rootOf(error) as Error
+  const reason = isOfMongo(root) ? `MongoDB (${nameOf(root)})` : `${root.name}: ${root.message}`
   return error instanceof HookError && root !== error ? `${error.message}: ${reason}` : reason
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { Collections } from '../../types/collections.js'
 import { kinds } from '../client/check.js'
+import { rejectionColumns } from '../client/rejections.js'
+import { quote } from '../client/sql.js'
 import { algorithmNames, type KeyAlgorithm } from '../keys/jwk.js'
 import { generateKeys } from '../keys/generate.js'
 import { didYouMean, nearest } from '../nearest.js'
@@ -14,7 +16,6 @@ import { streamListOf, streamsOf } from '../schema/streams.js'
 import { configOption, loadApp } from './config.js'
 import { envOption } from './environment.js'
 import { packageFolder } from './package.js'
-import { rejectionsOption, rejectionsStream, rejectionsTable } from './rejections.js'
 import { jsonText, usageError, type CommandIO } from './terminal.js'
 
 export function addGenerateKeys (program: Command, { stdout }: CommandIO): void {
@@ -32,15 +33,30 @@ export function addGenerateKeys (program: Command, { stdout }: CommandIO): void 
     })
 }
 
-interface ClientSchemaOptions {
+/** Files of examples/connectors, which the package has. */
+export const connectors = {
+  js: 'connector.ts',
+  'react-native': 'connector.ts',
+  dart: 'connector.dart',
+  kotlin: 'Connector.kt',
+  swift: 'Connector.swift',
+  dotnet: 'Connector.cs',
+  rust: 'connector.rs'
+}
+
+interface Options {
   config?: string
   target: ClientTarget | 'sql'
   validators?: true
+  everybody?: string[]
   rejections?: string
   json?: true
 }
 
-export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): void {
+export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void {
+  const rejectionsOption = new Option(
+    '--rejections <table>', 'also print the table of rejected changes, named as in upload.deadLetters.mirror'
+  )
   program.command('client-schema')
     .description('print the client\'s PowerSync schema: tables, columns, and what resolveConflict needs to be tracked')
     .addOption(configOption)
@@ -50,14 +66,56 @@ export function addClientSchema (program: Command, { stdout, cwd }: CommandIO): 
     .addOption(envOption)
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
-    .action(async ({ config, target, validators, rejections, json }: ClientSchemaOptions) => {
+    .action(async ({ config, target, validators, rejections, json }: Options) => {
       const { collections } = await loadApp(config, cwd())
-      const others = rejections === undefined ? [] : [rejectionsTable(rejections)]
+      const others = rejections === undefined ? [] : [{ name: rejections, columns: rejectionList, options: {} }]
       const tables = () => [...clientTablesOf(collections), ...others]
       if (json) stdout.write(jsonText(validators ? descriptionsOf(collections) : { tables: tables() }))
       else if (validators) stdout.write(await validatorsModule(collections))
       else stdout.write(target === 'sql' ? rawTablesOf(collections) : clientSchemaOf(collections, target, others))
     })
+
+  program.command('connector')
+    .description('print a connector for a PowerSync SDK, which sends the ids that make retries idempotent')
+    .addOption(new Option('--target <name>', 'SDK of the client').choices(Object.keys(connectors)).default('js'))
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo connector --target swift > Connector.swift')
+    .action(async ({ target }: { target: keyof typeof connectors }) => {
+      stdout.write(await readFile(join(packageFolder, 'examples/connectors', connectors[target]), 'utf8'))
+    })
+
+  program.command('streams')
+    .description('print Sync Streams for PowerSync\'s configuration: a user gets the rows of the owner rules')
+    .addOption(configOption)
+    .option('--everybody <table>', 'table whose rows all users get; repeat it, or separate tables by commas', listed)
+    .addOption(rejectionsOption)
+    .addOption(envOption)
+    .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
+    .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
+    .action(async ({ config, everybody = [], rejections, json }: Options) => {
+      const { collections } = await loadApp(config, cwd())
+      const unknown = everybody.find(table => !Object.hasOwn(collections, table))
+      if (unknown !== undefined) {
+        const hint = didYouMean(nearest(unknown, Object.keys(collections)))
+        throw usageError(`--everybody names ${unknown}, which is not one of collections${hint}`)
+      }
+      const others = rejections === undefined ? [] : [rejectionsStream(rejections)]
+      const streams = () => [...streamListOf(collections, everybody), ...others]
+      stdout.write(json ? jsonText({ streams: streams() }) : streamsOf(collections, everybody, others))
+    })
+}
+
+const listed = (text: string, before: string[] = []): string[] =>
+  [...before, ...text.split(',').map(table => table.trim())]
+
+/** Of the mirror of dead letters. */
+const rejectionList = Object.entries(rejectionColumns({ text: 'text', integer: 'integer' } as const))
+  .map(([name, type]) => ({ name, type }))
+
+/** A user's own letters, and nobody else's. */
+function rejectionsStream (table: string) {
+  const names = rejectionList.map(({ name }) => quote(name)).join(', ')
+  const query = `SELECT ${names}, "_id" AS "id" FROM ${quote(table)} WHERE "user_id" = auth.user_id()`
+  return { table, query, remarks: [] }
 }
 
 /** The built modules of the checks in one, applied to the collections' descriptions. */
@@ -74,51 +132,3 @@ ${code.replace(/^(?:import [^;]*?;|\/\/# sourceMappingURL.*)\n/gm, '').replace(/
 export const { validate, tables, serverRules } = validatorsOf(${descriptions}, { ${used.join(', ')} })
 `
 }
-
-/** Files of examples/connectors, which the package has. */
-export const connectors = {
-  js: 'connector.ts',
-  'react-native': 'connector.ts',
-  dart: 'connector.dart',
-  kotlin: 'Connector.kt',
-  swift: 'Connector.swift',
-  dotnet: 'Connector.cs',
-  rust: 'connector.rs'
-}
-
-export function addConnector (program: Command, { stdout }: CommandIO): void {
-  program.command('connector')
-    .description('print a connector for a PowerSync SDK, which sends the ids that make retries idempotent')
-    .addOption(new Option('--target <name>', 'SDK of the client').choices(Object.keys(connectors)).default('js'))
-    .addHelpText('after', '\nExample:\n  npx powersync-mongo connector --target swift > Connector.swift')
-    .action(async ({ target }: { target: keyof typeof connectors }) => {
-      stdout.write(await readFile(join(packageFolder, 'examples/connectors', connectors[target]), 'utf8'))
-    })
-}
-
-interface StreamsOptions { config?: string, everybody?: string[], rejections?: string, json?: true }
-
-export function addStreams (program: Command, { stdout, cwd }: CommandIO): void {
-  program.command('streams')
-    .description('print Sync Streams for PowerSync\'s configuration: a user gets the rows of the owner rules')
-    .addOption(configOption)
-    .option('--everybody <table>', 'table whose rows all users get; repeat it, or separate tables by commas', listed)
-    .addOption(rejectionsOption)
-    .addOption(envOption)
-    .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
-    .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
-    .action(async ({ config, everybody = [], rejections, json }: StreamsOptions) => {
-      const { collections } = await loadApp(config, cwd())
-      const unknown = everybody.find(table => !Object.hasOwn(collections, table))
-      if (unknown !== undefined) {
-        const hint = didYouMean(nearest(unknown, Object.keys(collections)))
-        throw usageError(`--everybody names ${unknown}, which is not one of collections${hint}`)
-      }
-      const others = rejections === undefined ? [] : [rejectionsStream(rejections)]
-      const streams = () => [...streamListOf(collections, everybody), ...others]
-      stdout.write(json ? jsonText({ streams: streams() }) : streamsOf(collections, everybody, others))
-    })
-}
-
-const listed = (text: string, before: string[] = []): string[] =>
-  [...before, ...text.split(',').map(table => table.trim())]

@@ -9,17 +9,13 @@ import { envOption, loadEnvironment } from './environment.js'
 import { addInit } from './init.js'
 import { reasonOf } from './mongo.js'
 import { version } from './package.js'
-import { addClientSchema, addConnector, addGenerateKeys, addStreams } from './printers.js'
+import { addGenerateKeys, addPrinters } from './printers.js'
 import { CommandError, minWidthToWrap, screenOf, usageError, type CommandIO } from './terminal.js'
 
-interface ProgramProcess extends CommandIO {
-  argv: string[]
-  stdout: Writable & CommandIO['stdout']
-  exit (code: number): void
-}
-
 /** Runs the command of the process, and ends the process when everything is printed. */
-export async function runProcess (process: ProgramProcess): Promise<void> {
+export async function runProcess (
+  process: CommandIO & { argv: string[], stdout: Writable, exit (code: number): void }
+): Promise<void> {
   const { argv, stdin, stdout, stderr, env } = process
   // stdout is for results: output of a configuration, by the console or on this stream's descriptor, goes to stderr.
   Object.defineProperty(process, 'stdout', { value: stderr })
@@ -78,9 +74,9 @@ Exit codes:
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
       if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
     })
-  const printers = [addClientSchema, addConnector, addStreams]
-  const commands = [addInit, addGenerateKeys, addApplyValidators, ...printers, addDeadLetters, addDoctor]
-  for (const add of commands) add(program, io)
+  for (const add of [addInit, addGenerateKeys, addApplyValidators, addPrinters, addDeadLetters, addDoctor]) {
+    add(program, io)
+  }
   return program
 }
 

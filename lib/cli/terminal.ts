@@ -4,6 +4,12 @@ import { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
 import { Help } from 'commander'
 
+interface Output {
+  write (text: string): unknown
+  isTTY?: boolean | undefined
+  columns?: number | undefined
+}
+
 /** The process as a command sees it: results go to `stdout`, everything else to `stderr`. */
 export interface CommandIO {
   stdin: Readable & { isTTY?: boolean | undefined }
@@ -11,16 +17,10 @@ export interface CommandIO {
   stderr: Output
   env: Record<string, string | undefined>
   cwd (): string
-  /** Milliseconds of any clock. Default: `performance.now()`. */
+  /** A clock in milliseconds, for tests. */
   now? (): number
   /** Set to 1 by a command that ran and found something to fix. */
   exitCode?: number | string | null | undefined
-}
-
-interface Output {
-  write (text: string): unknown
-  isTTY?: boolean | undefined
-  columns?: number | undefined
 }
 
 /** An error with its remedy and the exit code of the process. */
@@ -39,22 +39,18 @@ export const minWidthToWrap = 20
 
 const help = Object.assign(new Help(), { minWidthToWrap })
 
-/** Longer lines are hard to read, however wide the terminal is. */
-const maximumWidth = 100
-
-type Style = Parameters<typeof styleText>[0]
-
 /** How output for people looks on a stream. */
 export function screenOf (output: Output, env: CommandIO['env']) {
   // Node.js's own rule: NO_COLOR, FORCE_COLOR and TERM count.
   const mayColour = output.isTTY === true || env['FORCE_COLOR'] !== undefined
   const coloured = mayColour && WriteStream.prototype.getColorDepth(env) > 2
-  // A terminal of unknown size says 0.
-  const width = Math.min(output.columns || maximumWidth, maximumWidth)
+  // A terminal of unknown size says 0; longer lines are hard to read.
+  const width = Math.min(output.columns || 100, 100)
   return {
     width,
     coloured,
-    paint: (style: Style, text: string) => coloured ? styleText(style, text, { validateStream: false }) : text,
+    paint: (style: Parameters<typeof styleText>[0], text: string) =>
+      coloured ? styleText(style, text, { validateStream: false }) : text,
     /** Breaks lines on a terminal, and indents all but the first. */
     wrap: (text: string, indent = 0) =>
       (output.isTTY ? help.boxWrap(text, width - indent) : text).replaceAll('\n', `\n${' '.repeat(indent)}`)
@@ -67,10 +63,8 @@ export type Screen = ReturnType<typeof screenOf>
 export const clean = (text: string): string =>
   text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-/** One line of JSON. */
 export const jsonLine = (value: unknown): string => `${clean(JSON.stringify(value))}\n`
 
-/** JSON over several lines. */
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
 /** Asks on `stderr`. An answer is trimmed, and empty at the end of the input. */
@@ -87,19 +81,17 @@ export function questionsOf ({ stdin, stderr }: CommandIO) {
   }
 }
 
-/** Milliseconds between two lines of progress outside a terminal. */
-const interval = 10_000
-
 /**
  * Shows the progress of long work on `stderr`: on a terminal one line that is gone at the end, else a line every 10 s.
  */
-export function progressOf (io: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string) {
-  const { stderr, env, now = () => performance.now() } = io
+export function progressOf (
+  { stderr, env, now = () => performance.now() }: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string
+) {
   const live = stderr.isTTY === true && env['TERM'] !== 'dumb'
   let [total, done, shownAt] = [0, 0, now()]
   const clear = () => { if (live) stderr.write('\r\x1b[K') }
   const show = () => {
-    if (live ? done === total : now() - shownAt < interval) return
+    if (live ? done === total : now() - shownAt < 10_000) return
     shownAt = now()
     stderr.write(`${doing}: ${done} of ${total}${live ? '' : '\n'}`)
   }

@@ -1,6 +1,5 @@
 /** The result of a check. It holds no key, no token and no password. */
-export interface Finding {
-  check: string
+export interface Result {
   /** `skipped`: the check cannot be made; `found` says why. */
   status: 'ok' | 'warning' | 'problem' | 'skipped'
   found: string
@@ -8,7 +7,8 @@ export interface Finding {
   fix?: string
 }
 
-export type Result = Omit<Finding, 'check'>
+/** The results by the names of their checks, in the order in which they are printed. */
+export type Results = Record<string, Result>
 
 export const ok = (found: string): Result => ({ status: 'ok', found })
 export const warning = (found: string, fix: string): Result => ({ status: 'warning', found, fix })

@@ -6,17 +6,16 @@ import { Ledger } from '../../store/ledger.js'
 import { databaseIn } from '../../store/connect.js'
 import { inspectCollections } from '../../store/collections.js'
 import { nameOf } from '../../store/validators.js'
-import { compareClocks, ok, problem, skipped, warning, type Finding, type Result } from './finding.js'
+import { compareClocks, ok, problem, skipped, warning, type Result, type Results } from './finding.js'
 
 /** Asks the server about itself and about the rights of this user. Nothing is written. */
-export async function checkMongoDB (uri: string, collections: Collections | undefined): Promise<Finding[]> {
+export async function checkMongoDB (uri: string, collections: Collections | undefined): Promise<Results> {
   let client
   try {
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 5000 })
     return await examine(client.db(), uri, collections)
   } catch (error) {
-    const result = client ? unreachable(error) : problem('the connection string cannot be read', uriFix)
-    return [{ check: 'mongodb', ...result }]
+    return { mongodb: client ? unreachable(error) : problem('the connection string cannot be read', uriFix) }
   } finally {
     await client?.close()
   }
@@ -28,34 +27,30 @@ function unreachable (error: unknown): Result {
   if ([13, 18].includes((error as mongodb.MongoServerError).code as number)) {
     return problem('MongoDB refused the credentials', 'check user, password and authSource in the connection string')
   }
-  return problem(
-    `MongoDB cannot be reached (${nameOf(error)})`,
-    'check that it runs, and its hosts, replica set and network'
-  )
+  const fix = 'check that it runs, and its hosts, replica set and network'
+  return problem(`MongoDB cannot be reached (${nameOf(error)})`, fix)
 }
 
-async function examine (db: mongodb.Db, uri: string, collections: Collections | undefined): Promise<Finding[]> {
+async function examine (db: mongodb.Db, uri: string, collections: Collections | undefined): Promise<Results> {
   const asked = Date.now()
   const { localTime, ...hello } = await db.command({ hello: 1 })
   const now = (asked + Date.now()) / 2
   const unlessRefused = (work: Promise<Result>, refusal: string) =>
     work.catch(error => skipped(`${refusal} (${nameOf(error)})`))
-  const database = databaseIn(uri)
-    ? ok(`reached, database ${db.databaseName}`)
-    : problem('the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0')
-  const clock = localTime instanceof Date
-    ? compareClocks('MongoDB', (localTime.getTime() - now) / 1000)
-    : skipped('MongoDB does not tell its time')
-  const findings = [
-    { check: 'mongodb', ...database },
-    { check: 'replica-set', ...checkTopology(hello) },
-    { check: 'mongodb-version', ...await unlessRefused(checkVersion(db), 'MongoDB does not tell its version') },
-    { check: 'permissions', ...await unlessRefused(checkPermissions(db), 'MongoDB does not tell this user\'s rights') },
-    { check: 'mongodb-clock', ...clock }
-  ]
-  if (!collections) return findings
-  const inspection = await unlessRefused(checkCollections(db, collections), 'this user may not inspect the collections')
-  return [...findings, { check: 'collections', ...inspection }]
+  return {
+    mongodb: databaseIn(uri)
+      ? ok(`reached, database ${db.databaseName}`)
+      : problem('the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
+    'replica-set': checkTopology(hello),
+    'mongodb-version': await unlessRefused(checkVersion(db), 'MongoDB does not tell its version'),
+    permissions: await unlessRefused(checkPermissions(db), 'MongoDB does not tell this user\'s rights'),
+    'mongodb-clock': localTime instanceof Date
+      ? compareClocks('MongoDB', (localTime.getTime() - now) / 1000)
+      : skipped('MongoDB does not tell its time'),
+    ...collections && {
+      collections: await unlessRefused(checkCollections(db, collections), 'this user may not inspect the collections')
+    }
+  }
 }
 
 function checkTopology (hello: mongodb.Document): Result {
@@ -71,38 +66,37 @@ async function checkVersion (db: mongodb.Db): Promise<Result> {
   return Number.parseInt(version) >= 6 ? ok(found) : problem(found, 'upgrade: PowerSync needs MongoDB 6 or later')
 }
 
-interface Resource { db?: string, collection?: string, anyResource?: boolean }
-
 /** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
 interface AuthInfo {
   authenticatedUsers: unknown[]
-  authenticatedUserPrivileges: { resource: Resource, actions: string[] }[]
+  authenticatedUserPrivileges: Array<{
+    resource: { db?: string, collection?: string, anyResource?: boolean }
+    actions: string[]
+  }>
 }
-
-const needed = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']
 
 async function checkPermissions (db: mongodb.Db): Promise<Result> {
   const { authInfo } = await db.command({ connectionStatus: 1, showPrivileges: true })
   const { authenticatedUsers: users, authenticatedUserPrivileges: privileges } = authInfo as AuthInfo
   const { databaseName: name } = db
   if (users.length === 0) {
-    return warning(
-      'MongoDB has no access control',
-      `switch it on, and give this server a user with the role readWrite on ${name}`
-    )
+    const fix = `switch it on, and give this server a user with the role readWrite on ${name}`
+    return warning('MongoDB has no access control', fix)
   }
   // An empty name stands for all of them: https://www.mongodb.com/docs/manual/reference/resource-document/
-  const covers = ({ db, collection, anyResource }: Resource, wanted: string) =>
-    anyResource || (['', name].includes(db!) && ['', wanted].includes(collection!))
-  const may = (collection: string, action: string) =>
-    privileges.some(({ resource, actions }) => actions.includes(action) && covers(resource, collection))
+  const may = (action: string, wanted: string) => privileges.some(({ resource, actions }) => {
+    const { db, collection, anyResource } = resource
+    return actions.includes(action) &&
+      (anyResource || (['', name].includes(db!) && ['', wanted].includes(collection!)))
+  })
   for (const collection of [Ledger.collectionName, DeadLetters.collectionName]) {
-    const missing = needed.filter(action => !may(collection, action)).join(', ')
+    const missing = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']
+      .filter(action => !may(action, collection)).join(', ')
     if (missing) {
       return problem(`this user may not ${missing} in ${name}.${collection}`, `give it the role readWrite on ${name}`)
     }
   }
-  const validators = may(Ledger.collectionName, 'collMod') ? '' : '; validators: \'apply\' needs dbAdmin as well'
+  const validators = may('collMod', Ledger.collectionName) ? '' : '; validators: \'apply\' needs dbAdmin as well'
   return ok(`this user may read and write ${name}, and create indexes${validators}`)
 }
 

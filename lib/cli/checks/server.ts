@@ -3,7 +3,7 @@ import { thumbprint } from '../../keys/jwk.js'
 import type { KeySet, SigningKey } from '../../keys/load.js'
 import { readPublicKey } from '../../keys/read.js'
 import { isProtected } from '../../urls.js'
-import { compareClocks, ok, problem, skipped, warning, type Finding, type Result } from './finding.js'
+import { compareClocks, ok, problem, skipped, warning, type Result, type Results } from './finding.js'
 
 interface Answer { status: number, body: string, headers: Headers, milliseconds: number }
 
@@ -26,21 +26,19 @@ const reasonOf = ({ name, cause }: Error): string => Object(cause).code ?? name
  * @param url the server with the plugin's prefix
  * @param keys what the server should publish, if that is known
  */
-export async function checkServer (url: string, keys: KeySet | undefined): Promise<Finding[]> {
+export async function checkServer (url: string, keys: KeySet | undefined): Promise<Results> {
   const base = url.replace(/\/+$/, '')
   // Enough at once to meet each of the few servers behind a load balancer.
-  const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch(
-    (error: Error) => error
-  )
-  if (answers instanceof Error) {
+  const answers = await Promise.all(Array.from({ length: 5 }, () => request(`${base}/jwks`))).catch(reasonOf)
+  if (typeof answers === 'string') {
     const fix = 'check that the server runs, and that network and DNS lead to it: the PowerSync Service needs its keys'
-    return [{ check: 'jwks', ...problem(`${base}/jwks cannot be reached (${reasonOf(answers)})`, fix) }]
+    return { jwks: problem(`${base}/jwks cannot be reached (${answers})`, fix) }
   }
-  return [
-    { check: 'jwks', ...checkJwks(`${base}/jwks`, answers, keys) },
-    { check: 'server-clock', ...checkClock(answers[0]!) },
-    { check: 'token', ...await checkToken(`${base}/token`) }
-  ]
+  return {
+    jwks: checkJwks(`${base}/jwks`, answers, keys),
+    'server-clock': checkClock(answers[0]!),
+    token: await checkToken(`${base}/token`)
+  }
 }
 
 const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']
@@ -50,10 +48,8 @@ function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): R
   if (refused) return problem(`${url} answered ${refused}`, statusFix(refused))
   const [published, ...others] = answers.map(({ body }) => readKeySet(body))
   if (!published || others.includes(undefined)) {
-    return problem(
-      `${url} does not answer a key set`,
-      'pass the server with the plugin\'s prefix, and check for a proxy'
-    )
+    const fix = 'pass the server with the plugin\'s prefix, and check for a proxy'
+    return problem(`${url} does not answer a key set`, fix)
   }
   if (published.some(jwk => secretMembers.some(member => member in jwk))) {
     return problem(`${url} shows the private half of a key`, 'replace that key now: its readers can sign tokens')
@@ -120,10 +116,8 @@ async function checkToken (url: string): Promise<Result> {
     const fix = 'use jwtIssuers() or a function that knows your users, and set NODE_ENV=production'
     return problem(`${url} gives strangers a token for any user: developmentAuth() is on`, fix)
   }
-  return problem(
-    `${url} answered ${answer.status} to a request without credentials: expected 401`,
-    'see the server\'s log'
-  )
+  const found = `${url} answered ${answer.status} to a request without credentials: expected 401`
+  return problem(found, 'see the server\'s log')
 }
 
 /**
