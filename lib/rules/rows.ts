@@ -1,5 +1,5 @@
 import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
-import type { CrudOperation, CrudTransaction } from '../../types/index.js'
+import type { CrudOperation, CrudTransaction, OperationContext } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { deepFreeze } from './freeze.js'
 import { applyPlan, ownedBy, planOf, rowOf, type Plan } from './plan.js'
@@ -20,15 +20,6 @@ export interface RuleScope {
 /** A row that a hook saw: where the ids that it asks for next may come from. */
 interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
 
-/** The questions that hooks and rules of one operation may ask. */
-interface Questions {
-  existing (table?: string, id?: string): Promise<Document>
-  /** Whether a document is the user's, through its parents too. Undefined: it may be, but a parent is missing. */
-  owns (collection: UserCollection, document: mongodb.Document): Promise<boolean | undefined>
-  /** The same of the row that a field's value names; one that this client transaction deleted counts as it was. */
-  holds (table: string, id: unknown): Promise<boolean | undefined>
-}
-
 /**
  * Documents as they stand between the operations of client transactions that are written together: what MongoDB has,
  * with the plans so far applied. A row is a document: two tables over one collection share it.
@@ -37,67 +28,47 @@ interface Questions {
  * since hooks ask for the same of each operation, so do those of all ids that stand in the same field as the one that
  * is asked for: after `existing('lists', operation.data.list_id)`, the lists of all the other operations are there.
  */
-export class Rows {
-  readonly #documents = new Map<string, Document>()
+export function createRows (transactions: readonly CrudTransaction[], scope: RuleScope) {
+  const { collections, ofUser, context, allowed } = scope
+  const documents = new Map<string, Document>()
   /** Collections of which the documents of all operations are there. */
-  readonly #loaded = new Set<string>()
-  readonly #plans: Plan[] = []
-  readonly #followed = new Set<string>()
+  const loaded = new Set<string>()
+  const plans: Plan[] = []
+  const followed = new Set<string>()
   /** Of the present client transaction: its deletes, the documents that they met, operations that wait for a parent. */
-  readonly #deletes = new Set<Plan>()
-  readonly #deleted = new Map<string, mongodb.Document>()
-  #waiting: Array<{ operation: CrudOperation, verdict: () => Promise<boolean | undefined> }> = []
+  const deletes = new Set<Plan>()
+  const deleted = new Map<string, mongodb.Document>()
+  let waiting: Array<{ operation: CrudOperation, verdict: () => Promise<boolean | undefined> }> = []
   /** A session runs one command at a time, so that parallel questions of a hook have to queue. */
-  #last: Promise<unknown> = Promise.resolve()
+  let last: Promise<unknown> = Promise.resolve()
 
-  constructor (private readonly transactions: readonly CrudTransaction[], private readonly scope: RuleScope) {}
+  return { existingFor, checkParents, plan, end }
 
-  /** For one operation: documents by table and the client's id, or null, and whether they are the user's. */
-  for (operation: CrudOperation): Questions {
-    const { collections, ofUser } = this.scope
+  /** For the hooks of one operation: documents by table and the client's id, or null. */
+  function existingFor (operation: CrudOperation): OperationContext['existing'] {
     const seen: Seen[] = [{ collection: collections.get(operation.table).name, fields: operation.data ?? {} }]
-    const existing = (table = operation.table, id = operation.id) => {
-      const turn = this.#last.then(async () => {
+    return (table: string = operation.table, id: string = operation.id) => {
+      const turn = last.then(async () => {
         const collection = collections.get(table)
-        const document = await this.#get(collection, id, seen)
+        const document = await get(collection, id, seen)
         if (document) seen.push({ collection: collection.name, fields: document })
         return document
       })
-      this.#last = turn.catch(() => {})
+      last = turn.catch(() => {})
       return turn
     }
-    const owns: Questions['owns'] = async ({ owner, shared }, document) => {
-      if (!ownedBy(document, owner)) return false
-      for (const { parent, field } of shared.parents) {
-        const held = await holds(parent, document[field])
-        if (!held) return held
-      }
-      return true
-    }
-    const holds: Questions['holds'] = async (table, value) => {
-      const id = idText(value)
-      // Before the row is read: the answer must not tell whether it is there.
-      const collection = ofUser({ table, index: operation.index })
-      if (id === undefined) return false
-      const document = await existing(table, id) ?? this.#deleted.get(rowOfId(collection.shared, id) ?? '')
-      return document ? owns(collection, document) : undefined
-    }
-    return { existing, owns, holds }
   }
 
   /**
    * Enforces `throughParent`.
    * @throws {PowerSyncFatalError} for an operation on a row, or into a parent, that is not the user's
    */
-  checkParents (operation: CrudOperation): Promise<void> | undefined {
-    return this.scope.ofUser(operation).shared.parents.length > 0 ? this.#checkParents(operation) : undefined
-  }
-
-  async #checkParents (operation: CrudOperation): Promise<void> {
-    const { op, data } = operation
-    const target = this.scope.ofUser(operation)
+  async function checkParents (operation: CrudOperation): Promise<void> {
+    const target = ofUser(operation)
     const { parents } = target.shared
-    const { existing, owns, holds } = this.for(operation)
+    if (parents.length === 0) return
+    const { op, data, index } = operation
+    const existing = existingFor(operation)
     const before = await existing()
     const verdicts = parents.filter(({ field }) => op === 'PUT' || data?.[field] !== undefined)
       .map(({ parent, field }) => () => holds(parent, data?.[field]))
@@ -105,88 +76,96 @@ export class Rows {
     for (const verdict of verdicts) {
       const answer = await verdict()
       if (answer === false) refuse(operation)
-      if (answer === undefined) this.#waiting.push({ operation, verdict })
+      if (answer === undefined) waiting.push({ operation, verdict })
     }
-    this.scope.allowed.add(parentsKey(operation, target))
-  }
+    allowed.add(parentsKey(operation, target))
 
-  /** The document of an operation's own row, if it is loaded. */
-  loaded (operation: CrudOperation): Document | undefined {
-    return this.#documents.get(rowOfId(this.scope.collections.get(operation.table), operation.id) ?? '')
+    /** Whether a document is the user's, through its parents too. Undefined: it may be, but a parent is missing. */
+    async function owns ({ owner, shared }: UserCollection, document: mongodb.Document): Promise<boolean | undefined> {
+      if (!ownedBy(document, owner)) return false
+      for (const { parent, field } of shared.parents) {
+        const held = await holds(parent, document[field])
+        if (!held) return held
+      }
+      return true
+    }
+
+    /** The same of the row that a field's value names; one that this client transaction deleted counts as it was. */
+    async function holds (table: string, value: unknown): Promise<boolean | undefined> {
+      const id = idText(value)
+      // Before the row is read: the answer must not tell whether it is there.
+      const collection = ofUser({ table, index })
+      if (id === undefined) return false
+      const document = await existing(table, id) ?? deleted.get(rowOfId(collection.shared, id) ?? '')
+      return document ? await owns(collection, document) : undefined
+    }
   }
 
   /** Ends a client transaction. @throws {PowerSyncFatalError} if a parent did not come in it */
-  async end (): Promise<void> {
-    const waiting = this.#waiting
-    this.#waiting = []
+  async function end (): Promise<void> {
     for (const { operation, verdict } of waiting) if (await verdict() !== true) refuse(operation)
-    this.#deletes.clear()
-    this.#deleted.clear()
+    waiting = []
+    deletes.clear()
+    deleted.clear()
   }
 
   /** Plans an operation that passed the rules; the operations after it see what it does. */
-  plan (operation: CrudOperation, from?: string): Plan {
-    const plan = planOf(operation, this.scope.ofUser(operation), this.scope.allowed, from)
-    this.#plans.push(plan)
-    if (plan.change.kind === 'delete') this.#deletes.add(plan)
-    if (this.#documents.has(plan.row)) this.#apply(plan)
+  function plan (operation: CrudOperation, from?: string): Plan {
+    const plan = planOf(operation, ofUser(operation), allowed, from)
+    plans.push(plan)
+    if (plan.change.kind === 'delete') deletes.add(plan)
+    if (documents.has(plan.row)) apply(plan)
     return plan
   }
 
-  async #get (collection: RegisteredCollection, id: string, seen: Seen[]): Promise<Document> {
-    const row = rowOfId(collection, id)
-    if (row === undefined) return null
-    const known = this.#documents.get(row)
+  async function get (collection: RegisteredCollection, id: string, seen: Seen[]): Promise<Document> {
+    const asked = rowOfId(collection, id)
+    if (asked === undefined) return null
+    const known = documents.get(asked)
     if (known !== undefined) return known
     const wanted = new Map<string, Row>()
     const want = (table: RegisteredCollection, text: string | undefined) => {
       const row = text === undefined ? undefined : rowOfId(table, text)
-      if (row === undefined || this.#documents.has(row)) return
+      if (row === undefined || documents.has(row)) return
       wanted.set(row, { collection: table.name, row, _id: table.tryId(text!) })
     }
     want(collection, id)
-    if (!this.#loaded.has(collection.name)) {
-      for (const { table, id } of this.#operationsOn(collection.name)) want(this.scope.collections.get(table), id)
+    if (!loaded.has(collection.name)) {
+      for (const operation of operationsOn(collection.name)) want(collections.get(operation.table), operation.id)
     }
-    for (const value of this.#inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
-    this.#loaded.add(collection.name)
-    await this.#load([...wanted.values()])
-    return this.#documents.get(row) as Document
+    for (const value of inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
+    loaded.add(collection.name)
+    const found = await readRows(context, [...wanted.values()])
+    for (const row of wanted.keys()) documents.set(row, deepFreeze(found.get(row) ?? null))
+    for (const plan of plans) if (wanted.has(plan.row)) apply(plan)
+    return documents.get(asked) ?? null
   }
 
   /** Values of the fields that an id was seen in: in other operations on that collection, and in loaded documents. */
-  * #inTheSameFields (target: string, id: string, seen: Seen[]): Generator<unknown> {
+  function * inTheSameFields (target: string, id: string, seen: Seen[]): Generator<unknown> {
     for (const { collection, fields } of seen) {
       for (const field of Object.keys(fields)) {
         if (idText(fields[field]) !== id) continue
-        const way = JSON.stringify([target, collection, field, this.#documents.size])
-        if (this.#followed.has(way)) continue
-        this.#followed.add(way)
-        for (const { data } of this.#operationsOn(collection)) yield data?.[field]
-        for (const [row, document] of this.#documents) if (row.startsWith(`${collection}\0`)) yield document?.[field]
+        const way = JSON.stringify([target, collection, field, documents.size])
+        if (followed.has(way)) continue
+        followed.add(way)
+        for (const { data } of operationsOn(collection)) yield data?.[field]
+        for (const [row, document] of documents) if (row.startsWith(`${collection}\0`)) yield document?.[field]
       }
     }
   }
 
-  * #operationsOn (collection: string): Generator<CrudOperation> {
-    for (const operation of this.transactions.flatMap(({ operations }) => operations)) {
-      if (this.scope.collections.get(operation.table).name === collection) yield operation
-    }
+  function operationsOn (collection: string): CrudOperation[] {
+    return transactions.flatMap(({ operations }) =>
+      operations.filter(({ table }) => collections.get(table).name === collection))
   }
 
-  async #load (wanted: readonly Row[]): Promise<void> {
-    const found = await readRows(this.scope.context, wanted)
-    for (const { row } of wanted) this.#documents.set(row, deepFreeze(found.get(row) ?? null))
-    const rows = new Set(wanted.map(({ row }) => row))
-    for (const plan of this.#plans) if (rows.has(plan.row)) this.#apply(plan)
-  }
-
-  #apply (plan: Plan): void {
-    const before = this.#documents.get(plan.row) ?? null
-    if (before && this.#deletes.has(plan) && ownedBy(before, plan.owner)) this.#deleted.set(plan.row, before)
+  function apply (plan: Plan): void {
+    const before = documents.get(plan.row) ?? null
+    if (before && deletes.has(plan) && ownedBy(before, plan.owner)) deleted.set(plan.row, before)
     const after = applyPlan(plan, before)
     // As it will be read: an upload in two parts has to see the same as one.
-    this.#documents.set(plan.row, after === before ? before : after && deepFreeze(asRead(after)))
+    documents.set(plan.row, after === before ? before : after && deepFreeze(asRead(after)))
   }
 }
 
@@ -209,13 +188,12 @@ export async function readRows (
 
 /** Plans what the app's own code writes: the rules of owners hold for it as well. */
 export async function planWritten (transaction: CrudTransaction, scope: RuleScope): Promise<Plan[]> {
-  const rows = new Rows([transaction], scope)
+  const rows = createRows([transaction], scope)
   const plans: Plan[] = []
   for (const operation of transaction.operations) {
     const target = scope.ofUser(operation)
     // An `updateBatch` passes operations on in parts, which may lack their parents.
-    const isChecked = target.shared.parents.length === 0 || scope.allowed.has(parentsKey(operation, target))
-    if (!isChecked) await rows.checkParents(operation)
+    if (!scope.allowed.has(parentsKey(operation, target))) await rows.checkParents(operation)
     plans.push(rows.plan(operation))
   }
   await rows.end()

@@ -4,7 +4,7 @@ import { gunzip, gzip } from 'node:zlib'
 import { BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type {
-  AnyRow, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
+  CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
   DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult, Since, User, WaitingResult
 } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
@@ -12,7 +12,7 @@ import { claimsOf, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
 import { CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
-import { Page, type OpenLetter, type PageContent } from './page.js'
+import { Page, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
 import { inTransaction, type CommandScope, type TransactionScope } from './transaction.js'
 
@@ -27,24 +27,17 @@ export type Rerun = (
   transaction: CrudTransaction, user: User, take: (scope: TransactionScope) => Promise<Taken | null | WaitingResult>
 ) => Promise<RetryResult | null>
 
-/** What a letter is made of. */
-interface RejectedTransaction {
+interface Taken { statements: Statement[], since: ReadonlyMap<string, Since> }
+
+/** What a letter is made of; `rows` and `since` as in the letter. */
+interface RejectedTransaction extends Pick<DeadLetter, 'sequence'> {
   transaction: CrudTransaction
   reason: FailedOperation
   user: User
   requestId: string | undefined
-  /** As in the letter. */
-  sequence: number | null
   rows: Iterable<string>
   since: Iterable<Since>
 }
-
-export interface Taken {
-  statements: Statement[]
-  since: ReadonlyMap<string, Since>
-}
-
-type DeadLetterKey = Pick<DeadLetter, 'user_id' | 'client_id' | 'sequence' | 'rows'>
 
 type StoredLetter = Omit<DeadLetter, 'operations'> & { operations: DeadLetterOperation[] | mongodb.Binary }
 
@@ -66,7 +59,7 @@ export class DeadLetters {
   readonly #rerun: Rerun | undefined
   #latest = 0
 
-  /** @param rerun what `retry` runs letters through */
+  /** @param rerun for `retry` */
   constructor (db: mongodb.Db, settings: DeadLetterSettings = {}, rerun?: Rerun) {
     this.#db = db
     this.#collection = db.collection<StoredLetter>(DeadLetters.collectionName, reading)
@@ -140,12 +133,9 @@ export class DeadLetters {
   /** How a client's page begins: with the letters of it that are open. @internal */
   async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
     const options = { ...scope, projection: { rows: 1, sequence: 1 }, sort: { sequence: 1 } } as const
-    const letters = await this.#collection.find({ user_id: user.id, client_id: clientId }, options).toArray()
-    return {
-      ...Page.empty,
-      sequence: letters.at(-1)?.sequence ?? 0,
-      letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
-    }
+    const found = await this.#collection.find({ user_id: user.id, client_id: clientId }, options).toArray()
+    const letters = found.map(({ _id, rows }) => ({ _id, rows: new Set(rows) }))
+    return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters }
   }
 
   /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. @internal */
@@ -190,7 +180,7 @@ export class DeadLetters {
   }
 
   /** Ids of older letters of the same client that share a row with a letter, the oldest first: they go before it. */
-  async waitsFor (letter: DeadLetterKey, scope: CommandScope = {}): Promise<string[]> {
+  async waitsFor (letter: Omit<StoredLetter, 'operations'>, scope: CommandScope = {}): Promise<string[]> {
     const { user_id: user, client_id: client, sequence, rows } = letter
     if (client === null || sequence === null) return []
     const filter = { user_id: user, client_id: client, sequence: { $lt: sequence }, rows: { $in: rows } }
@@ -228,9 +218,8 @@ export class DeadLetters {
     if (!letter) return false
     const { _id, mirror } = letter
     return await this.#together(mirror, async scope => {
-      const { deletedCount } = await this.#collection.deleteOne({ _id }, scope)
       if (mirror !== null) await this.#notes(mirror).deleteOne({ _id }, scope)
-      return deletedCount > 0
+      return (await this.#collection.deleteOne({ _id }, scope)).deletedCount > 0
     })
   }
 
@@ -294,34 +283,24 @@ async function unpacked ({ operations, ...letter }: StoredLetter): Promise<DeadL
   return { ...letter, operations: JSON.parse(json.toString()) as DeadLetterOperation[] }
 }
 
-function storedOperation ({ opId, data, previous, metadata, ...rest }: CrudOperation): DeadLetterOperation {
-  const { index, op, table, id } = rest
-  const uploaded = { data: json(data), previous: json(previous), metadata: metadata ?? null }
-  return { index, op, table, id, op_id: opId ?? null, ...uploaded }
+function storedOperation ({ index, op, table, id, opId, ...sent }: CrudOperation): DeadLetterOperation {
+  const { data, previous, metadata = null } = sent
+  return { index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata }
 }
 
 /** The transaction of a letter, as it was uploaded. @internal */
 export function transactionOf (letter: DeadLetter): CrudTransaction {
-  const { client_id: clientId, transaction_id: id, schema_version: schemaVersion, operations } = letter
-  return {
-    ...id !== null && { id },
-    ...clientId !== null && { clientId },
-    ...schemaVersion !== null && { schemaVersion },
-    operations: operations.map(({ index, op, table, id, op_id: opId, data, previous, metadata }) => ({
-      index,
-      op,
-      table,
-      id,
-      ...opId !== null && { opId },
-      ...data !== null && { data: parseJson(data) as AnyRow },
-      ...previous !== null && { previous: parseJson(previous) as AnyRow },
-      ...metadata !== null && { metadata }
-    } as CrudOperation))
-  }
+  const { client_id: clientId, transaction_id: id, schema_version: schemaVersion } = letter
+  const operations = letter.operations.map(({ op_id: opId, data, previous, ...rest }) =>
+    present({ ...rest, opId, data: parsed(data), previous: parsed(previous) }) as CrudOperation)
+  return present({ id, clientId, schemaVersion, operations }) as CrudTransaction
 }
+
+const present = (object: object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null))
 
 /** With all digits of its numbers. */
 const json = (value: unknown) => stringifyJson(value) ?? null
+const parsed = (text: string | null) => text === null ? null : parseJson(text)
 
 const same = (transaction: CrudTransaction) => transaction
 
@@ -332,16 +311,14 @@ function idOf ({ clientId, id, operations }: CrudTransaction, user: User): strin
   return createHash('sha256').update(whole).digest('hex').slice(0, 32)
 }
 
-function noteOf ({ _id, operations, tables, ...letter }: DeadLetter): DeadLetterNote {
-  const { user_id: user, created_at: at, failed_operation: failed } = letter
+function noteOf ({ _id, user_id: user, created_at: at, operations, tables, ...letter }: DeadLetter): DeadLetterNote {
   const opIds = operations.slice(0, 1000).map(operation => operation.op_id).filter(id => id !== null)
-  return { _id, user_id: user, created_at: at, ...reasonOf(failed, operations), tables, op_ids: opIds }
+  const reason = reasonOf(letter.failed_operation, operations)
+  return { _id, user_id: user, created_at: at, ...reason, tables, op_ids: opIds }
 }
 
 /** The part of a note that a retry may change. */
-function reasonOf (
-  failed: FailedOperation, operations: DeadLetterOperation[]
-): Omit<DeadLetterNote, '_id' | 'user_id' | 'created_at' | 'tables' | 'op_ids'> {
+function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]) {
   const { error_code: code, message, details } = failed
   const position = operations.findIndex(({ index }) => index === failed.operation_index)
   const { table = null, id = null, op = null, data = null } = operations[position] ?? {}
@@ -369,15 +346,17 @@ function notedOperation ({ op, table, id, data, metadata }: DeadLetterOperation)
 
 /** The mirror belongs to this package: the app's rows in it would expire, and a validator could refuse all notes. */
 async function prepareMirror (db: mongodb.Db, mirror: string): Promise<void> {
-  const remedy = 'name a collection of its own in upload.deadLetters.mirror'
-  const foreign = { $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }
-  if (await db.collection(mirror).findOne(foreign, { projection: { _id: 1 } })) {
-    throw new MongoError(`the collection ${mirror} holds other documents than notes of dead letters: ${remedy}`)
+  const refuse = (problem: string, remedy = '') => {
+    throw new MongoError(
+      `the collection ${mirror} ${problem}: ${remedy}name a collection of its own in upload.deadLetters.mirror`)
   }
+  const foreign = { $or: [{ error_code: { $exists: false } }, { op_ids: { $exists: false } }] }
+  const other = await db.collection(mirror).findOne(foreign, { projection: { _id: 1 } })
+  if (other) refuse('holds other documents than notes of dead letters')
   const infos = await db.listCollections<mongodb.CollectionInfo>({ name: mirror }).toArray()
     .catch(unless(CommandNotFound, undefined))
   if (infos?.length === 0) await createCollection(db, mirror)
   if (infos?.[0]?.options?.['validator']) {
-    throw new MongoError(`the collection ${mirror} has a validator, which may refuse notes of dead letters: remove it, or ${remedy}`)
+    refuse('has a validator, which may refuse notes of dead letters', 'remove it, or ')
   }
 }
