@@ -1,4 +1,5 @@
 /** Things measured in one run, in turn: on a shared machine only their ratio means anything. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 
 export interface Options {
   /** Whether it runs is the question, and what is exact; times mean nothing then. */
@@ -26,6 +27,7 @@ export async function measure (
   const values = Object.keys(functions).map((): number[] => [])
   for (let round = -warmUp; round < rounds; round++) {
     for (const [index, run] of Object.values(functions).entries()) {
+      await nextTurn() // What the one before has left to do, such as its garbage, is not part of this one's time.
       const start = performance.now()
       const result = await run()
       if (round >= 0) values[index]!.push(typeof result === 'number' ? result : performance.now() - start)

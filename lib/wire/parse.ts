@@ -35,54 +35,56 @@ export function parseBody (bytes: Buffer, expected: string): unknown {
   return parse(bytes.toString(), expected)
 }
 
+/** Ends when the body before is read. */
+let queue: Promise<unknown> = Promise.resolve()
+/** When others had their turn. */
+let since = 0
+
 /**
- * Parses the body of an upload, an operation at a time, so that a large one leaves the process free for others.
- * Fields that nobody reads, since `UploadBody` does not have them, are skipped.
+ * Parses the body of an upload: a large one in pieces and after those before it, so that the process is free for
+ * others. Fields that nobody reads, since `UploadBody` does not have them, are skipped.
  *
  * @throws {BodyError} for anything but JSON
  * @throws {TooLargeError} for an operation that has too much in it
  */
 export function parseUpload (bytes: Buffer, options: ParseOptions): Promise<unknown> {
-  return bytes.length > piece ? inTurn(() => read(bytes, options)) : read(bytes, options)
-}
-
-let turn: Promise<unknown> = Promise.resolve()
-
-/** One after the other, and in between whatever else there is to do. */
-function inTurn<Result> (work: () => Promise<Result>): Promise<Result> {
-  const result = turn.then(work).finally(() => nextTurn())
-  turn = result.catch(() => {})
+  if (bytes.length <= piece) return read(bytes, options)
+  const result = queue.then(() => read(bytes, options))
+  // Without the result: it would stay in memory until the next upload.
+  queue = result.then(() => {}, () => {})
   return result
 }
 
 async function read (bytes: Buffer, options: ParseOptions): Promise<unknown> {
   const { expected, atOnce = 0, units: { most } } = options
+  if (bytes.length > piece) await rest()
   // As many bytes cannot have too many units.
   if (bytes.length <= Math.min(most, atOnce)) return parseBody(bytes, expected)
   checkText(bytes, expected)
-  let since = performance.now()
   const steps = walk(bytes, options)
-  for (let step = steps.next(); ; step = steps.next()) {
-    if (step.done) return step.value
-    if (performance.now() - since < slice) continue
-    await nextTurn()
-    since = performance.now()
-  }
+  let step = steps.next()
+  for (; !step.done; step = steps.next()) await rest()
+  return step.value
+}
+
+function rest (): Promise<void> | undefined {
+  if (performance.now() - since < slice) return undefined
+  return nextTurn().then(() => { since = performance.now() })
 }
 
 /** Reads what stands at a place. */
 type Reader = (place: string) => Iterable<void, unknown>
 
-/** Yields after each element of an object or a list. */
+/** Yields after each element of an object, and after each piece of a list. */
 function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOptions): Generator<void, unknown> {
   let at = 0
   skipSpace()
-  const transaction = object({ transaction_id: value, crud: list(value) })
+  const transaction = object({ transaction_id: value, crud: values })
   const upload = object({
     client_id: value,
     schema_version: value,
-    batch: list(value),
-    operations: list(value),
+    batch: values,
+    operations: values,
     transactions: list(transaction)
   })
   const body = yield * upload('The body')
@@ -97,8 +99,10 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
       const fields: Record<string, unknown> = {}
       yield * elements(Byte.closeBrace, function * () {
         const start = at
-        skipString()
-        const name = parse(bytes.toString('utf8', start, at), expected) as string
+        expect(Byte.quote)
+        at = endOfString(bytes, at)
+        expect(Byte.quote)
+        const name = parseAt(start) as string
         skipSpace()
         expect(Byte.colon)
         skipSpace()
@@ -137,55 +141,53 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
     at++
   }
 
+  /** A list of values as they are, many of them at once. */
+  function * values (place: string): Generator<void, unknown> {
+    if (bytes[at] !== Byte.openBracket) return yield * value(place)
+    const all: unknown[] = []
+    const first = ++at
+    let start = first
+    for (let index = 0; ; index++) {
+      skipValue(() => `${place}[${index}]`)
+      const isLast = bytes[at] !== Byte.comma
+      if (isLast || at - start >= piece) {
+        const some = parse(`[${bytes.toString('utf8', start, at)}]`, expected) as unknown[]
+        // Beside a comma there is a value.
+        if (some.length === 0 && !(isLast && start === first)) throw notJson(expected)
+        all.push(...some)
+        start = at + 1
+        yield
+      }
+      if (isLast) break
+      at++
+    }
+    expect(Byte.closeBracket)
+    return all
+  }
+
   function * value (place: string): Generator<void, unknown> {
     const start = at
-    skipValue()
-    const units = at - start > most ? countUnits(bytes.subarray(start, at)) : 0
-    if (units > most) throw new TooLargeError(tooMany(place, units))
-    return parse(bytes.toString('utf8', start, at), expected)
+    skipValue(() => place)
+    return parseAt(start)
   }
 
   /** Moves over a value that nobody reads. */
   function ignore (): void {
     const start = at
-    skipValue()
-    if (at - start <= piece) parse(bytes.toString('utf8', start, at), expected)
+    at = endOfValue(bytes, at)
+    if (at - start <= piece) parseAt(start)
   }
 
-  /** Moves to the end of a value: a comma, or the end of what it is in. */
-  function skipValue (): void {
-    let depth = 0
-    for (; at < bytes.length; at++) {
-      switch (bytes[at]) {
-        case Byte.quote:
-          skipString()
-          at--
-          break
-        case Byte.openBrace:
-        case Byte.openBracket:
-          depth++
-          break
-        case Byte.closeBrace:
-        case Byte.closeBracket:
-          if (depth-- === 0) return
-          break
-        case Byte.comma:
-          if (depth === 0) return
-      }
-    }
-    if (depth > 0) throw notJson(expected)
+  /** Moves to the end of a value. */
+  function skipValue (place: () => string): void {
+    const start = at
+    at = endOfValue(bytes, at)
+    const units = at - start > most ? countUnits(bytes.subarray(start, at)) : 0
+    if (units > most) throw new TooLargeError(tooMany(place(), units))
   }
 
-  function skipString (): void {
-    expect(Byte.quote)
-    for (; at < bytes.length; at++) {
-      if (bytes[at] === Byte.backslash) at++
-      else if (bytes[at] === Byte.quote) {
-        at++
-        return
-      }
-    }
-    throw notJson(expected)
+  function parseAt (start: number): unknown {
+    return parse(bytes.toString('utf8', start, at), expected)
   }
 
   function skipSpace (): void {
@@ -196,6 +198,27 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
     if (bytes[at] !== byte) throw notJson(expected)
     at++
   }
+}
+
+/** Where a value ends: a comma, the end of what it is in, or of the body. */
+function endOfValue (bytes: Buffer, start: number): number {
+  let depth = 0
+  let at = start
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === Byte.quote) at = endOfString(bytes, at + 1)
+    else if (byte === Byte.openBrace || byte === Byte.openBracket) depth++
+    else if ((byte === Byte.closeBrace || byte === Byte.closeBracket) && depth-- === 0) return at
+    else if (byte === Byte.comma && depth === 0) return at
+  }
+  return at
+}
+
+/** Where the quote stands that ends a text. */
+function endOfString (bytes: Buffer, start: number): number {
+  let at = start
+  for (; at < bytes.length && bytes[at] !== Byte.quote; at++) if (bytes[at] === Byte.backslash) at++
+  return at
 }
 
 function checkText (bytes: Buffer, expected: string): void {
