@@ -23,7 +23,9 @@ export interface Way {
   found (value: unknown): string
   /** The kinds of values that there are. */
   kinds: Partial<Record<Check['t'], Kind>>
-  /** Another conversion than that of the kind. */
+  /** What becomes of a converted value; undefined: it is not accepted. */
+  make? (check: Check): Convert | undefined
+  /** Another conversion than these. */
   convert? (check: Check): Convert | undefined
   /** What a value of any type becomes, unless it is text, a boolean, null, an object or an array. */
   other: Convert
@@ -55,12 +57,24 @@ function isStorable (value: JsonNumber): boolean {
   return text !== undefined && (isDecimal128(text) || isShortest(number, text) || Number.isInteger(number))
 }
 
+/** The conversion of values other than null. */
+export function convertOf (check: Check, way: Way): Convert {
+  const convert = way.convert?.(check)
+  if (convert) return convert
+  const read = way.kinds[check.t]!(check, way)
+  const make = way.make?.(check)
+  if (!make) return read
+  return value => {
+    const converted = read(value)
+    return converted === undefined || converted instanceof DecodeFault ? converted : make(converted)
+  }
+}
+
 /** The converted value, or why it is not accepted. */
 export function converterOf (check: Check, way: Way): Convert {
-  const convert = way.convert?.(check) ?? way.kinds[check.t]!(check, way)
+  const convert = convertOf(check, way)
   return value => {
-    if (value === null) return check.n ? null : mismatch(check, null, way)
-    const converted = convert(value)
+    const converted = value !== null ? convert(value) : check.n ? null : undefined
     return converted === undefined ? mismatch(check, value, way) : converted
   }
 }
@@ -90,14 +104,16 @@ function rangeTest<Value extends number | bigint> (
 export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
   const patterns = re.map(([source, flags, not]) => ({ pattern: new RegExp(source, flags), matches: !not }))
   const within = limitTest(c)
+  // JSON Schema and MongoDB count code points: code units but for the first halves of pairs.
+  const fits = (value: string) =>
+    (within(value.length) && within(value.length / 2)) || within(value.replace(/[\ud800-\udbff]/g, '').length)
   return value => {
     if (typeof value !== 'string') return undefined
     if (!isWellFormed(value)) return halfCharacter()
     for (const { pattern, matches } of patterns) if (pattern.test(value) !== matches) return undefined
-    // JSON Schema and MongoDB count code points: code units but for the first halves of pairs.
-    const fits = (!c || within(value.replace(/[\ud800-\udbff]/g, '').length)) && value.length <= len &&
+    const isAllowed = (!c || fits(value)) && value.length <= len &&
       (!v || v[0]!.includes(value)) && (!date || isMoment(value))
-    return fits ? value : undefined
+    return isAllowed ? value : undefined
   }
 }
 
@@ -294,7 +310,6 @@ export interface RowField {
   /** In the document. */
   name: string
   check: Check
-  convert: Convert
   /** Null and absence are accepted. */
   nullable: boolean
   /** Says whose row it is: the server sets it. */
@@ -324,7 +339,8 @@ export type OtherColumns = Pick<TableDescription, 'others' | 'hidden' | 'words'>
 /** The fields that an operation writes: of a PUT all that the user may write, of a PATCH the changed ones. */
 export function rowReader (fields: readonly RowField[], { others, hidden, words }: OtherColumns, way: Way) {
   // The names that every object inherits have to be looked up with care.
-  const columns = fields.map(field => ({ ...field, inherited: field.column in Object.prototype }))
+  const columns = fields.map(field =>
+    ({ ...field, inherited: field.column in Object.prototype, convert: convertOf(field.check, way) }))
   const known = new Set(fields.map(field => field.column))
 
   const readOthers = (data: Readonly<Row>, row: Row, id: string, limits: Limits | undefined): Row | DecodeFault => {
@@ -353,16 +369,21 @@ export function rowReader (fields: readonly RowField[], { others, hidden, words 
       const value = !field.inherited || hasOwn(data, column) ? data[column] : undefined
       if (value !== undefined) count++
       else if (op === 'PATCH') continue
-      const refused = limits?.refuses(name)
-      if (refused && value !== undefined && (op === 'PATCH' || value !== null)) return refused.within(column)
-      if (refused || field.readOnly) continue
+      if (limits || field.readOnly) {
+        const refused = limits?.refuses(name)
+        if (refused && value !== undefined && (op === 'PATCH' || value !== null)) return refused.within(column)
+        if (refused || field.readOnly) continue
+      }
       let converted: unknown = null
       if (value !== undefined && value !== null) {
         converted = field.convert(value)
+        if (converted === undefined) return mismatch(field.check, value, way).within(column)
         if (converted instanceof DecodeFault) return converted.within(column)
-      } else if (op === 'PUT' && field.default) converted = field.default()
-      if (converted === null && !field.nullable && !(op === 'PUT' && (field.owner || limits?.owns(name)))) {
-        return mismatch(field.check, value, way, 'is required').within(column)
+      } else {
+        if (op === 'PUT' && field.default) converted = field.default()
+        if (converted === null && !field.nullable && !(op === 'PUT' && (field.owner || limits?.owns(name)))) {
+          return mismatch(field.check, value, way, 'is required').within(column)
+        }
       }
       row[name] = converted
     }

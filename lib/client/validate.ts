@@ -3,7 +3,7 @@
  * `powersync-mongo client-schema --validators` prints beside this module and the two that it imports.
  */
 import type { OperationToCheck, TableDescription, Verdict } from '../../types/validators.js'
-import { checking, converterOf, idTest, kinds, rowReader, type Way } from './check.js'
+import { checking, idTest, kinds, rowReader, type Way } from './check.js'
 import { DecodeFault, invalid, isObject, jsonTypeWords } from './values.js'
 
 /** What a printed module exports, from the data that `client-schema --validators --json` prints. */
@@ -44,7 +44,6 @@ function judgeOf (table: TableDescription, way: Way): (operation: OperationToChe
     column,
     name: column,
     check,
-    convert: converterOf(check, way),
     nullable: check.n === 1,
     owner: by === 1 || table.perUser === 1,
     readOnly: by === 2

@@ -1,11 +1,10 @@
 import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
-import { checking, converterOf, isPlain, kinds, tooLong, type Convert, type Way } from '../client/check.js'
+import { checking, converterOf, isPlain, kinds, tooLong, type Way } from '../client/check.js'
 import {
   DecodeFault, integerText, invalid, isLong, isObject, isShortest, JsonNumber, numberText, toNumber
 } from '../client/values.js'
 import { parseJson } from '../json.js'
 import { typeWords } from '../type-words.js'
-import type { Check } from '../../types/validators.js'
 import type { FieldType } from './types.js'
 
 /** From what a client sent to BSON. */
@@ -13,7 +12,7 @@ export const decoding: Way = {
   ...checking,
   found: typeWords,
   kinds,
-  convert: ({ make, ...type }: FieldType) => make && made(type, make),
+  make: (type: FieldType) => type.make,
   other: value => value instanceof JsonNumber ? numberOf(value) : typeof value === 'number' ? finite(value) : undefined,
   parse: parseJson
 }
@@ -23,19 +22,12 @@ export const encoding: Way = {
   words: (type: FieldType) => type.gives,
   found: typeWords,
   kinds,
-  convert: (type: FieldType) => type.encode ?? decoding.convert!(type),
+  make: (type: FieldType) => type.make,
+  convert: (type: FieldType) => type.encode,
   other: given,
   parse: parseJson,
   deepest: 100, // MongoDB's own limit
   trusted: true
-}
-
-function made (type: Check, make: (value: unknown) => unknown): Convert {
-  const convert = kinds[type.t](type, decoding)
-  return value => {
-    const converted = convert(value)
-    return converted === undefined ? undefined : make(converted)
-  }
 }
 
 /** Converts a value that the driver read for hooks; undefined where they see the value itself. */

@@ -1,6 +1,6 @@
 import { OptionalKind, Type, type TObject } from '@sinclair/typebox'
 import type { Collection, OwnerField } from '../../types/collections.js'
-import { checking, converterOf, type OtherColumns, type RowField } from '../client/check.js'
+import { checking, converterOf, type Convert, type OtherColumns, type RowField } from '../client/check.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE, pathStep } from '../client/values.js'
 import { OptionError } from '../errors.js'
 import { checkColumns } from './client-names.js'
@@ -12,6 +12,8 @@ import { checkRequired, typeOf, type FieldType, type Place } from './types.js'
 /** One field of the schema, with all that the options say about it. */
 export interface Field extends RowField {
   type: FieldType
+  /** The BSON value of a client's value, or why it has none. */
+  convert: Convert
   /**
    * The BSON value of what the app's own code gave.
    *

@@ -2,6 +2,7 @@ import { Kind, OptionalKind, PatternStringExact, TransformKind, type TSchema } f
 import type { Collection } from '../../types/collections.js'
 import type { Check } from '../../types/validators.js'
 import { Binary, Decimal128, Double, ObjectId, UUID } from '../bson.js'
+import { convertOf } from '../client/check.js'
 import { isForbiddenKey, KEY_RULE } from '../client/values.js'
 import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
@@ -130,7 +131,7 @@ type Rest = Partial<FieldType> & Pick<FieldType, 'shape'> & { given?: (value: un
 function scalar (t: Check['t'], e: string, column: Column, { given, ...rest }: Rest): FieldType {
   const type: FieldType = { t, e, gives: e, column, ...rest }
   if (!given) return type
-  const decode = decoding.convert!(type) ?? decoding.kinds[t]!(type, decoding)
+  const decode = convertOf(type, decoding)
   return { ...type, encode: value => decode(given(value)) }
 }
 

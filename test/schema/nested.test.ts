@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Type, type TSchema } from '@sinclair/typebox'
+import { Kind, Type, type TSchema } from '@sinclair/typebox'
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
@@ -244,4 +244,7 @@ t.test('half a character is called by its name', async t => {
     'well-formed Unicode text',
     'text with half a character'
   ])
+  for (const type of [bson.ObjectId(), bson.UUID(), bson.Binary(), bson.Decimal128(), bson.Date()]) {
+    t.match(decoderOf(type)('\ud800'), { code: 'INVALID_DATA' }, `${String(type[Kind])} is not made of it`)
+  }
 })
