@@ -19,11 +19,7 @@ export const configPath = (given: string | undefined, cwd: string): string | und
   given ??
   ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
-/**
- * Loads the module that exports an app's `collections`, by name or in its default export, and its hooks for all
- * collections, and checks them as the plugin does.
- * @throws {CommandError} if there is no such file, it cannot be loaded, or its exports are invalid
- */
+/** Loads the file's `collections` and its hooks for all collections, and checks them as the plugin does. */
 export async function loadApp (given: string | undefined, cwd: string) {
   const path = configPath(given, cwd)
   const file = path && resolve(cwd, path)

@@ -10,11 +10,7 @@ export const envOption = new Option('--env <file>', 'file of variables that the 
 /** Byte order marks of the encodings that editors and shells of Windows write, in hexadecimal. */
 const marks = { efbbbf: 'UTF-8 with a byte order mark (BOM)', fffe: 'UTF-16', feff: 'UTF-16' }
 
-/**
- * The variables of a file.
- * @param given as `--env` names it; if undefined, `.env` if there is one
- * @throws {CommandError} if it cannot be read, or has an encoding in which Node.js finds no variable
- */
+/** The variables of the file that `--env` names, else of `.env` if there is one. */
 export async function readEnvironment (cwd: string, given?: string): Promise<Record<string, string | undefined>> {
   const name = given === undefined ? '.env' : `--env ${given}`
   const bytes = await readFile(resolve(cwd, given ?? '.env')).catch((error: NodeJS.ErrnoException) => {

@@ -1,15 +1,37 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Type, type TSchema } from '@sinclair/typebox'
 import { Option, type Command } from 'commander'
+import type { Collections } from '../../types/collections.js'
 import { generateKeys } from '../keys/generate.js'
 import { loadKeys } from '../keys/load.js'
 import { readKeys, type Environment } from '../options/settings.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
+import { collection } from '../schema/collection.js'
+import { bson } from '../schema/fields.js'
 import { streamsOf } from '../schema/streams.js'
 import { readEnvironment } from './environment.js'
-import { collectionsOf, configOf, defaultTables, parseTable, sampleOf, type Table } from './init-project.js'
 import { packageFolder, version } from './package.js'
 import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
+
+interface Column { name: string, type: keyof typeof columnTypes, optional: boolean }
+
+/** A table as `--table` describes it. */
+interface Table { name: string, columns: Column[], owner: string | undefined }
+
+const columnTypes = {
+  text: { source: 'Type.String()', schema: Type.String(), sample: 'text' },
+  integer: { source: 'bson.Int32()', schema: bson.Int32(), sample: 1 },
+  number: { source: 'bson.Double()', schema: bson.Double(), sample: 1.5 },
+  boolean: { source: 'bson.Boolean()', schema: bson.Boolean(), sample: 1 },
+  date: { source: 'bson.Date()', schema: bson.Date(), sample: '2026-01-15T09:30:00Z' },
+  owner: { source: 'Type.String()', schema: Type.String(), sample: 'ada' }
+}
+
+const defaultTables = [
+  'lists: name, created_at? date, owner_id owner',
+  'todos: list_id, description, completed? boolean, owner_id owner'
+]
 
 /** Values of `authenticate`. The reader fills in issuers and audiences, by docs/authentication.md. */
 const signIns = {
@@ -75,6 +97,25 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
   } finally {
     questions?.close()
   }
+}
+
+function parseTable (text: string): Table {
+  const [, name, list = ''] = /^\s*([a-z]\w*)\s*:([^:]+)$/i.exec(text) ?? []
+  const columns = list.split(',').map((column): Column => {
+    const [, name = 'id', optional, type = 'text'] = /^([a-z]\w*)(\?)?(?:\s+(\w+))?$/i.exec(column.trim()) ?? []
+    return { name, type: type as Column['type'], optional: optional === '?' }
+  })
+  const owners = columns.filter(({ type }) => type === 'owner')
+  const names = new Set(columns.map(({ name }) => name))
+  const isKnown = columns.every(({ type }) => Object.hasOwn(columnTypes, type))
+  if (name && isKnown && !names.has('id') && names.size === columns.length && owners.length < 2) {
+    return { name, columns, owner: owners[0]?.name }
+  }
+  throw usageError(
+    `the table "${text}" cannot be read`,
+    `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
+    `${Object.keys(columnTypes).join(', ')}, and one column may be the owner's; every table has an id by itself`
+  )
 }
 
 /** Adds the variables that .env lacks, excludes it from git, and writes the files that do not exist. */
@@ -143,6 +184,42 @@ async function filesOf (
     [`client/connector.${language}`]: await template(connector),
     [`client/schema.${language}`]: clientSchemaOf(collections, 'js')
   }
+}
+
+/** The tables as the plugin has them. */
+function collectionsOf (tables: Table[]): Collections {
+  return Object.fromEntries(tables.map(({ name, columns, owner }) => {
+    const properties = columns.map(({ name, type, optional }): [string, TSchema] => {
+      const { schema } = columnTypes[type]
+      return [name, optional ? Type.Optional(schema) : schema]
+    })
+    return [name, collection({ schema: Type.Object(Object.fromEntries(properties)), owner })]
+  }))
+}
+
+/** The same as the text of powersync.config. */
+function configOf (tables: Table[]): string {
+  const text = tables.map(({ name, columns, owner }) => {
+    const properties = columns.map(({ name, type, optional }) => {
+      const { source } = columnTypes[type]
+      return `      ${name}: ${optional ? `Type.Optional(${source})` : source}`
+    })
+    const rule = owner === undefined ? '' : `,\n    owner: '${owner}'`
+    return `  ${name}: collection({\n    schema: Type.Object({\n${properties.join(',\n')}\n    })${rule}\n  })`
+  }).join(',\n')
+  return `import { ${text.includes('bson.') ? 'bson, ' : ''}collection, Type } from 'fastify-powersync-mongo'
+
+/** What clients may write, with types and owners. The command line reads this file, too. */
+export const collections = {
+${text}
+}
+`
+}
+
+/** A row that the schema takes, as JavaScript. */
+function sampleOf ({ columns }: Table): string {
+  const values = columns.map(({ name, type }) => `${name}: ${JSON.stringify(columnTypes[type].sample)}`)
+  return `{ ${values.join(', ').replaceAll('"', "'")} }`
 }
 
 const tsconfig = {

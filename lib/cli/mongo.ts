@@ -8,11 +8,7 @@ import { CommandError, usageError, type CommandIO } from './terminal.js'
 export const uriOption =
   new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
-/**
- * Connects to MongoDB, works, and disconnects.
- * @param role the role that the work needs
- * @throws {CommandError} without a connection string, and for an error of the driver or the server
- */
+/** Connects to MongoDB, does work that needs a role, and disconnects. */
 export async function withMongo (
   uri: string | undefined, role: string, { env }: CommandIO, work: (client: mongodb.MongoClient) => Promise<void>
 ): Promise<void> {

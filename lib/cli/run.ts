@@ -82,7 +82,6 @@ Exit codes:
 
 const debug = debuglog('powersync-mongo')
 
-/** Prints an error and its remedy in two lines. */
 function fail ({ stderr, env }: CommandIO, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
   const { message, fix, exitCode } = commandErrorOf(error)

@@ -81,9 +81,7 @@ export function questionsOf ({ stdin, stderr }: CommandIO) {
   }
 }
 
-/**
- * Shows the progress of long work on `stderr`: on a terminal one line that is gone at the end, else a line every 10 s.
- */
+/** Shows progress on `stderr`: on a terminal in one line that is gone at the end, else in a line every 10 s. */
 export function progressOf (
   { stderr, env, now = () => performance.now() }: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string
 ) {

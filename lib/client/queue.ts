@@ -32,10 +32,8 @@ type Since = [version: number, opId: number]
 
 /**
  * Marks the database as a user's, and what is queued as written by this version of the app's schema, or by the versions
- * that marked it before. An empty upload queue can change hands; an unknown user changes no mark.
- *
- * @returns the versions of what is queued, the latest first
- * @throws {ConnectorError} `PSM_OTHER_USER` if the queue holds changes of another user
+ * that marked it before: those it returns, the latest first. An empty upload queue can change hands; an unknown user
+ * changes no mark.
  */
 export async function claimQueue (
   database: ClientDatabase | undefined,

@@ -136,18 +136,11 @@ export function createRejections (database: RejectionsDatabase, options: Rejecti
   }
 }
 
-function read ({
-  id,
-  created_at: at,
-  error_code: code,
-  message,
-  path,
-  operation_index: index,
-  ...row
-}: Row): Rejection {
-  const operations = row.operations === null ? null : JSON.parse(row.operations) as RejectedOperation[]
+function read (row: Row): Rejection {
+  const { id, error_code: code, message, path, operation_index: index } = row
+  const operations: RejectedOperation[] | null = JSON.parse(row.operations ?? 'null')
   const failed = operations?.[index ?? (operations.length === 1 ? 0 : -1)]
-  return { id, createdAt: new Date(at.replace(' ', 'T')), code, message, path, operations, failed }
+  return { id, createdAt: new Date(row.created_at.replace(' ', 'T')), code, message, path, operations, failed }
 }
 
 function corrected ({ operations, failed }: Rejection, correction: Correction): RejectedOperation[] {
@@ -159,16 +152,15 @@ function corrected ({ operations, failed }: Rejection, correction: Correction): 
 }
 
 /** As the app itself would write it, so that the SDK queues the same operation. */
-async function apply (operation: RejectedOperation, transaction: LocalTransaction): Promise<void> {
-  const { op, table, id, data, metadata } = operation
+async function apply ({ op, table, id, data, metadata }: RejectedOperation, transaction: LocalTransaction) {
   const name = quote(table)
-  const values: Record<string, unknown> = { ...data, ...metadata !== undefined && { _metadata: metadata }, id }
-  const isSent = (column: string) => values[column] !== undefined && (column !== 'id' || op === 'PUT')
-  const columns = Object.keys(values).filter(isSent)
-  const parameters = columns.map(column => toSQLite(values[column]))
+  const own = { ...metadata !== undefined && { _metadata: metadata }, id: op === 'PUT' ? id : undefined }
+  const values = Object.entries({ ...data, ...own }).filter(([, value]) => value !== undefined)
+  const columns = values.map(([column]) => quote(column))
+  const parameters = values.map(([, value]) => toSQLite(value))
   if (op === 'PUT') {
-    const [names, places] = [columns.map(quote).join(), columns.map(() => '?').join()]
-    await transaction.execute(`INSERT OR REPLACE INTO ${name} (${names}) VALUES (${places})`, parameters)
+    const places = columns.map(() => '?').join()
+    await transaction.execute(`INSERT OR REPLACE INTO ${name} (${columns.join()}) VALUES (${places})`, parameters)
   } else if (op === 'DELETE') {
     await transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
   } else {
@@ -176,7 +168,7 @@ async function apply (operation: RejectedOperation, transaction: LocalTransactio
     if (!await transaction.getOptional(`SELECT id FROM ${name} WHERE id = ?`, [id])) {
       throw cannot('its row is not on the device: resend an older rejection of the row first, or discard it')
     }
-    const changes = columns.map(column => `${quote(column)} = ?`).join()
+    const changes = columns.map(column => `${column} = ?`).join()
     if (changes) await transaction.execute(`UPDATE ${name} SET ${changes} WHERE id = ?`, [...parameters, id])
   }
 }

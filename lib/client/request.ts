@@ -1,33 +1,20 @@
 import { ConnectorError, type ConnectorErrorCode } from './errors.js'
 import type { Fetch } from './types.js'
 
-interface Server {
-  url: string
-  fetch: Fetch
-  /** Milliseconds, up to the end of the answer. */
-  timeout: number
-  signal: AbortSignal | undefined
-}
-
-interface Request<Found> {
-  headers: Record<string, string>
-  body?: object
-  /** Undefined for an answer of another server. */
-  read: (answer: unknown) => Found | undefined
-}
-
 const statusCodes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
 
 /**
- * Sends a request, and gives what `read` finds in the JSON of its answer.
+ * Sends a request, and gives what `read` finds in the JSON of its answer: undefined for that of another server.
  *
  * Only what React Native has as well: no `AbortSignal.timeout`, no `AbortSignal.any`. Errors of `fetch` are not passed
  * on: one about a header quotes it, one about JSON quotes the body.
  */
 export async function send<Found> (
   route: `${'GET' | 'POST' | 'PUT'} /${string}`,
-  { headers, body, read }: Request<Found>,
-  { url, fetch, timeout, signal }: Server
+  { headers, body, read }: {
+    headers: Record<string, string>, body?: object, read: (answer: unknown) => Found | undefined
+  },
+  { url, fetch, timeout, signal }: { url: string, fetch: Fetch, timeout: number, signal: AbortSignal | undefined }
 ): Promise<Found> {
   const [method, path] = route.split(' ') as [string, string]
   const fail = (code: ConnectorErrorCode, problem: string, status?: number) =>

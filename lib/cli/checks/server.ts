@@ -21,11 +21,7 @@ async function request (url: string, init: RequestInit = {}): Promise<Answer> {
 /** The code of a network error, else its name. */
 const reasonOf = ({ name, cause }: Error): string => Object(cause).code ?? name
 
-/**
- * Looks at the running server as the PowerSync Service and a stranger do.
- * @param url the server with the plugin's prefix
- * @param keys what the server should publish, if that is known
- */
+/** Looks at the running server as the PowerSync Service and a stranger do. */
 export async function checkServer (url: string, keys: KeySet | undefined): Promise<Results> {
   const base = url.replace(/\/+$/, '')
   // Enough at once to meet each of the few servers behind a load balancer.
@@ -103,7 +99,6 @@ function checkClock ({ headers }: Answer): Result {
   return compareClocks('the server', (date - Date.now()) / 1000 + Number(headers.get('age') ?? 0))
 }
 
-/** Whether a request without credentials gets a token. */
 async function checkToken (url: string): Promise<Result> {
   const answer = await request(url).catch(reasonOf)
   if (typeof answer === 'string') return problem(`${url} cannot be reached (${answer})`, 'see the server\'s log')
@@ -120,10 +115,7 @@ async function checkToken (url: string): Promise<Result> {
   return problem(found, 'see the server\'s log')
 }
 
-/**
- * The remedy when the PowerSync Service rejects a token, by its code.
- * Source: powersync-service, `packages/service-errors/src/codes.ts`.
- */
+/** By codes of a rejected token. Source: powersync-service, `packages/service-errors/src/codes.ts`. */
 const serviceFixes: Record<string, string> = {
   S2101: 'set its JWKS URI to this server\'s /jwks (dashboard: Client Auth; self-hosted: client_auth.jwks_uri)',
   S2103: 'set the clocks of this machine and of the service by NTP',
