@@ -7,10 +7,12 @@
  *
  * By marks, where a hook would change the way in which the plugin writes: each client transaction puts a row of its own
  * into `marks`, and a change stream tells when. The row is deleted then, so that a second application is told as well.
+ * It also writes to `touches`, a document for each of its rows: a PATCH or DELETE that finds no row writes nothing, and
+ * under snapshot isolation it could be committed after the PUT of another client that it did not see.
  */
 import { randomUUID } from 'node:crypto'
 import type { mongodb } from '../../lib/bson.js'
-import { rowIds, tables, type Columns, type Table, type Write } from './schedule.js'
+import { rowIds, rowTables, tables, type Columns, type Table, type Write } from './schedule.js'
 import type { ClientHistory } from './client.js'
 import type { CrudTransaction } from '../../index.js'
 
@@ -96,9 +98,16 @@ export interface Marks {
   stop (): Promise<void>
 }
 
-/** The write by which a transaction marks that it was applied. */
-export const markOf = (clientId: string, position: number): Write =>
-  ({ op: 'PUT', table: 'marks', id: `${clientId} ${position}`, data: { value: 'applied', note: null } })
+/** A client's transaction with the writes that mark it. */
+export function marked (transaction: Write[], clientId: string, position: number): Write[] {
+  const data = { value: `${clientId} ${position}`, note: null }
+  const rows = new Set(transaction.map(({ table, id }) => rowOf(table, id)))
+  return [
+    ...transaction,
+    { op: 'PUT', table: 'marks', id: `${clientId} ${position}`, data },
+    ...[...rows].map(id => ({ op: 'PUT', table: 'touches', id, data }) as const)
+  ]
+}
 
 export async function followMarks (db: mongodb.Db): Promise<Marks> {
   const marks = db.collection<{ _id: string }>('marks')
@@ -144,7 +153,7 @@ function historyOf (marks: string[], clients: ClientHistory[]): Awaited<ReturnTy
     })
     append(byClient, clientId, application(operations.map(({ opId }) => opId)))
     for (const row of new Set(
-      operations.filter(({ table }) => table !== 'marks').map(({ table, id }) => rowOf(table, id))
+      operations.filter(({ table }) => rowTables.includes(table)).map(({ table, id }) => rowOf(table, id))
     )) {
       append(
         byRow,
@@ -159,8 +168,7 @@ function historyOf (marks: string[], clients: ClientHistory[]): Awaited<ReturnTy
 /** The rows that the database holds, by the names of their lists. */
 export async function readRows (db: mongodb.Db): Promise<Map<string, Columns>> {
   const rows = new Map<string, Columns>()
-  for (const collection of new Set(Object.values(tables))) {
-    if (collection === 'marks') continue
+  for (const collection of new Set(rowTables.map(table => tables[table]))) {
     for await (const { _id, value = null, note = null, amount = null } of db
       .collection<Partial<Columns> & { _id: string }>(collection)
       .find()) {

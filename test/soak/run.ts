@@ -11,7 +11,7 @@ import { generateKeys } from '../../index.js'
 import { testService } from '../e2e/service.js'
 import { check, type Letter, type Violation } from './checker.js'
 import { soakClient, type SoakClient } from './client.js'
-import { followMarks, markOf, prepareHistory, readHistory, readRows } from './history.js'
+import { followMarks, marked, prepareHistory, readHistory, readRows } from './history.js'
 import { soakProcess } from './processes.js'
 import { between, endAllTransactions, lifeOf, mongoFaultsOf, random, refused, writesOf } from './schedule.js'
 import { sdkClient } from './sdk-client.js'
@@ -131,7 +131,7 @@ export async function runSoak (t: Pick<Test, 'teardown'>, options: SoakOptions):
   )
   await Promise.all(
     clients.map((client, number) =>
-      writeAll(client, { marked: marks !== undefined, seed, number, count: shares[number]!, end })
+      writeAll(client, { byMarks: marks !== undefined, seed, number, count: shares[number]!, end })
     )
   )
   await until(() => queued() === 0, end)
@@ -214,7 +214,7 @@ function startMongoFaults (mongo: mongodb.MongoClient, seed: number, requests: (
  */
 async function writeAll (
   client: SoakClient,
-  { marked, seed, number, count, end }: { marked: boolean, seed: number, number: number, count: number, end: number }
+  { byMarks, seed, number, count, end }: { byMarks: boolean, seed: number, number: number, count: number, end: number }
 ): Promise<void> {
   const next = random(seed, 'pauses', number)
   const writes = writesOf(seed, number)
@@ -227,7 +227,7 @@ async function writeAll (
     }
     if (performance.now() > end) return
     const transaction = writes.next().value
-    await client.write(marked ? [...transaction, markOf(client.clientId, position)] : transaction)
+    await client.write(byMarks ? marked(transaction, client.clientId, position) : transaction)
   }
 }
 

@@ -4,17 +4,20 @@
  */
 import type { mongodb } from '../../lib/bson.js'
 
-/** Each table and its collection: two tables share one. In `marks`, a transaction says that it was applied. */
+/** Each table and its collection: two tables share one. `marks` and `touches` are for the history by marks. */
 export const tables = {
   lists: 'lists',
   archive: 'lists',
   notes: 'notes',
   names: 'names',
   counters: 'counters',
-  marks: 'marks'
+  marks: 'marks',
+  touches: 'touches'
 } as const
 export type Table = keyof typeof tables
-const ownTables: readonly Table[] = ['lists', 'archive', 'notes', 'names', 'counters']
+
+/** The tables with the rows that are checked. */
+export const rowTables: readonly Table[] = ['lists', 'archive', 'notes', 'names', 'counters']
 
 /** Of each table; so few that clients meet on them all the time. */
 export const rowIds = Array.from({ length: 24 }, (_, index) => `row${index + 1}`)
@@ -74,7 +77,7 @@ export function * writesOf (seed: number, client: number): Generator<Write[], ne
   const local = new Map<string, { value: string, amount: number }>()
   for (let transaction = 0; ; transaction++) {
     yield Array.from({ length: pick(next, [1, 1, 2, 3, 4, 5]) }, (_, operation) => {
-      const table = pick(next, ownTables)
+      const table = pick(next, rowTables)
       const id = pick(next, rowIds)
       const row = local.get(`${table} ${id}`)
       const value = valueOf(next, table, `${client}.${transaction}.${operation}`, row?.value)
