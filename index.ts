@@ -118,12 +118,11 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
       const own = routes[route as RouteName]
       if (own !== false) addRoute(scope, definition, own)
     }
-    const facts = startFacts({
-      collections: options.collections,
+    const facts = startFacts(options.collections, {
+      database: db.databaseName,
       routes: Object.entries(all)
         .filter(([route]) => routes[route as RouteName] !== false)
         .map(([, { method, url }]) => `${method} ${options.prefix ?? ''}${url}`),
-      database: db.databaseName,
       uploads: options.upload?.authenticate
         ? 'users of upload.authenticate'
         : signing

@@ -1,18 +1,12 @@
 import { createError } from '@fastify/error'
 
 /** A mistake in the options stops the start. The message names the option, the mistake and the fix. */
-export const OptionError = createError<[option: string, problem: string]>(
-  'FST_PSM_OPTION',
-  'fastify-powersync-mongo: option %s %s',
-  500
-)
+export const OptionError =
+  createError<[option: string, problem: string]>('FST_PSM_OPTION', 'fastify-powersync-mongo: option %s %s', 500)
 
 /** A key cannot be used: it is unreadable, too small, of another algorithm, or not of the same pair. */
-export const KeyError = createError<[source: string, problem: string]>(
-  'FST_PSM_KEY',
-  'fastify-powersync-mongo: %s %s',
-  500
-)
+export const KeyError =
+  createError<[source: string, problem: string]>('FST_PSM_KEY', 'fastify-powersync-mongo: %s %s', 500)
 
 /** MongoDB is unreachable, refuses the credentials, or is not a replica set. Stops the start. */
 export const MongoError = createError<[problem: string]>('FST_PSM_MONGO', 'fastify-powersync-mongo: %s', 500)
@@ -22,9 +16,7 @@ export const UnauthorizedError = createError<[reason: string]>('FST_PSM_UNAUTHOR
 
 /** `authenticate` failed: retryable. */
 export const AuthenticationUnavailableError = createError(
-  'FST_PSM_AUTHENTICATION_UNAVAILABLE',
-  'Authentication is not available at the moment: try again',
-  503
+  'FST_PSM_AUTHENTICATION_UNAVAILABLE', 'Authentication is not available at the moment: try again', 503
 )
 
 /** A parameter of a request is missing or invalid. */
@@ -109,9 +101,8 @@ export class HookError extends Error {
 export class ClaimError extends Error {
   override readonly name = 'ClaimError'
   constructor (readonly claim: string) {
-    super(
-      `user.${claim} was read, but the user has no such claim: give it in token.claims (option of fastify-powersync-mongo), null for users without it`
-    )
+    const fix = 'give it in token.claims (option of fastify-powersync-mongo), null for users without it'
+    super(`user.${claim} was read, but the user has no such claim: ${fix}`)
   }
 }
 

@@ -2,17 +2,8 @@ import type { User } from '../types/hooks.js'
 import { ClaimError } from './errors.js'
 
 /** Read on any object by the language, the driver, and code that prints or compares values (Node.js, pino, tests). */
-const probed = new Set<PropertyKey>([
-  'then',
-  'toJSON',
-  'toBSON',
-  '_bsontype',
-  'pipe',
-  'pipeTo',
-  'write',
-  'nodeType',
-  '$$typeof',
-  'asymmetricMatch',
+const probed = new Set([
+  'then', 'toJSON', 'toBSON', '_bsontype', 'pipe', 'pipeTo', 'write', 'nodeType', '$$typeof', 'asymmetricMatch',
   'inspect'
 ])
 

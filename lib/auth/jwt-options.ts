@@ -27,14 +27,7 @@ const Options = object({
 })
 const IssuerOptions = object({ issuer: Type.Unknown(), jwksUri: Type.Unknown(), audience: texts, claims })
 
-export interface IssuerSettings {
-  issuer: string
-  jwksUri: string | undefined
-  /** Undefined: `claims` restricts the tokens. */
-  audience: string[] | undefined
-  /** Claims with their allowed values. */
-  claims: Array<[name: string, allowed: unknown[]]>
-}
+export type IssuerSettings = ReturnType<typeof readIssuer>
 
 /**
  * Checks the options of `jwtIssuers`.
@@ -55,27 +48,28 @@ export function readIssuers (options: JwtIssuersOptions): IssuerSettings[] {
 const missingIssuers = 'is missing or empty: pass the iss of your identity provider\'s tokens, a URL'
 const missingUserId = 'is missing: two issuers may use one sub for two people. Pass a function for a unique id, ' +
   'as in (claims) => claims.iss + \' \' + claims.sub, or \'sub\' if it is unique among them'
-const missingAudience =
-  'is missing: tokens that the issuer made for other apps would be accepted. Pass the aud of ' +
-  'your tokens; if they have none, pass claims that name your app, as in { azp: \'https://app.example.com\' } ' +
-  '(Clerk) ' +
-  'or { client_id: \'…\' } (Cognito)'
+const missingAudience = 'is missing: tokens that the issuer made for other apps would be accepted. Pass the aud of ' +
+  "your tokens; if they have none, pass claims that name your app, as in { azp: 'https://app.example.com' } (Clerk) " +
+  "or { client_id: '…' } (Cognito)"
 
-function readIssuer (entry: string | Issuer, option: string, common: JwtIssuersOptions): IssuerSettings {
+function readIssuer (entry: string | Issuer, option: string, common: JwtIssuersOptions) {
   const given: Issuer = typeof entry === 'string' ? { issuer: entry } : entry
   checkOptions(IssuerOptions, given, option)
-  const { issuer, jwksUri, audience = common.audience, claims = common.claims } = given
+  const { issuer, jwksUri, audience = common.audience, claims = common.claims ?? {} } = given
   const url = checkUrl(option, issuer)
   if (url.search || url.hash) {
     throw new OptionError(option, 'is not an issuer: its URL has a query or a fragment (OpenID Connect Core 1.0 §2)')
   }
   if (jwksUri !== undefined) checkUrl(`${option}.jwksUri`, jwksUri)
-  if (audience === undefined && claims === undefined) throw new OptionError('jwtIssuers.audience', missingAudience)
+  const isOpen = audience === undefined && !given.claims && !common.claims
+  if (isOpen) throw new OptionError('jwtIssuers.audience', missingAudience)
   return {
     issuer,
     jwksUri,
+    /** Undefined: `claims` restricts the tokens. */
     audience: audience === undefined ? undefined : listOf(audience),
-    claims: Object.entries(claims ?? {}).map(([name, allowed]) => [name, listOf(allowed)])
+    /** Claims with their allowed values. */
+    claims: Object.entries(claims).map(([name, allowed]): [string, unknown[]] => [name, listOf(allowed)])
   }
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet } from 'jose'
 import type { GetJwks } from '../../types/index.js'
 
@@ -84,14 +85,13 @@ function remember<Value> (fetch: () => Promise<Value>, { maxAge, cooldown }: Key
   let kept: { value: Value, at: number } | undefined
   let failure: { error: unknown, at: number } | undefined
   let pending: Promise<Value> | undefined
-  const isYoungerThan = (age: number, event: { at: number }) => now() - event.at < age
+  const isYoungerThan = (age: number, { at }: { at: number }) => now() - at < age
 
   async function refresh (): Promise<Value> {
     if (kept && isYoungerThan(cooldown, kept)) return kept.value
     if (failure && isYoungerThan(retryAfter, failure)) throw failure.error
     pending ??= fetch().then(value => {
-      kept = { value, at: now() }
-      failure = undefined
+      [kept, failure] = [{ value, at: now() }, undefined]
       return value
     }, (error: unknown) => {
       failure = { error, at: now() }
@@ -118,10 +118,8 @@ type Signature = Parameters<GetJwks['getJwk']>[0]
 /** The key that the host's get-jwks gives; null if the issuer has none under this kid. */
 async function askHost ({ getJwk }: GetJwks, signature: Signature, timeout: number): Promise<FindKey | null> {
   const { domain } = signature
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(new KeySourceError(`getJwks did not give a key of ${domain} in time`)) }, timeout)
-  })
+  const late = once(AbortSignal.timeout(timeout), 'abort')
+    .then(() => { throw new KeySourceError(`getJwks did not give a key of ${domain} in time`) })
   try {
     const jwk = await Promise.race([getJwk(signature), late])
     if (JSON.stringify(jwk).length > maxBytes) {
@@ -135,8 +133,6 @@ async function askHost ({ getJwk }: GetJwks, signature: Signature, timeout: numb
     if (code === 'JWK_NOT_FOUND') return null
     const hint = code === 'DOMAIN_NOT_ALLOWED' ? ': add the issuer to its issuersWhitelist' : ''
     throw new KeySourceError(`getJwks cannot give keys of ${domain} (${code ?? cause?.code ?? name})${hint}`)
-  } finally {
-    clearTimeout(timer)
   }
 }
 

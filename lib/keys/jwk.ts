@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto'
 
 /**
  * The signature algorithms of published keys: those of the PowerSync Service without the symmetric ones, whose keys
- * cannot be published. The first that a key fits is its default. `digest` is for node:crypto.
+ * cannot be published. The first that a key fits is its default. Types, curves and digests are as node:crypto has them.
  * Source: powersync-service, `KeySpec.ts`.
  */
 export const algorithms = {
-  RS256: { kty: 'RSA', crv: undefined, digest: 'sha256' },
-  RS384: { kty: 'RSA', crv: undefined, digest: 'sha384' },
-  RS512: { kty: 'RSA', crv: undefined, digest: 'sha512' },
-  ES256: { kty: 'EC', crv: 'P-256', digest: 'sha256' },
-  ES384: { kty: 'EC', crv: 'P-384', digest: 'sha384' },
-  ES512: { kty: 'EC', crv: 'P-521', digest: 'sha512' },
-  EdDSA: { kty: 'OKP', crv: 'Ed25519', digest: null }
+  RS256: { type: 'rsa', curve: undefined, digest: 'sha256' },
+  RS384: { type: 'rsa', curve: undefined, digest: 'sha384' },
+  RS512: { type: 'rsa', curve: undefined, digest: 'sha512' },
+  ES256: { type: 'ec', curve: 'prime256v1', digest: 'sha256' },
+  ES384: { type: 'ec', curve: 'secp384r1', digest: 'sha384' },
+  ES512: { type: 'ec', curve: 'secp521r1', digest: 'sha512' },
+  EdDSA: { type: 'ed25519', curve: undefined, digest: null }
 } as const
 
 /** A signature algorithm, as in the `alg` of a JWK and of a token (RFC 7518 §3.1, RFC 8037 §3.1). */

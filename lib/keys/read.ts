@@ -35,9 +35,8 @@ export function readPublicKeys (input: unknown, source: (index: number) => strin
 }
 
 /** As `readPublicKeys`, for an input that holds one key. */
-export function readPublicKey (input: unknown, source: string): ReadKey {
-  return publicHalf(single(formsOf(input, source), source), source)
-}
+export const readPublicKey = (input: unknown, source: string): ReadKey =>
+  publicHalf(single(formsOf(input, source), source), source)
 
 /**
  * Reads a private key, which may come with its public half, and checks by a signature that its members fit together.
@@ -53,10 +52,8 @@ export function readPrivateKey (input: unknown, source: string): ReadKey & { pri
   }
   const privateKey = importKey(form, createPrivateKey, source)
   if (!belongTogether(privateKey, half)) {
-    throw new KeyError(
-      source,
-      `is damaged: its private and public members are not of one pair. Copy it again, or ${newPair}`
-    )
+    const problem = 'is damaged: its private and public members are not of one pair'
+    throw new KeyError(source, `${problem}. Copy it again, or ${newPair}`)
   }
   return { ...half, privateKey }
 }
@@ -86,7 +83,7 @@ function formsOfText (text: string, source: string): Form[] {
   // A .env file may have the line breaks of PEM as the two characters \n, and quotes of JSON as \".
   const plain = text.replace(/\\r|\r|\uFEFF/g, '').replaceAll('\\n', '\n').replaceAll('\\"', '"')
   const found = [...plain.matchAll(blocks)].flatMap(([block, label, body = '']) => {
-    if (label === undefined) return formsOf(parseJson(block, source), source)
+    if (label === undefined) return formsOf(attempt(() => JSON.parse(block), source), source)
     // OpenSSL writes the parameters of a curve before its key.
     return label.endsWith(' PARAMETERS') ? [] : [toPem(label, body, source)]
   })
@@ -111,7 +108,6 @@ const isKeyText = (text: string) => /^[[{][^]*[\]}]$|-----BEGIN [^]*-----END /.t
 const unreadable = (source: string) =>
   new KeyError(source, `cannot be read as a key: expected ${forms}. Check that it was copied whole, or ${newPair}`)
 
-/** The result of work that throws for an unreadable key. */
 function attempt<Value> (work: () => Value, source: string): Value {
   try {
     return work()
@@ -119,8 +115,6 @@ function attempt<Value> (work: () => Value, source: string): Value {
     throw unreadable(source)
   }
 }
-
-const parseJson = (text: string, source: string): unknown => attempt(() => JSON.parse(text), source)
 
 /** Restores the line breaks that OpenSSL needs. */
 function toPem (label: string, body: string, source: string): string {
@@ -131,19 +125,18 @@ function toPem (label: string, body: string, source: string): string {
 }
 
 function publicHalf (form: Form, source: string): ReadKey {
-  const jwk: Record<string, unknown> = typeof form === 'string' ? {} : form
-  const { kty: given, crv: curve, n, e, x, y, alg, kid, use } = jwk
+  const { kty, crv, n, e, x, y, alg, kid, use }: Exclude<Form, string> = typeof form === 'string' ? {} : form
   const foreign = (kind: string) =>
     new KeyError(source, `is a key of the kind ${kind}: PowerSync takes ${accepted}; ${newPair}`)
-  if (given === 'oct') throw foreign('oct')
+  if (kty === 'oct') throw foreign('oct')
   // Without the private members: from these, newer versions of Node derive the key, and never look at the public ones.
-  const publicForm = typeof form === 'string' ? form : { kty: given, crv: curve, n, e, x, y }
+  const publicForm = typeof form === 'string' ? form : { kty, crv, n, e, x, y }
   const publicKey = importKey(publicForm, createPublicKey, source)
-  const { namedCurve, modulusLength = Infinity } = publicKey.asymmetricKeyDetails ?? {}
-  const { kty, crv } = exportJwk(publicKey)
-  const fitting = algorithmNames.filter(name => algorithms[name].kty === kty && algorithms[name].crv === crv)
+  const { asymmetricKeyType: type, asymmetricKeyDetails = {} } = publicKey
+  const { namedCurve, modulusLength = Infinity } = asymmetricKeyDetails
+  const fitting = algorithmNames.filter(name => algorithms[name].type === type && algorithms[name].curve === namedCurve)
   const [defaultAlgorithm] = fitting
-  if (defaultAlgorithm === undefined) throw foreign(namedCurve ?? String(publicKey.asymmetricKeyType))
+  if (defaultAlgorithm === undefined) throw foreign(namedCurve ?? String(type))
   if (modulusLength < minimumModulusLength) throw foreign(`RSA of ${modulusLength} bits`)
 
   const wrong = (member: string, expected: string) =>
@@ -158,15 +151,6 @@ type Create = (key: string | { key: JsonWebKey, format: 'jwk' }) => KeyObject
 
 const importKey = (form: Form, create: Create, source: string): KeyObject =>
   attempt(() => create(typeof form === 'string' ? form : { key: form, format: 'jwk' }), source)
-
-/** Some kinds of keys (DSA, RSA-PSS, Brainpool curves) have no JWK form, and no algorithm of the table. */
-function exportJwk (key: KeyObject): JsonWebKey {
-  try {
-    return key.export({ format: 'jwk' })
-  } catch {
-    return {}
-  }
-}
 
 /** Node imports JWKs without comparing their members, and OpenSSL may refuse to sign with the result. */
 function belongTogether (privateKey: KeyObject, { publicKey, defaultAlgorithm }: ReadKey): boolean {
