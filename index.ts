@@ -1,8 +1,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { firstOf, powersyncToken } from './lib/auth/authenticators.js'
+import { firstOf, identifier, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens, noTokens } from './lib/auth/tokens.js'
-import { asGiven, withClaims } from './lib/auth/users.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
 import { MongoError, OptionError } from './lib/errors.js'
 import { observed } from './lib/uploads/outcomes.js'
@@ -21,7 +20,7 @@ import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
 import { Statements } from './lib/store/statements.js'
 import { ensureValidators, nameOf } from './lib/store/validators.js'
-import { userOf } from './lib/user.js'
+import { asGiven, userOf, withClaims } from './lib/user.js'
 import { createGate, memoryForUploads } from './lib/uploads/gate.js'
 import { createCommit } from './lib/uploads/commit.js'
 import { createRerun } from './lib/uploads/rerun.js'
@@ -94,25 +93,19 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, namespace }) : noTokens
     const ofToken = withClaims(options.token?.claims)
     const toUser = routes.token === false ? asGiven : ofToken
-    const uploaders = { authenticate: uploading, toUser }
+    const identify = identifier(uploading, toUser, { route: 'upload', verifyToken: tokens.verify })
     isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
       ...signing && {
         jwks: jwksRoute(signing.keys.published),
-        token: tokenRoute({ identification: { authenticate, toUser }, tokens, powersyncUrl: signing.powersyncUrl })
+        token: tokenRoute({
+          identify: identifier(authenticate, toUser, { route: 'token', verifyToken: tokens.verify }),
+          sign: tokens.sign,
+          powersyncUrl: signing.powersyncUrl
+        })
       },
-      upload: uploadRoute({
-        identification: uploaders,
-        tokens,
-        upload,
-        bodyLimit,
-        maxOperations,
-        requiresClientHandling,
-        gate
-      }),
-      ...(options.checkpoints && {
-        checkpoint: checkpointRoute({ identification: uploaders, tokens, checkpoints: new WriteCheckpoints(db) })
-      })
+      upload: uploadRoute({ identify, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
+      ...options.checkpoints && { checkpoint: checkpointRoute(identify, new WriteCheckpoints(db)) }
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, AuthenticateContext, Identity, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
-import type { ToUser } from './users.js'
+import type { ToUser } from '../user.js'
 
 /**
  * Authenticates uploads by a token that this registration signed, in the `Authorization: Bearer` (or `Token`) header.
@@ -58,17 +58,21 @@ export function bearerToken ({ headers }: FastifyRequest): string | undefined {
   return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
-export interface Identification { authenticate: Authenticate, toUser: ToUser }
-
 /**
- * The user who sent a request, as hooks and rules see them.
+ * Gives the user who sent a request, as hooks and rules see them.
  * @throws {UnauthorizedError} without a user
  * @throws {AuthenticationUnavailableError} if `authenticate` or `token.claims` throws an error without a `statusCode`
  */
-export async function identify (
-  { authenticate, toUser }: Identification, request: FastifyRequest, context: AuthenticateContext
-): Promise<User> {
-  if (isAmbiguous(request)) throw new UnauthorizedError('The request has more than one Authorization header: send one')
+export type Identify = (request: FastifyRequest) => Promise<User>
+
+export const identifier = (
+  authenticate: Authenticate, toUser: ToUser, context: AuthenticateContext
+): Identify => async request => {
+  // Node reads the first of several, a proxy may read the last.
+  const headers = request.raw.rawHeaders.filter((_, index) => index % 2 === 0)
+  if (headers.filter(name => name.toLowerCase() === 'authorization').length > 1) {
+    throw new UnauthorizedError('The request has more than one Authorization header: send one')
+  }
   let user: Identity | null
   try {
     user = await authenticate(request, context)
@@ -91,9 +95,4 @@ export async function identify (
     request.log.error({ err: error }, 'token.claims failed')
     throw new AuthenticationUnavailableError()
   }
-}
-
-/** Node reads the first of several Authorization headers, a proxy may read the last. */
-function isAmbiguous ({ raw: { rawHeaders } }: FastifyRequest): boolean {
-  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length > 1
 }

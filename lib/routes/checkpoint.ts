@@ -1,39 +1,29 @@
-import { Type, type Static } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RouteOptions } from 'fastify'
-import { identify, type Identification } from '../auth/authenticators.js'
-import type { Tokens } from '../auth/tokens.js'
+import type { Identify } from '../auth/authenticators.js'
 import { BodyError, UnavailableError } from '../errors.js'
 import type { WriteCheckpoints } from '../store/checkpoints.js'
 import { loggable } from '../observe/loggable.js'
 import { typeWords } from '../type-words.js'
 import { limitTime, readBody } from '../wire/body.js'
 import { parseBody } from '../wire/parse.js'
-import { ClientId } from '../wire/schemas.js'
+import { ClientId as AnyClientId } from '../wire/schemas.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
 import { sendJson } from './scope.js'
 
-export interface CheckpointRouteDependencies {
-  /** That of uploads. */
-  identification: Identification
-  tokens: Tokens
-  checkpoints: WriteCheckpoints
-}
-
-const requestId = {
+const RequestId = Type.String({
   pattern: '^[1-9][0-9]{0,18}$', description: 'the number that the SDK asks for: a positive 64-bit integer as text'
+})
+
+const ClientId = Type.String({
+  minLength: 1, pattern: AnyClientId.pattern as string, description: 'the client database\'s id (getClientId())'
+})
+const expectedClientId = `client_id: expected ${AnyClientId.description} and not empty, found`
+
+const body = {
+  description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }]
 }
-
-const clientId = {
-  minLength: 1, pattern: ClientId.pattern as string, description: 'the client database\'s id (getClientId())'
-}
-
-const CheckpointBody = Type.Object({
-  client_id: Type.String(clientId),
-  checkpoint_request_id: Type.Optional(Type.String(requestId))
-}, { description: 'an object with "client_id"', examples: [{ client_id: '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a' }] })
-
-type CheckpointBody = Static<typeof CheckpointBody>
 
 /** The largest value of a MongoDB long. */
 const largest = 2n ** 63n - 1n
@@ -47,14 +37,14 @@ const schema: RouteSchema = {
     'checkpoint_request_id the next number of this user and client, for complete() after an upload; with it the ' +
     'greater of the stored and the requested number, for the connector\'s postCheckpointRequest.',
   tags: ['powersync'],
-  body: CheckpointBody,
+  body: Type.Object({ client_id: ClientId, checkpoint_request_id: Type.Optional(RequestId) }, body),
   response: {
     200: Type.Object({
       checkpoint: Type.Optional(Type.String({ description: 'greater than all before' })),
       checkpoint_request_id: Type.Optional(Type.String({ description: 'the greater of the stored and the requested' }))
     }, { description: 'The committed checkpoint', examples: [{ checkpoint: '42' }, { checkpoint_request_id: '42' }] }),
     ...errorAnswers({
-      FST_PSM_BODY: `client_id: expected ${ClientId.description} and not empty, found a number`,
+      FST_PSM_BODY: `${expectedClientId} a number`,
       FST_PSM_UNAUTHORIZED: 'Nobody is signed in: send the credentials that this server accepts for uploads',
       FST_PSM_TOO_LARGE: limits.tooLarge,
       FST_PSM_MEDIA_TYPE: 'The content type: expected application/json, found text/plain',
@@ -64,19 +54,24 @@ const schema: RouteSchema = {
 }
 
 /** `PUT /checkpoint`: the number that the client passes to `complete()` after an upload. */
-export function checkpointRoute ({ identification, tokens, checkpoints }: CheckpointRouteDependencies): RouteOptions {
+export function checkpointRoute (identify: Identify, checkpoints: WriteCheckpoints): RouteOptions {
   return {
     method: 'PUT',
     url: '/checkpoint',
     schema,
     async handler (request, reply) {
       limitTime(request)
-      const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
+      const user = await identify(request)
       const { bytes } = await readBody(request, limits)
-      const body = parseBody(bytes, CheckpointBody.description as string)
-      const requested = Value.Check(CheckpointBody, body) ? BigInt(body.checkpoint_request_id ?? 0) : undefined
-      if (requested === undefined || requested > largest) throw bodyError(Object(body))
-      const { client_id: client } = body as CheckpointBody
+      const { client_id: client, checkpoint_request_id: id } = Object(parseBody(bytes, body.description))
+      if (!Value.Check(ClientId, client)) {
+        throw new BodyError(`${expectedClientId} ${client === '' ? 'empty text' : typeWords(client)}`)
+      }
+      const requested = Value.Check(RequestId, id) ? BigInt(id) : 0n
+      if ((requested === 0n && id !== undefined) || requested > largest) {
+        const found = typeWords(id)
+        throw new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${found}`)
+      }
       try {
         return sendJson(reply, requested
           ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) }
@@ -87,14 +82,4 @@ export function checkpointRoute ({ identification, tokens, checkpoints }: Checkp
       }
     }
   }
-}
-
-function bodyError ({ client_id: client, checkpoint_request_id: requested }: Record<string, unknown>): Error {
-  if (Value.Check(CheckpointBody.properties.client_id, client)) {
-    return new BodyError(
-      `checkpoint_request_id: expected a positive 64-bit integer as text, found ${typeWords(requested)}`
-    )
-  }
-  const found = client === '' ? 'empty text' : typeWords(client)
-  return new BodyError(`client_id: expected ${ClientId.description} and not empty, found ${found}`)
 }

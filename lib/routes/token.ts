@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { RouteOptions } from 'fastify'
-import { identify, type Identification } from '../auth/authenticators.js'
+import type { Identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
 import { errorAnswers, type RouteSchema } from './schema.js'
 import { sendJson } from './scope.js'
 
-export interface TokenRouteDependencies { identification: Identification, tokens: Tokens, powersyncUrl: string }
+export interface TokenRouteDependencies { identify: Identify, sign: Tokens['sign'], powersyncUrl: string }
 
 const example = {
   token: 'eyJhbGciOiJFUzI1NiIsImtpZCI6IjIwMjYtMDEifQ.eyJzdWIiOiJ1c2VyMSJ9.c2lnbmF0dXJl',
@@ -31,14 +31,13 @@ const schema: RouteSchema = {
 }
 
 /** `GET /token`: a token for the user that `authenticate` gives. */
-export function tokenRoute ({ identification, tokens, powersyncUrl }: TokenRouteDependencies): RouteOptions {
+export function tokenRoute ({ identify, sign, powersyncUrl }: TokenRouteDependencies): RouteOptions {
   return {
     method: 'GET',
     url: '/token',
     schema,
     async handler (request, reply) {
-      const user = await identify(identification, request, { route: 'token', verifyToken: tokens.verify })
-      const { token, expiresAt } = tokens.sign(user)
+      const { token, expiresAt } = sign(await identify(request))
       reply.header('cache-control', 'no-store')
       return sendJson(reply, { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() })
     }

@@ -1,14 +1,13 @@
 import { getHeapStatistics } from 'node:v8'
-import { Type } from '@sinclair/typebox'
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifyReply, RouteOptions } from 'fastify'
 import type { UploadOptions } from '../../types/index.js'
-import { identify, type Identification } from '../auth/authenticators.js'
-import type { Tokens } from '../auth/tokens.js'
+import type { Identify } from '../auth/authenticators.js'
 import { BodyError, TooLargeError } from '../errors.js'
 import type { Gate } from '../uploads/gate.js'
 import type { Uploader } from '../uploads/uploader.js'
 import { answerOf } from '../wire/answer.js'
-import { limitTime, readBody, type Body } from '../wire/body.js'
+import { limitTime, readBody } from '../wire/body.js'
 import { parseUpload } from '../wire/parse.js'
 import { readUpload } from '../wire/read.js'
 import { ClientId, SchemaVersion, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
@@ -16,8 +15,7 @@ import { errorAnswers, errorExample, examples, type RouteSchema } from './schema
 import { sendJson } from './scope.js'
 
 export interface UploadRouteDependencies {
-  identification: Identification
-  tokens: Tokens
+  identify: Identify
   upload: Uploader
   /** Bytes. */
   bodyLimit: number
@@ -69,10 +67,11 @@ const unavailable = {
   'None was processed': errorExample('FST_PSM_UNAVAILABLE', 'The server is shutting down: send the upload again')
 }
 
-const headers = {
-  'x-client-id': { ...ClientId, description: 'The client database\'s id (getClientId()), if not in the body' },
-  'x-schema-version': { ...SchemaVersion, description: 'Version of the app\'s schema, if not in the body' }
-}
+const header = (schema: TSchema, description: string) => Type.Optional({ ...schema, description })
+const headers = Type.Object({
+  'x-client-id': header(ClientId, 'The client database\'s id (getClientId()), if not in the body'),
+  'x-schema-version': header(SchemaVersion, 'Version of the app\'s schema, if not in the body')
+})
 
 const schema: RouteSchema = {
   summary: 'Apply queued writes of a client',
@@ -81,10 +80,7 @@ const schema: RouteSchema = {
     'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however ' +
     'often it is sent. Null means absent, and other fields are ignored.',
   tags: ['powersync'],
-  headers: Type.Object({
-    'x-client-id': Type.Optional(Type.String(headers['x-client-id'])),
-    'x-schema-version': Type.Optional(Type.Integer(headers['x-schema-version']))
-  }),
+  headers,
   body: { ...UploadBody, ...examples(bodies) },
   response: {
     ...errorAnswers({
@@ -104,8 +100,8 @@ const schema: RouteSchema = {
 
 /** `POST /upload`: applies operations of a client's upload queue. */
 export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
-  const { identification, tokens, upload, gate, maxOperations, requiresClientHandling } = dependencies
-  const limits = limitsOf(dependencies.bodyLimit)
+  const { identify, upload, gate, bodyLimit, maxOperations, requiresClientHandling } = dependencies
+  const limits = limitsOf(bodyLimit)
   return {
     method: 'POST',
     url: '/upload',
@@ -119,21 +115,23 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
       limitTime(request)
       gate.check()
       // Before anything else: anonymous bodies are never read, and take no place.
-      const user = await identify(identification, request, { route: 'upload', verifyToken: tokens.verify })
+      const user = await identify(request)
       const gone = goneSignal(reply)
       const body = await readBody(request, { ...limits.body, room: bytes => gate.receive(bytes, gone) })
-      const leave = await gate.enter(weightOf(body), gone).finally(body.release)
+      // Bytes of memory: the text, its BSON, and its parsed form.
+      const weight = 3 * body.bytes.length + 64 * body.units
+      const leave = await gate.enter(weight, gone).finally(body.release)
       try {
         // Hooks may read other fields of the body.
         request.body = await parseUpload(body.bytes, limits.parse)
         // Node joins repeated headers of this kind into one text.
-        const [client, version] = Object.keys(headers).map(name => request.headers[name] as string | undefined)
+        const names = Object.keys(headers.properties)
+        const [client, version] = names.map(name => request.headers[name] as string | undefined)
         const { container, transactions } = readUpload(request.body, client, version)
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
         if (count > maxOperations) {
-          throw new TooLargeError(
-            `The upload has ${count} operations: this server takes ${maxOperations} at once (option upload.maxOperations)`
-          )
+          const limit = `this server takes ${maxOperations} at once (option upload.maxOperations)`
+          throw new TooLargeError(`The upload has ${count} operations: ${limit}`)
         }
         const byTransaction = container === 'transactions'
         const results = await upload(transactions, { user, request, log: request.log }, {
@@ -144,10 +142,8 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
         return sendJson(reply.code(answer.status).headers(answer.headers), answer.body)
       } catch (error) {
         if (error instanceof BodyError) {
-          request.log.error(
-            { err: error },
-            'an upload cannot be read: it blocks this client\'s queue until its connector or this server changes'
-          )
+          const effect = 'it blocks this client\'s queue until its connector or this server changes'
+          request.log.error({ err: error }, `an upload cannot be read: ${effect}`)
         }
         throw error
       } finally {
@@ -183,9 +179,6 @@ function limitsOf (bodyLimit: number) {
     }
   }
 }
-
-/** Bytes of memory that an upload takes: its text, its BSON, and its parsed form. */
-const weightOf = ({ bytes, units }: Body) => 3 * bytes.length + 64 * units
 
 /** Aborts when the client has hung up. */
 function goneSignal ({ raw }: FastifyReply): AbortSignal {
