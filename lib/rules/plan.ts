@@ -136,9 +136,8 @@ export function ownedBy (document: mongodb.Document, owner: Readonly<mongodb.Doc
 }
 
 /** Whether a plan changes anything in any document. */
-export function isEmpty ({ change }: Plan): boolean {
-  return change.kind === 'patch' && change.unset.length === 0 && !hasKeys(change.set)
-}
+export const changes = ({ change }: Plan): boolean =>
+  change.kind !== 'patch' || change.unset.length > 0 || hasKeys(change.set)
 
 export function hasKeys (value: object): boolean {
   for (const key in value) if (Object.hasOwn(value, key)) return true

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction, Since } from '../../types/index.js'
 import { applyPlan, hasKeys, ownedBy, rowOf, type FieldChanges, type Plan } from './plan.js'
@@ -7,7 +7,7 @@ import { readRows, type RuleScope } from './rows.js'
 import { addDecimals } from './conflicts/sum.js'
 
 /** A row as letters name it. */
-export const markOf = (row: string): string => createHash('sha256').update(row).digest('base64url').slice(0, 16)
+export const markOf = (row: string): string => hash('sha256', row, 'base64url').slice(0, 16)
 
 /** The rows of an uploaded transaction, as far as its tables and ids are known. */
 export function marksOf ({ operations }: CrudTransaction, collections: CollectionRegistry): Set<string> {

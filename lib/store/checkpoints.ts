@@ -1,19 +1,14 @@
-import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Long, reading, type mongodb } from '../bson.js'
 import type { User } from '../../types/index.js'
+import { clientKey } from './ledger.js'
 import { isDuplicateId } from './mongodb-errors.js'
 import { backoff, ConflictError, isTransient } from './transaction.js'
 
 /** For requests of one client at once, each of which lets another pass. */
 const mostAttempts = 10
 
-interface CheckpointDocument {
-  _id: string
-  user_id: string
-  client_id: string
-  checkpoint: mongodb.Long
-}
+interface CheckpointDocument { _id: string, user_id: string, client_id: string, checkpoint: mongodb.Long }
 
 /**
  * PowerSync's custom write checkpoints: a number per user and client database that only grows, in the collection
@@ -40,7 +35,7 @@ export class WriteCheckpoints {
   }
 
   async #change (user: User, clientId: string, change: mongodb.UpdateFilter<CheckpointDocument>): Promise<string> {
-    const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
+    const _id = clientKey(user, clientId)
     const update = { ...change, $setOnInsert: { user_id: user.id, client_id: clientId } }
     for (let attempt = 1; ; attempt++) {
       try {

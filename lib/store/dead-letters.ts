@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { BSON, Binary, reading, type mongodb } from '../bson.js'
@@ -308,7 +308,7 @@ const same = (transaction: CrudTransaction) => transaction
 function idOf ({ clientId, id, operations }: CrudTransaction, user: User): string {
   const content = operations.map(({ op, table, id, opId, data }) => [opId ?? null, op, table, id, data])
   const whole = canonical([user.id, clientId ?? null, id ?? null, content])
-  return createHash('sha256').update(whole).digest('hex').slice(0, 32)
+  return hash('sha256', whole).slice(0, 32)
 }
 
 function noteOf ({ _id, user_id: user, created_at: at, operations, tables, ...letter }: DeadLetter): DeadLetterNote {

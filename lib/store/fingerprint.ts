@@ -13,7 +13,8 @@ import { fingerprintBytes } from './page.js'
  */
 export function fingerprintOf ({ opId, op, table, id, data }: CrudOperation): string | undefined {
   if (opId === undefined) return undefined
-  return hash('sha256', `${op}${measured(opId)}${measured(table)}${measured(id)}${canonical(data)}`, 'binary').slice(0, fingerprintBytes)
+  const content = `${op}${measured(opId)}${measured(table)}${measured(id)}${canonical(data)}`
+  return hash('sha256', content, 'binary').slice(0, fingerprintBytes)
 }
 
 /**

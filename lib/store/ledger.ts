@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Binary, reading, type mongodb } from '../bson.js'
 import type { FailedOperation, User } from '../../types/index.js'
 import { expireAfter } from './collections.js'
-import { Page, type OpenLetter, type PageContent } from './page.js'
+import { Page, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
 import type { CommandScope } from './transaction.js'
 
@@ -11,23 +11,22 @@ export interface LedgerOptions {
   days: number
 }
 
+/** Which page: of one client database, of one user. */
+export interface PageIdentity { _id: string, user_id: string, client_id: string }
+
 /** A page as MongoDB has it. */
-interface PageDocument {
-  _id: string
-  user_id: string
-  client_id: string
+interface PageDocument extends PageIdentity {
   version: mongodb.ObjectId
   updated_at: Date
-  /** Of the letters of this client: grows by one with each. */
   sequence: number
-  /** See `Page`. */
   operations: mongodb.Binary
   rejections: Array<{ number: number, failed: mongodb.Binary | null, reason: FailedOperation }>
   letters: Array<{ _id: string, rows: string[] }>
 }
 
-/** Which page: of one client database, of one user. */
-export interface PageIdentity { _id: string, user_id: string, client_id: string }
+/** Names a client database of a user, whatever its name is made of. */
+export const clientKey = (user: User, clientId: string): string =>
+  hash('sha256', JSON.stringify([user.id, clientId]), 'base64url')
 
 /** Milliseconds after which a page is read again: far less than what MongoDB's TTL gives it. */
 const longestMemory = 3_600_000
@@ -49,27 +48,19 @@ const mostMemory = 32 * 1024 * 1024
  */
 export class Ledger {
   static readonly collectionName = 'powersync_ledger'
-  readonly #db: mongodb.Db
-  readonly #collection: mongodb.Collection<PageDocument>
-  readonly #options: LedgerOptions
   /** In the order of their last use. */
   readonly #memory = new Map<string, { page: Page, since: number }>()
   #bytes = 0
 
-  constructor (db: mongodb.Db, options: LedgerOptions) {
-    this.#db = db
-    this.#collection = db.collection<PageDocument>(Ledger.collectionName, reading)
-    this.#options = options
-  }
+  constructor (private readonly db: mongodb.Db, private readonly options: LedgerOptions) {}
 
   /** Makes the TTL index, by which MongoDB forgets clients that are gone, what `days` says. */
   async createIndexes (): Promise<void> {
-    await expireAfter(this.#db, Ledger.collectionName, 'updated_at', this.#options.days * 86_400)
+    await expireAfter(this.db, Ledger.collectionName, 'updated_at', this.options.days * 86_400)
   }
 
   identify (user: User, clientId: string): PageIdentity {
-    const _id = createHash('sha256').update(JSON.stringify([user.id, clientId])).digest('base64url')
-    return { _id, user_id: user.id, client_id: clientId }
+    return { _id: clientKey(user, clientId), user_id: user.id, client_id: clientId }
   }
 
   /** The page as this process remembers it. */
@@ -86,8 +77,9 @@ export class Ledger {
    * @param openLetters of a client that has no page
    */
   async read ({ _id }: PageIdentity, scope: CommandScope, openLetters: () => Promise<PageContent>): Promise<Page> {
-    const document = await this.#collection.findOne({ _id }, { ...scope })
-    return document ? new Page(contentOf(document)) : new Page(await openLetters())
+    const pages = this.db.collection<PageDocument>(Ledger.collectionName, reading)
+    const document = await pages.findOne({ _id }, { ...scope })
+    return new Page(document ? contentOf(document) : await openLetters())
   }
 
   /** Only for a page whose commit was acknowledged. */
@@ -137,6 +129,6 @@ function contentOf ({ version, sequence, operations, rejections, letters }: Page
     operations: Buffer.from(operations.value()),
     rejections: rejections.map(({ failed, ...rest }) =>
       ({ ...rest, failed: failed && Buffer.from(failed.value()).toString('latin1') })),
-    letters: letters.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
+    letters: letters.map(({ _id, rows }) => ({ _id, rows: new Set(rows) }))
   }
 }

@@ -1,6 +1,6 @@
 import type { mongodb } from '../bson.js'
 import type { Collections, CrudTransaction, User } from '../../types/index.js'
-import { hasKeys, isEmpty, type Plan } from '../rules/plan.js'
+import { changes, hasKeys, type Plan } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
 import { Statements, type ServerFeatures, type Statement } from './statements.js'
@@ -50,24 +50,13 @@ export class MongoDBStorage {
   async updateBatch (transaction: CrudTransaction, { user, ...scope }: UpdateBatchContext): Promise<void> {
     const collections = this.#collections
     const context = { db: this.#db, session: scope.session }
-    const ofUser = collections.for(user)
-    const plans = await planWritten(transaction, { collections, ofUser, context, allowed: new Set() })
-    await this.#statements.send([statementsOf(plans)], 'fewest', scope)
+    const rules = { collections, ofUser: collections.for(user), context, allowed: new Set<string>() }
+    const plans = await planWritten(transaction, rules)
+    await this.#statements.send([plans.filter(changes).map(statementOf)], 'fewest', scope)
   }
 }
 
-/** Each plan that changes anything, as a statement; `sources` gets the plan of each. */
-export function statementsOf (plans: readonly Plan[], sources: Plan[] = []): Statement[] {
-  const statements: Statement[] = []
-  for (const plan of plans) {
-    if (isEmpty(plan)) continue
-    statements.push(statementOf(plan))
-    sources.push(plan)
-  }
-  return statements
-}
-
-function statementOf ({ collection, row, _id, owner, change }: Plan): Statement {
+export function statementOf ({ collection, row, _id, owner, change }: Plan): Statement {
   return { collection, row, filter: { _id, ...owner }, change: updateOf(change), upsert: change.kind === 'put' }
 }
 

@@ -1,15 +1,11 @@
 import { ObjectId, type mongodb } from '../bson.js'
 import type { FailedOperation } from '../../types/index.js'
 
-/** A dead letter that is open, as a page names it. */
-export interface OpenLetter {
-  _id: string
-  /** Rows of its operations: what its client changes on them is noted in the letter. */
-  rows: ReadonlySet<string>
-}
+/** A dead letter that is open, and its rows: what its client changes on them is noted in it. */
+interface OpenLetter { _id: string, rows: ReadonlySet<string> }
 
 /** Why a client transaction was rejected. */
-export interface Rejection {
+interface Rejection {
   /** By which operations refer to it. */
   number: number
   /** Fingerprint of the operation that failed, so that it is found whatever the transaction is cut into. */
@@ -20,7 +16,9 @@ export interface Rejection {
 export interface PageContent {
   /** Null: there is no such page yet. */
   version: mongodb.ObjectId | null
+  /** Of the client's letters: grows by one with each. */
   sequence: number
+  /** Records of `recordBytes` each. */
   operations: Buffer
   rejections: readonly Rejection[]
   letters: readonly OpenLetter[]
@@ -29,9 +27,9 @@ export interface PageContent {
 /** The final outcome of an operation. */
 export type Verdict = 'applied' | Rejection
 
-/** The operations that one commit settles. */
+/** What one commit settles. */
 export interface Settlement {
-  /** Fingerprints of operations that are settled by it. */
+  /** Fingerprints. */
   operations: readonly string[]
   /** Why they are rejected; undefined: they are applied. */
   rejected?: Omit<Rejection, 'number'> | undefined
@@ -98,13 +96,15 @@ export class Page {
     const { rejections, letters, sequence } = this.content
     const seconds = Math.floor(now / 1000)
     const kept = this.#kept(upload, operations.length, seconds)
-    const used = rejections.length ? numbersIn(kept) : undefined
-    const known = rejections.filter(({ number }) => used?.has(number))
-    const rejection = rejected && { number: freeNumber(known), ...rejected }
-    const settled = Buffer.alloc(recordBytes - fingerprintBytes)
-    settled.writeUInt32LE(seconds)
-    settled.writeUInt16LE(rejection?.number ?? 0, 4)
-    const end = settled.toString('latin1')
+    const used = rejections.length ? numbersIn(kept) : new Set<number>()
+    const known = rejections.filter(({ number }) => used.has(number))
+    let number = 1
+    while (used.has(number)) number++
+    const rejection = rejected && { number, ...rejected }
+    const record = Buffer.alloc(recordBytes)
+    record.writeUInt32LE(seconds, fingerprintBytes)
+    record.writeUInt16LE(rejection?.number ?? 0, fingerprintBytes + 4)
+    const end = record.toString('latin1', fingerprintBytes)
     const added = Buffer.from(operations.map(fingerprint => fingerprint + end).join(''), 'latin1')
     return new Page({
       version: new ObjectId(),
@@ -118,21 +118,20 @@ export class Page {
   /** The records that stay. Those that go are at the beginning, but for what the upload contains. */
   #kept (upload: () => ReadonlySet<string>, adding: number, seconds: number): Buffer {
     const { operations } = this.content
-    const count = operations.length / recordBytes
-    let leaving = 0
-    const mayLeave = (index: number) => {
-      const staying = count + adding - index
-      const isOld = () => operations.readUInt32LE(index * recordBytes + fingerprintBytes) < seconds - keptSeconds
+    let end = 0
+    const mayLeave = () => {
+      const staying = (operations.length - end) / recordBytes + adding
+      const isOld = () => operations.readUInt32LE(end + fingerprintBytes) < seconds - keptSeconds
       return staying > mostRecords || (staying > keptOperations && isOld())
     }
-    while (leaving < count && mayLeave(leaving)) leaving++
-    if (leaving === 0) return operations
+    while (end < operations.length && mayLeave()) end += recordBytes
+    if (end === 0) return operations
     const staying: Buffer[] = []
     const uploaded = upload()
-    for (let at = 0; at < leaving * recordBytes; at += recordBytes) {
+    for (let at = 0; at < end; at += recordBytes) {
       if (uploaded.has(fingerprintAt(operations, at))) staying.push(operations.subarray(at, at + recordBytes))
     }
-    return Buffer.concat([...staying, operations.subarray(leaving * recordBytes)])
+    return Buffer.concat([...staying, operations.subarray(end)])
   }
 }
 
@@ -142,9 +141,4 @@ function numbersIn (records: Buffer): Set<number> {
   const numbers = new Set<number>()
   for (let at = 0; at < records.length; at += recordBytes) numbers.add(records.readUInt16LE(at + fingerprintBytes + 4))
   return numbers
-}
-
-function freeNumber (rejections: readonly Rejection[]): number {
-  const taken = new Set(rejections.map(({ number }) => number))
-  for (let number = 1; ; number++) if (!taken.has(number)) return number
 }

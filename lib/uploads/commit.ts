@@ -6,7 +6,7 @@ import type { Spans } from '../observe/spans.js'
 import {
   decodeAll, located, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
 } from '../rules/hooks.js'
-import { hasKeys, type Plan } from '../rules/plan.js'
+import { changes, hasKeys } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
 import { beneath } from '../rules/since.js'
@@ -14,7 +14,7 @@ import { Ledger } from '../store/ledger.js'
 import {
   codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type FaultRules
 } from '../store/mongodb-errors.js'
-import { statementsOf } from '../store/mongodb-storage.js'
+import { statementOf } from '../store/mongodb-storage.js'
 import type { Statement, Statements, Way } from '../store/statements.js'
 import {
   ConflictError, inTransaction, type CommandScope, type TransactionOptions, type TransactionScope
@@ -177,17 +177,16 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   async function send (
     { before = [], planned = [], after = [] }: Omit<Writes, 'since'>, way: Way, scope: CommandScope
   ): Promise<void> {
-    const sources: Plan[] = []
-    const own = statementsOf(planned.flatMap(({ plans }) => plans), sources)
+    const written = planned.flatMap(({ plans }) => plans.filter(changes))
     try {
-      await statements.send([before, own, after], way, scope)
+      await statements.send([before, written.map(statementOf), after], way, scope)
     } catch (error) {
       if (!(error instanceof WriteError)) throw error
       const { position, cause } = error
       if (position === 0 && before.length && isDuplicateKey(cause)) {
         throw new ConflictError('another upload was faster', { cause })
       }
-      const plan = position === undefined ? undefined : sources[position - before.length]
+      const plan = position === undefined ? undefined : written[position - before.length]
       const isTaken = plan && isDuplicateId(cause)
       if (isTaken && !hasKeys(plan.owner)) throw new ConflictError('another upload created the document', { cause })
       // An upsert that looks for its owner's document and meets the same _id is about somebody else's.
