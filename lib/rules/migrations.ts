@@ -1,28 +1,18 @@
-import type { Collections, CrudOperation, CrudTransaction, Migration } from '../../types/index.js'
+import type { Collections, CrudOperation, Migration } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError, SchemaVersionError } from '../errors.js'
 import { deepFreeze } from './freeze.js'
 
-/** Lifts operations of older clients, version by version, to the schemas of `collections`. */
-export interface Migrations {
-  /** The version of the schemas: the greatest that a collection has a migration to. */
-  readonly current: number
-  /** The oldest version that is lifted: the one below the smallest that a collection has a migration to. */
-  readonly oldest: number
-  /** Whether a version is between these. */
-  takes (version: number): boolean
-  /**
-   * An uploaded operation as a client of the current version would have sent it; null drops it.
-   * @throws {SchemaVersionError} for a version that this server does not know
-   * @throws {HookError} when a migration fails; a `PowerSyncFatalError` as it is
-   */
-  lift (operation: CrudOperation, version: CrudTransaction['schemaVersion']): CrudOperation | null
-}
+export type Migrations = ReturnType<typeof createMigrations>
 
-/** @throws {OptionError} when no collection has a migration to a version between the smallest and the greatest */
-export function createMigrations (collections: Collections): Migrations {
+/**
+ * Lifts operations of older clients, version by version, to the schemas of `collections`.
+ * @throws {OptionError} when no collection has a migration to a version between the smallest and the greatest
+ */
+export function createMigrations (collections: Collections) {
   const steps = new Map(Object.entries(collections).map(([table, { migrations }]) => [table, migrations]))
   const versions = [...steps.values()].flatMap(own => Object.keys(own).map(Number)).sort((a, b) => a - b)
   const current = versions.at(-1) ?? 1
+  /** The oldest that is lifted. */
   const oldest = (versions[0] ?? 2) - 1
   for (let version = oldest + 1; version < current; version++) {
     if (versions.includes(version)) continue
@@ -30,33 +20,43 @@ export function createMigrations (collections: Collections): Migrations {
       `add { migrations: { ${version}: operation => operation } } to a collection if nothing changed`)
   }
 
-  const takes = (version: number) => version >= oldest && version <= current
+  return { current, oldest, takes, lift }
 
-  return {
-    current,
-    oldest,
-    takes,
-    lift (operation, version = current) {
-      if (version === current) return operation
-      if (!takes(version)) {
-        throw new SchemaVersionError(`The operations are of schema version ${version}: ` +
-          `this server takes versions ${oldest} to ${current} (option migrations of its collections)`)
-      }
-      const own = steps.get(operation.table) ?? {}
-      let lifted: CrudOperation | null = deepFreeze(operation)
-      for (let next = version + 1; lifted && next <= current; next++) {
-        const migration = own[next]
-        if (migration) lifted = step(migration, lifted, next)
-      }
-      return lifted
+  /** Whether a version is lifted. */
+  function takes (version: number): boolean {
+    return version >= oldest && version <= current
+  }
+
+  /**
+   * An uploaded operation as a client of the current version would have sent it; null drops it.
+   * @throws {SchemaVersionError} for a version that this server does not know
+   * @throws {HookError} when a migration fails; a `PowerSyncFatalError` as it is
+   */
+  function lift (operation: CrudOperation, version = current): CrudOperation | null {
+    if (version === current) return operation
+    if (!takes(version)) {
+      throw new SchemaVersionError(`The operations are of schema version ${version}: ` +
+        `this server takes versions ${oldest} to ${current} (option migrations of its collections)`)
     }
+    const own = steps.get(operation.table) ?? {}
+    let lifted: CrudOperation | null = deepFreeze(operation)
+    for (let next = version + 1; lifted && next <= current; next++) {
+      const migration = own[next]
+      if (migration) lifted = step(migration, lifted, next)
+    }
+    return lifted
   }
 }
 
 function step (migration: Migration, operation: CrudOperation, version: number): CrudOperation | null {
   const { op, table, id } = operation
   const place = { hook: `migrations[${version}]`, table }
-  const given = ask()
+  let given
+  try {
+    given = migration(deepFreeze({ ...operation, data: operation.data ?? {} }))
+  } catch (error) {
+    throw error instanceof PowerSyncFatalError ? error : new HookError(place, 'failed', error)
+  }
   if (given === null) return null
   if (given?.op !== op || given.table !== table || given.id !== id) {
     throw new HookError(place, 'gave another op, table or id, or no operation: ' +
@@ -64,16 +64,7 @@ function step (migration: Migration, operation: CrudOperation, version: number):
   }
   const { data, previous, metadata } = given
   const lifted = op === 'DELETE' ? undefined : present(data)
-  const before = previous && present(previous)
-  return deepFreeze({ ...operation, data: lifted, previous: before, metadata } as CrudOperation)
-
-  function ask () {
-    try {
-      return migration(deepFreeze({ ...operation, data: operation.data ?? {} }))
-    } catch (error) {
-      throw error instanceof PowerSyncFatalError ? error : new HookError(place, 'failed', error)
-    }
-  }
+  return deepFreeze({ ...operation, data: lifted, previous: previous && present(previous), metadata } as CrudOperation)
 }
 
 /** As JSON has it: a column that is undefined is absent. */

@@ -211,7 +211,7 @@ function refuse ({ index }: CrudOperation): never {
 const asRead = (document: mongodb.Document): mongodb.Document =>
   BSON.deserialize(BSON.serialize(document, { ignoreUndefined: true }), reading)
 
-function rowOfId (collection: RegisteredCollection, id: string): string | undefined {
+export function rowOfId (collection: RegisteredCollection, id: string): string | undefined {
   const _id = collection.tryId(id)
   return _id === undefined ? undefined : rowOf(collection.name, _id)
 }

@@ -1,21 +1,17 @@
 import { hash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction, Since } from '../../types/index.js'
-import { applyPlan, hasKeys, ownedBy, rowOf, type FieldChanges, type Plan } from './plan.js'
+import type { CrudOperation, Since } from '../../types/index.js'
+import { applyPlan, hasKeys, ownedBy, type FieldChanges, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
-import { readRows, type RuleScope } from './rows.js'
+import { readRows, rowOfId, type RuleScope } from './rows.js'
 import { addDecimals } from './conflicts/sum.js'
 
 /** A row as letters name it. */
 export const markOf = (row: string): string => hash('sha256', row, 'base64url').slice(0, 16)
 
-/** The rows of an uploaded transaction, as far as its tables and ids are known. */
-export function marksOf ({ operations }: CrudTransaction, collections: CollectionRegistry): Set<string> {
-  return new Set(operations.flatMap(({ table, id }) => {
-    const collection = collections.has(table) ? collections.get(table) : undefined
-    const _id = collection?.tryId(id)
-    return collection && _id !== undefined ? [markOf(rowOf(collection.name, _id))] : []
-  }))
+/** The row of an uploaded operation, if its table and id are known. */
+export function rowOfUploaded ({ table, id }: CrudOperation, collections: CollectionRegistry): string | undefined {
+  return collections.has(table) ? rowOfId(collections.get(table), id) : undefined
 }
 
 export const replaced = (row: string): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} })

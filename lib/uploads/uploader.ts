@@ -6,7 +6,7 @@ import { deepFreeze } from '../rules/freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'
-import { fold, markOf, marksOf } from '../rules/since.js'
+import { fold, markOf, rowOfUploaded } from '../rules/since.js'
 import type { DeadLetters } from '../store/dead-letters.js'
 import { fingerprintOf } from '../store/fingerprint.js'
 import type { Ledger, PageIdentity } from '../store/ledger.js'
@@ -17,7 +17,7 @@ import type { Attempt, Caller, Commit, CommitDependencies } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
-import { settlementsIn, settles, type Settlements } from './settlements.js'
+import { settlementsIn, settles } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
   commit: Commit
@@ -57,9 +57,9 @@ interface Entry {
 
 /** The result of a commit. */
 interface Settled {
-  /** Of each transaction of the group, up to the last that was looked at. */
+  /** Of each transaction of the group, up to the first that was rejected before and stops the upload. */
   verdicts: Verdict[]
-  page?: Page | undefined
+  page?: Page
   /** Id of the dead letter that it wrote. */
   letter?: string
 }
@@ -185,9 +185,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     if (known && isSettled(known)) return known
     const [{ transaction }] = group as [Entry]
     const mayBeAlone = !identity && group.length === 1 && !settlesLetter(transaction)
-    if (mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))) {
-      return { verdicts: ['applied'] }
-    }
+    const isDone = mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))
+    if (isDone) return { verdicts: ['applied'] }
     return await run(identity, group.length, async ({ scope, ofUser, plan, write }) => {
       const page = await pageOf(identity, scope)
       const open = known?.page === page ? known : pendingOf(page, group, policy)
@@ -221,7 +220,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
         // A copy of the upload has settled the operation that failed: the transaction is looked at anew.
         if (failedOn && !transaction.operations.includes(failedOn)) return { verdicts: [], page }
         const { transactions: [rest], since, settle } = await settlementsOf(open.pending, scope)
-        const rows = identity ? marksOf(transaction, collections) : new Set<string>()
+        const known = transaction.operations.map(each => rowOfUploaded(each, collections))
+        const rows = new Set(identity && known.filter(row => row !== undefined).map(markOf))
         const letter = deadLetters.letterOf({
           reason,
           user: caller.user,
@@ -320,7 +320,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     return { statements, closed: new Set([...touched.keys()].filter(id => !letters.has(id))) }
   }
 
-  function settlementsOf (group: readonly Entry[], scope: TransactionScope): Promise<Settlements> {
+  function settlementsOf (group: readonly Entry[], scope: TransactionScope) {
     return settlementsIn(group.map(({ transaction }) => transaction), caller.user, dependencies, scope)
   }
 
@@ -338,14 +338,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 const fingerprintsOf = (entries: readonly Entry[]): string[] =>
   entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
 
-/** A group beside a page. */
-interface Pending {
-  page: Page
-  /** The rest of its transactions, up to the first that was rejected before and stops the upload. */
-  pending: Entry[]
-  /** Of the same transactions, once that is applied. */
-  verdicts: Verdict[]
-}
+/** A group beside a page: the rest of its transactions, and the result once that is applied. */
+interface Pending extends Settled { page: Page, pending: Entry[] }
 
 function pendingOf (page: Page, group: readonly Entry[], { onRejection }: UploadPolicy): Pending {
   const pending: Entry[] = []
@@ -374,18 +368,10 @@ const isSettled = ({ pending }: Pending) => pending.every(({ transaction }) => t
 
 /** Plans on rows of open letters, by letter: also those of operations that hooks moved to another row. */
 function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map<string, Plan[]> {
-  const touched = new Map<string, Plan[]>()
-  if (letters.length === 0) return touched
-  for (const plan of plans) {
-    const marks = [markOf(plan.row), markOf(plan.from)]
-    for (const { _id, rows } of letters) {
-      if (!marks.some(mark => rows.has(mark))) continue
-      const own = touched.get(_id) ?? []
-      own.push(plan)
-      touched.set(_id, own)
-    }
-  }
-  return touched
+  const marked = letters.length ? plans.map(plan => ({ plan, marks: [plan.row, plan.from].map(markOf) })) : []
+  const touched = letters.map(({ _id, rows }) =>
+    [_id, marked.filter(({ marks }) => marks.some(mark => rows.has(mark))).map(({ plan }) => plan)] as const)
+  return new Map(touched.filter(([, own]) => own.length > 0))
 }
 
 /** The kind of an operation's id: never the id itself, which may be a user's data. */
