@@ -100,7 +100,9 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     const plans: Plan[] = []
     let current: CrudOperation | undefined
     try {
-      for (current of transaction.operations) plans.push(...await plansOf(current, transaction))
+      await inSteps(function * () {
+        for (current of transaction.operations) plans.push(...yield * plansOf(current, transaction))
+      }())
       current = undefined
       await rows.end()
     } catch (error) {
@@ -110,19 +112,19 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   }
   return done
 
-  async function plansOf (uploaded: CrudOperation, { clientId }: CrudTransaction): Promise<Plan[]> {
+  function * plansOf (uploaded: CrudOperation, { clientId }: CrudTransaction): Steps<Plan[]> {
     deepFreeze(uploaded)
     const shared = collections.get(uploaded.table)
     const from = rowOf(shared.name, shared.id(uploaded))
     const context = contextOf(uploaded)
-    await authorize(uploaded, context)
+    yield * authorize(uploaded, context)
     const plans: Plan[] = []
-    for (const operation of await transform(uploaded, context)) {
+    for (const operation of yield * transform(uploaded, context)) {
       const moved = operation.table !== uploaded.table || operation.id !== uploaded.id
       const itsContext = operation === uploaded ? context : contextOf(operation)
-      if (moved) await authorize(operation, itsContext)
-      await rows.checkParents(operation)
-      const resolved = await resolve(operation, itsContext)
+      if (moved) yield * authorize(operation, itsContext)
+      yield * waitFor(rows.checkParents(operation))
+      const resolved = yield * resolve(operation, itsContext)
       if (!resolved) continue
       const [path] = resolved.op === 'PATCH' ? Object.keys(resolved.sums ?? {}) : []
       if (path && !scope.isLetter && (uploaded.opId === undefined || clientId === undefined)) {
@@ -132,8 +134,8 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
           })
       }
       // The result of `resolveConflict` may have another parent or owner.
-      if (resolved !== operation) await rows.checkParents(resolved)
-      await authorizeTransfer(resolved, itsContext)
+      if (resolved !== operation) yield * waitFor(rows.checkParents(resolved))
+      yield * authorizeTransfer(resolved, itsContext)
       plans.push(rows.plan(resolved, from))
     }
     return plans
@@ -143,18 +145,18 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     return { ...scope.context, existing: rows.existingFor(operation) }
   }
 
-  async function authorize (operation: CrudOperation, context: OperationContext): Promise<void> {
+  function * authorize (operation: CrudOperation, context: OperationContext): Steps<void> {
     for (const hook of collections.get(operation.table).hooks.authorize) {
-      allow(await ask('authorize', operation.table, () => hook(operation, context)), 'The operation is not allowed')
+      allow(yield * ask('authorize', operation.table, () => hook(operation, context)), 'The operation is not allowed')
     }
   }
 
-  async function transform (uploaded: CrudOperation, context: OperationContext): Promise<CrudOperation[]> {
+  function * transform (uploaded: CrudOperation, context: OperationContext): Steps<CrudOperation[]> {
     let operations = [uploaded]
     for (const hook of collections.get(uploaded.table).hooks.transform) {
       const next: CrudOperation[] = []
       for (const operation of operations) {
-        const given = await ask('transform', operation.table, () => hook(operation, context))
+        const given = yield * ask('transform', operation.table, () => hook(operation, context))
         if (given === undefined) {
           throw new HookError({ hook: 'transform', table: operation.table },
             'gave nothing: expected an operation, an array of them, or null for none')
@@ -179,17 +181,17 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
    * "In-progress Transactions and Write Conflicts"). A row that was missing stays so for PATCH and DELETE; an upsert of
    * one that was created meanwhile starts again too. Without a write, the upload counts as the earlier of the two.
    */
-  async function resolve (operation: CrudOperation, context: OperationContext): Promise<CrudOperation | null> {
+  function * resolve (operation: CrudOperation, context: OperationContext): Steps<CrudOperation | null> {
     const { shared, owner, createsOnly } = ofUser(operation)
     if (shared.hooks.resolveConflict.length === 0) return operation
-    const document = await context.existing()
+    const document = rows.loaded(operation) ?? (yield * waitFor(context.existing()))
     if (!document) return withSums(operation, shared)
     if (!ownedBy(document, owner) || (operation.op === 'PUT' && createsOnly)) return operation
     const existing = shared.schema.read(document) as StoredRow
     let current = operation
     for (const hook of shared.hooks.resolveConflict) {
       const conflict = conflictOf(current, existing, shared)
-      const given = await ask('resolveConflict', operation.table, () => hook(conflict, context))
+      const given = yield * ask('resolveConflict', operation.table, () => hook(conflict, context))
       if (given === null) return null
       if (given?.table !== operation.table || given.id !== operation.id) {
         throw new HookError({ hook: 'resolveConflict', table: operation.table },
@@ -201,11 +203,11 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   }
 
   /** The plan refuses a transfer that is not allowed here. */
-  async function authorizeTransfer (operation: CrudOperation, context: OperationContext): Promise<void> {
+  function * authorizeTransfer (operation: CrudOperation, context: OperationContext): Steps<void> {
     const target = ofUser(operation)
     const hook = target.shared.definition.authorizeTransfer
     if (!hook || transferOf(operation, target) === undefined) return
-    const verdict = await ask('authorizeTransfer', operation.table, () => hook(operation as PatchOperation, context))
+    const verdict = yield * ask('authorizeTransfer', operation.table, () => hook(operation as PatchOperation, context))
     allow(verdict, 'The row may not be given to another owner')
     scope.allowed.add(transferKey(operation, target))
   }
@@ -217,14 +219,14 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     return deepFreeze(ofUser(operation).shared.encode(operation, hook))
   }
 
-  async function ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Promise<Answer> {
+  function * ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Steps<Answer> {
     let given
     try {
-      given = await answer()
+      given = yield * waitFor(answer())
     } catch (error) {
       throw error instanceof PowerSyncFatalError ? error : new HookError({ hook, table }, 'failed', error)
     }
-    await scope.probe?.(hook, table)
+    yield * waitFor(scope.probe?.(hook, table))
     return given
   }
 }
@@ -287,3 +289,17 @@ export function updateBatchChain ({ collections, context, probe }: HookScope, st
 }
 
 type Write = (transaction: CrudTransaction) => Promise<void>
+
+/** Work that yields the promises that it waits for: most hooks give plain values, and promises for these cost time. */
+type Steps<Result> = Generator<PromiseLike<unknown>, Result, unknown>
+
+function * waitFor<Value> (value: Awaitable<Value>): Steps<Value> {
+  const isPromise = typeof (value as Partial<PromiseLike<Value>> | null | undefined)?.then === 'function'
+  return (isPromise ? yield value as PromiseLike<Value> : value) as Value
+}
+
+async function inSteps<Result> (work: Steps<Result>): Promise<Result> {
+  let step = work.next()
+  while (!step.done) step = await step.value.then(value => work.next(value), (error: unknown) => work.throw(error))
+  return step.value
+}

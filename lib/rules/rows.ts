@@ -32,7 +32,7 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
   const { collections, ofUser, context, allowed } = scope
   const documents = new Map<string, Document>()
   /** Collections of which the documents of all operations are there. */
-  const loaded = new Set<string>()
+  const complete = new Set<string>()
   const plans: Plan[] = []
   const followed = new Set<string>()
   /** Of the present client transaction: its deletes, the documents that they met, operations that wait for a parent. */
@@ -42,7 +42,7 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
   /** A session runs one command at a time, so that parallel questions of a hook have to queue. */
   let last: Promise<unknown> = Promise.resolve()
 
-  return { existingFor, checkParents, plan, end }
+  return { existingFor, loaded, checkParents, plan, end }
 
   /** For the hooks of one operation: documents by table and the client's id, or null. */
   function existingFor (operation: CrudOperation): OperationContext['existing'] {
@@ -59,15 +59,23 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
     }
   }
 
+  /** The document of an operation's own row, if it was read. */
+  function loaded ({ table, id }: CrudOperation): Document | undefined {
+    return documents.get(rowOfId(collections.get(table), id) ?? '')
+  }
+
   /**
    * Enforces `throughParent`.
    * @throws {PowerSyncFatalError} for an operation on a row, or into a parent, that is not the user's
    */
-  async function checkParents (operation: CrudOperation): Promise<void> {
+  function checkParents (operation: CrudOperation): Promise<void> | undefined {
     const target = ofUser(operation)
-    const { parents } = target.shared
-    if (parents.length === 0) return
+    return target.shared.parents.length > 0 ? checkParentsOf(operation, target) : undefined
+  }
+
+  async function checkParentsOf (operation: CrudOperation, target: UserCollection): Promise<void> {
     const { op, data, index } = operation
+    const { parents } = target.shared
     const existing = existingFor(operation)
     const before = await existing()
     const verdicts = parents.filter(({ field }) => op === 'PUT' || data?.[field] !== undefined)
@@ -130,11 +138,11 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
       wanted.set(row, { collection: table.name, row, _id: table.tryId(text!) })
     }
     want(collection, id)
-    if (!loaded.has(collection.name)) {
+    if (!complete.has(collection.name)) {
       for (const operation of operationsOn(collection.name)) want(collections.get(operation.table), operation.id)
     }
     for (const value of inTheSameFields(collection.name, id, seen)) want(collection, idText(value))
-    loaded.add(collection.name)
+    complete.add(collection.name)
     const found = await readRows(context, [...wanted.values()])
     for (const row of wanted.keys()) documents.set(row, deepFreeze(found.get(row) ?? null))
     for (const plan of plans) if (wanted.has(plan.row)) apply(plan)
