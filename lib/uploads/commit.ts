@@ -221,5 +221,8 @@ class AgainError extends Error {
   }
 }
 
-export const tablesOf = (transactions: readonly CrudTransaction[]): Set<string> =>
-  new Set(transactions.flatMap(({ operations }) => operations.map(({ table }) => table)))
+export function tablesOf (transactions: readonly CrudTransaction[]): Set<string> {
+  const tables = new Set<string>()
+  for (const { operations } of transactions) for (const { table } of operations) tables.add(table)
+  return tables
+}

@@ -37,7 +37,8 @@ const timeout = 60_000
  */
 export function passBodies (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('*', (_request, payload, done) => { done(null, payload) })
+  // By its name the usual type is found without parsing the header.
+  scope.addContentTypeParser(['application/json', '*'], (_request, payload, done) => { done(null, payload) })
 }
 
 /** A body that does not come to its end, wanted or not, would keep its connection for ever. */
@@ -126,8 +127,9 @@ function collect (
     })
     payload.once('end', () => problem ? reject(problem) : resolve({ bytes: Buffer.concat(chunks), units, release }))
     for (const event of ['error', 'close']) {
-      payload.once(event, (error: Error = new Error('The client went away')) => {
+      payload.once(event, (cause?: Error) => {
         if (payload.readableEnded) return
+        const error = cause ?? new Error('The client went away')
         drop(error)
         // As Fastify does: it is the client's fault, unless whoever decodes the body says otherwise.
         reject(Object.assign(error, { statusCode: (error as FastifyError).statusCode ?? 400 }))
