@@ -61,9 +61,10 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   async function fetchCredentials (): Promise<Credentials | null> {
-    const own = await appHeaders()
-    const found = await credentials.get(own)
-    await claimQueue(options.database, () => uploader(own), schemaVersion)
+    const headers = await appHeaders()
+    const found = await credentials.get(headers)
+    const user = async () => uploadWith === 'token' ? userOf(found?.token) : await uploader(headers)
+    await claimQueue(options.database, user, schemaVersion)
     return found
   }
 
@@ -84,9 +85,8 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function uploadData (database: ClientDatabase): Promise<void> {
     const queued = await nextTransactions(database, { transactions: batch, operations })
     if (queued.length === 0) return
-    const own = await appHeaders()
-    const headers = await uploadHeaders(own)
-    const versions = await claimQueue(database, () => uploader(own), schemaVersion)
+    const headers = await uploadHeaders()
+    const versions = await claimQueue(database, () => uploader(headers), schemaVersion)
     const sinceOf = ({ crud }: ClientTransaction) => versions.find(([, opId]) => opId <= crud[0]!.clientId)!
     const since = sinceOf(queued[0]!)
     // One request is of one version.
@@ -115,7 +115,7 @@ export function createConnector (options: ConnectorOptions): Connector {
 
   async function postCheckpointRequest (clientId: string, requestId: string): Promise<string> {
     const body = { client_id: clientId, checkpoint_request_id: requestId }
-    const headers = await uploadHeaders(await appHeaders())
+    const headers = await uploadHeaders()
     return await send('PUT /checkpoint', { headers, body, read: readCheckpoint }, server).catch(forget)
   }
 
@@ -126,17 +126,18 @@ export function createConnector (options: ConnectorOptions): Connector {
     return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
   }
 
-  async function uploadHeaders (own: Headers): Promise<Headers> {
-    if (uploadWith === 'headers') return own
-    const found = await credentials.get(own)
+  async function uploadHeaders (): Promise<Headers> {
+    const headers = await appHeaders()
+    if (uploadWith === 'headers') return headers
+    const found = await credentials.get(headers)
     if (!found) throw new ConnectorError('PSM_UNAUTHORIZED', 'Nobody is signed in')
-    return { ...own, authorization: `Bearer ${found.token}` }
+    return { ...headers, authorization: `Bearer ${found.token}` }
   }
 
-  /** The user of an upload, by the app's own JWT if it is sent with that, else by the token for the service. */
-  async function uploader (own: Headers): Promise<string | undefined> {
-    const sent = uploadWith === 'headers' ? userOf(own['authorization']) : undefined
-    return sent ?? userOf((await credentials.get(own))?.token)
+  /** The user of an upload: by the JWT that it carries, or without one, as with a cookie, by that for the service. */
+  async function uploader (headers: Headers): Promise<string | undefined> {
+    const user = userOf(headers['authorization'])
+    return uploadWith === 'token' ? user : user ?? userOf((await credentials.get(headers))?.token)
   }
 
   /** The token, when the server refused it. */
