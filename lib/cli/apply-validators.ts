@@ -2,9 +2,7 @@ import { Option, type Command } from 'commander'
 import {
   applyDifference, compareValidators, type ValidatorDifference, type ValidatorOptions
 } from '../store/validators.js'
-import { configOption, loadApp } from './config.js'
-import { envOption } from './environment.js'
-import { uriOption, withMongo } from './mongo.js'
+import { configOption, envOption, loadApp, uriOption, withMongo } from './config.js'
 import { clean, jsonLine, progressOf, screenOf, type CommandIO, type Screen } from './terminal.js'
 
 interface Options extends Required<ValidatorOptions> { config?: string, uri?: string, dryRun?: boolean, json?: true }

@@ -1,15 +1,47 @@
+/** What commands read: this package, variables, the app's collections, and MongoDB. */
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { parseEnv } from 'node:util'
+import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Option } from 'commander'
 import type { Collections, Hooks } from '../../types/index.js'
 import { CollectionRegistry } from '../rules/registry.js'
-import { OptionError } from '../errors.js'
+import { HookError, OptionError } from '../errors.js'
 import { checkOptions } from '../options/check.js'
 import { hooks } from '../options/schema.js'
 import { checkCollections } from '../options/settings.js'
-import { usageError } from './terminal.js'
+import { rootOf } from '../store/mongodb-errors.js'
+import { nameOf, remedyOf } from '../store/validators.js'
+import { CommandError, usageError, type CommandIO } from './terminal.js'
+
+const require = createRequire(import.meta.url)
+
+/** The folder of this package, from its sources and from `dist`. */
+export const packageFolder = dirname(require.resolve('fastify-powersync-mongo/package.json'))
+
+export const { version } = require('fastify-powersync-mongo/package.json') as { version: string }
+
+/** Not called `--env-file`: Node.js 20 takes that for its own, even behind a script's name. */
+export const envOption = new Option('--env <file>', 'file of variables that the environment lacks (default: .env)')
+
+/** Byte order marks of the encodings that editors and shells of Windows write, in hexadecimal. */
+const marks = { efbbbf: 'UTF-8 with a byte order mark (BOM)', fffe: 'UTF-16', feff: 'UTF-16' }
+
+/** The variables of the file that `--env` names, else of `.env` if there is one. */
+export async function readEnvironment (cwd: string, given?: string): Promise<Record<string, string | undefined>> {
+  const name = given === undefined ? '.env' : `--env ${given}`
+  const bytes = await readFile(resolve(cwd, given ?? '.env')).catch((error: NodeJS.ErrnoException) => {
+    if (given === undefined && error.code === 'ENOENT') return Buffer.alloc(0)
+    throw usageError(`${name} cannot be read (${error.code})`)
+  })
+  const found = Object.entries(marks).find(([mark]) => bytes.toString('hex', 0, 3).startsWith(mark))
+  if (!found) return parseEnv(bytes.toString())
+  const fix = 'save it as UTF-8 without a byte order mark'
+  throw usageError(`${name} is encoded as ${found[1]}: Node.js finds no variable in it`, fix)
+}
 
 export const configOption =
   new Option('--config <file>', 'file that exports your collections (default: powersync.config.ts or .js)')
@@ -81,3 +113,34 @@ async function tsxNear (file: string): Promise<Tsx | undefined> {
     return undefined
   }
 }
+
+export const uriOption =
+  new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
+
+/** Connects to MongoDB, does work that needs a role, and disconnects. */
+export async function withMongo (
+  uri: string | undefined, role: string, { env }: CommandIO, work: (client: mongodb.MongoClient) => Promise<void>
+): Promise<void> {
+  const found = uri ?? env['MONGO_URI']
+  if (!found) throw usageError('the connection string of MongoDB is missing', 'pass --uri or set MONGO_URI')
+  let client
+  try {
+    client = new fastifyMongodb.mongodb.MongoClient(found, { serverSelectionTimeoutMS: 7500 })
+    await work(client)
+  } catch (error) {
+    if (!isOfMongo(error)) throw error
+    throw new CommandError(`MongoDB failed (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`, 1)
+  } finally {
+    await client?.close()
+  }
+}
+
+/** An error without the message of MongoDB, which may quote documents, and with the hook that failed. */
+export function reasonOf (error: unknown): string {
+  const root = rootOf(error) as Error
+  const reason = isOfMongo(root) ? `MongoDB (${nameOf(root)})` : `${root.name}: ${root.message}`
+  return error instanceof HookError && root !== error ? `${error.message}: ${reason}` : reason
+}
+
+/** By name: errors of the driver's own packages share no class with its others. */
+const isOfMongo = (error: unknown) => (error as Error).name.startsWith('Mongo')

@@ -7,12 +7,10 @@ import { DeadLetters } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
 import { createCommit } from '../uploads/commit.js'
 import { createRerun } from '../uploads/rerun.js'
-import { configOption, loadApp } from './config.js'
+import { configOption, envOption, loadApp, reasonOf, uriOption, withMongo } from './config.js'
 import {
   describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome
 } from './dead-letter-text.js'
-import { envOption } from './environment.js'
-import { reasonOf, uriOption, withMongo } from './mongo.js'
 import { clean, jsonLine, progressOf, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
 
 interface Options {

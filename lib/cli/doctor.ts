@@ -3,9 +3,7 @@ import { checkEnvironment } from './checks/environment.js'
 import { skipped, type Result, type Results } from './checks/finding.js'
 import { checkMongoDB } from './checks/mongodb.js'
 import { checkServer, checkService } from './checks/server.js'
-import { configOption, configPath, loadApp } from './config.js'
-import { envOption } from './environment.js'
-import { uriOption } from './mongo.js'
+import { configOption, configPath, envOption, loadApp, uriOption } from './config.js'
 import { jsonText, screenOf, usageError, type CommandIO, type Screen } from './terminal.js'
 
 interface Options { url?: string, uri?: string, config?: string, json?: true }

@@ -10,8 +10,7 @@ import { clientSchemaOf } from '../schema/client-schema.js'
 import { collection } from '../schema/collection.js'
 import { bson } from '../schema/fields.js'
 import { streamsOf } from '../schema/streams.js'
-import { readEnvironment } from './environment.js'
-import { packageFolder, version } from './package.js'
+import { packageFolder, readEnvironment, version } from './config.js'
 import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
 
 interface Column { name: string, type: keyof typeof columnTypes, optional: boolean }

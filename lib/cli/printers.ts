@@ -13,9 +13,7 @@ import { clientSchemaOf, clientTablesOf, clientTargets, type ClientTarget } from
 import { descriptionsOf } from '../schema/descriptions.js'
 import { rawTablesOf } from '../schema/raw-tables.js'
 import { streamListOf, streamsOf } from '../schema/streams.js'
-import { configOption, loadApp } from './config.js'
-import { envOption } from './environment.js'
-import { packageFolder } from './package.js'
+import { configOption, envOption, loadApp, packageFolder } from './config.js'
 import { jsonText, usageError, type CommandIO } from './terminal.js'
 
 export function addGenerateKeys (program: Command, { stdout }: CommandIO): void {
@@ -44,14 +42,9 @@ export const connectors = {
   rust: 'connector.rs'
 }
 
-interface Options {
-  config?: string
-  target: ClientTarget | 'sql'
-  validators?: true
-  everybody?: string[]
-  rejections?: string
-  json?: true
-}
+interface Options { config?: string, rejections?: string, json?: true }
+
+interface SchemaOptions extends Options { target: ClientTarget | 'sql', validators?: true }
 
 export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void {
   const rejectionsOption = new Option(
@@ -66,7 +59,7 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
     .addOption(envOption)
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
-    .action(async ({ config, target, validators, rejections, json }: Options) => {
+    .action(async ({ config, target, validators, rejections, json }: SchemaOptions) => {
       const { collections } = await loadApp(config, cwd())
       const others = rejections === undefined ? [] : [{ name: rejections, columns: rejectionList, options: {} }]
       const tables = () => [...clientTablesOf(collections), ...others]
@@ -91,7 +84,7 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
     .addOption(envOption)
     .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
-    .action(async ({ config, everybody = [], rejections, json }: Options) => {
+    .action(async ({ config, everybody = [], rejections, json }: Options & { everybody?: string[] }) => {
       const { collections } = await loadApp(config, cwd())
       const unknown = everybody.find(table => !Object.hasOwn(collections, table))
       if (unknown !== undefined) {

@@ -2,13 +2,11 @@ import type { Writable } from 'node:stream'
 import { debuglog, styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
 import { KeyError } from '../errors.js'
+import { envOption, readEnvironment, reasonOf, version } from './config.js'
 import { addApplyValidators } from './apply-validators.js'
 import { addDeadLetters } from './dead-letters.js'
 import { addDoctor } from './doctor.js'
-import { envOption, loadEnvironment } from './environment.js'
 import { addInit } from './init.js'
-import { reasonOf } from './mongo.js'
-import { version } from './package.js'
 import { addGenerateKeys, addPrinters } from './printers.js'
 import { CommandError, minWidthToWrap, screenOf, usageError, type CommandIO } from './terminal.js'
 
@@ -72,7 +70,9 @@ Exit codes:
       // Commander takes whatever comes next as an option's value.
       const mistaken = Object.entries(options).find(([, value]) => typeof value === 'string' && /^(--|$)/.test(value))
       if (mistaken) command.error(`error: option '--${mistaken[0]}' needs a value`)
-      if (command.options.includes(envOption)) await loadEnvironment(io, options['env'] as string | undefined)
+      if (!command.options.includes(envOption)) return
+      const found = await readEnvironment(io.cwd(), options['env'] as string | undefined)
+      for (const [name, value] of Object.entries(found)) io.env[name] ??= value
     })
   for (const add of [addInit, addGenerateKeys, addApplyValidators, addPrinters, addDeadLetters, addDoctor]) {
     add(program, io)

@@ -13,13 +13,32 @@ export async function checkMongoDB (uri: string, collections: Collections | unde
   let client
   try {
     client = new fastifyMongodb.mongodb.MongoClient(uri, { serverSelectionTimeoutMS: 5000 })
-    return await examine(client.db(), uri, collections)
+    const db = client.db()
+    const asked = Date.now()
+    const { localTime, ...hello } = await db.command({ hello: 1 })
+    const now = (asked + Date.now()) / 2
+    return {
+      mongodb: databaseIn(uri)
+        ? ok(`reached, database ${db.databaseName}`)
+        : problem('the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
+      'replica-set': checkTopology(hello),
+      'mongodb-version': await checkVersion(db).catch(skip('MongoDB does not tell its version')),
+      permissions: await checkPermissions(db).catch(skip('MongoDB does not tell this user\'s rights')),
+      'mongodb-clock': localTime instanceof Date
+        ? compareClocks('MongoDB', (localTime.getTime() - now) / 1000)
+        : skipped('MongoDB does not tell its time'),
+      ...collections && {
+        collections: await checkCollections(db, collections).catch(skip('this user may not inspect the collections'))
+      }
+    }
   } catch (error) {
     return { mongodb: client ? unreachable(error) : problem('the connection string cannot be read', uriFix) }
   } finally {
     await client?.close()
   }
 }
+
+const skip = (refusal: string) => (error: unknown) => skipped(`${refusal} (${nameOf(error)})`)
 
 const uriFix = 'write mongodb://user:password@host:27017/database?replicaSet=rs0; percent-encode special characters'
 
@@ -29,28 +48,6 @@ function unreachable (error: unknown): Result {
   }
   const fix = 'check that it runs, and its hosts, replica set and network'
   return problem(`MongoDB cannot be reached (${nameOf(error)})`, fix)
-}
-
-async function examine (db: mongodb.Db, uri: string, collections: Collections | undefined): Promise<Results> {
-  const asked = Date.now()
-  const { localTime, ...hello } = await db.command({ hello: 1 })
-  const now = (asked + Date.now()) / 2
-  const unlessRefused = (work: Promise<Result>, refusal: string) =>
-    work.catch(error => skipped(`${refusal} (${nameOf(error)})`))
-  return {
-    mongodb: databaseIn(uri)
-      ? ok(`reached, database ${db.databaseName}`)
-      : problem('the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
-    'replica-set': checkTopology(hello),
-    'mongodb-version': await unlessRefused(checkVersion(db), 'MongoDB does not tell its version'),
-    permissions: await unlessRefused(checkPermissions(db), 'MongoDB does not tell this user\'s rights'),
-    'mongodb-clock': localTime instanceof Date
-      ? compareClocks('MongoDB', (localTime.getTime() - now) / 1000)
-      : skipped('MongoDB does not tell its time'),
-    ...collections && {
-      collections: await unlessRefused(checkCollections(db, collections), 'this user may not inspect the collections')
-    }
-  }
 }
 
 function checkTopology (hello: mongodb.Document): Result {

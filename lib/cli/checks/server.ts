@@ -37,8 +37,6 @@ export async function checkServer (url: string, keys: KeySet | undefined): Promi
   }
 }
 
-const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']
-
 function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): Result {
   const refused = answers.find(({ status }) => status !== 200)?.status
   if (refused) return problem(`${url} answered ${refused}`, statusFix(refused))
@@ -47,7 +45,7 @@ function checkJwks (url: string, answers: Answer[], keys: KeySet | undefined): R
     const fix = 'pass the server with the plugin\'s prefix, and check for a proxy'
     return problem(`${url} does not answer a key set`, fix)
   }
-  if (published.some(jwk => secretMembers.some(member => member in jwk))) {
+  if (published.some(jwk => ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'].some(member => member in jwk))) {
     return problem(`${url} shows the private half of a key`, 'replace that key now: its readers can sign tokens')
   }
   for (const [index, jwk] of published.entries()) {
