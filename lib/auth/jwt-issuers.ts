@@ -1,4 +1,4 @@
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type CryptoKey, type JWTVerifyOptions } from 'jose'
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose'
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, JwtIssuersOptions, TokenClaims, Identity } from '../../types/index.js'
 import { AuthenticationUnavailableError } from '../errors.js'
@@ -61,14 +61,23 @@ async function verify (token: string, issuers: KnownIssuers, options: JwtIssuers
   if (!algorithms.some(name => name === header.alg)) throw new RefusedError('its alg is not one of algorithms')
   // Checked before anything is fetched: a token never says where keys come from.
   const issuer = issuers.get(iss)
-  if (!issuer) throw foreign(iss, [...issuers.keys()])
+  if (!issuer) throw new RefusedError(foreign(iss, [...issuers.keys()]))
   const key = await issuer.findKey(header)
   if (!key) {
     const withoutKid = 'it has no kid, and its issuer has not exactly one key, for its alg'
     throw new RefusedError(header.kid === undefined ? withoutKid : 'its issuer has no key with its kid and alg')
   }
-  const expected = { issuer: iss, algorithms: [...algorithms], clockTolerance, requiredClaims: ['exp'] }
-  const claims = await verifySignature(token, key, { ...expected, ...issuer.audience && { audience: issuer.audience } })
+  const { payload: claims } = await jwtVerify(token, key, {
+    issuer: iss,
+    algorithms: [...algorithms],
+    clockTolerance,
+    requiredClaims: ['exp'],
+    ...issuer.audience && { audience: issuer.audience }
+  }).catch((error: unknown) => {
+    if (!(error instanceof errors.JOSEError)) throw error
+    const claim = error instanceof errors.JWTClaimValidationFailed ? `, claim ${error.claim}` : ''
+    throw new RefusedError(error.code + claim)
+  })
   const latest = Date.now() / 1000 + clockTolerance
   if (Number(claims['iat'] ?? 0) > latest) throw new RefusedError('its iat is in the future')
   for (const [name, allowed] of issuer.claims) {
@@ -89,20 +98,10 @@ function read (token: string): { header: KeyHeader, iss: string } {
   throw new RefusedError('it is not a JWT with alg and iss')
 }
 
-function foreign (iss: string, issuers: string[]): RefusedError {
+function foreign (iss: string, issuers: string[]): string {
   const bare = (url: string) => url.replace(/\/$/, '')
   const hint = issuers.some(issuer => bare(issuer) === bare(iss)) ? ': they differ in the / at the end' : ''
-  return new RefusedError(`its iss ${quote(iss)} is not one of issuers, ${issuers.map(quote).join(', ')}${hint}`)
-}
-
-async function verifySignature (token: string, key: CryptoKey, expected: JWTVerifyOptions): Promise<TokenClaims> {
-  try {
-    return (await jwtVerify(token, key, expected)).payload
-  } catch (error) {
-    if (!(error instanceof errors.JOSEError)) throw error
-    const claim = error instanceof errors.JWTClaimValidationFailed ? `, claim ${error.claim}` : ''
-    throw new RefusedError(error.code + claim)
-  }
+  return `its iss ${quote(iss)} is not one of issuers, ${issuers.map(quote).join(', ')}${hint}`
 }
 
 async function userOf (

@@ -56,20 +56,24 @@ export async function createTokens (scope: FastifyInstance, settings: TokenSetti
   const verifiers = new Map(keys.published.map(jwk => [
     jwk.kid, jwk.kid === kid ? undefined : { key: toPem(jwk), algorithms: [jwk.alg], cache: false }
   ]))
-  const sign = oncePerSecond(signerOf(keys.signing))
+  const sign = signerOf(keys.signing)
   return {
     sign (user) {
-      const issuedAt = Math.floor(Date.now() / 1000)
-      const expires = issuedAt + expiresIn
-      const token = sign({ ...claimsOf(user), sub: user.id, aud: audience, iat: issuedAt, exp: expires })
-      return { token, expiresAt: new Date(expires * 1000) }
+      const iat = Math.floor(Date.now() / 1000)
+      const exp = iat + expiresIn
+      const token = sign({ ...claimsOf(user), sub: user.id, aud: audience, iat, exp })
+      return { token, expiresAt: new Date(exp * 1000) }
     },
     verify (token) {
       try {
         const { kid = '' } = decodeProtectedHeader(token)
         if (!verifiers.has(kid)) return null
-        const { sub, aud, iat, exp, ...claims } = jwt.verify<Payload>(token, verifiers.get(kid))
-        return typeof sub === 'string' && sub && isTimely(iat, exp) ? userOf(sub, claims) : null
+        // @fastify/jwt checks the types of the times.
+        const { sub, aud, iat, exp, ...claims } =
+          jwt.verify<Record<string, unknown> & { iat: number, exp: number }>(token, verifiers.get(kid))
+        // The bounds of the PowerSync Service: clocks differ by at most 60 s, and a token is valid for at most a day.
+        const isTimely = iat <= Date.now() / 1000 + 60 && exp - iat <= 86_400
+        return typeof sub === 'string' && sub && isTimely ? userOf(sub, claims) : null
       } catch {
         return null
       }
@@ -77,45 +81,30 @@ export async function createTokens (scope: FastifyInstance, settings: TokenSetti
   }
 }
 
-type Sign = (claims: Record<string, unknown> & { iat: number }) => string
-
 /**
  * Signs in the compact form of JWS (RFC 7515 §7.1). Not by @fastify/jwt, whose copies of the claims take half as long
- * as a signature of ES256 or EdDSA.
+ * as a signature of ES256 or EdDSA. The same claims, `iat` included, are signed once: a client that asks several times
+ * at once costs one signature.
  */
-function signerOf ({ privateKey: key, algorithm, kid }: SigningKey): Sign {
+function signerOf ({ privateKey: key, algorithm, kid }: SigningKey) {
   const { digest } = algorithms[algorithm]
-  const header = encode({ alg: algorithm, typ: 'JWT', kid })
-  return claims => {
-    const input = `${header}.${encode(claims)}`
+  const encode = (part: string) => Buffer.from(part).toString('base64url')
+  const header = encode(JSON.stringify({ alg: algorithm, typ: 'JWT', kid }))
+  const signed = new Map<string, string>()
+  let second = 0
+  return (claims: { iat: number, [name: string]: unknown }): string => {
+    if (claims.iat !== second || signed.size >= 1000) signed.clear()
+    second = claims.iat
+    const payload = JSON.stringify(claims)
+    const known = signed.get(payload)
+    if (known) return known
+    const input = `${header}.${encode(payload)}`
     // RFC 7518 §3.4: r and s are concatenated.
-    return `${input}.${signBytes(digest, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+    const signature = signBytes(digest, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')
+    signed.set(payload, `${input}.${signature}`)
+    return `${input}.${signature}`
   }
 }
 
 const toPem = (jwk: PublicJwk) =>
   createPublicKey({ key: { ...jwk }, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
-
-const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
-
-/** Signs the same claims, `iat` included, once: a client that asks several times at once costs one signature. */
-function oncePerSecond (sign: Sign): Sign {
-  const signed = new Map<string, string>()
-  let second = 0
-  return claims => {
-    if (claims.iat !== second || signed.size >= 1000) signed.clear()
-    second = claims.iat
-    const key = JSON.stringify(claims)
-    const token = signed.get(key) ?? sign(claims)
-    signed.set(key, token)
-    return token
-  }
-}
-
-/** @fastify/jwt checks the types of the times. */
-interface Payload extends Record<string, unknown> { sub: unknown, iat: number, exp: number }
-
-/** The bounds of the PowerSync Service: clocks differ by at most 60 s, and a token is valid for at most a day. */
-function isTimely (issuedAt: number, expires: number): boolean {
-  return issuedAt <= Date.now() / 1000 + 60 && expires - issuedAt <= 86_400
-}
