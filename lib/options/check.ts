@@ -15,54 +15,47 @@ const synonyms: Readonly<Record<string, string>> = {
  * @throws {OptionError} for the first unknown name, wrong type or value out of range
  */
 export function checkOptions (schema: TSchema, value: unknown, path = ''): void {
-  const part = partFor(schema, value)
-  if (part[Kind] === 'Object' && part['additionalProperties'] !== undefined) {
+  // Of a union, its object for an object, so that an error names the option within.
+  const variants: TSchema[] = schema[Kind] === 'Union' && isRecord(value) ? schema['anyOf'] : []
+  const part = variants.find(variant => variant[Kind] === 'Object') ?? schema
+  const { [Kind]: kind, additionalProperties, patternProperties, items, expected } = part
+  if (kind === 'Object' && additionalProperties !== undefined && isRecord(value)) {
     checkObject(part as TObject, value, path)
-  } else if (part[Kind] === 'Record' && isRecord(value)) {
-    const [[pattern, inner]] = Object.entries(part['patternProperties']) as [[string, TSchema]]
+  } else if (kind === 'Record' && isRecord(value)) {
+    const [[pattern, inner]] = Object.entries(patternProperties) as [[string, TSchema]]
     for (const [name, item] of Object.entries(value)) {
-      const expected = `is unknown: expected ${part['expected']}`
-      if (!new RegExp(pattern).test(name)) throw new OptionError(join(path, name), expected)
+      if (!new RegExp(pattern).test(name)) throw new OptionError(join(path, name), `is unknown: expected ${expected}`)
       checkOptions(inner, item, join(path, name))
     }
-  } else if (part[Kind] === 'Array' && part['items']['expected'] && Array.isArray(value)) {
-    for (const [index, item] of value.entries()) checkOptions(part['items'], item, `${path}[${index}]`)
-  } else if (!Value.Check(part, value)) throw wrong(part, value, path)
+  } else if (kind === 'Array' && items['expected'] && Array.isArray(value)) {
+    for (const [index, item] of value.entries()) checkOptions(items, item, `${path}[${index}]`)
+  } else if (!fits(part, value)) {
+    // Numbers, booleans, and short texts where the schema lists the possible ones. Other values may be secrets.
+    const isListed = kind === 'Union' && typeof value === 'string' && value.length <= 20
+    const isShown = isListed || typeof value === 'number' || typeof value === 'boolean'
+    const found = isListed ? JSON.stringify(value) : isShown ? String(value) : typeWords(value)
+    throw new OptionError(path, `is ${found}: expected ${expected}`)
+  }
 }
 
-/** Of a union, its object for an object, so that an error names the option within. */
-function partFor (schema: TSchema, value: unknown): TSchema {
-  const members: TSchema[] = schema[Kind] === 'Union' && isRecord(value) ? schema['anyOf'] : []
-  return members.find(member => member[Kind] === 'Object') ?? schema
-}
-
-function checkObject (schema: TObject, value: unknown, path: string): void {
-  if (!isRecord(value)) throw wrong(schema, value, path)
+function checkObject (schema: TObject, value: Record<string, unknown>, path: string): void {
   const known = Object.keys(schema.properties)
   const unknown = Object.keys(value).find(name => !schema.additionalProperties && !known.includes(name))
   if (unknown !== undefined) {
     const near = nearest(unknown, known) ?? synonyms[unknown.toLowerCase()]
-    throw new OptionError(
-      join(path, unknown),
-      `is unknown${didYouMean(near) || `: expected one of ${known.join(', ')}`}`
-    )
+    const hint = didYouMean(near) || `: expected one of ${known.join(', ')}`
+    throw new OptionError(join(path, unknown), `is unknown${hint}`)
   }
   for (const [name, property] of Object.entries(schema.properties)) {
-    const given = value[name]
-    if (given !== undefined) checkOptions(property, given, join(path, name))
+    if (value[name] !== undefined) checkOptions(property, value[name], join(path, name))
     else if (schema.required?.includes(name)) {
       throw new OptionError(join(path, name), `is missing: expected ${property['expected'] ?? 'a value'}`)
     }
   }
 }
 
-/** Shows numbers, booleans, and short texts where the schema lists the possible ones. Other values may be secrets. */
-function wrong (schema: TSchema, value: unknown, path: string): Error {
-  const isListed = schema[Kind] === 'Union' && typeof value === 'string' && value.length <= 20
-  const isShown = isListed || typeof value === 'number' || typeof value === 'boolean'
-  const found = isListed ? JSON.stringify(value) : isShown ? String(value) : typeWords(value)
-  return new OptionError(path, `is ${found}: expected ${schema['expected']}`)
-}
+/** Not as a guard, by which TypeScript would take other values for impossible ones. */
+const fits = (schema: TSchema, value: unknown): boolean => Value.Check(schema, value)
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -15,7 +15,7 @@ export interface RouteSchema extends FastifySchema {
 interface Described {
   schema: FastifySchema & { security?: RouteSchema['security'] | undefined }
   url: string
-  /** The document as far as it is generated; undefined for Swagger 2.0. */
+  /** As far as it is generated; undefined for Swagger 2.0. */
   openapiObject?: { components?: { securitySchemes?: object } }
 }
 
