@@ -1,13 +1,13 @@
 import { OptionalKind, Type, type TObject } from '@sinclair/typebox'
 import type { Collection, OwnerField } from '../../types/collections.js'
-import { checking, converterOf, type Convert, type OtherColumns, type RowField } from '../client/check.js'
-import { DecodeFault, isForbiddenColumn, NAME_RULE, pathStep } from '../client/values.js'
+import { converterOf, type Convert, type OtherColumns, type RowField } from '../client/check.js'
+import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { OptionError } from '../errors.js'
 import { checkColumns } from './client-names.js'
 import { rulesOf } from './collection.js'
 import { decoding, encoding } from './convert.js'
-import { checkKeywords, knownNames } from './keywords.js'
-import { checkRequired, typeOf, type FieldType, type Place } from './types.js'
+import { checkKeywords, fail, knownNames, type Place } from './keywords.js'
+import { checkRequired, typeOf, type FieldType } from './types.js'
 
 /** One field of the schema, with all that the options say about it. */
 export interface Field extends RowField {
@@ -66,7 +66,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
     taken.set(column, field)
     if (isForbiddenColumn(field)) throw wrong('schema', `has the name ${name(field)}: use ${NAME_RULE}`)
     if (isForbiddenColumn(column)) throw wrong('fields', `has the name ${name(column)}: use ${NAME_RULE}`)
-    const place = placeOf(`collections.${table}.schema`, field, unknownFields)
+    const place = { option: `collections.${table}.schema`, path: field, depth: 0, unknownFields }
     const type = typeOf(schema, place)
     const encode = encoderOf(table, field, type)
     const owner = owners.includes(field)
@@ -110,7 +110,7 @@ function defaultOf (given: unknown, source: string, encode: Field['encode'], pla
   try {
     if (typeof given !== 'function') value()
   } catch (error) {
-    place.fail(`has a default that does not fit: ${(error as Error).message}`)
+    fail(place, `has a default that does not fit: ${(error as Error).message}`)
   }
   return value
 }
@@ -153,31 +153,13 @@ function schemaOf (table: string, { schema, unknownFields }: Collection, named: 
     throw new OptionError(`collections.${table}.schema`, `is missing: ${write}`)
   }
   // The keywords of the object itself: what becomes of other columns is the option's affair.
-  const place = placeOf(`collections.${table}.schema`, '', unknownFields, 1)
+  const place = { option: `collections.${table}.schema`, path: '', depth: 1, unknownFields }
   checkKeywords(schema, ['properties', 'required', 'additionalProperties'], place)
   const additional = schema['additionalProperties']
   if (additional !== undefined && additional !== (unknownFields === 'store')) {
-    place.fail('says in additionalProperties something else than unknownFields: ' +
+    fail(place, 'says in additionalProperties something else than unknownFields: ' +
       "leave it out, and use unknownFields: 'reject', 'drop' or 'store'")
   }
   checkRequired(schema, place)
   return schema
-}
-
-/** Where a schema stands: `path` is the way to it, for messages. */
-function placeOf (option: string, path: string, unknownFields: Place['unknownFields'], depth = 0): Place {
-  const place: Place = {
-    depth,
-    whole: depth === 0,
-    unknownFields,
-    fail: problem => { throw new OptionError(option, `is wrong${path === '' ? '' : ` at ${path}`}: it ${problem}`) },
-    inside: (schema, step) => {
-      const levels = checking.deepest
-      const problem = `is nested deeper than ${levels} levels, which PowerSync does not sync`
-      if (depth > levels) place.fail(`${problem}: flatten it`)
-      const inner = step === '' ? path : step === '[]' ? `${path}[]` : `${path}.${pathStep(step)}`
-      return typeOf(schema, placeOf(option, inner, unknownFields, depth + 1))
-    }
-  }
-  return place
 }

@@ -1,6 +1,24 @@
 import { ReadonlyKind, type TSchema } from '@sinclair/typebox'
+import type { Collection } from '../../types/collections.js'
+import { OptionError } from '../errors.js'
 import { listWords } from '../type-words.js'
-import type { Place } from './types.js'
+
+/** Where in a collection's schema a type stands. */
+export interface Place {
+  /** The option and the way to it, for messages. */
+  option: string
+  path: string
+  /** 0 for a column, 1 for what is in its JSON, and so on. */
+  depth: number
+  /** It is one of several types of a value. */
+  isPart?: true
+  unknownFields: Collection['unknownFields']
+}
+
+/** Stops the start; the problem says what to do. */
+export function fail ({ option, path }: Place, problem: string): never {
+  throw new OptionError(option, `is wrong${path && ` at ${path}`}: it ${problem}`)
+}
 
 /** Keywords that describe a schema and do not restrict its values. */
 const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated', 'type']
@@ -25,15 +43,16 @@ const INSTEAD: Record<string, string> = {
  * @param honoured those that the schema's kind knows
  */
 export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
-  if (ReadonlyKind in schema) place.fail(`is a Type.Readonly, which checks nothing: ${INSTEAD['readOnly']}`)
+  if (ReadonlyKind in schema) fail(place, `is a Type.Readonly, which checks nothing: ${INSTEAD['readOnly']}`)
+  const isWhole = place.depth === 0 && !place.isPart
+  const allowed = [...ANNOTATIONS, ...honoured, ...isWhole ? ['default'] : []]
   for (const keyword of Object.keys(schema)) {
-    const isFree = keyword.startsWith('x-') || ANNOTATIONS.includes(keyword) || honoured.includes(keyword)
-    if (isFree || schema[keyword] === undefined || (keyword === 'default' && place.whole)) continue
+    if (keyword.startsWith('x-') || allowed.includes(keyword) || schema[keyword] === undefined) continue
     if (keyword === 'default') {
-      place.fail('has a default, which only a column can have: give it to the column, or set it in a transform hook')
+      fail(place, 'has a default, which only a column can have: give it to the column, or set it in a transform hook')
     }
     const instead = Object.hasOwn(INSTEAD, keyword) ? INSTEAD[keyword] : 'check it in a transform hook'
-    place.fail(`uses "${keyword}", which is not supported here: ${instead}`)
+    fail(place, `uses "${keyword}", which is not supported here: ${instead}`)
   }
 }
 
@@ -41,7 +60,7 @@ export function checkKeywords (schema: TSchema, honoured: readonly string[], pla
 export function numberKeyword (schema: TSchema, keyword: string, place: Place): number | undefined {
   const value: unknown = schema[keyword]
   if (value === undefined || (typeof value === 'number' && !Number.isNaN(value))) return value
-  return place.fail(`has ${keyword} set to something that is not a number`)
+  return fail(place, `has ${keyword} set to something that is not a number`)
 }
 
 /** A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. */

@@ -1,13 +1,13 @@
 import { Kind, OptionalKind, PatternStringExact, TransformKind, type TSchema } from '@sinclair/typebox'
-import type { Collection } from '../../types/collections.js'
 import type { Check } from '../../types/validators.js'
 import { Binary, Decimal128, Double, ObjectId, UUID } from '../bson.js'
 import { convertOf } from '../client/check.js'
-import { isForbiddenKey, KEY_RULE } from '../client/values.js'
+import { checking } from '../client/check.js'
+import { isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
 import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
 import { formatNames, formatOf } from './formats.js'
-import { checkKeywords, knownNames, numberKeyword, regularExpression } from './keywords.js'
+import { checkKeywords, fail, knownNames, numberKeyword, regularExpression, type Place } from './keywords.js'
 import { eitherOf, orNull, range as rangeShape, type JsonSchema } from './shapes.js'
 
 export type Column = 'text' | 'integer' | 'real'
@@ -33,19 +33,6 @@ export interface FieldType extends Check {
   read?: (value: unknown) => unknown
   /** A format that the host has registered: clients cannot check it. */
   format?: string
-}
-
-/** Where in a collection's schema a type stands. */
-export interface Place {
-  /** 0 for a column, 1 for what is in its JSON, and so on. */
-  depth: number
-  /** The schema is the column's own, not a part of it. */
-  whole: boolean
-  unknownFields: Collection['unknownFields']
-  /** Stops the start; the problem says what to do. */
-  fail (problem: string): never
-  /** The type of a schema one level further in; `step` is its name in messages. */
-  inside (schema: TSchema, step: string): FieldType
 }
 
 /** The keywords of a type that are honoured (any other stops the start), and what it is. */
@@ -103,27 +90,36 @@ const instead: Record<string, string> = {
   Unsafe: 'Type.Unknown()'
 }
 
-/** The type of a schema. One that cannot be stored stops the start, through `place.fail`. */
+/** The type of a schema. One that cannot be stored stops the start, through `fail`. */
 export function typeOf (schema: TSchema, place: Place): FieldType {
   const kind: string | undefined = Object(schema)[Kind]
   if (kind === undefined) {
     const found = '~kind' in Object(schema) ? 'a schema of typebox 1.x' : 'not a schema of @sinclair/typebox 0.34'
     const write = "write import { Type } from 'fastify-powersync-mongo', which has Type.String() and the like"
-    return place.fail(`is ${found}: ${write}`)
+    return fail(place, `is ${found}: ${write}`)
   }
-  if (TransformKind in schema) place.fail('is a Type.Transform: use the type that it decodes, and a transform hook')
+  if (TransformKind in schema) fail(place, 'is a Type.Transform: use the type that it decodes, and a transform hook')
   const [keywords, type] = Object.hasOwn(types, kind) ? types[kind]! : []
   if (!keywords || !type) {
     const all = Object.keys(types).map(name => name.replace(/^(?!Bson)/, 'Type.').replace('Bson', 'bson.'))
     const hint = Object.hasOwn(instead, kind) ? instead[kind] : `one of ${all.join(', ')}`
-    return place.fail(`is a Type.${kind}, which cannot be stored: use ${hint}`)
+    return fail(place, `is a Type.${kind}, which cannot be stored: use ${hint}`)
   }
   checkKeywords(schema, keywords, place)
   return type(schema, place)
 }
 
 /** A part of a type in its very place. */
-const here = (schema: TSchema, place: Place) => typeOf(schema, { ...place, whole: false })
+const here = (schema: TSchema, place: Place) => typeOf(schema, { ...place, isPart: true })
+
+/** The type of a schema one level further in; `step` is its name in messages. */
+function inside (schema: TSchema, step: string, place: Place): FieldType {
+  const { path, depth } = place
+  const problem = `is nested deeper than ${checking.deepest} levels, which PowerSync does not sync`
+  if (depth > checking.deepest) fail(place, `${problem}: flatten it`)
+  const inner = step === '' ? path : step === '[]' ? `${path}[]` : `${path}.${pathStep(step)}`
+  return typeOf(schema, { ...place, path: inner, depth: depth + 1 })
+}
 
 /** `given` turns a value of the app's code into the form that a client would send, so that it meets the same rules. */
 type Rest = Partial<FieldType> & Pick<FieldType, 'shape'> & { given?: (value: unknown) => unknown }
@@ -155,7 +151,7 @@ function range (
 ) {
   const bounds = Object.entries(RANGE).map(([keyword, words]) => ({ limit: read(keyword), words }))
   const divisor = bounds.at(-1)?.limit
-  if (divisor !== undefined && divisor <= 0) place.fail('has multipleOf set to something that is not above 0')
+  if (divisor !== undefined && divisor <= 0) fail(place, 'has multipleOf set to something that is not above 0')
   const set = bounds.filter(({ limit }) => limit !== undefined)
   // Bigints as text, and what is not set as null: it goes through JSON.
   const r = bounds.map(({ limit }) => typeof limit === 'bigint' ? String(limit) : limit ?? null)
@@ -171,13 +167,13 @@ function text (schema: TSchema, place: Place): FieldType {
   const { words, sizes, size } = limits(schema, place, ['minLength', 'maxLength'], 'characters')
   const expression = pattern === undefined
     ? undefined
-    : regularExpression(pattern) ?? place.fail(`has a pattern ${NO_EXPRESSION}`)
+    : regularExpression(pattern) ?? fail(place, `has a pattern ${NO_EXPRESSION}`)
   const known = `use ${formatNames.join(', ')}, or register it with TypeBox's FormatRegistry first`
   const { test, re: patterns = [], ...rest } = format === undefined
     ? {}
-    : formatOf(format) ?? place.fail(`has the unknown format "${format}": ${known}`)
+    : formatOf(format) ?? fail(place, `has the unknown format "${format}": ${known}`)
   const areTexts = Array.isArray(choices) && choices.every(choice => typeof choice === 'string')
-  if (choices !== undefined && !areTexts) place.fail('has an enum that is not a list of texts')
+  if (choices !== undefined && !areTexts) fail(place, 'has an enum that is not a list of texts')
   const re: Check['re'] = [...expression ? [[pattern, 'u'] as [string, string]] : [], ...patterns]
   const rules = [
     words.slice(1),
@@ -207,7 +203,7 @@ const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolea
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
 function literals (values: Literal[], place: Place): FieldType {
   const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
-  if ([column, ...others].includes(undefined)) place.fail('has a literal that is not text, a number, true or false')
+  if ([column, ...others].includes(undefined)) fail(place, 'has a literal that is not text, a number, true or false')
   return scalar('v', quoted(values), others.length ? 'text' : column!, {
     v: values.map(literal =>
       [literal, ...typeof literal === 'boolean' ? [Number(literal), `${Number(literal)}`] : [], String(literal)]),
@@ -250,7 +246,7 @@ function long (schema: TSchema, place: Place): FieldType {
     const value: unknown = schema[keyword]
     if (value === undefined || typeof value === 'bigint') return value
     if (Number.isSafeInteger(value)) return BigInt(value as number)
-    return place.fail(`has ${keyword} set to something that is not a whole number`)
+    return fail(place, `has ${keyword} set to something that is not a whole number`)
   })
   const e = `a whole number of 64 bits${words}, as text (in a text column) when it is beyond 9007199254740991`
   return scalar('l', e, 'integer', {
@@ -279,7 +275,7 @@ function date (schema: TSchema, place: Place): FieldType {
   const words = c.map((time, index) => {
     if (time === null) return ''
     const date = new Date(time)
-    if (Number.isNaN(date.getTime())) place.fail('has a limit that is not a date, in milliseconds since 1970')
+    if (Number.isNaN(date.getTime())) fail(place, 'has a limit that is not a date, in milliseconds since 1970')
     return `, not ${index === 0 ? 'before' : 'after'} ${date.toISOString()}`
   }).join('')
   return scalar('d', `a date such as 2025-09-22T14:29:30.123Z${words}`, 'text', {
@@ -294,8 +290,8 @@ function date (schema: TSchema, place: Place): FieldType {
 function binary (schema: TSchema, place: Place): FieldType {
   const subType = numberKeyword(schema, 'subType', place) ?? Binary.SUBTYPE_DEFAULT
   const { words, size } = limits(schema, place, ['minByteLength', 'maxByteLength'], 'bytes')
-  if (!Number.isInteger(subType) || subType < 0 || subType > 255) place.fail('has a subType that is not a byte')
-  if (subType === Binary.SUBTYPE_UUID) place.fail('has subType 4: use bson.UUID()')
+  if (!Number.isInteger(subType) || subType < 0 || subType > 255) fail(place, 'has a subType that is not a byte')
+  if (subType === Binary.SUBTYPE_UUID) fail(place, 'has subType 4: use bson.UUID()')
   return scalar('b', `base64 text with padding${words}`, 'text', {
     ...size,
     gives: `a Binary ${OF_DRIVER} of subtype ${subType}${words}`,
@@ -329,17 +325,17 @@ function jsonText (type: Row[1]): Row[1] {
 }
 
 function json (schema: TSchema, place: Place): FieldType {
-  const i = place.inside(schema, '')
+  const i = inside(schema, '', place)
   const types = 'a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them'
-  if (!i.container) place.fail(`holds a Type.${schema[Kind]} as JSON: use ${types}`)
+  if (!i.container) fail(place, `holds a Type.${schema[Kind]} as JSON: use ${types}`)
   return scalar('j', `JSON text of ${i.e}`, 'text', { i, gives: i.gives, container: true, shape: i.shape })
 }
 
 function array (schema: TSchema, place: Place): FieldType {
   const { words, sizes, size } = limits(schema, place, ['minItems', 'maxItems'], 'items')
   const unique: unknown = schema['uniqueItems'] ?? false
-  if (typeof unique !== 'boolean') place.fail('has uniqueItems set to something that is not true or false')
-  const i = place.inside(schema['items'], '[]')
+  if (typeof unique !== 'boolean') fail(place, 'has uniqueItems set to something that is not true or false')
+  const i = inside(schema['items'], '[]', place)
   return scalar('a', `an array${words}${unique ? ' without duplicates' : ''}`, 'text', {
     ...size,
     ...unique && { u: 1 },
@@ -358,14 +354,14 @@ function object (schema: TSchema, place: Place): FieldType {
   const p: NonNullable<FieldType['p']> = {}
   for (const [name, property] of Object.entries<TSchema>(schema['properties'])) {
     const problem = `has the property ${JSON.stringify(name)}, which cannot be stored`
-    if (isForbiddenKey(name)) place.fail(`${problem}: use ${KEY_RULE}`)
-    const type = place.inside(property, name)
+    if (isForbiddenKey(name)) fail(place, `${problem}: use ${KEY_RULE}`)
+    const type = inside(property, name, place)
     p[name] = OptionalKind in property ? [type, 1] : [type]
   }
   checkRequired(schema, place)
   const additional: boolean | TSchema = schema['additionalProperties'] ?? place.unknownFields !== 'reject'
   const others = () => typeof additional === 'object'
-    ? place.inside(additional, '*')
+    ? inside(additional, '*', place)
     : any(schema, { depth: place.depth + 1 })
   return scalar('o', 'an object', 'text', {
     p, ...additional ? { i: others() } : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p)
@@ -373,12 +369,12 @@ function object (schema: TSchema, place: Place): FieldType {
 }
 
 /** TypeBox derives `required` from what is Type.Optional: another list would contradict it. */
-export function checkRequired (schema: TSchema, place: Pick<Place, 'fail'>): void {
+export function checkRequired (schema: TSchema, place: Place): void {
   const { properties, required = [] } = schema as TSchema & { properties: Record<string, object>, required?: string[] }
   const wrong = required.find(name => !Object.hasOwn(properties, name) || OptionalKind in Object(properties[name]))
   if (wrong === undefined) return
   const problem = `has ${JSON.stringify(wrong)} in "required", which is not a required property`
-  place.fail(`${problem}: leave Type.Optional out, and the list`)
+  fail(place, `${problem}: leave Type.Optional out, and the list`)
 }
 
 /** In JSON, an optional property may be null as well, and null is then what is stored. */
@@ -398,10 +394,10 @@ function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
 function record (schema: TSchema, place: Place): FieldType {
   const { additionalProperties = false } = schema
   const problem = 'has additionalProperties: describe all names by the key of Type.Record'
-  if (additionalProperties !== false) place.fail(problem)
+  if (additionalProperties !== false) fail(place, problem)
   const [k, item] = Object.entries<TSchema>(schema['patternProperties'])[0]! // TypeBox makes exactly one
-  const i = place.inside(item, '*')
-  const names = regularExpression(k) ?? place.fail(`has keys with a pattern ${NO_EXPRESSION}`)
+  const i = inside(item, '*', place)
+  const names = regularExpression(k) ?? fail(place, `has keys with a pattern ${NO_EXPRESSION}`)
   return scalar('o', 'an object', 'text', {
     i,
     ...k !== PatternStringExact && { k, x: `a name that matches ${names}` },
@@ -418,11 +414,11 @@ function record (schema: TSchema, place: Place): FieldType {
 function union (schema: TSchema, place: Place): FieldType {
   const all: TSchema[] = schema['anyOf']
   const variants = all.filter(variant => variant[Kind] !== 'Null')
-  if (variants.length === 0) place.fail('has no type but null: add the one that it can hold')
+  if (variants.length === 0) fail(place, 'has no type but null: add the one that it can hold')
   const o = variants.map(variant => here(variant, place)) // also of literals, to check their keywords
-  const areLiterals = variants.every(variant => variant[Kind] === 'Literal')
-  const only = o.length === 1 ? o[0]! : firstOf(o)
-  const type = areLiterals ? literals(variants.map(variant => variant['const']), place) : only
+  const type = variants.every(variant => variant[Kind] === 'Literal')
+    ? literals(variants.map(variant => variant['const']), place)
+    : o.length === 1 ? o[0]! : firstOf(o)
   return variants.length < all.length ? { ...type, n: 1, shape: orNull(type.shape) } : type
 }
 
