@@ -14,9 +14,8 @@ export const CommandNotFound = 59
  * collection when it sees the first change of it; a row that is created and changed before that has no post-image, and
  * the service starts its whole replication again (PSYNC_S1344).
  *
- * @returns what is to be logged: tables that cannot reach documents of their collection
- * @throws {MongoError} for a collection whose default collation takes different ids or owners for equal, and if MongoDB
- *   refuses
+ * @returns warnings to log
+ * @throws {MongoError} for a default collation by which different ids or owners are equal, and if MongoDB refuses
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
   try {
@@ -30,21 +29,12 @@ export async function prepareCollections (db: mongodb.Db, collections: Collectio
   }
 }
 
-export interface CollectionsState {
-  /** Names of collections that do not exist yet, and of those whose changes come without post-images. */
-  missing: string[]
-  withoutImages: string[]
-  /** Tables that cannot reach documents of their collection. */
-  warnings: string[]
-}
-
 /**
- * What there is of the collections; nothing is written. Undefined where MongoDB does not list them.
+ * Names of collections that do not exist yet, and of those whose changes come without post-images; warnings about
+ * tables that cannot reach documents of their collection. Only reads. Undefined where MongoDB does not list collections.
  * @throws {MongoError} as `prepareCollections` does for a collation
  */
-export async function inspectCollections (
-  db: mongodb.Db, collections: Collections
-): Promise<CollectionsState | undefined> {
+export async function inspectCollections (db: mongodb.Db, collections: Collections) {
   // Several tables may write to one collection.
   const tables = Object.entries(collections)
     .map(([table, collection]) => ({ table, name: collection.name ?? table, collection }))

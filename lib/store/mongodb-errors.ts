@@ -111,7 +111,7 @@ export const codeOf = (error: unknown): unknown => (error as { code?: unknown } 
 /** A bulk write's error holds the one of its failed statement; a single write's is that itself. */
 export function firstWriteError (error: unknown): ServerError & { index?: number } {
   const failure = Object(error) as ServerError
-  return Array.isArray(failure.writeErrors) && failure.writeErrors.length ? failure.writeErrors[0] : failure
+  return (Array.isArray(failure.writeErrors) && failure.writeErrors[0]) || failure
 }
 
 /** E11000 duplicate key error collection: db.name index: email_1 dup key: { … } */
@@ -120,8 +120,6 @@ const indexName = ({ errmsg, message }: ServerError) => /index: (\S+)/.exec(errm
 /**
  * The rules that a document broke (code 121), as field and name of the rule, for example `bsonType`. The server also
  * quotes the values, which must not get to clients or logs. Of an unknown form, the result is empty.
- *
- * @param errInfo as the server sends it
  * @see https://www.mongodb.com/docs/manual/core/schema-validation/view-existing-validation-rules/
  */
 export function validationFailures (errInfo: unknown): Array<{ path: string, rule: string }> {

@@ -12,10 +12,7 @@ export interface CommandScope {
 /** A MongoDB transaction that is under way. */
 export type TransactionScope = Required<CommandScope>
 
-/**
- * A commit that was sent and never acknowledged: MongoDB may have applied the transaction or not.
- * The client has to send all of it again.
- */
+/** A commit that was sent and never acknowledged: MongoDB may have applied the transaction or not. */
 export class UnknownCommitError extends Error {
   override readonly name = 'UnknownCommitError'
   constructor (cause: unknown) {
@@ -23,7 +20,7 @@ export class UnknownCommitError extends Error {
   }
 }
 
-/** Another transaction was faster: start again. Thrown by `work` for a conflict that MongoDB does not report as one. */
+/** Another transaction was faster. Thrown by `work` for a conflict that MongoDB does not report as one. */
 export class ConflictError extends Error {
   override readonly name = 'ConflictError'
 }

@@ -37,11 +37,9 @@ export async function compareValidators (
     const numbers = { promoteValues: true, promoteLongs: true }
     const [existing] = await db.listCollections<mongodb.CollectionInfo>({ name }, numbers).toArray()
     const { validator: now = {}, validationLevel = 'strict', validationAction = 'error' } = existing?.options ?? {}
-    const before = { validator: now, validationLevel, validationAction }
-    const wanted = {
-      validator, validationLevel: level ?? validationLevel, validationAction: action ?? validationAction
-    }
-    const changes = changesOf(before, wanted)
+    const rigour = { validationLevel: level ?? validationLevel, validationAction: action ?? validationAction }
+    const wanted = { validator, ...rigour }
+    const changes = changesOf({ validator: now, validationLevel, validationAction }, wanted)
     differences.push({
       name,
       action: changes.length === 0 ? 'none' : existing ? 'update' : 'create',
@@ -61,7 +59,7 @@ async function breakingIn (collection: mongodb.Collection, validator: mongodb.Do
   return { count, ids: first.map(({ _id }) => String(_id)) }
 }
 
-/** Makes the database what the schemas say. To be called again and again. */
+/** Makes the database what the schemas say: idempotent. */
 export async function applyValidators (
   db: mongodb.Db, collections: Collections, options: ValidatorOptions = {}
 ): Promise<ValidatorDifference[]> {
@@ -102,11 +100,11 @@ export async function ensureValidators (
       'and MongoDB refuses later changes of them: "npx powersync-mongo apply-validators --dry-run" lists them')
   }
   const wrong = mode === 'check' ? differences.filter(({ action }) => action !== 'none') : []
-  const [first] = wrong
-  if (!first) return
+  if (!wrong[0]) return
   const names = wrong.map(({ name }) => name).join(', ')
+  const { name, changes } = wrong[0]
   throw new MongoError(
-    `the validators of ${names} are not what the schemas say (${first.name}: ${first.changes.slice(0, 3).join('; ')}): ` +
+    `the validators of ${names} are not what the schemas say (${name}: ${changes.slice(0, 3).join('; ')}): ` +
     'run "npx powersync-mongo apply-validators --config <file>", or set the option validators to \'apply\'')
 }
 
@@ -142,21 +140,16 @@ function validatorsOf (collections: Collections): Map<string, mongodb.Document> 
 
 function changesOf (now: mongodb.Document, wanted: mongodb.Document): string[] {
   const [before, after] = [flatten(now), flatten(wanted)]
-  return [...new Set([...before.keys(), ...after.keys()])].flatMap(path => {
-    const [old, fresh] = [before.get(path), after.get(path)]
-    if (isDeepStrictEqual(old, fresh)) return []
-    const line = (sign: string, value: unknown) =>
-      value === undefined ? [] : [`${sign} ${path}: ${JSON.stringify(value)}`]
-    return [...line('-', old), ...line('+', fresh)]
-  })
+  const paths = [...new Set([...before.keys(), ...after.keys()])]
+  const lines = (sign: string, path: string, value: unknown) =>
+    value === undefined ? [] : [`${sign} ${path}: ${JSON.stringify(value)}`]
+  return paths.filter(path => !isDeepStrictEqual(before.get(path), after.get(path)))
+    .flatMap(path => [...lines('-', path, before.get(path)), ...lines('+', path, after.get(path))])
 }
 
 /** Path → value of everything that is no object; the order of keys means nothing. */
 function flatten (value: unknown, path = '', into = new Map<string, unknown>()): Map<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    for (const [key, inner] of Object.entries(value)) flatten(inner, path ? `${path}.${key}` : key, into)
-  } else {
-    into.set(path, value)
-  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return into.set(path, value)
+  for (const [key, inner] of Object.entries(value)) flatten(inner, path ? `${path}.${key}` : key, into)
   return into
 }

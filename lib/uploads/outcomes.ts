@@ -1,14 +1,12 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
-import type { mongodb } from '../bson.js'
 import type {
   CrudTransaction, TransactionOutcome, TransactionResult, UploadMessage, UploadSummary, User
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
 import type { SpanReport, Spans } from '../observe/spans.js'
 import { deepFreeze } from '../rules/freeze.js'
-import type { CollectionRegistry } from '../rules/registry.js'
-import { tablesOf, type Caller } from './commit.js'
+import { tablesOf, type Caller, type CommitDependencies } from './commit.js'
 import type { Deadline } from './deadline.js'
 import type { Uploader } from './uploader.js'
 
@@ -18,7 +16,7 @@ const channel = tracingChannel<unknown, UploadMessage>('fastify-powersync-mongo.
 export function observed (upload: Uploader, spans: Spans): Uploader {
   return async (transactions, caller, policy) => {
     const start = performance.now()
-    const operations = transactions.reduce((count, transaction) => count + transaction.operations.length, 0)
+    const operations = transactions.reduce((count, each) => count + each.operations.length, 0)
     let results: TransactionResult[] = []
     const work = async () => {
       results = await upload(transactions, caller, policy)
@@ -49,41 +47,36 @@ function summaryOf (results: TransactionResult[], operations: number, time: numb
 }
 
 /** Rejected data is the client's fault: only what has to be sent again fails the span. */
-function reportOf (summary: UploadSummary): SpanReport {
+function reportOf ({ transactions, applied, rejected, retryable, notAttempted, ...more }: UploadSummary): SpanReport {
   return {
     attributes: {
-      'powersync.transactions': summary.transactions,
-      'powersync.transactions.applied': summary.applied,
-      'powersync.transactions.rejected': summary.rejected,
-      'powersync.transactions.retryable': summary.retryable,
-      'powersync.transactions.not_attempted': summary.notAttempted,
-      'powersync.operations': summary.operations,
-      'powersync.error_codes': Object.keys(summary.errorCodes)
+      'powersync.transactions': transactions,
+      'powersync.transactions.applied': applied,
+      'powersync.transactions.rejected': rejected,
+      'powersync.transactions.retryable': retryable,
+      'powersync.transactions.not_attempted': notAttempted,
+      'powersync.operations': more.operations,
+      'powersync.error_codes': Object.keys(more.errorCodes)
     },
-    failed: summary.retryable > 0
+    failed: retryable > 0
   }
 }
 
-interface Place { collections: CollectionRegistry, db: mongodb.Db }
-
 /** Shows an outcome to the `onResult` hooks. What they do changes nothing of it. */
 export async function runResultHooks (
-  outcome: TransactionOutcome, { user, request, log }: Caller, { collections, db }: Place, limit: Deadline
+  outcome: TransactionOutcome, caller: Caller, { collections, db }: CommitDependencies, limit: Deadline
 ): Promise<void> {
   for (const hook of collections.resultHooks(tablesOf([outcome.transaction]))) {
     deepFreeze(outcome)
     try {
-      await limit.race(Promise.resolve(hook(outcome, { user, request, db, log })))
+      await limit.race(Promise.resolve(hook(outcome, { ...caller, db })))
     } catch (error) {
-      log.error({ err: loggable(error) }, 'onResult failed; the upload is not affected')
+      caller.log.error({ err: loggable(error) }, 'onResult failed; the upload is not affected')
     }
   }
 }
 
-/**
- * How often in a row the head of a client's upload queue could not be stored. Clients retry it forever, and everything
- * behind it waits. Known to this process only, and of the latest queues only.
- */
+/** How often in a row the head of a client's upload queue could not be stored, as far as this process knows. */
 export class BlockedQueues {
   /** In the order of their last failures. */
   readonly #failures = new Map<string, number>()
@@ -97,8 +90,7 @@ export class BlockedQueues {
     const count = (this.#failures.get(key) ?? 0) + 1
     this.#failures.delete(key)
     this.#failures.set(key, count)
-    const [oldest] = this.#failures.keys()
-    if (this.#failures.size > this.limit) this.#failures.delete(oldest!)
+    if (this.#failures.size > this.limit) this.#failures.delete(this.#failures.keys().next().value!)
     return count
   }
 

@@ -36,7 +36,7 @@ interface UploadPolicy {
   requiresClientHandling?: UploadOptions['requiresClientHandling']
 }
 
-/** Applies client transactions in order and tells what became of each. */
+/** Applies client transactions in order and tells the outcome of each. */
 export type Uploader =
   (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
 
@@ -65,12 +65,7 @@ interface Settled {
 }
 
 /** One upload on its way. */
-interface Upload {
-  entries: readonly Entry[]
-  caller: Caller
-  policy: UploadPolicy
-  limit: Deadline
-}
+interface Upload { entries: readonly Entry[], caller: Caller, policy: UploadPolicy, limit: Deadline }
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
   const { ledger, collections: { migrations } } = dependencies
@@ -131,23 +126,20 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   }
 
   /** The next transactions: of one client, and at most `groupLimit` operations, unless it is one transaction. */
-  function nextGroup (): Entry[] {
-    const group: Entry[] = []
+  function nextGroup (): readonly Entry[] {
+    const group = entries.slice(results.length, results.length + size)
     let operations = 0
-    for (const entry of entries.slice(results.length, results.length + size)) {
-      const { transaction } = entry
-      operations += transaction.operations.length
-      const isFull = operations > groupLimit || transaction.clientId !== group[0]?.transaction.clientId
+    const end = group.findIndex((entry, index) => {
+      operations += entry.transaction.operations.length
+      if (index === 0) return false
+      const isOther = entry.transaction.clientId !== group[0]!.transaction.clientId
       // A settled letter goes under the changes before it, not under those after it.
-      const isAlone = settlesLetter(transaction)
-      if (group.length && (isFull || isAlone)) break
-      group.push(entry)
-      if (isAlone) break
-    }
-    return group
+      return isOther || operations > groupLimit || settlesLetter(entry) || settlesLetter(group[index - 1]!)
+    })
+    return end < 0 ? group : group.slice(0, end)
   }
 
-  function settlesLetter ({ operations }: CrudTransaction): boolean {
+  function settlesLetter ({ transaction: { operations } }: Entry): boolean {
     return operations.some(operation => settles(operation, dependencies))
   }
 
@@ -183,10 +175,10 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     const remembered = identity && ledger?.remembered(identity)
     const known = remembered && pendingOf(remembered, group, policy)
     if (known && isSettled(known)) return known
-    const [{ transaction }] = group as [Entry]
-    const mayBeAlone = !identity && group.length === 1 && !settlesLetter(transaction)
-    const isDone = mayBeAlone && await limit.race(commit.alone(transaction, caller, limit.signal))
-    if (isDone) return { verdicts: ['applied'] }
+    const [first, second] = group as [Entry, ...Entry[]]
+    if (!identity && !second && !settlesLetter(first)) {
+      if (await limit.race(commit.alone(first.transaction, caller, limit.signal))) return { verdicts: ['applied'] }
+    }
     return await run(identity, group.length, async ({ scope, ofUser, plan, write }) => {
       const page = await pageOf(identity, scope)
       const open = known?.page === page ? known : pendingOf(page, group, policy)
