@@ -31,7 +31,7 @@ export async function prepareCollections (db: mongodb.Db, collections: Collectio
 
 /**
  * Names of collections that do not exist yet, and of those whose changes come without post-images; warnings about
- * tables that cannot reach documents of their collection. Only reads. Undefined where MongoDB does not list collections.
+ * tables that cannot reach documents of their collection. Only reads. Undefined where MongoDB lists no collections.
  * @throws {MongoError} as `prepareCollections` does for a collation
  */
 export async function inspectCollections (db: mongodb.Db, collections: Collections) {
