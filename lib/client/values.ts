@@ -140,9 +140,6 @@ export function isDecimal128 (text: string): boolean {
   return length === 0 || (length <= 34 && exponent >= -6176 && exponent + length <= 6145)
 }
 
-/** Most dates: as JavaScript and the service print them, on days that every month has. */
-const USUAL_DATE =
-  /^(?!00)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
 /** Sign and century, year, month, day; time, second, milliseconds; and the zone: sign, hours, minutes. */
 const DATE = new RegExp('^([+-]\\d\\d)?(\\d{4})-(\\d\\d)-(\\d\\d)' +
   '(?:[T ]((?:[01]\\d|2[0-3]):\\d\\d)(?::(\\d\\d)(?:\\.(\\d{1,3})\\d{0,6})?)?' +
@@ -157,11 +154,6 @@ const DATE = new RegExp('^([+-]\\d\\d)?(\\d{4})-(\\d\\d)-(\\d\\d)' +
  * @returns milliseconds since 1970; NaN if the text is anything else, or a day or time that does not exist
  */
 export function parseDate (text: string): number {
-  if (USUAL_DATE.test(text)) { // Date.parse takes four times as long
-    const two = (at: number) => text.charCodeAt(at) * 10 + text.charCodeAt(at + 1) - 11 * 48
-    const milliseconds = two(20) * 10 + text.charCodeAt(22) - 48
-    return Date.UTC(two(0) * 100 + two(2), two(5) - 1, two(8), two(11), two(14), two(17), milliseconds)
-  }
   const parts = DATE.exec(text)
   if (!parts) return NaN
   const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', ...offset] = parts
