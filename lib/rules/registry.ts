@@ -1,7 +1,4 @@
-import type {
-  AnyRow, AuthorizeHook, Collections, CrudOperation, Hooks, OnResultHook, ResolveConflictHook, ThroughParent,
-  TransformHook, User
-} from '../../types/index.js'
+import type { AnyRow, Collections, CrudOperation, Hooks, OnResultHook, ThroughParent, User } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { rulesOf, type Collection } from '../schema/collection.js'
@@ -15,21 +12,12 @@ import { conditionsOf } from './owner.js'
 /** Collections that belong to MongoDB, PowerSync or this package. */
 const reserved = /^$|^(?:system\.|_powersync|powersync_)|\$/
 
-type Place = Pick<CrudOperation, 'table' | 'index'>
-
-interface HookLists {
-  authorize: AuthorizeHook[]
-  transform: TransformHook[]
-  resolveConflict: ResolveConflictHook[]
-  onResult: OnResultHook[]
-}
-
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
   /** Name of the MongoDB collection. */
   readonly name: string
   readonly schema: CompiledSchema
-  readonly hooks: HookLists
+  readonly hooks: { [Name in Exclude<keyof Hooks, 'updateBatch'>]: Array<NonNullable<Hooks[Name]>> }
   /** Parents that say who owns the rows. */
   readonly parents: readonly ThroughParent[]
   /** Whether hooks or parents decide on its operations one by one. */
@@ -38,42 +26,34 @@ export class RegisteredCollection {
   constructor (readonly table: string, readonly definition: Collection, globalHooks: Hooks) {
     const both = <Name extends keyof Hooks>(name: Name) =>
       [globalHooks[name], definition[name]].filter(hook => hook !== undefined) as Array<NonNullable<Hooks[Name]>>
-    this.name = definition.name ?? table
-    this.parents = rulesOf(definition.owner).parents
+    const refuse = (option: string, problem: string): never => {
+      throw new OptionError(`collections.${table}${option}`, problem)
+    }
+    const { name = table, put, writable, authorizeTransfer, owner } = definition
+    if (reserved.test(name)) refuse('', `writes to ${JSON.stringify(name)}, which is reserved: choose another name`)
+    this.name = name
+    this.parents = rulesOf(owner).parents
     this.hooks = {
       authorize: both('authorize'),
       transform: both('transform'),
       resolveConflict: both('resolveConflict'),
       onResult: both('onResult')
     }
-    if (reserved.test(this.name)) {
-      this.#refuse('', `writes to ${JSON.stringify(this.name)}, which is reserved: choose another name`)
-    }
     const { authorize, transform, resolveConflict } = this.hooks
-    this.hasOperationHooks = definition.authorizeTransfer !== undefined ||
+    this.hasOperationHooks = authorizeTransfer !== undefined ||
       [authorize, transform, resolveConflict, this.parents].some(({ length }) => length > 0)
     this.schema = compileSchema(table, definition)
-    this.#check(definition)
-  }
-
-  #check ({ put, writable, authorizeTransfer, owner }: Collection): void {
     if (put === 'replace' && writable) {
-      this.#refuse('.put',
-        'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
+      refuse('.put', 'is replace, which would drop the fields that writable keeps: use merge, or leave writable out')
     }
-    const needed = this.hooks.resolveConflict.flatMap(({ fields = [] }) => fields)
-    const unknown = needed.find(field => !this.schema.has(field))
+    const unknown = resolveConflict.flatMap(({ fields = [] }) => fields).find(field => !this.schema.has(field))
     if (unknown !== undefined) {
-      this.#refuse('.resolveConflict',
+      refuse('.resolveConflict',
         `needs ${JSON.stringify(unknown)}, which is not a field of the schema: add it there, or name another`)
     }
     if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
-      this.#refuse('.authorizeTransfer', 'needs an owner field: name it in owner')
+      refuse('.authorizeTransfer', 'needs an owner field: name it in owner')
     }
-  }
-
-  #refuse (option: string, problem: string): never {
-    throw new OptionError(`collections.${this.table}${option}`, problem)
   }
 
   /**
@@ -118,19 +98,12 @@ export class RegisteredCollection {
     return value instanceof DecodeFault ? undefined : value
   }
 
-  /**
-   * A value of one field, as a client would send it with this operation.
-   * @throws {PowerSyncFatalError} when it does not fit
-   */
+  /** A value of one field, as a client would send it. @throws {PowerSyncFatalError} when it does not fit */
   field (name: string, value: unknown, operation: CrudOperation): unknown {
     return accepted(this.schema.decodeField(name, value), operation)
   }
 
-  /**
-   * A field's value with an amount added, in the field's type.
-   * @param added decimal text
-   * @throws {PowerSyncFatalError} when the sum does not fit
-   */
+  /** A field's value with an amount added, which is decimal text. @throws {PowerSyncFatalError} when it does not fit */
   addTo (name: string, value: unknown, added: string, operation: CrudOperation): unknown {
     return this.field(name, sum([value ?? 0, added]), operation)
   }
@@ -219,7 +192,7 @@ const none: AnyRow = Object.freeze({})
  * The collection of an operation, as one user may write it.
  * @throws {PowerSyncFatalError} for a table that is not listed, or in which the user can have no rows
  */
-export type UserCollections = (operation: Place) => UserCollection
+export type UserCollections = (operation: Pick<CrudOperation, 'table' | 'index'>) => UserCollection
 
 /** The tables that can be written, by name: everything else is refused. */
 export class CollectionRegistry {
@@ -278,16 +251,17 @@ export class CollectionRegistry {
   }
 
   /** Whether hooks or parents decide on the operations of these tables one by one. */
-  hasOperationHooks (tables: Iterable<string>): boolean {
-    return this.#some(tables, ({ hasOperationHooks }) => hasOperationHooks)
+  hasOperationHooks (tables: ReadonlySet<string>): boolean {
+    return [...tables].some(table => this.#byTable.get(table)?.hasOperationHooks)
   }
 
-  hasUpdateBatchHooks (tables: Iterable<string>): boolean {
-    return !!this.globalHooks.updateBatch || this.#some(tables, ({ definition }) => !!definition.updateBatch)
+  hasUpdateBatchHooks (tables: ReadonlySet<string>): boolean {
+    return [this.globalHooks, ...[...tables].map(table => this.#byTable.get(table)?.definition)]
+      .some(hooks => hooks?.updateBatch)
   }
 
   /** Whether any hook may write in the transaction that has operations on these tables. */
-  hasWriteHooks (tables: Iterable<string>): boolean {
+  hasWriteHooks (tables: ReadonlySet<string>): boolean {
     return this.hasOperationHooks(tables) || this.hasUpdateBatchHooks(tables)
   }
 
@@ -297,13 +271,5 @@ export class CollectionRegistry {
     const hooks = new Set<OnResultHook>(onResult && [onResult])
     for (const table of tables) for (const hook of this.#byTable.get(table)?.hooks.onResult ?? []) hooks.add(hook)
     return hooks
-  }
-
-  #some (tables: Iterable<string>, test: (collection: RegisteredCollection) => boolean): boolean {
-    for (const table of tables) {
-      const collection = this.#byTable.get(table)
-      if (collection && test(collection)) return true
-    }
-    return false
   }
 }

@@ -42,7 +42,6 @@ export type CompiledSchema = ReturnType<typeof compileSchema>
 export function compileSchema (table: string, definition: Collection) {
   const fields = fieldsOf(table, definition)
   const byName = new Map(fields.map(field => [field.name, field]))
-  const ids = idsOf(table, definition.id)
   const anything = any(undefined, { depth: 0 })
   const decodeAny = converterOf(anything, decoding)
   const readRow = rowReader(fields, otherColumns(definition, fields), decoding)
@@ -54,9 +53,7 @@ export function compileSchema (table: string, definition: Collection) {
     /** Whether a document may have a field of this name. */
     has: (name: string): boolean => byName.has(name) || (definition.schema === 'any' && !isForbiddenColumn(name)),
     /** `_id` of a client's id, or why it has none. */
-    id: (text: string): unknown => ids.decode(text),
-    /** The client's id of an `_id`. */
-    idText: (value: unknown): string => ids.encode(value),
+    id: idsOf(table, definition.id).decode,
     /**
      * The fields that an operation writes, as BSON values: of a PUT all that the user may write, in the schema's order,
      * with their defaults or null; of a PATCH the changed ones. Read-only fields are left out. The owner's field may be

@@ -12,10 +12,8 @@ import { objectId, uuid } from './types.js'
 export interface Ids {
   /** Their description, for the check on clients; absent for ids of the app's own type. */
   check?: Check
-  /** The `_id` of a client's id, or why it has none. */
+  /** `_id` of a client's id, or why it has none. */
   decode (text: unknown): unknown
-  /** The client's id of an `_id`. */
-  encode (value: unknown): string
 }
 
 /**
@@ -45,17 +43,13 @@ const OTHER = "an id in the form that the collection uses, and none that PowerSy
 
 function ids (check: Check, make: (text: string) => unknown = text => text): Ids {
   const isId = idTest(check, decoding)
-  return { check, ...decoder(check.e, text => isId(text) ? make(text) : undefined), encode: String }
+  return { check, decode: decoder(check.e, text => isId(text) ? make(text) : undefined) }
 }
 
-function decoder (expected: string, decode: (text: string) => unknown): Pick<Ids, 'decode'> {
-  return {
-    decode: text => {
-      const isText = typeof text === 'string'
-      const value = isText ? decode(text) : undefined
-      return value === undefined ? invalid(expected, isText ? 'other text' : 'no text').within('id') : value
-    }
-  }
+const decoder = (expected: string, decode: (text: string) => unknown): Ids['decode'] => text => {
+  const isText = typeof text === 'string'
+  const value = isText ? decode(text) : undefined
+  return value === undefined ? invalid(expected, isText ? 'other text' : 'no text').within('id') : value
 }
 
 function stringCheck (table: string, pattern: string | undefined): Check {
@@ -74,15 +68,12 @@ function integer (text: string): unknown {
 }
 
 /** The app's own, held to the same rule: what it decodes must encode to the very text. */
-function customIds (id: IdCodec): Ids {
-  return {
-    ...decoder(OTHER, text => {
-      const value = id.decode(text) ?? undefined
-      return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
-    }),
-    encode: value => id.encode(value)
-  }
-}
+const customIds = (id: IdCodec): Ids => ({
+  decode: decoder(OTHER, text => {
+    const value = id.decode(text) ?? undefined
+    return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
+  })
+})
 
 /** PowerSync's service takes a row whose id is 0, false or empty for one without id. */
 const isNeverSynced = (value: unknown): boolean =>

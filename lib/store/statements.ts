@@ -51,11 +51,8 @@ export class Statements {
    */
   async send (sequence: ReadonlyArray<readonly Statement[]>, way: Way, scope: CommandScope): Promise<void> {
     const all = sequence.flat()
-    const positionOf = (statement: Statement) => all.indexOf(statement)
     const batches = (this.#bulkWrite && way !== 'single' ? [all] : sequence).flatMap(each => this.#batches(each, way))
-    for (const batch of batches) {
-      for (const part of partsOf(batch, positionOf)) await this.#command(part, positionOf, scope)
-    }
+    for (const batch of batches) for (const part of partsOf(batch)) await this.#command(part, all, scope)
   }
 
   #batches (statements: readonly Statement[], way: Way): Batch[] {
@@ -72,10 +69,11 @@ export class Statements {
    * The command is made here, since the driver's bulk writes make several objects of each statement, which takes twice
    * the time.
    */
-  async #command ({ statements, certain }: Batch, positionOf: PositionOf, scope: CommandScope): Promise<void> {
+  async #command ({ statements, certain }: Batch, all: readonly Statement[], scope: CommandScope): Promise<void> {
     const first = statements[0]!
     const alike = areAlike(statements)
     try {
+      if (statements.length === 1 && isTooLarge(first)) throw new MongoServerError({ code: BSONObjectTooLarge })
       if (!scope.session && statements.length === 1) return await sendAlone(this.#db, first, scope)
       const command = alike ? sameOf(statements) : mixedOf(this.#db, statements)
       const options = { ordered: true, ...!scope.session && majority }
@@ -93,15 +91,12 @@ export class Statements {
       }
       const failed = statements[statements.length === 1 ? 0 : firstWriteError(error).index ?? NaN]
       const collection = failed?.collection ?? (alike ? first.collection : undefined)
-      throw new WriteError(error, { collection }, certain && failed ? positionOf(failed) : undefined)
+      throw new WriteError(error, { collection }, certain && failed ? all.indexOf(failed) : undefined)
     }
   }
 }
 
 const majority = { writeConcern: { w: 'majority' } } as const
-
-/** Where a statement stands among all that are written. */
-type PositionOf = (statement: Statement) => number
 
 /** Statements that are sent together. */
 interface Batch {
@@ -196,28 +191,28 @@ const maxStatements = 100_000
 /** Bytes of a statement beside its filter and its change: its number, names, `upsert`. */
 const around = 64
 
-/**
- * A batch in parts that MongoDB takes; one as a rule.
- * @throws {WriteError} for a statement that it never takes, after the parts before it
- */
-function * partsOf (batch: Batch, positionOf: PositionOf): Generator<Batch> {
-  const { statements, certain } = batch
-  let most = 0
-  for (const { filter, change } of statements) most += around + mostBytesOf(filter) + mostBytesOf(change)
-  if (most <= maxBytes && statements.length <= maxStatements) return yield batch
+const mostBytes = ({ filter, change }: Statement): number => around + mostBytesOf(filter) + mostBytesOf(change)
 
-  let part: Statement[] = []
+const exactBytes = ({ filter, change }: Statement): number => around + bytesOf({ filter, change })
+
+/** Whether MongoDB never takes it. */
+const isTooLarge = (statement: Statement): boolean =>
+  mostBytes(statement) > maxBytes && exactBytes(statement) > maxBytes
+
+/** A batch in parts that MongoDB takes, one as a rule. A statement that it never takes is a part of its own. */
+function * partsOf (batch: Batch): Generator<Batch> {
+  const { statements, certain } = batch
   let bytes = 0
+  for (const statement of statements) bytes += mostBytes(statement)
+  if (bytes <= maxBytes && statements.length <= maxStatements) return yield batch
+  let part: Statement[] = []
+  bytes = 0
   for (const statement of statements) {
-    const { filter, change, collection } = statement
-    const size = around + bytesOf({ filter, change })
+    const size = exactBytes(statement)
     if (part.length && (bytes + size > maxBytes || part.length === maxStatements)) {
       yield { statements: part, certain }
       part = []
       bytes = 0
-    }
-    if (size > maxBytes) {
-      throw new WriteError(new MongoServerError({ code: BSONObjectTooLarge }), { collection }, positionOf(statement))
     }
     part.push(statement)
     bytes += size
