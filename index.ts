@@ -22,7 +22,6 @@ import { Statements } from './lib/store/statements.js'
 import { ensureValidators, nameOf } from './lib/store/validators.js'
 import { asGiven, userOf, withClaims } from './lib/user.js'
 import { createGate, memoryForUploads } from './lib/uploads/gate.js'
-import { createCommit } from './lib/uploads/commit.js'
 import { createRerun } from './lib/uploads/rerun.js'
 import { createUploader } from './lib/uploads/uploader.js'
 import type { Identity, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
@@ -74,10 +73,9 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const ledger = deduplicate && new Ledger(db, deduplicate)
   const { faults = {}, requiresClientHandling } = options.upload ?? {}
   const shared = { db, collections, statements: new Statements(db, features), faults, spans, deadline }
-  const commit = createCommit(shared)
-  const deadLetters = new DeadLetters(db, deadLetterSettings, createRerun({ ...shared, commit, log: fastify.log }))
+  const deadLetters = new DeadLetters(db, deadLetterSettings, createRerun({ ...shared, log: fastify.log }))
   await createIndexes({ ledger, deadLetters })
-  const upload = observed(createUploader({ ...shared, commit, ledger, deadLetters }), spans)
+  const upload = observed(createUploader({ ...shared, ledger, deadLetters }), spans)
   const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploading.development) {
     fastify.log.warn(

@@ -5,7 +5,6 @@ import { noSpans } from '../observe/spans.js'
 import type { DeadLetterSummary } from '../../types/dead-letters.js'
 import { DeadLetters } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
-import { createCommit } from '../uploads/commit.js'
 import { createRerun } from '../uploads/rerun.js'
 import { configOption, envOption, loadApp, reasonOf, uriOption, withMongo } from './config.js'
 import {
@@ -120,7 +119,7 @@ async function lettersToRun (config: string | undefined, io: CommandIO, db: mong
   const { log } = Fastify({ logger: { level: 'warn', stream: { write } } })
   const statements = new Statements(db, { bulkWrite: false })
   const shared = { db, collections, statements, faults: {}, spans: noSpans, deadline: 20_000 }
-  return new DeadLetters(db, {}, createRerun({ ...shared, commit: createCommit(shared), log }))
+  return new DeadLetters(db, {}, createRerun({ ...shared, log }))
 }
 
 interface Job {

@@ -57,6 +57,7 @@ export class DeadLetters {
   readonly #collection: mongodb.Collection<StoredLetter>
   readonly #settings: DeadLetterSettings
   readonly #rerun: Rerun | undefined
+  /** Of the latest letter. */
   #latest = 0
 
   /** @param rerun for `retry` */
@@ -84,9 +85,10 @@ export class DeadLetters {
   /** A rejected transaction as a letter. @internal */
   letterOf ({ transaction, reason, user, requestId, sequence, rows, since }: RejectedTransaction): DeadLetter {
     const operations = transaction.operations.map(storedOperation)
+    this.#latest = Math.max(Date.now(), this.#latest + 1)
     return {
       _id: idOf(transaction, user),
-      created_at: this.#now(),
+      created_at: new Date(this.#latest),
       user_id: user.id,
       claims: JSON.stringify(claimsOf(user)),
       client_id: transaction.clientId ?? null,
@@ -108,10 +110,10 @@ export class DeadLetters {
 
   /** Stores a letter and its note, unless the letter is there: its user may have deleted the note. @internal */
   async statementsOf (letter: DeadLetter, scope: CommandScope): Promise<Statement[]> {
-    if (await this.#collection.findOne({ _id: letter._id }, { ...scope, projection: { _id: 1 } })) return []
-    const statements = [insert(DeadLetters.collectionName, await packed(letter))]
-    if (letter.mirror !== null) statements.push(insert(letter.mirror, noteOf(letter)))
-    return statements
+    const { _id, mirror } = letter
+    if (await this.#collection.findOne({ _id }, { ...scope, projection: { _id: 1 } })) return []
+    const own = insert(DeadLetters.collectionName, await packed(letter))
+    return mirror === null ? [own] : [own, insert(mirror, noteOf(letter))]
   }
 
   /** Whether clients have their notes as this table. A DELETE there settles the letter. @internal */
@@ -218,7 +220,7 @@ export class DeadLetters {
     if (!letter) return false
     const { _id, mirror } = letter
     return await this.#together(mirror, async scope => {
-      if (mirror !== null) await this.#notes(mirror).deleteOne({ _id }, scope)
+      if (mirror !== null) await this.#db.collection<DeadLetterNote>(mirror).deleteOne({ _id }, scope)
       return (await this.#collection.deleteOne({ _id }, scope)).deletedCount > 0
     })
   }
@@ -237,32 +239,23 @@ export class DeadLetters {
     const update = { $set: { failed_operation: reason, retried_at: new Date() }, $inc: { attempts: 1 } }
     await this.#together(mirror, async scope => {
       await this.#collection.updateOne({ _id }, update, scope)
-      if (mirror !== null) await this.#notes(mirror).updateOne({ _id }, { $set: reasonOf(reason, operations) }, scope)
+      if (mirror === null) return
+      const note = { $set: reasonOf(reason, operations) }
+      await this.#db.collection<DeadLetterNote>(mirror).updateOne({ _id }, note, scope)
     })
   }
 
   #find ({ limit = 100, after, user }: DeadLetterPage): mongodb.FindCursor<mongodb.WithId<StoredLetter>> {
-    const filter: mongodb.Filter<StoredLetter> = { ...user !== undefined && { user_id: user } }
-    if (after) {
-      const { created_at: at, _id } = after
-      filter.$or = [{ created_at: { $lt: at } }, { created_at: at, _id: { $lt: _id } }]
-    }
+    const older = after &&
+      [{ created_at: { $lt: after.created_at } }, { created_at: after.created_at, _id: { $lt: after._id } }]
+    const filter = { ...user !== undefined && { user_id: user }, ...older && { $or: older } }
     return this.#collection.find(filter, { sort: { created_at: -1, _id: -1 }, limit })
-  }
-
-  #notes (mirror: string): mongodb.Collection<DeadLetterNote> {
-    return this.#db.collection<DeadLetterNote>(mirror)
   }
 
   /** Changes a letter, and its note in the same transaction if there is a mirror. */
   async #together<Result> (mirror: string | null, work: (scope: CommandScope) => Promise<Result>): Promise<Result> {
     if (mirror === null) return await work({ writeConcern: { w: 'majority' } } as CommandScope)
     return await inTransaction(this.#db.client, { signal: AbortSignal.timeout(20_000) }, work)
-  }
-
-  #now (): Date {
-    this.#latest = Math.max(Date.now(), this.#latest + 1)
-    return new Date(this.#latest)
   }
 }
 

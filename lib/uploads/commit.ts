@@ -55,8 +55,6 @@ export interface Attempt {
   write (writes: Writes): Promise<void>
 }
 
-export type Commit = ReturnType<typeof createCommit>
-
 /** NoSuchTransaction: the server ended the transaction, as it does after an error in it. */
 const NoSuchTransaction = 251
 

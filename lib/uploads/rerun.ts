@@ -1,13 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Rejected } from '../rules/hooks.js'
 import type { Rerun } from '../store/dead-letters.js'
-import type { Caller, Commit, CommitDependencies } from './commit.js'
+import { createCommit, type Caller, type CommitDependencies } from './commit.js'
 import { startDeadline } from './deadline.js'
 import { runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError } from './results.js'
 
 export interface RerunDependencies extends CommitDependencies {
-  commit: Commit
   /** Milliseconds for one transaction. */
   deadline: number
   log: FastifyBaseLogger
@@ -15,7 +14,8 @@ export interface RerunDependencies extends CommitDependencies {
 
 /** Runs rejected transactions again: through the same commit as uploads, under later changes of their clients. */
 export function createRerun (dependencies: RerunDependencies): Rerun {
-  const { commit, deadline, log } = dependencies
+  const { deadline, log } = dependencies
+  const commit = createCommit(dependencies)
 
   return async (transaction, user, take) => {
     const caller: Caller = { user, request: undefined, log }

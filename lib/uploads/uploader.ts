@@ -13,14 +13,13 @@ import type { Ledger, PageIdentity } from '../store/ledger.js'
 import { Page, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import type { Attempt, Caller, Commit, CommitDependencies } from './commit.js'
+import { createCommit, type Attempt, type Caller, type CommitDependencies } from './commit.js'
 import { startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
 import { settlementsIn, settles } from './settlements.js'
 
 export interface UploadDependencies extends CommitDependencies {
-  commit: Commit
   /** Absent if uploads are not deduplicated. */
   ledger: Ledger | undefined
   deadLetters: DeadLetters
@@ -106,7 +105,8 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
 /** Settles the transactions of an upload, in groups of neighbours: each is one commit. */
 async function settleAll (upload: Upload, dependencies: UploadDependencies): Promise<TransactionResult[]> {
   const { entries, caller, policy, limit } = upload
-  const { commit, ledger, deadLetters, collections, spans } = dependencies
+  const { ledger, deadLetters, collections, spans } = dependencies
+  const commit = createCommit(dependencies)
   const results: TransactionResult[] = []
   /** Of all operations. */
   let fingerprints: ReadonlySet<string> | undefined
