@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Type, type TSchema } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { Option, type Command } from 'commander'
 import type { Collections } from '../../types/collections.js'
 import { generateKeys } from '../keys/generate.js'
@@ -12,11 +12,6 @@ import { bson } from '../schema/fields.js'
 import { streamsOf } from '../schema/streams.js'
 import { packageFolder, readEnvironment, version } from './config.js'
 import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
-
-interface Column { name: string, type: keyof typeof columnTypes, optional: boolean }
-
-/** A table as `--table` describes it. */
-interface Table { name: string, columns: Column[], owner: string | undefined }
 
 const columnTypes = {
   text: { source: 'Type.String()', schema: Type.String(), sample: 'text' },
@@ -51,6 +46,8 @@ const signIns = {
 }
 
 const languages = ['ts', 'js'] as const
+
+type Table = ReturnType<typeof parseTable>
 
 interface Project { tables: Table[], signIn: keyof typeof signIns, language: typeof languages[number] }
 
@@ -98,23 +95,28 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
   }
 }
 
-function parseTable (text: string): Table {
+function parseTable (text: string) {
   const [, name, list = ''] = /^\s*([a-z]\w*)\s*:([^:]+)$/i.exec(text) ?? []
-  const columns = list.split(',').map((column): Column => {
-    const [, name = 'id', optional, type = 'text'] = /^([a-z]\w*)(\?)?(?:\s+(\w+))?$/i.exec(column.trim()) ?? []
-    return { name, type: type as Column['type'], optional: optional === '?' }
-  })
+  const columns = list.split(',').flatMap(parseColumn)
   const owners = columns.filter(({ type }) => type === 'owner')
-  const names = new Set(columns.map(({ name }) => name))
-  const isKnown = columns.every(({ type }) => Object.hasOwn(columnTypes, type))
-  if (name && isKnown && !names.has('id') && names.size === columns.length && owners.length < 2) {
-    return { name, columns, owner: owners[0]?.name }
-  }
+  const isWhole = new Set(columns.map(({ name }) => name)).size === list.split(',').length
+  if (name && isWhole && owners.length < 2) return { name, columns, owner: owners[0]?.name }
   throw usageError(
     `the table "${text}" cannot be read`,
     `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
     `${Object.keys(columnTypes).join(', ')}, and one column may be the owner's; every table has an id by itself`
   )
+}
+
+/** Nothing for a text that cannot be read. */
+function parseColumn (text: string) {
+  const [, name = 'id', optional, type = 'text'] = /^([a-z]\w*)(\?)?(?:\s+(\w+))?$/i.exec(text.trim()) ?? []
+  if (name === 'id' || !Object.hasOwn(columnTypes, type)) return []
+  const { source, schema, sample } = columnTypes[type as keyof typeof columnTypes]
+  const known = { name, type, sample }
+  return [optional
+    ? { ...known, source: `Type.Optional(${source})`, schema: Type.Optional(schema) }
+    : { ...known, source, schema }]
 }
 
 /** Adds the variables that .env lacks, excludes it from git, and writes the files that do not exist. */
@@ -186,23 +188,16 @@ async function filesOf (
 }
 
 /** The tables as the plugin has them. */
-function collectionsOf (tables: Table[]): Collections {
-  return Object.fromEntries(tables.map(({ name, columns, owner }) => {
-    const properties = columns.map(({ name, type, optional }): [string, TSchema] => {
-      const { schema } = columnTypes[type]
-      return [name, optional ? Type.Optional(schema) : schema]
-    })
-    return [name, collection({ schema: Type.Object(Object.fromEntries(properties)), owner })]
+const collectionsOf = (tables: Table[]): Collections =>
+  Object.fromEntries(tables.map(({ name, columns, owner }) => {
+    const properties = Object.fromEntries(columns.map(({ name, schema }) => [name, schema]))
+    return [name, collection({ schema: Type.Object(properties), owner })]
   }))
-}
 
 /** The same as the text of powersync.config. */
 function configOf (tables: Table[]): string {
   const text = tables.map(({ name, columns, owner }) => {
-    const properties = columns.map(({ name, type, optional }) => {
-      const { source } = columnTypes[type]
-      return `      ${name}: ${optional ? `Type.Optional(${source})` : source}`
-    })
+    const properties = columns.map(({ name, source }) => `      ${name}: ${source}`)
     const rule = owner === undefined ? '' : `,\n    owner: '${owner}'`
     return `  ${name}: collection({\n    schema: Type.Object({\n${properties.join(',\n')}\n    })${rule}\n  })`
   }).join(',\n')
@@ -217,7 +212,7 @@ ${text}
 
 /** A row that the schema takes, as JavaScript. */
 function sampleOf ({ columns }: Table): string {
-  const values = columns.map(({ name, type }) => `${name}: ${JSON.stringify(columnTypes[type].sample)}`)
+  const values = columns.map(({ name, sample }) => `${name}: ${JSON.stringify(sample)}`)
   return `{ ${values.join(', ').replaceAll('"', "'")} }`
 }
 
