@@ -18,10 +18,10 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
   // Of a union, its object for an object, so that an error names the option within.
   const variants: TSchema[] = schema[Kind] === 'Union' && isRecord(value) ? schema['anyOf'] : []
   const part = variants.find(variant => variant[Kind] === 'Object') ?? schema
-  const { [Kind]: kind, additionalProperties, patternProperties, items, expected } = part
+  const { [Kind]: kind, additionalProperties, patternProperties, minProperties = 0, items, expected } = part
   if (kind === 'Object' && additionalProperties !== undefined && isRecord(value)) {
     checkObject(part as TObject, value, path)
-  } else if (kind === 'Record' && isRecord(value)) {
+  } else if (kind === 'Record' && isRecord(value) && Object.keys(value).length >= minProperties) {
     const [[pattern, inner]] = Object.entries(patternProperties) as [[string, TSchema]]
     for (const [name, item] of Object.entries(value)) {
       if (!new RegExp(pattern).test(name)) throw new OptionError(join(path, name), `is unknown: expected ${expected}`)
@@ -34,7 +34,7 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
     const isListed = kind === 'Union' && typeof value === 'string' && value.length <= 20
     const isShown = isListed || typeof value === 'number' || typeof value === 'boolean'
     const found = isListed ? JSON.stringify(value) : isShown ? String(value) : typeWords(value)
-    throw new OptionError(path, `is ${found}: expected ${expected}`)
+    throw new OptionError(path, `is ${found}: ${fixOf(part)}`)
   }
 }
 
@@ -49,10 +49,12 @@ function checkObject (schema: TObject, value: Record<string, unknown>, path: str
   for (const [name, property] of Object.entries(schema.properties)) {
     if (value[name] !== undefined) checkOptions(property, value[name], join(path, name))
     else if (schema.required?.includes(name)) {
-      throw new OptionError(join(path, name), `is missing: expected ${property['expected'] ?? 'a value'}`)
+      throw new OptionError(join(path, name), `is missing: ${fixOf(property)}`)
     }
   }
 }
+
+const fixOf = ({ fix, expected = 'a value' }: TSchema): string => fix ?? `expected ${expected}`
 
 /** Not as a guard, by which TypeScript would take other values for impossible ones. */
 const fits = (schema: TSchema, value: unknown): boolean => Value.Check(schema, value)

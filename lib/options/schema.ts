@@ -71,7 +71,11 @@ const mongo = object({
   client: Type.Object({}, { expected: 'a MongoClient' }),
   database: Type.String({ expected: 'the name of a database' }),
   name: Type.String({ expected: 'the name of a connection' })
-}, { open: true, ...row('object', "the host's unnamed `fastify.mongo`, else `MONGO_URI`") })
+}, {
+  open: true,
+  fix: "pass { url: 'mongodb://…' }, or set MONGO_URI",
+  ...row('object', "the host's unnamed `fastify.mongo`, else `MONGO_URI`")
+})
 
 /** Fastify's, and those of its official plugins. */
 const routeOptionNames = [
@@ -95,9 +99,13 @@ const MiB = 1024 ** 2
 export const deduplicateDays = integer(1, 3650, 'days', 60)
 
 export const pluginOptions = object({
-  authenticate: hook('`(request, context) => User \\| null`', 'required'),
+  authenticate: functionOf('a function', {
+    fix: 'pass (request) => ({ id }) for users who may have a token, null for others; developmentAuth() for development',
+    ...row('`(request, context) => User \\| null`', 'required')
+  }),
   collections: Type.Record(Type.String(), Type.Unknown(), {
-    expected: '{ table: collection({ schema }) } for each table that clients may write',
+    minProperties: 1,
+    fix: 'pass { table: collection({ schema }) } for each table that clients may write',
     ...row('`{ [table]: collection() }`', 'required')
   }),
   prefix: text('none'),

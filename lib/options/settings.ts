@@ -4,7 +4,6 @@ import { OptionError } from '../errors.js'
 import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
 import { checkCollection } from '../schema/collection.js'
-import { typeWords } from '../type-words.js'
 import { isProtected } from '../urls.js'
 import { checkOptions } from './check.js'
 import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
@@ -12,31 +11,11 @@ import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
 /** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-type Advice = [option: keyof PowerSyncMongoOptions, isMistake: (value: unknown) => boolean, fix: string]
-
-/** Fixes for mistakes that need more words than the schema has. */
-const advice: readonly Advice[] = [
-  [
-    'authenticate', value => typeof value !== 'function',
-    'pass (request) => ({ id }) for users who may have a token, null for others; developmentAuth() for development'
-  ],
-  [
-    'collections', value => Object.keys(Object(value)).length === 0 || typeof value !== 'object',
-    'pass { table: collection({ schema }) } for each table that clients may write'
-  ],
-  ['mongo', value => typeof value === 'string', "pass { url: 'mongodb://…' }, or set MONGO_URI"]
-]
-
 /**
  * Checks all options, and fills in the defaults of plain values.
  * @throws {OptionError} for the first mistake
  */
 export function readOptions (options: PowerSyncMongoOptions, environment: Environment) {
-  for (const [option, isMistake, fix] of advice) {
-    const value = options[option]
-    if (!isMistake(value)) continue
-    throw new OptionError(option, `is ${value === undefined ? 'missing' : typeWords(value)}: ${fix}`)
-  }
   checkOptions(pluginOptions, options)
   const { collections, authenticate, token, upload } = options
   checkCollections(collections)
