@@ -100,7 +100,8 @@ export const deduplicateDays = integer(1, 3650, 'days', 60)
 
 export const pluginOptions = object({
   authenticate: functionOf('a function', {
-    fix: 'pass (request) => ({ id }) for users who may have a token, null for others; developmentAuth() for development',
+    fix: 'pass (request) => ({ id }) for users who may have a token, null for others; ' +
+      'developmentAuth() for development',
     ...row('`(request, context) => User \\| null`', 'required')
   }),
   collections: Type.Record(Type.String(), Type.Unknown(), {

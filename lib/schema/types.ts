@@ -54,8 +54,8 @@ const ranged = Object.keys(RANGE)
 const types: Record<string, Row> = {
   String: [['minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
   Boolean: [[], (_, place) => boolean(place)],
-  Number: [ranged, (schema, place) => number(schema, place, 'number')],
-  Integer: [ranged, (schema, place) => whole(schema, place, 'number')],
+  Number: [ranged, number('a finite number', 'number')],
+  Integer: [ranged, number('a whole number', 'number', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)],
   Literal: [['const'], (schema, place) => literals([schema['const']], place)],
   Union: [['anyOf'], union],
   Array: [['items', 'minItems', 'maxItems', 'uniqueItems'], jsonText(array)],
@@ -68,9 +68,9 @@ const types: Record<string, Row> = {
   BsonBoolean: [[], (_, place) => boolean(place)],
   BsonObjectId: [[], () => objectId],
   BsonUUID: [[], () => uuid],
-  BsonInt32: [ranged, (schema, place) => whole(schema, place, 'int')],
+  BsonInt32: [ranged, number('a whole number of 32 bits', 'int', -(2 ** 31), 2 ** 31 - 1)],
   BsonLong: [ranged, long],
-  BsonDouble: [ranged, (schema, place) => number(schema, place, 'double')],
+  BsonDouble: [ranged, number('a finite number', 'double')],
   BsonDecimal128: [[], decimal],
   BsonBinary: [['subType', 'minByteLength', 'maxByteLength'], binary],
   BsonJson: [['content'], ({ content }, place) => place.depth === 0 ? json(content, place) : here(content, place)]
@@ -212,33 +212,27 @@ function literals (values: Literal[], place: Place): FieldType {
   })
 }
 
-/** In hooks a double is a `Double`. */
-function number (schema: TSchema, place: Place, bsonType: 'number' | 'double'): FieldType {
-  const { words, ...r } = range(schema, place)
-  return scalar('n', `a finite number${words}, as precise as a double`, 'real', {
-    ...r,
-    gives: `a finite number${words}`,
-    ...bsonType === 'double' && {
-      make: (number: number) => new Double(number),
-      read: (value: unknown) => typeof value === 'number' ? new Double(value) : value
-    },
-    given: givenNumber,
-    shape: { bsonType, ...rangeShape(schema) }
-  })
-}
-
-/** Within what the type holds: 32 bits, or what is exact in a double. */
-function whole (schema: TSchema, place: Place, bsonType: 'int' | 'number'): FieldType {
-  const { words, r: [least, most, ...others] = [null, null, null, null, null] } = range(schema, place)
-  const [low, high, bits] = bsonType === 'int'
-    ? [-(2 ** 31), 2 ** 31 - 1, ' of 32 bits']
-    : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, '']
-  return scalar('n', `a whole number${bits}${words}`, 'integer', {
-    w: 1,
-    r: [Math.max(Number(least ?? low), low), Math.min(Number(most ?? high), high), ...others],
-    given: givenNumber,
-    shape: { bsonType, ...rangeShape(schema) }
-  })
+/** Of whole numbers, `least` and `most` are what the type holds exactly. In hooks a double is a `Double`. */
+function number (words: string, bsonType: string, least?: number, most?: number): Row[1] {
+  return (schema, place) => {
+    const { words: limits, ...set } = range(schema, place)
+    const gives = `${words}${limits}`
+    const [low, high, ...others] = set.r ?? [null, null, null, null, null]
+    const isWhole = least !== undefined && most !== undefined
+    const [e, column]: [string, Column] = isWhole ? [gives, 'integer'] : [`${gives}, as precise as a double`, 'real']
+    return scalar('n', e, column, {
+      ...isWhole
+        ? { w: 1, r: [Math.max(Number(low ?? least), least), Math.min(Number(high ?? most), most), ...others] }
+        : set,
+      gives,
+      ...bsonType === 'double' && {
+        make: (number: number) => new Double(number),
+        read: (value: unknown) => typeof value === 'number' ? new Double(value) : value
+      },
+      given: givenNumber,
+      shape: { bsonType, ...rangeShape(schema) }
+    })
+  }
 }
 
 function long (schema: TSchema, place: Place): FieldType {
