@@ -112,7 +112,7 @@ export interface Conflict<Row = AnyRow> {
 }
 
 /** What the client's SDK has to record for a hook. */
-export interface ConflictTracking {
+interface ConflictTracking {
   /** Fields with the values that they had before a change: `trackPrevious`. */
   readonly previous?: readonly string[]
   /** What the client writes to `_metadata`: `trackMetadata`. */
