@@ -31,8 +31,9 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
   const figures: Figure[] = []
   for (const operations of [1, 10, 100, 1000, 10_000]) {
     const body = JSON.stringify(uploadBody({ operations }))
+    const bytes = Buffer.from(body) // as a request has it
     const upload = async () => {
-      const { transactions } = readUpload(await parseUpload(Buffer.from(body), limits), undefined)
+      const { transactions } = readUpload(await parseUpload(bytes, limits))
       for (const transaction of decodeAll(transactions, registry.for(user), registry.migrations)) {
         await storage.updateBatch(transaction, { user, session: session as never })
       }

@@ -73,59 +73,51 @@ function rest (): Promise<void> | undefined {
 }
 
 /** Reads what stands at a place. */
-type Reader = (place: string) => Iterable<void, unknown>
+type Reader = (place: string) => Generator<void, unknown>
 
 /** Yields after each element of an object, and after each piece of a list. */
 function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOptions): Generator<void, unknown> {
   let at = 0
   skipSpace()
-  const transaction = object({ transaction_id: value, crud: values })
-  const upload = object({
+  const body = yield * object('', {
     client_id: value,
     schema_version: value,
     batch: values,
     operations: values,
-    transactions: list(transaction)
+    transactions: place => list(place, element => object(element, { transaction_id: value, crud: values }))
   })
-  const body = yield * upload('The body')
   skipSpace()
   if (at < bytes.length) throw notJson(expected)
   return body
 
   /** Reads the fields that have a reader, and anything but an object as it is. */
-  function object (readers: Record<string, Reader>): Reader {
-    return function * (place) {
-      if (bytes[at] !== Byte.openBrace) return yield * value(place)
-      const fields: Record<string, unknown> = {}
-      yield * elements(Byte.closeBrace, function * () {
-        const start = at
-        expect(Byte.quote)
-        at = endOfString(bytes, at)
-        expect(Byte.quote)
-        const name = parseAt(start) as string
-        skipSpace()
-        expect(Byte.colon)
-        skipSpace()
-        if (!Object.hasOwn(readers, name)) ignore()
-        else fields[name] = yield * readers[name]!(place === 'The body' ? name : `${place}.${name}`)
-      })
-      return fields
-    }
+  function * object (place: string, readers: Record<string, Reader>): Generator<void, unknown> {
+    if (bytes[at] !== Byte.openBrace) return yield * value(place || 'The body')
+    const fields: Record<string, unknown> = {}
+    yield * elements(Byte.closeBrace, function * () {
+      const start = at
+      expect(Byte.quote)
+      at = endOfString(bytes, at)
+      expect(Byte.quote)
+      const name = parseFrom(start) as string
+      skipSpace()
+      expect(Byte.colon)
+      skipSpace()
+      if (Object.hasOwn(readers, name)) fields[name] = yield * readers[name]!(place ? `${place}.${name}` : name)
+      else ignore()
+    })
+    return fields
   }
 
-  function list (element: Reader): Reader {
-    return function * (place) {
-      if (bytes[at] !== Byte.openBracket) return yield * value(place)
-      const all: unknown[] = []
-      yield * elements(Byte.closeBracket, function * () {
-        all.push(yield * element(`${place}[${all.length}]`))
-      })
-      return all
-    }
+  function * list (place: string, element: Reader): Generator<void, unknown> {
+    if (bytes[at] !== Byte.openBracket) return yield * value(place)
+    const all: unknown[] = []
+    yield * elements(Byte.closeBracket, function * () { all.push(yield * element(`${place}[${all.length}]`)) })
+    return all
   }
 
   /** Moves over what stands between brackets. */
-  function * elements (end: Byte, element: () => Iterable<void>): Generator<void> {
+  function * elements (end: Byte, element: () => Generator<void>): Generator<void> {
     at++
     skipSpace()
     while (bytes[at] !== end) {
@@ -168,14 +160,14 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
   function * value (place: string): Generator<void, unknown> {
     const start = at
     skipValue(() => place)
-    return parseAt(start)
+    return parseFrom(start)
   }
 
   /** Moves over a value that nobody reads. */
   function ignore (): void {
     const start = at
     at = endOfValue(bytes, at)
-    if (at - start <= piece) parseAt(start)
+    if (at - start <= piece) parseFrom(start)
   }
 
   /** Moves to the end of a value. */
@@ -186,7 +178,7 @@ function * walk (bytes: Buffer, { expected, units: { most, tooMany } }: ParseOpt
     if (units > most) throw new TooLargeError(tooMany(place(), units))
   }
 
-  function parseAt (start: number): unknown {
+  function parseFrom (start: number): unknown {
     return parse(bytes.toString('utf8', start, at), expected)
   }
 
@@ -237,9 +229,8 @@ function parse (text: string, expected: string): unknown {
 
 const notJson = (expected: string) => new BodyError(`The body: expected ${expected}, found something that is not JSON`)
 
-/** 1 for each byte that makes a value or a name of JSON one more: `{ [ , :`. */
-const UNITS = new Uint8Array(256)
-for (const character of '{[,:') UNITS[character.charCodeAt(0)] = 1
+/** 1 for each byte that makes a value or a name of JSON one more. */
+const UNITS = Uint8Array.from({ length: 256 }, (_, byte) => Number('{[,:'.includes(String.fromCharCode(byte))))
 
 /**
  * How many values and names JSON holds at most, told without reading it. Those within text count as well: a JSON column
