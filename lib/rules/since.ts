@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { mongodb } from '../bson.js'
 import type { CrudOperation, Since } from '../../types/index.js'
-import { applyPlan, hasKeys, ownedBy, type FieldChanges, type Plan } from './plan.js'
+import { applyPlan, changes, ownedBy, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
 import { readRows, rowOfId, type RuleScope } from './rows.js'
 import { addDecimals } from './conflicts/sum.js'
@@ -72,50 +72,44 @@ export async function beneath (
 function differenceOf (
   plans: readonly Plan[], later: Since, stored: mongodb.Document | null, ofUser: UserCollections
 ): Plan[] {
-  /** The plans' effect on the present document, as long as it is not replaced. */
-  let patch: FieldChanges | undefined = stored ? { set: {}, unset: [], sums: {} } : undefined
+  /** What the plans set in the present document, undefined for what they unset, as long as it is not replaced. */
+  let fields = stored ? new Map<string, unknown>() : undefined
+  /** Those of the fields that are no sums on top of what the document has. */
+  const absolute = new Set<string>()
   /** The document that the plans make. */
   let made: mongodb.Document | null = null
   for (const plan of plans) {
     const { change } = plan
-    if (!patch) made = applyPlan(plan, made)
+    if (!fields) made = applyPlan(plan, made)
     else if (change.kind === 'patch' || (change.kind === 'put' && change.existing === 'merge')) {
-      patch = joined(patch, change)
+      for (const [field, value] of [...change.unset.map(name => [name] as const), ...Object.entries(change.set)]) {
+        fields.set(field, value)
+        if (!(field in change.sums)) absolute.add(field)
+      }
     } else if (change.kind !== 'put' || change.existing !== 'keep') {
       made = applyPlan(plan, stored)
-      patch = undefined
+      fields = undefined
     }
   }
   const last = plans.at(-1)!
   const add = adderOf(last, ofUser)
-  if (patch) return patched(last, patch, later, add)
-  if (!made) return stored ? [{ ...last, change: { kind: 'delete' } }] : []
-  const set = over(made, later, add)
-  return [{ ...last, change: { kind: 'put', existing: 'replace', set, unset: [], onInsert: {}, sums: {} } }]
-}
-
-function joined (before: FieldChanges, { set, unset, sums }: FieldChanges): FieldChanges {
-  const names = new Set([...unset, ...Object.keys(set)])
-  return {
-    set: { ...Object.fromEntries(Object.entries(before.set).filter(([field]) => !names.has(field))), ...set },
-    unset: [...before.unset.filter(field => !names.has(field)), ...unset],
-    // A sum on top of what these plans set is no longer one on top of what the document has.
-    sums: Object.fromEntries(Object.keys({ ...before.sums, ...sums })
-      .filter(field => field in sums ? !(field in before.set) || field in before.sums : !names.has(field))
-      .map(field => [field, sums[field] ?? before.sums[field]!]))
+  if (!fields) {
+    if (!made) return stored ? [{ ...last, change: { kind: 'delete' } }] : []
+    const set = over(made, later, add)
+    return [{ ...last, change: { kind: 'put', existing: 'replace', set, unset: [], onInsert: {}, sums: {} } }]
   }
-}
-
-/** On a document that is there, what was set since stays as it is by now. */
-function patched (plan: Plan, { set, unset, sums }: FieldChanges, later: Since, add: Add): Plan[] {
-  const open = (field: string) => !(field in later.set) && !later.unset.includes(field)
-  const values = Object.entries(set).filter(([field]) => open(field)).map(([field, value]) => {
-    const added = later.sums[field]
-    // The document has what was added since already.
-    return [field, added === undefined || field in sums ? value : add(field, value, added)] as const
-  })
-  const change = { kind: 'patch', set: Object.fromEntries(values), unset: unset.filter(open), sums: {} } as const
-  return hasKeys(change.set) || change.unset.length ? [{ ...plan, change }] : []
+  const set: mongodb.Document = {}
+  const unset: string[] = []
+  for (const [field, value] of fields) {
+    // What was set since stays as it is by now. What was added since, the document has already.
+    if (field in later.set || later.unset.includes(field)) continue
+    const added = absolute.has(field) ? later.sums[field] : undefined
+    const result = added === undefined ? value : add(field, value, added)
+    if (result === undefined) unset.push(field)
+    else set[field] = result
+  }
+  const plan: Plan = { ...last, change: { kind: 'patch', set, unset, sums: {} } }
+  return changes(plan) ? [plan] : []
 }
 
 /** A document that comes into being, with the later changes over it. */

@@ -83,6 +83,24 @@ t.test('sums before and after a rejection add up, once', async t => {
   t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'new', stock: 18 })
 })
 
+t.test('what is added after a rejection goes on top of what the letter clears', async t => {
+  const { items, send, retry } = await fixture(t, {
+    collections: {
+      items: collection({
+        schema: Type.Object({ name: Type.String({ maxLength: 4 }), stock: Type.Optional(bson.Int32()) }),
+        nulls: 'unset',
+        resolveConflict: additive(['stock'])
+      })
+    }
+  })
+  await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
+  await send('PATCH', { name: 'too long', stock: null })
+  await send('PATCH', { stock: 3 }, { old: { stock: null } })
+  t.equal((await items.findOne({ _id: 'x' }))?.['stock'], 13)
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', stock: 3 })
+})
+
 t.test('what others wrote in between stays, but for the fields of the letter', async t => {
   const { items, send, retry } = await fixture(t)
   await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
