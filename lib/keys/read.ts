@@ -85,7 +85,13 @@ function formsOfText (text: string, source: string): Form[] {
   const found = [...plain.matchAll(blocks)].flatMap(([block, label, body = '']) => {
     if (label === undefined) return formsOf(attempt(() => JSON.parse(block), source), source)
     // OpenSSL writes the parameters of a curve before its key.
-    return label.endsWith(' PARAMETERS') ? [] : [toPem(label, body, source)]
+    if (label.endsWith(' PARAMETERS')) return []
+    if (label.startsWith('ENCRYPTED ') || body.includes('Proc-Type: 4,ENCRYPTED')) {
+      throw new KeyError(source, `is PEM protected by a passphrase: store it without one, or ${newPair}`)
+    }
+    // With the line breaks that OpenSSL needs.
+    const lines = body.replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')
+    return [`-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`]
   })
   const outside = plain.replace(blocks, ' ')
   // PEM may come with explanatory text (RFC 7468 §2).
@@ -114,14 +120,6 @@ function attempt<Value> (work: () => Value, source: string): Value {
   } catch {
     throw unreadable(source)
   }
-}
-
-/** Restores the line breaks that OpenSSL needs. */
-function toPem (label: string, body: string, source: string): string {
-  if (label.startsWith('ENCRYPTED ') || body.includes('Proc-Type: 4,ENCRYPTED')) {
-    throw new KeyError(source, `is PEM protected by a passphrase: store it without one, or ${newPair}`)
-  }
-  return `-----BEGIN ${label}-----\n${body.replace(/\s+/g, '').replace(/.{1,64}/g, '$&\n')}-----END ${label}-----\n`
 }
 
 function publicHalf (form: Form, source: string): ReadKey {

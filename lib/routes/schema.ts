@@ -62,12 +62,10 @@ const answer = (description: string, more: object = {}) => Type.Object(ErrorAnsw
 
 /** The answers for errors, by status. @param messages an example for each code */
 export function errorAnswers (messages: Partial<Record<Code, string>>): Record<string, TObject> {
-  const answers = Object.entries(messages).map(([code, message]) => {
-    const [status, description] = errors[code as Code]
-    return [status, answer(description, { examples: [errorExample(code as Code, message)] })]
-  })
+  const answers = Object.entries(messages) as Array<[Code, string]>
   return {
-    ...Object.fromEntries(answers),
+    ...Object.fromEntries(answers.map(([code, message]) =>
+      [errors[code][0], answer(errors[code][1], { examples: [errorExample(code, message)] })])),
     '4xx': answer('Another mistake in the request, or a rule of the server, such as a rate limit'),
     '5xx': answer('The server failed: try again')
   }

@@ -6,8 +6,9 @@ import { checking } from '../client/check.js'
 import { isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
 import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
-import { formatNames, formatOf } from './formats.js'
-import { checkKeywords, fail, knownNames, numberKeyword, regularExpression, type Place } from './keywords.js'
+import {
+  checkKeywords, fail, formatNames, formatOf, knownNames, numberKeyword, regularExpression, type Place
+} from './keywords.js'
 import { eitherOf, orNull, range as rangeShape, type JsonSchema } from './shapes.js'
 
 export type Column = 'text' | 'integer' | 'real'
