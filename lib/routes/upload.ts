@@ -142,8 +142,8 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
         return sendJson(reply.code(answer.status).headers(answer.headers), answer.body)
       } catch (error) {
         if (error instanceof BodyError) {
-          const effect = 'it blocks this client\'s queue until its connector or this server changes'
-          request.log.error({ err: error }, `an upload cannot be read: ${effect}`)
+          request.log.error({ err: error },
+            "an upload cannot be read: it blocks this client's queue until its connector or this server changes")
         }
         throw error
       } finally {
