@@ -63,8 +63,8 @@ export function createConnector (options: ConnectorOptions): Connector {
   async function fetchCredentials (): Promise<Credentials | null> {
     const headers = await appHeaders()
     const found = await credentials.get(headers)
-    const user = async () => uploadWith === 'token' ? userOf(found?.token) : await uploader(headers)
-    await claimQueue(options.database, user, schemaVersion)
+    const sent = uploadWith === 'headers' ? userOf(headers['authorization']) : undefined
+    await claimQueue(options.database, async () => sent ?? userOf(found?.token), schemaVersion)
     return found
   }
 

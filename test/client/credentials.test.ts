@@ -158,6 +158,44 @@ t.test('uploads with the app\'s own headers need no token', async t => {
   t.equal(server.count('/token'), 0)
 })
 
+/** A queue in a database that keeps the connector's mark. */
+function marked () {
+  let mark: string | null = null
+  return {
+    ...queue(),
+    getOptional: async <Row>() => ({ mark, last: 1 }) as Row,
+    execute: async (_sql: string, [, value]: unknown[] = []) => { mark = String(value) }
+  }
+}
+
+t.test('an upload by cookie is of the user of the token for the service', async t => {
+  const server = await scriptedServer(t, status(503))
+  let user = 'ann'
+  server.tokens = [reply => reply.send(tokenAnswer({ token: jwt({ sub: user }) }))]
+  const database = marked()
+  const connector = createConnector({ url: server.url, uploadWith: 'headers' })
+  for (let time = 0; time < 2; time++) await t.rejects(connector.uploadData(database), { code: 'PSM_STATUS' })
+  user = 'bob'
+  connector.invalidateCredentials()
+  await t.rejects(connector.uploadData(database), { code: 'PSM_OTHER_USER' })
+  t.equal(server.count('/upload'), 2)
+  t.equal(server.count('/token'), 2)
+})
+
+t.test('an upload by a JWT of the app is of its user, whatever the token for the service says', async t => {
+  const server = await scriptedServer(t, status(503))
+  server.tokens = [tokenAnswer({ token: jwt({ sub: 'user1' }) })]
+  const database = marked()
+  let user = 'idp|ann'
+  const headers = () => ({ authorization: `Bearer ${jwt({ sub: user })}` })
+  const connector = createConnector({ url: server.url, uploadWith: 'headers', headers, database })
+  await connector.fetchCredentials()
+  await t.rejects(connector.uploadData(database), { code: 'PSM_STATUS' })
+  user = 'idp|bob'
+  await t.rejects(connector.uploadData(database), { code: 'PSM_OTHER_USER' })
+  t.equal(server.count('/token'), 1)
+})
+
 t.test('an app that gets its tokens elsewhere', async t => {
   const server = await scriptedServer(t, stored)
   let count = 0
