@@ -21,7 +21,7 @@ export interface Plan {
 }
 
 /** The change of a document's fields. */
-export interface FieldChanges {
+interface FieldChanges {
   readonly set: Readonly<mongodb.Document>
   readonly unset: readonly string[]
   /** Fields of `set` whose value is a sum on top of the document's, and what the operation adds, as decimal text. */
