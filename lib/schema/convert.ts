@@ -20,12 +20,10 @@ export const decoding: Way = {
 
 /** From the app's own values, in the types that hooks see, to BSON. A decoded value is its own encoded value. */
 export const encoding: Way = {
+  ...decoding,
   words: (type: FieldType) => type.gives,
-  found: typeWords,
-  kinds,
   convert: (type: FieldType, way) => type.encode ?? made(type, way),
   other: given,
-  parse: parseJson,
   deepest: 100, // MongoDB's own limit
   trusted: true
 }

@@ -76,9 +76,7 @@ function checkMediaType (
     throw new MediaTypeError(`The content type: expected application/json, found ${type}`)
   }
   if (asSent && encoding !== 'identity') {
-    throw new MediaTypeError(
-      `The content encoding: expected none, found ${encoding}, which this server does not decode`
-    )
+    throw new MediaTypeError(`The content encoding: expected none, found ${encoding}, which this server does not decode`)
   }
 }
 

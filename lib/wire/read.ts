@@ -98,10 +98,7 @@ function groupByTransaction (operations: UploadedOperation[], container: Contain
 
 /** Clients send one and the same thing under several names: the first that is neither absent nor null counts. */
 function readOperation (
-  uploaded: UploadedOperation,
-  index: number,
-  container: string,
-  position: number
+  uploaded: UploadedOperation, index: number, container: string, position: number
 ): CrudOperation {
   const table = uploaded.table ?? uploaded.type
   if (table === undefined || table === null) {
@@ -110,21 +107,11 @@ function readOperation (
   const data = uploaded.op === 'DELETE' ? undefined : uploaded.data ?? uploaded.opData ?? uploaded.op_data ?? {}
   const previous = uploaded.old ?? uploaded.previousValues ?? uploaded.previous_values ?? undefined
   if (isDeeper(uploaded, deepest + 1)) {
-    throw new BodyError(
-      `${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`
-    )
+    throw new BodyError(`${container}[${position}]: expected values of at most ${deepest} levels, found a deeper one`)
   }
-  const operation = {
-    op: uploaded.op,
-    table,
-    id: uploaded.id,
-    data,
-    previous,
-    metadata: uploaded.metadata ?? undefined,
-    opId: text(uploaded.op_id ?? uploaded.clientId),
-    index
-  }
-  return operation as CrudOperation
+  const { op, id, metadata } = uploaded
+  const opId = text(uploaded.op_id ?? uploaded.clientId)
+  return { op, table, id, data, previous, metadata: metadata ?? undefined, opId, index } as CrudOperation
 }
 
 /** Far more levels than are synced, and far fewer than JSON.stringify has stack for. */

@@ -58,9 +58,11 @@ export const UploadedOperation = Type.Object({
   transaction_id: optional(Sequence)
 }, { description: 'an operation' })
 
+const Operations = Type.Array(UploadedOperation, { description: 'an array of operations' })
+
 const UploadedTransaction = Type.Object({
   transaction_id: optional(Sequence),
-  crud: Type.Array(UploadedOperation, { description: 'an array of operations' })
+  crud: Operations
 }, { description: 'a transaction' })
 
 export const SchemaVersion = Type.Integer({ minimum: 1, description: 'a whole number from 1' })
@@ -68,8 +70,8 @@ export const SchemaVersion = Type.Integer({ minimum: 1, description: 'a whole nu
 export const UploadBody = Type.Object({
   client_id: optional(ClientId),
   schema_version: optional(SchemaVersion),
-  batch: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
-  operations: optional(Type.Array(UploadedOperation, { description: 'an array of operations' })),
+  batch: optional(Operations),
+  operations: optional(Operations),
   transactions: optional(
     Type.Array(UploadedTransaction, { minItems: 1, maxItems: 50, description: '1 to 50 transactions' })
   )
