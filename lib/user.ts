@@ -39,19 +39,16 @@ export type ToUser = (identity: Identity, request: FastifyRequest | undefined) =
 export const asGiven: ToUser = async ({ id, ...rest }) => userOf(id, rest)
 
 /** Otherwise the id and the claims of the user's token, after JSON: the same user by token and by session. */
-export const withClaims = (claims: TokenOptions['claims']): ToUser => async (identity, request) =>
-  mark in identity ? identity as User : userOf(identity.id, checked(await claims?.(identity, request) ?? {}))
-
-function checked (claims: object): Record<string, unknown> {
+export const withClaims = (give: TokenOptions['claims']): ToUser => async (identity, request) => {
+  if (mark in identity) return identity as User
+  const claims = await give?.(identity, request) ?? {}
   const reserved = reservedClaims.filter(name => Object.hasOwn(claims, name))
   if (reserved.length) throw new Error(`token.claims sets the reserved claim ${reserved.join(', ')}: remove it`)
-  const text = JSON.stringify(claims, (_, value) => value === undefined ? null : value)
-  const sent: Record<string, unknown> = JSON.parse(text)
+  const sent = JSON.parse(JSON.stringify(claims, (_, value) => value === undefined ? null : value))
   const { parameters = {} } = sent
   if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
-    throw new Error(
-      `token.claims sets "parameters" to ${typeWords(parameters)}: the PowerSync Service takes an object only`
-    )
+    const found = typeWords(parameters)
+    throw new Error(`token.claims sets "parameters" to ${found}: the PowerSync Service takes an object only`)
   }
-  return sent
+  return userOf(identity.id, sent)
 }

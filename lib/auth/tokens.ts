@@ -19,15 +19,6 @@ export interface Tokens {
   verify (token: string): User | null
 }
 
-export interface TokenSettings {
-  keys: KeySet
-  /** The tokens' audience. */
-  powersyncUrl: string
-  expiresIn: number
-  /** Namespace in @fastify/jwt, which the host may use as well. */
-  namespace: string
-}
-
 /** In write-only mode there are no keys. */
 export const noTokens: Tokens = {
   sign () {
@@ -39,9 +30,11 @@ export const noTokens: Tokens = {
 
 /**
  * Signs and verifies tokens as the PowerSync Service requires them: `kid` in the header, integer `iat` and `exp`, text
- * `sub`, `aud`. Source: KeyStore.ts in powersync-service.
+ * `sub`, `aud`. Source: KeyStore.ts in powersync-service. The host may use @fastify/jwt as well: in another namespace.
  */
-export async function createTokens (scope: FastifyInstance, settings: TokenSettings): Promise<Tokens> {
+export async function createTokens (
+  scope: FastifyInstance, settings: { keys: KeySet, powersyncUrl: string, expiresIn: number, namespace: string }
+): Promise<Tokens> {
   const { keys, powersyncUrl: audience, expiresIn, namespace } = settings
   const { algorithm, kid } = keys.signing
   await scope.register(fastifyJwt, {

@@ -1,9 +1,6 @@
-/** A value of a span's attribute. */
-type AttributeValue = string | number | string[]
-
 /** The result of a span's work. */
 export interface SpanReport {
-  attributes: Record<string, AttributeValue>
+  attributes: Record<string, string | number | string[]>
   /** Whether the work failed, although it gave a result. */
   failed: boolean
 }

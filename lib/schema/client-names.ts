@@ -7,20 +7,14 @@ const REFUSED_WORDS = 'quotes, brackets, blanks, "%", ",", "." and "#" are refus
 /** PowerSync's own tables and SQLite's, at the client. */
 const RESERVED = /^(?:ps_|sqlite_)/i
 
-/** SQLite takes no more columns in one table, the id included. */
-const MOST_COLUMNS = 1999
-
 /** SQLite compares names without regard to case, in ASCII. */
 const folded = (name: string) => name.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
-/**
- * Columns must be such that the client's SQLite can have them side by side.
- * @throws {OptionError} naming the columns
- */
+/** @throws {OptionError} for columns that the client's SQLite cannot have side by side */
 export function checkColumns (table: string, fields: ReadonlyArray<{ name: string, column: string }>): void {
   const fail = (problem: string) => { throw new OptionError(`collections.${table}.schema`, `has ${problem}`) }
-  const { length } = fields
-  if (length > MOST_COLUMNS) fail(`${length} fields: a table of PowerSync has at most ${MOST_COLUMNS} columns`)
+  // SQLite takes no more columns in one table, the id included.
+  if (fields.length > 1999) fail(`${fields.length} fields: a table of PowerSync has at most 1999 columns`)
   const taken = new Map([['id', 'id']])
   for (const { name, column } of fields) {
     const map = `map ${JSON.stringify(name)} to another in collections.${table}.fields`
@@ -28,10 +22,7 @@ export function checkColumns (table: string, fields: ReadonlyArray<{ name: strin
   }
 }
 
-/**
- * The same of tables.
- * @throws {OptionError} naming the tables
- */
+/** @throws {OptionError} for tables that it cannot have side by side */
 export function checkTables (tables: readonly string[]): void {
   const rename = "rename the client's table, and give the collection's own name in its option name"
   const taken = new Map<string, string>()

@@ -4,13 +4,9 @@ import { fieldsOf, otherColumns } from './field-list.js'
 import { idsOf } from './ids.js'
 import type { FieldType } from './types.js'
 
-/**
- * The checks of all collections as data, for `lib/client/validate.ts`: what a client can know of the server's verdict.
- * By table.
- */
-export function descriptionsOf (collections: Collections): Record<string, TableDescription> {
-  return Object.fromEntries(Object.entries(collections).map(([table, each]) => [table, describeTable(table, each)]))
-}
+/** The checks of all collections, by table: what a client can know of the server's verdict (lib/client/validate.ts). */
+export const descriptionsOf = (collections: Collections): Record<string, TableDescription> =>
+  Object.fromEntries(Object.entries(collections).map(([table, each]) => [table, describeTable(table, each)]))
 
 function describeTable (table: string, collection: Collection): TableDescription {
   const { operations, owner, writable } = collection

@@ -15,9 +15,7 @@ export interface Field extends RowField {
   /** The BSON value of a client's value, or why it has none. */
   convert: Convert
   /**
-   * The BSON value of what the app's own code gave.
-   *
-   * @param source who gave it, for the message
+   * The BSON value of what the app's own code, `source`, gave.
    * @throws {Error} to be retried, since the data are not at fault: it names source, table and field, and no value
    */
   encode (value: unknown, source: string): unknown
@@ -25,9 +23,7 @@ export interface Field extends RowField {
 }
 
 /**
- * The fields of a collection in the schema's order: the one reading of its definition, for whoever walks it.
- *
- * @param table the client's name of it, for messages
+ * The fields of a collection in the schema's order: the one reading of its definition.
  * @throws {OptionError} for a mistake in the definition
  */
 export function fieldsOf (table: string, definition: Collection): Field[] {
