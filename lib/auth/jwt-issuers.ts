@@ -120,7 +120,10 @@ async function userOf (
 
 const text = Type.String({ minLength: 1 })
 const texts = Type.Union([text, Type.Array(text, { minItems: 1 })], { expected: 'text, or a list of texts' })
-const claims = Type.Record(Type.String(), texts, { expected: '{ name: value }' })
+// None would restrict nothing.
+const claims = Type.Record(Type.String(), texts, {
+  minProperties: 1, expected: '{ name: value } with at least one claim'
+})
 const algorithm = Type.Union(algorithmNames.map(name => Type.Literal(name)))
 
 const Options = object({

@@ -464,6 +464,8 @@ t.test('mistakes in the options stop the start and say what to do', async t => {
     [{ issuers: issuer, audience: [] }, /option jwtIssuers\.audience is .*: expected text, or a list of texts/],
     [{ issuers: issuer, audience: '' }, /option jwtIssuers\.audience is .*: expected text, or a list of texts/],
     [{ issuers: issuer, claims: { azp: 5 } }, /option jwtIssuers\.claims\.azp is 5: expected text, or a list of texts/],
+    [{ issuers: issuer, claims: {} }, /option jwtIssuers\.claims is .*: expected \{ name: value \}/],
+    [{ issuers: { issuer, claims: {} } }, /issuers\[0\]\.claims is .*: expected \{ name: value \}/],
     [
       { issuers: issuer, audience: 'api', algorithms: ['HS256'] },
       /option jwtIssuers\.algorithms is an array: expected a list of these: RS256, RS384/
