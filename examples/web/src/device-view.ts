@@ -41,10 +41,10 @@ export function deviceView (device: Device) {
 
   const todos = element('ul', { className: 'todos', ariaLabel: `Todos on ${name}` })
   const queue = element('ol', { className: 'records' })
-  const queueTitle = element('summary')
+  const queueTitle = element('summary', {}, 'Upload queue')
   const uploadError = element('p', { className: 'error', hidden: true })
   const answers = element('ol', { className: 'records' })
-  const answersTitle = element('summary')
+  const answersTitle = element('summary', {}, 'Answers of the server')
   const records = element('ol', { className: 'records' })
   const refused = element('section', { className: 'refused', hidden: true, ariaLabel: `Refused, ${name}` },
     element('h3', {}, 'Refused'), records)
