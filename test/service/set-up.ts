@@ -134,7 +134,7 @@ export async function openDevice (t: T, user: string): Promise<Device> {
     session: user,
     appSchema: await (clientSchema ??= makeClientSchema()),
     connector: {
-      uploadData: database => connector.uploadData(database),
+      ...connector,
       fetchCredentials: () => {
         credentials++
         return connector.fetchCredentials()
