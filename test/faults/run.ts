@@ -149,8 +149,11 @@ class Client {
       return answer
     }
     let answer = await copy()
-    // Nothing fails any more, but a slow machine may still reach the deadline.
-    for (let copies = 1; isToBeSentAgain(answer) && copies < mostUploads; copies++) answer = await copy()
+    // Nothing fails any more, but a slow machine may reach the deadline, and leave a transaction that nobody ends.
+    for (let copies = 1; isToBeSentAgain(answer) && copies < mostUploads; copies++) {
+      if (copies === patience) await this.#observer.endTransactions()
+      answer = await copy()
+    }
     // Nothing says that it is the same upload, and the fault that rejected it is gone.
     if (!withClient && transactions.some(transaction => this.#rejected.has(transaction) && !transaction.rejected)) {
       return
