@@ -92,8 +92,9 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
             scope,
             ofUser,
             plan: async (transactions, isLetter) => {
-              hooked = collections.hasWriteHooks(tablesOf(transactions))
-              return await plan(transactions, { ...rules, isLetter })
+              const tables = tablesOf(transactions)
+              hooked = collections.hasWriteHooks(tables)
+              return await plan(transactions, tables, { ...rules, isLetter })
             },
             write: writes => spans.run('powersync.storage', () => write(writes, rules, ways[0]!, scope))
           })
@@ -126,10 +127,12 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     }
   }
 
-  async function plan (transactions: readonly CrudTransaction[], rules: HookScope): Promise<Planned[]> {
+  async function plan (
+    transactions: readonly CrudTransaction[], tables: ReadonlySet<string>, rules: HookScope
+  ): Promise<Planned[]> {
     const decoded = await spans.run('powersync.decode', async () =>
       decodeAll(transactions, rules.ofUser, collections.migrations))
-    if (!collections.hasOperationHooks(tablesOf(transactions))) return planAll(decoded, rules.ofUser)
+    if (!collections.hasOperationHooks(tables)) return planAll(decoded, rules.ofUser)
     return await spans.run('powersync.hooks', () => runHooks(decoded, rules))
   }
 
@@ -137,9 +140,13 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     { before = [], planned = [], since, after = [] }: Writes, rules: HookScope, way: Way, scope: TransactionScope
   ): Promise<void> {
     scope.signal.throwIfAborted()
-    const under = async (part: readonly Planned[]) => since?.size
-      ? await Promise.all(part.map(async each => ({ ...each, plans: await beneath(each.plans, since, rules) })))
-      : part
+    const under = async (part: readonly Planned[]) => {
+      if (!since?.size) return part
+      const all: Planned[] = []
+      // One after the other: a session runs one command at a time.
+      for (const each of part) all.push({ ...each, plans: await beneath(each.plans, since, rules) })
+      return all
+    }
     if (!collections.hasUpdateBatchHooks(tablesOf(planned.map(({ transaction }) => transaction)))) {
       return await send({ before, planned: await under(planned), after }, way, scope)
     }

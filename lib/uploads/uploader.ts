@@ -64,17 +64,24 @@ interface Settled {
 }
 
 /** One upload on its way. */
-interface Upload { entries: readonly Entry[], caller: Caller, policy: UploadPolicy, limit: Deadline }
+interface Upload {
+  entries: readonly Entry[]
+  caller: Caller
+  policy: UploadPolicy
+  limit: Deadline
+  commit: ReturnType<typeof createCommit>
+}
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
   const { ledger, collections: { migrations } } = dependencies
+  const commit = createCommit(dependencies)
   const blockedQueues = new BlockedQueues()
 
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
     const refusal = refusalOf(transactions, migrations, caller.log)
     const results = refusal ??
-      await settleAll({ entries: transactions.map(entryOf), caller, policy, limit }, dependencies)
+      await settleAll({ entries: transactions.map(entryOf), caller, policy, limit, commit }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       if (!refusal) countFailures(transaction, result, caller)
@@ -104,9 +111,8 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
 
 /** Settles the transactions of an upload, in groups of neighbours: each is one commit. */
 async function settleAll (upload: Upload, dependencies: UploadDependencies): Promise<TransactionResult[]> {
-  const { entries, caller, policy, limit } = upload
+  const { entries, caller, policy, limit, commit } = upload
   const { ledger, deadLetters, collections, spans } = dependencies
-  const commit = createCommit(dependencies)
   const results: TransactionResult[] = []
   /** Of all operations. */
   let fingerprints: ReadonlySet<string> | undefined
@@ -348,7 +354,9 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
     pending.push(isWhole
       ? entry
       : { transaction: { ...transaction, operations }, fingerprints: fingerprints.filter(isOpen) })
-    const rejected = fingerprints.map(each => known.get(each!)).find(verdict => typeof verdict === 'object')
+    const rejected = known.size
+      ? fingerprints.map(each => known.get(each!)).find(verdict => typeof verdict === 'object')
+      : undefined
     verdicts.push(rejected ?? 'applied')
     if (rejected && onRejection === 'stop') break
   }
