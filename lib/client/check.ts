@@ -54,7 +54,8 @@ export const tooLong = () => invalid('a number of at most 34 digits', 'a longer 
 function isStorable (value: JsonNumber): boolean {
   const text = numberText(value)
   const number = toNumber(value)
-  return text !== undefined && (isDecimal128(text) || isShortest(number, text) || Number.isInteger(number))
+  const isWhole = integerText(value) !== undefined && Number.isInteger(number)
+  return text !== undefined && (isDecimal128(text) || isShortest(number, text) || isWhole)
 }
 
 /** The conversion of values other than null. */

@@ -51,6 +51,7 @@ export function parseDigits (text: string, mark: string): unknown {
   const containers: Record<string, unknown>[] = [root]
   for (const container of containers) { // no recursion: JSON may be nested as deeply as a body is long
     for (const name in container) {
+      if (name.startsWith(mark)) throw new SyntaxError('a name without quotes')
       const value = container[name]
       const isNumber = typeof value === 'string' && value.startsWith(mark)
       if (isNumber) container[name] = new JsonNumber(value.slice(mark.length))
@@ -123,12 +124,16 @@ export function toNumber (value: unknown): number {
   const text = numberText(value)
   if (text === undefined) return NaN
   const number = Number(text)
-  const { length } = decimalOf(text).digits
-  // Every program prints a double with at most 17 digits; a whole number can be compared exactly.
-  const isExact = length <= 15 ||
-    (INTEGER.test(text) ? BigInt(text) === BigInt(number) || isShortest(number, text) : length <= 17)
-  // Not too large, nor too small.
-  return Number.isFinite(number) && (number !== 0 || length === 0) && isExact ? number : NaN
+  const { sign, digits, exponent } = decimalOf(text)
+  // Not too large; and a double has 15 digits unless it is next to zero.
+  if (!Number.isFinite(number)) return NaN
+  if (digits.length <= 15 && (digits === '' || Math.abs(number) > 1e-300)) return number
+  if (exponent >= 0 && BigInt(`${sign}${digits}${'0'.repeat(exponent)}`) === BigInt(number)) return number
+  // Programs print at most 17 digits of a double; SQLite's last one may be wrong, but in whole numbers below 10^17.
+  const isPrinted = digits.length === 17
+    ? exponent < 0 || Math.abs(number) >= 1e17
+    : digits.length < 17 && spelling(number.toPrecision(digits.length)) === spelling(text)
+  return isShortest(number, text) || (isPrinted && !INTEGER.test(text)) ? number : NaN
 }
 
 /** Whether MongoDB stores a whole number as long. */

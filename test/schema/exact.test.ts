@@ -36,6 +36,18 @@ const numbers: Array<[type: TSchema, digits: string, stored: unknown]> = [
   [bson.Double(), '1e400', refused],
   [bson.Double(), '1e-400', refused],
   [bson.Double(), '-0', double(-0)],
+  [bson.Double(), '9007199254740993.0', refused],
+  [bson.Double(), '90071992547409931.0', refused],
+  [bson.Double(), '9007199254740994.0', double(9007199254740994)],
+  [bson.Double(), '2.82879384806159008E17', double(282879384806159008)], // as Java prints it
+  [bson.Double(), '0.33333333333333332', double(1 / 3)], // as SQLite prints it, here with a wrong last digit:
+  [bson.Double(), '947045.86560496118', double(947045.8656049612)],
+  [bson.Double(), '4.9E-324', double(5e-324)],
+  [bson.Double(), '3e-324', refused],
+  [bson.Double(), '1.23456789e-320', refused],
+  [Type.Number(), '9.007199254740993e15', refused],
+  [Type.Number(), '9'.repeat(310), refused],
+  [Type.Integer(), '9'.repeat(400), refused],
   [Type.Number(), '9007199254740993', refused],
   [Type.Number(), '0.12345678901234567890', refused],
   [Type.Number(), '9007199254740992', 2 ** 53],
@@ -55,6 +67,7 @@ const numbers: Array<[type: TSchema, digits: string, stored: unknown]> = [
   [Type.Unknown(), '0.30000000000000004', 0.1 + 0.2],
   [Type.Unknown(), '1e400', decimal('1E+400')],
   [Type.Unknown(), '1'.repeat(35), refused],
+  [Type.Unknown(), '9'.repeat(310), refused],
   [Type.Unknown(), '1'.repeat(401), refused],
   [Type.Unknown(), '-0', -0]
 ]

@@ -91,7 +91,9 @@ t.test('all but the digits is as JSON.parse gives it', async t => {
     '[09007199254740993]',
     '[9007199254740993.]',
     '["\t",9007199254740993]',
-    '[1e400,truex]'
+    '[1e400,truex]',
+    '{ 9007199254740993:1}',
+    '[1e400,{1e400:2}]'
   ]) {
     t.throws(() => parseJson(json), SyntaxError, json)
   }
