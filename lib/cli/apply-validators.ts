@@ -3,7 +3,7 @@ import {
   applyDifference, compareValidators, type ValidatorDifference, type ValidatorOptions
 } from '../store/validators.js'
 import { configOption, envOption, loadApp, uriOption, withMongo } from './config.js'
-import { clean, jsonLine, progressOf, screenOf, type CommandIO, type Screen } from './terminal.js'
+import { clean, jsonLine, linesOf, progressOf, screenOf, type CommandIO, type Screen } from './terminal.js'
 
 interface Options extends Required<ValidatorOptions> { config?: string, uri?: string, dryRun?: boolean, json?: true }
 
@@ -13,8 +13,7 @@ const actionOption = new Option('--action <name>', 'reject invalid documents, or
 export function addApplyValidators (program: Command, io: CommandIO): void {
   program.command('apply-validators')
     .description('make MongoDB enforce your schemas, and list the documents that violate them')
-    .addOption(configOption)
-    .addOption(uriOption)
+    .addOption(configOption).addOption(uriOption)
     .addOption(levelOption.choices(['strict', 'moderate']).default('strict'))
     .addOption(actionOption.choices(['error', 'warn']).default('error'))
     .option('--dry-run', 'print the changes without making them')
@@ -45,9 +44,9 @@ function describe ({ name, action, changes, breaking }: ValidatorDifference, dry
   const { count, ids } = breaking
   const documents = count === 1 ? 'document violates' : 'documents violate'
   const warning = `  ! ${count} ${documents} this schema: _id ${ids.join(', ')}${count > ids.length ? ', …' : ''}`
-  return [
+  return linesOf([
     `${paint('bold', `${name}:`)} ${words[action]}${dryRun && action !== 'none' ? ' (dry run)' : ''}`,
     ...changes.map(change => paint(change.startsWith('+') ? 'green' : 'red', wrap(`  ${change}`, 4))),
     ...count > 0 ? [paint('yellow', wrap(clean(warning), 4))] : []
-  ].map(line => `${line}\n`).join('')
+  ])
 }

@@ -33,9 +33,9 @@ const marks = { efbbbf: 'UTF-8 with a byte order mark (BOM)', fffe: 'UTF-16', fe
 /** The variables of the file that `--env` names, else of `.env` if there is one. */
 export async function readEnvironment (cwd: string, given?: string): Promise<Record<string, string | undefined>> {
   const name = given === undefined ? '.env' : `--env ${given}`
-  const bytes = await readFile(resolve(cwd, given ?? '.env')).catch((error: NodeJS.ErrnoException) => {
-    if (given === undefined && error.code === 'ENOENT') return Buffer.alloc(0)
-    throw usageError(`${name} cannot be read (${error.code})`)
+  const bytes = await readFile(resolve(cwd, given ?? '.env')).catch(({ code }: NodeJS.ErrnoException) => {
+    if (given === undefined && code === 'ENOENT') return Buffer.alloc(0)
+    throw usageError(`${name} cannot be read (${code})`)
   })
   const found = Object.entries(marks).find(([mark]) => bytes.toString('hex', 0, 3).startsWith(mark))
   if (!found) return parseEnv(bytes.toString())
@@ -61,7 +61,7 @@ export async function loadApp (given: string | undefined, cwd: string) {
   }
   const { collections, ...exported } = exportOf(await load(path, file))
   const expected = 'write "export const collections = { table: collection({ schema }) }"'
-  if (!isCollections(collections)) throw usageError(`${path} exports no collections`, expected)
+  if (typeof collections !== 'object' || !collections) throw usageError(`${path} exports no collections`, expected)
   try {
     for (const [name, schema] of Object.entries(hooks)) {
       if (exported[name] !== undefined) checkOptions(schema, exported[name], name)
@@ -76,18 +76,16 @@ export async function loadApp (given: string | undefined, cwd: string) {
   }
 }
 
-const isCollections = (value: unknown): value is Collections => typeof value === 'object' && value !== null
-
-interface Exports { [name: string]: unknown, default?: Exports }
+interface Exports { [name: string]: unknown, collections?: Collections | null, default?: Exports }
 
 /** A default export that was compiled to CommonJS is nested in another one. */
 const exportOf = (module: Exports): Exports =>
-  [module, module.default, module.default?.default].find(each => each?.['collections'] !== undefined) ?? {}
+  [module, module.default, module.default?.default].find(each => each?.collections !== undefined) ?? {}
 
 async function load (path: string, file: string): Promise<Exports> {
   const url = pathToFileURL(file).href
   const typescript = /\.[cm]?ts$/.test(file)
-  const tsx = typescript ? await tsxNear(file) : undefined
+  const tsx = typescript && await tsxNear(file)
   const installTsx = 'npm install --save-dev tsx in its project'
   try {
     return tsx ? await tsx.tsImport(url, url) : await import(url)
@@ -102,16 +100,13 @@ async function load (path: string, file: string): Promise<Exports> {
   }
 }
 
-interface Tsx { tsImport (url: string, parent: string): Promise<Exports> }
-
 /** The tsx of the file's own project. Its build for `require` does not find its own modules. */
-async function tsxNear (file: string): Promise<Tsx | undefined> {
+async function tsxNear (file: string) {
   try {
     const folder = dirname(createRequire(file).resolve('tsx/package.json'))
-    return await import(pathToFileURL(join(folder, 'dist/esm/api/index.mjs')).href)
-  } catch {
-    return undefined
-  }
+    const tsx = await import(pathToFileURL(join(folder, 'dist/esm/api/index.mjs')).href)
+    return tsx as { tsImport (url: string, parent: string): Promise<Exports> }
+  } catch {}
 }
 
 export const uriOption =

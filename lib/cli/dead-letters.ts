@@ -2,33 +2,23 @@ import { InvalidArgumentError, type Command } from 'commander'
 import type { mongodb } from '../bson.js'
 import { ParameterError } from '../errors.js'
 import { noSpans } from '../observe/spans.js'
-import type { DeadLetterSummary } from '../../types/dead-letters.js'
+import type { DeadLetter, DeadLetterSummary, RetryResult } from '../../types/dead-letters.js'
 import { DeadLetters } from '../store/dead-letters.js'
 import { Statements } from '../store/statements.js'
 import { createRerun } from '../uploads/rerun.js'
 import { configOption, envOption, loadApp, reasonOf, uriOption, withMongo } from './config.js'
 import {
-  describe, describeChain, describeOperation, describeOutcome, outcomes, type Outcome
-} from './dead-letter-text.js'
-import { clean, jsonLine, progressOf, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
+  clean, jsonLine, linesOf, progressOf, questionsOf, screenOf, usageError, type CommandIO, type Screen
+} from './terminal.js'
 
-interface Options {
-  all?: true
-  user?: string
-  limit: number
-  uri?: string
-  json?: true
-  config?: string
-  yes?: true
-}
+interface Options { all?: true, user?: string, limit: number, uri?: string, json?: true, config?: string, yes?: true }
 
 export function addDeadLetters (program: Command, io: CommandIO): void {
   const screen = screenOf(io.stdout, io.env)
   const group = program.command('dead-letters').description('list, show, retry or discard rejected transactions')
   const subcommand = (name: string, description: string, example: string) => group.command(name)
     .description(description)
-    .addOption(uriOption)
-    .addOption(envOption)
+    .addOption(uriOption).addOption(envOption)
     .option('--json', 'print one object per line')
     .addHelpText('after', `\nExample:\n  npx powersync-mongo dead-letters ${name} ${example}`)
   const forChosen = (...texts: Parameters<typeof subcommand>) => subcommand(...texts)
@@ -52,8 +42,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
         const letter = await letters.get(id) ?? unknown()
         const waitsFor = await letters.waitsFor(letter)
         if (options.json) return jsonLine({ ...letter, waits_for: waitsFor })
-        const operations = letter.operations.map(operation => describeOperation(letter, operation, screen))
-        return [describe(letter, screen), ...operations, describeChain(letter, waitsFor, screen)].join('')
+        return describe(letter, screen) + describeContent(letter, waitsFor, screen)
       }
     }))
 
@@ -103,10 +92,9 @@ function unknown (): never {
 }
 
 async function agreed (io: CommandIO, count: number): Promise<boolean> {
-  const questions = questionsOf(io)
+  const { ask, close } = questionsOf(io)
   const letters = count === 1 ? 'dead letter' : 'dead letters'
-  const answer = await questions.ask(`Delete ${count} ${letters} with everything that was uploaded? [y/N] `)
-  questions.close()
+  const answer = await ask(`Delete ${count} ${letters} with everything that was uploaded? [y/N] `).finally(close)
   return /^y(es)?$/i.test(answer)
 }
 
@@ -172,4 +160,69 @@ async function allIds (letters: DeadLetters, user: string | undefined): Promise<
     last = page.at(-1)
   } while (last)
   return ids.reverse()
+}
+
+/** The letter with its reason, and its origin. */
+function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
+  const { failed_operation: failed, operation_count: count, attempts, retried_at: last } = letter
+  const origin = [
+    `${count} ${count === 1 ? 'operation' : 'operations'} on ${letter.tables.join(', ')} by user ${letter.user_id}`,
+    `client ${letter.client_id ?? 'unknown'}`,
+    `transaction ${letter.transaction_id ?? 'unknown'}`,
+    `request ${letter.request_id ?? 'unknown'}`,
+    ...last ? [`rejected again ${attempts === 1 ? 'once' : `${attempts} times`}`, `last ${last.toISOString()}`] : []
+  ]
+  const reason = `${paint('red', clean(failed.error_code))}: ${clean(failed.message)}`
+  return linesOf([
+    wrap(`${paint('bold', clean(letter._id))}  ${letter.created_at.toISOString()}  ${reason}`, 2),
+    wrap(clean(`  ${origin.join(', ')}`), 2)
+  ])
+}
+
+/** Operations with their uploaded values, later changes of their rows by their client, and the letters to run first. */
+function describeContent (
+  { operations, failed_operation: failed, since }: DeadLetter, waitsFor: readonly string[], { paint, wrap }: Screen
+): string {
+  const detail = (name: string, text: string) => `     ${name.padEnd(8)} ${wrap(clean(text), 14)}`
+  return linesOf([
+    ...operations.flatMap(({ index, op, table, id, op_id: opId, data, previous, metadata }) => {
+      const mark = index === failed.operation_index ? paint('red', '>') : ' '
+      const uploaded = Object.entries({ data, previous, metadata }).filter(([, value]) => value !== null)
+      return [
+        wrap(` ${mark} ${clean(`${index} ${op} ${table} ${id}${opId === null ? '' : ` (op_id ${opId})`}`)}`, 5),
+        ...uploaded.map(([name, value]) => detail(name, value!))
+      ]
+    }),
+    ...since.map(({ row, replaced, set, unset, sums }) => {
+      const [collection, id = ''] = row.split('\0')
+      const changes = { ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums }
+      const text = replaced ? 'replaced or deleted: retry leaves it alone' : JSON.stringify(changes)
+      return detail('since', `${collection} ${id.slice(1)} ${text}`)
+    }),
+    ...waitsFor.length ? [detail('waits', `for ${waitsFor.join(', ')}`)] : []
+  ])
+}
+
+/** Names of the outcomes of a retry, for the count and for people. */
+const outcomes = {
+  success: { name: 'applied', style: 'green' },
+  fatal_error: { name: 'rejected', style: 'red' },
+  not_attempted: { name: 'waiting', style: 'yellow' },
+  retryable_error: { name: 'failed', style: 'yellow' }
+} as const
+
+type Outcome = RetryResult | { status: 'retryable_error', error: string }
+
+function describeOutcome (id: string, outcome: Outcome, { paint, wrap }: Screen): string {
+  const { name, style } = outcomes[outcome.status]
+  return linesOf([wrap(`${clean(id)}: ${paint(style, name)}${clean(detailsOf(outcome))}`, 2)])
+}
+
+function detailsOf (outcome: Outcome): string {
+  if (outcome.status === 'success') return ''
+  if (outcome.status === 'not_attempted') {
+    return ` for older letters of its client on the same rows: retry or discard ${outcome.waits_for.join(', ')} first`
+  }
+  if (outcome.status === 'retryable_error') return `, not because of its data: ${outcome.error}. Run this again later`
+  return ` again and kept: ${outcome.failed_operation.error_code}: ${outcome.failed_operation.message}`
 }

@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
-import { checkEnvironment } from './checks/environment.js'
-import { skipped, type Result, type Results } from './checks/finding.js'
-import { checkMongoDB } from './checks/mongodb.js'
-import { checkServer, checkService } from './checks/server.js'
+import {
+  checkEnvironment, checkMongoDB, checkServer, checkService, skipped, type Result, type Results
+} from './checks.js'
 import { configOption, configPath, envOption, loadApp, uriOption } from './config.js'
 import { jsonText, screenOf, usageError, type CommandIO, type Screen } from './terminal.js'
 

@@ -11,7 +11,7 @@ import { collection } from '../schema/collection.js'
 import { bson } from '../schema/fields.js'
 import { streamsOf } from '../schema/streams.js'
 import { packageFolder, readEnvironment, version } from './config.js'
-import { jsonText, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
+import { jsonText, linesOf, questionsOf, screenOf, usageError, type CommandIO } from './terminal.js'
 
 const columnTypes = {
   text: { source: 'Type.String()', schema: Type.String(), sample: 'text' },
@@ -48,9 +48,7 @@ const signIns = {
 const languages = ['ts', 'js'] as const
 
 type Table = ReturnType<typeof parseTable>
-
 interface Project { tables: Table[], signIn: keyof typeof signIns, language: typeof languages[number] }
-
 interface Options extends Partial<Omit<Project, 'tables'>> { table?: string[], yes?: true, json?: true }
 
 export function addInit (program: Command, io: CommandIO): void {
@@ -71,9 +69,8 @@ export function addInit (program: Command, io: CommandIO): void {
 
 async function describeProject ({ table, signIn, language, yes }: Options, io: CommandIO): Promise<Project> {
   const asks = !yes && !(table && signIn && language)
-  if (asks && !io.stdin.isTTY) {
-    throw usageError('there is no terminal to ask on', 'pass --yes, or --table, --sign-in and --language')
-  }
+  const withoutTerminal = 'pass --yes, or --table, --sign-in and --language'
+  if (asks && !io.stdin.isTTY) throw usageError('there is no terminal to ask on', withoutTerminal)
   const questions = asks ? questionsOf(io) : undefined
   const ask = async (question: string, otherwise: string) =>
     (await questions?.ask(`${question} [${otherwise}]: `)) || otherwise
@@ -101,22 +98,18 @@ function parseTable (text: string) {
   const owners = columns.filter(({ type }) => type === 'owner')
   const isWhole = new Set(columns.map(({ name }) => name)).size === list.split(',').length
   if (name && isWhole && owners.length < 2) return { name, columns, owner: owners[0]?.name }
-  throw usageError(
-    `the table "${text}" cannot be read`,
-    `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
+  const fix = `write a name and columns, as in "${defaultTables[0]}": ? marks columns that may be null, the types are ` +
     `${Object.keys(columnTypes).join(', ')}, and one column may be the owner's; every table has an id by itself`
-  )
+  throw usageError(`the table "${text}" cannot be read`, fix)
 }
 
 /** Nothing for a text that cannot be read. */
 function parseColumn (text: string) {
   const [, name = 'id', optional, type = 'text'] = /^([a-z]\w*)(\?)?(?:\s+(\w+))?$/i.exec(text.trim()) ?? []
   if (name === 'id' || !Object.hasOwn(columnTypes, type)) return []
-  const { source, schema, sample } = columnTypes[type as keyof typeof columnTypes]
-  const known = { name, type, sample }
-  return [optional
-    ? { ...known, source: `Type.Optional(${source})`, schema: Type.Optional(schema) }
-    : { ...known, source, schema }]
+  const column = { name, type, ...columnTypes[type as keyof typeof columnTypes] }
+  const { source, schema } = column
+  return [optional ? { ...column, source: `Type.Optional(${source})`, schema: Type.Optional(schema) } : column]
 }
 
 /** Adds the variables that .env lacks, excludes it from git, and writes the files that do not exist. */
@@ -131,10 +124,8 @@ async function writeProject (folder: string, project: Project) {
   const ignored = await readFile(join(folder, '.gitignore'), 'utf8').catch(() => '')
   const ignoredNames = ignored.split(/\r?\n/).map(line => line.replaceAll('/', ''))
   const missing = ['node_modules', '.env'].filter(name => !ignoredNames.includes(name))
-  const files = [
-    await appendLines(folder, '.env', added.map(([name, value]) => `${name}=${value}`)),
-    await appendLines(folder, '.gitignore', missing)
-  ]
+  const lines = added.map(([name, value]) => `${name}=${value}`)
+  const files = [await appendLines(folder, '.env', lines), await appendLines(folder, '.gitignore', missing)]
   for (const [path, text] of Object.entries(await filesOf(project, { ...existing, ...Object.fromEntries(added) }))) {
     const file = join(folder, path)
     await mkdir(dirname(file), { recursive: true })
@@ -159,9 +150,7 @@ async function appendLines (folder: string, path: string, lines: string[]) {
 }
 
 /** The text of each file, by its path. */
-async function filesOf (
-  { tables, signIn, language }: Project, environment: Environment
-): Promise<Record<string, string>> {
+async function filesOf ({ tables, signIn, language }: Project, environment: Environment) {
   const template = (name: string) => readFile(join(packageFolder, 'examples/init', name), 'utf8')
   const collections = collectionsOf(tables)
   const owned = tables.find(({ owner }) => owner)
@@ -173,11 +162,7 @@ async function filesOf (
     [`powersync.config.${language}`]: configOf(tables),
     [`app.${language}`]: appOf(await template('app.ts'), signIn),
     [`server.${language}`]: await template('server.ts'),
-    ...owned && {
-      [`test/rules.test.${language}`]: (await template('test/rules.test.ts'))
-        .replace(/const row = .*/, () => `const row = ${sampleOf(owned)}`)
-        .replace("'lists'", `'${owned.name}'`)
-    },
+    ...owned && { [`test/rules.test.${language}`]: testOf(await template('test/rules.test.ts'), owned) },
     'docker-compose.yml': await template('docker-compose.yml'),
     'powersync/service.yaml': (await template('powersync/service.yaml'))
       .replace('keys: []', () => `keys:\n      - ${JSON.stringify(publicKey)}`),
@@ -187,7 +172,6 @@ async function filesOf (
   }
 }
 
-/** The tables as the plugin has them. */
 const collectionsOf = (tables: Table[]): Collections =>
   Object.fromEntries(tables.map(({ name, columns, owner }) => {
     const properties = Object.fromEntries(columns.map(({ name, schema }) => [name, schema]))
@@ -210,10 +194,11 @@ ${text}
 `
 }
 
-/** A row that the schema takes, as JavaScript. */
-function sampleOf ({ columns }: Table): string {
+/** With a row that the schema takes. */
+function testOf (template: string, { name, columns }: Table): string {
   const values = columns.map(({ name, sample }) => `${name}: ${JSON.stringify(sample)}`)
-  return `{ ${values.join(', ').replaceAll('"', "'")} }`
+  const row = `const row = { ${values.join(', ').replaceAll('"', "'")} }`
+  return template.replace(/const row = .*/, () => row).replace("'lists'", `'${name}'`)
 }
 
 const tsconfig = {
@@ -251,22 +236,15 @@ type Files = Awaited<ReturnType<typeof writeProject>>
 
 async function inWords (files: Files, { signIn, language }: Project, { stdout, env, cwd }: CommandIO): Promise<string> {
   const { paint } = screenOf(stdout, env)
-  const written = files.map(({ path, status }) =>
-    `${paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16))}${path}\n`
-  )
-  const foreign = !(await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
-  const [install, start] = foreign
-    ? [
-        'npm install fastify fastify-powersync-mongo tsx',
-        `npx tsx --env-file=.env server.${language}   # or register the plugin in your own server, as app.${language} does`
-      ]
-    : ['npm install', 'npm start']
+  const written = files.map(({ path, status }) => paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16)) + path)
+  const isOurs = (await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')
+  const start = `npx tsx --env-file=.env server.${language}   # or register the plugin in your own server, as app.${language} does`
   const authentication = '\nFill in authenticate in app first: docs/authentication.md of fastify-powersync-mongo.\n'
-  return `${written.join('')}
+  return `${linesOf(written)}
 Next:
-  ${install}
+  npm install${isOurs ? '' : ' fastify fastify-powersync-mongo tsx'}
   docker compose up --detach --wait   # MongoDB and PowerSync; or set MONGO_URI in .env
-  ${start}
+  ${isOurs ? 'npm start' : start}
   npx powersync-mongo doctor --url http://localhost:3000/powersync
 ${signIn === 'development' ? '' : authentication}
 In your app, use client/: database.connect(connector) with the schema beside it.

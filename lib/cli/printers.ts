@@ -43,19 +43,16 @@ export const connectors = {
 }
 
 interface Options { config?: string, rejections?: string, json?: true }
-
 interface SchemaOptions extends Options { target: ClientTarget | 'sql', validators?: true }
 
 export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void {
-  const rejectionsOption = new Option(
-    '--rejections <table>', 'also print the table of rejected changes, named as in upload.deadLetters.mirror'
-  )
+  const rejectionsWords = 'also print the table of rejected changes, named as in upload.deadLetters.mirror'
   program.command('client-schema')
     .description('print the client\'s PowerSync schema: tables, columns, and what resolveConflict needs to be tracked')
     .addOption(configOption)
     .addOption(new Option('--target <name>', 'language of the client').choices([...clientTargets, 'sql']).default('js'))
     .option('--validators', 'print a JavaScript module that checks operations like the server, before they are queued')
-    .addOption(rejectionsOption)
+    .option('--rejections <table>', rejectionsWords)
     .addOption(envOption)
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
@@ -80,7 +77,7 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
     .description('print Sync Streams for PowerSync\'s configuration: a user gets the rows of the owner rules')
     .addOption(configOption)
     .option('--everybody <table>', 'table whose rows all users get; repeat it, or separate tables by commas', listed)
-    .addOption(rejectionsOption)
+    .option('--rejections <table>', rejectionsWords)
     .addOption(envOption)
     .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')

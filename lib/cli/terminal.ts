@@ -4,11 +4,7 @@ import { WriteStream } from 'node:tty'
 import { styleText } from 'node:util'
 import { Help } from 'commander'
 
-interface Output {
-  write (text: string): unknown
-  isTTY?: boolean | undefined
-  columns?: number | undefined
-}
+interface Output { write (text: string): unknown, isTTY?: boolean | undefined, columns?: number | undefined }
 
 /** The process as a command sees it: results go to `stdout`, everything else to `stderr`. */
 export interface CommandIO {
@@ -63,6 +59,8 @@ export type Screen = ReturnType<typeof screenOf>
 export const clean = (text: string): string =>
   text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
+export const linesOf = (lines: string[]): string => lines.map(line => `${line}\n`).join('')
+
 export const jsonLine = (value: unknown): string => `${clean(JSON.stringify(value))}\n`
 
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
@@ -71,20 +69,16 @@ export const jsonText = (value: unknown): string => `${JSON.stringify(value, nul
 export function questionsOf ({ stdin, stderr }: CommandIO) {
   const input = createInterface({ input: stdin })
   const lines = input[Symbol.asyncIterator]()
-  return {
-    async ask (question: string): Promise<string> {
-      stderr.write(question)
-      const { value = '' } = await lines.next()
-      return value.trim()
-    },
-    close: () => input.close()
+  const ask = async (question: string): Promise<string> => {
+    stderr.write(question)
+    return ((await lines.next()).value ?? '').trim()
   }
+  return { ask, close: () => input.close() }
 }
 
 /** Shows progress on `stderr`: on a terminal in one line that is gone at the end, else in a line every 10 s. */
-export function progressOf (
-  { stderr, env, now = () => performance.now() }: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string
-) {
+export function progressOf (io: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing: string) {
+  const { stderr, env, now = () => performance.now() } = io
   const live = stderr.isTTY === true && env['TERM'] !== 'dumb'
   let [total, done, shownAt] = [0, 0, now()]
   const clear = () => { if (live) stderr.write('\r\x1b[K') }
