@@ -216,7 +216,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   function written (hook: string, given: OperationToWrite<AnyRow>, before: CrudOperation): CrudOperation {
     if (given === before) return before
     const operation = { ...given, index: before.index } as CrudOperation
-    return deepFreeze(ofUser(operation).shared.encode(operation, hook))
+    return deepFreeze(collections.encode(operation, hook))
   }
 
   function * ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Steps<Answer> {
@@ -260,31 +260,55 @@ function conflictOf (operation: CrudOperation, existing: StoredRow, shared: Regi
 
 /**
  * Puts the `updateBatch` hooks around the storage: the one for all collections outermost, then each collection's own
- * around the operations on it. Operations on different collections cannot depend on each other's order.
+ * around the operations on it. Operations on one collection keep their order, whichever table they come from.
  */
 export function updateBatchChain ({ collections, context, probe }: HookScope, storage: Write): Write {
   return wrap(collections.globalHooks.updateBatch, async transaction => {
-    const parts = new Map<UpdateBatchHook | undefined, CrudTransaction>()
-    for (const operation of transaction.operations) {
-      const hook = collections.get(operation.table, operation.index).definition.updateBatch
-      const part = parts.get(hook) ?? { ...transaction, operations: [] }
-      parts.set(hook, part)
-      part.operations.push(operation)
-    }
-    for (const [hook, part] of parts) if (hook) await wrap(hook, storage)(part)
-    const rest = parts.get(undefined)
-    if (rest) await storage(rest)
+    for (const [hook, part] of partsOf(transaction)) await wrap(hook, storage)(part)
   })
+
+  /** The operations by hook, in the order of the first of each: as few parts as keep the order on each collection. */
+  function partsOf (transaction: CrudTransaction): Array<[UpdateBatchHook | undefined, CrudTransaction]> {
+    const parts: Array<[UpdateBatchHook | undefined, CrudTransaction]> = []
+    /** Of each collection the part that has its last operation. */
+    const last = new Map<string, number>()
+    for (const operation of transaction.operations) {
+      const { name, definition: { updateBatch: hook } } = collections.get(operation.table)
+      let at = parts.findLastIndex(part => part[0] === hook)
+      if (at < (last.get(name) ?? 0)) at = parts.push([hook, { ...transaction, operations: [] }]) - 1
+      last.set(name, at)
+      parts[at]![1].operations.push(operation)
+    }
+    return parts
+  }
 
   function wrap (hook: UpdateBatchHook | undefined, next: Write): Write {
     if (!hook) return next
     return async transaction => {
-      await hook(deepFreeze(transaction), context, async (changed = transaction) => {
+      /** Calls of `next` that have not ended. A session runs one command at a time, so that they have to queue. */
+      let open = 0
+      let last: Promise<void> = Promise.resolve()
+      const write = async (changed: CrudTransaction) => {
         await probe?.('updateBatch')
-        await next(changed)
-      })
+        await next(changed === transaction ? changed : given(changed))
+      }
+      try {
+        await hook(deepFreeze(transaction), context, (changed = transaction) => {
+          open++
+          const done = last.then(() => write(changed)).finally(() => { open-- })
+          last = done.catch(() => {})
+          return done
+        })
+        if (open > 0) throw new HookError({ hook: 'updateBatch' }, 'ended before next did: await what next gives')
+      } finally {
+        await last
+      }
       await probe?.('updateBatch')
     }
+  }
+
+  function given (transaction: CrudTransaction): CrudTransaction {
+    return { ...transaction, operations: transaction.operations.map(each => collections.encode(each, 'updateBatch')) }
   }
 }
 

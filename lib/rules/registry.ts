@@ -114,6 +114,9 @@ export class RegisteredCollection {
    */
   encode (operation: CrudOperation, hook: string): CrudOperation {
     const place = { hook, table: this.table }
+    if (!['PUT', 'PATCH', 'DELETE'].includes(operation.op)) {
+      throw new HookError(place, 'gave an operation whose op is not PUT, PATCH or DELETE')
+    }
     if (this.tryId(operation.id) === undefined) {
       throw new HookError(place, 'gave an operation with an id that the collection does not accept')
     }
@@ -230,6 +233,13 @@ export class CollectionRegistry {
     throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', {
       details: { table }, operationIndex
     })
+  }
+
+  /** An operation that a hook gave. @throws {HookError} as its collection does, and for a table that is not listed */
+  encode (operation: CrudOperation, hook: string): CrudOperation {
+    const collection = this.#byTable.get(operation.table)
+    if (collection) return collection.encode(operation, hook)
+    throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
   }
 
   /** The collections as one user may write them; each is worked out once, when it is first asked for. */

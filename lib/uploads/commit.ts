@@ -159,8 +159,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     /** One transaction through the `updateBatch` hooks. Any error of a write in them may be the fault of its data. */
     async function throughHooks (position: number, transaction: CrudTransaction): Promise<void> {
       const chain = updateBatchChain(rules, async given => {
-        const operations = given.operations.map(each => rules.ofUser(each).shared.encode(each, 'updateBatch'))
-        const plans = await planWritten({ ...given, operations }, rules)
+        const plans = await planWritten(given, rules)
         await send({ planned: await under([{ transaction: given, plans }]) }, way, scope)
       })
       try {

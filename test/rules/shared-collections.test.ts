@@ -117,6 +117,25 @@ onBoth('existing() through one table sees what was written through the other', {
   t.match(await items.findOne({ _id: 'x' }), { text: 'allowed' })
 })
 
+const wrapped = collection({ ...item, updateBatch: async (_transaction, _context, next) => await next() })
+onBoth('an updateBatch of one table keeps the order on the collection', {
+  active: wrapped,
+  archived: collection(item)
+}, async (t, items, send) => {
+  await items.insertMany([{ _id: 'x', text: 'old' }, { _id: 'y', text: 'old' }])
+  t.equal(
+    await send(
+      remove('archived', 'x'),
+      put('active', 'x', { text: 'new' }),
+      put('archived', 'z'),
+      patch('active', 'z', { text: 'edited' }),
+      remove('archived', 'y')
+    ),
+    'success'
+  )
+  t.match(await items.find().sort({ _id: 1 }).toArray(), [{ _id: 'x', text: 'new' }, { _id: 'z', text: 'edited' }])
+})
+
 const parents = {
   name: 'lists',
   schema: Type.Object({ owner_id: Type.Optional(Type.String()) }),

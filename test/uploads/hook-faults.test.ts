@@ -60,6 +60,63 @@ t.test('a transform that gives nothing fails the upload and loses nothing; the l
   }
 })
 
+t.test('an operation that is none, or on an unknown table, is the fault of the hook that gives it', async t => {
+  const wrong: Array<[object, RegExp]> = [
+    [{ table: 'nope' }, /on a table that is not one of the server's collections/],
+    [{ op: 'put' }, /whose op is not PUT, PATCH or DELETE/]
+  ]
+  for (const [change, reason] of wrong) {
+    const hooks: Record<string, Partial<CollectionOptions<typeof schema>>> = {
+      transform: { transform: operation => ({ ...operation, ...change }) as typeof operation },
+      updateBatch: {
+        updateBatch: async (transaction, _context, next) => {
+          const operations = transaction.operations.map(each => ({ ...each, ...change }) as typeof each)
+          await next({ ...transaction, operations })
+        }
+      }
+    }
+    for (const [hook, options] of Object.entries(hooks)) {
+      const { put, lines, lists, db } = await fixture(t, options)
+      t.equal((await put()).status, 503, hook)
+      t.match(lines, [{ err: { hook, reason } }])
+      t.equal(await lists.countDocuments() + await db.collection('powersync_dead_letters').countDocuments(), 0)
+    }
+  }
+})
+
+t.test('an updateBatch that does not wait for next fails the upload; the log names it', async t => {
+  const hooks: Array<CollectionOptions<typeof schema>['updateBatch']> = [
+    async (_transaction, _context, next) => { next() },
+    (_transaction, _context, next) => { next() },
+    // Its write fails, which nobody sees.
+    async (_transaction, { db, session }, next) => {
+      next()
+      await db.collection('other').findOne({}, { session })
+      next()
+    }
+  ]
+  for (const updateBatch of hooks) {
+    const { put, lines, lists } = await fixture(t, { updateBatch })
+    await lists.createIndex({ name: 1 }, { unique: true })
+    await lists.insertOne({ _id: 'other', name: 'taken' })
+    for (const name of ['free', 'taken']) t.equal((await put({ name })).status, 503)
+    t.match(lines, [1, 2].map(() => ({ err: { hook: 'updateBatch', reason: /ended before next did/ } })))
+    t.equal(await lists.countDocuments(), 1)
+  }
+})
+
+t.test('parts that an updateBatch passes on at once are written one after the other', async t => {
+  const { app, lists } = await fixture(t, {
+    updateBatch: async (transaction, _context, next) => {
+      await Promise.all(transaction.operations.map(each => next({ ...transaction, operations: [each] })))
+    }
+  })
+  const batch = ['a', 'b', 'c'].map((name, index) =>
+    ({ op_id: index, tx_id: 1, op: 'PUT', type: 'lists', id: 'x', data: { name } }))
+  t.equal((await upload(app, { client_id: 'c', batch })).status, 200)
+  t.match(await lists.find().toArray(), [{ _id: 'x', name: 'c' }])
+})
+
 t.test('operations are frozen, all the way down', async t => {
   const changes: Array<(operation: any) => void> = [
     operation => { operation.id = 'other' },
