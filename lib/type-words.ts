@@ -15,3 +15,11 @@ export function listWords (words: readonly string[]): string {
   const last = words.at(-1) ?? 'nothing'
   return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`
 }
+
+/** Whether all that an object says are its own properties: no class, whose methods and getters nothing would read. */
+export function isPlain (value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: object | null = Object.getPrototypeOf(value)
+  // Of any realm: a test runner may have one of its own.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}

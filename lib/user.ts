@@ -27,6 +27,12 @@ export function userOf (id: string, claims: Readonly<Record<string, unknown>>): 
   }) as User
 }
 
+/** A claim by its name: what every object has, such as `constructor`, is none. @throws {ClaimError} without it */
+export function claimOf (user: User, name: string): unknown {
+  if (Object.hasOwn(user, name)) return user[name]
+  throw new ClaimError(name)
+}
+
 export const claimsOf = ({ id, ...claims }: User): Record<string, unknown> => claims
 
 /** Claims that the service reads or this package sets, and `token.claims` cannot. */

@@ -164,9 +164,36 @@ t.test('a typo in an access rule never means "allowed"', async t => {
     [{ routes: { upload: { onRequset: () => {} } } }, /routes\.upload\.onRequset is unknown; did you mean onRequest\?/],
     [{ collections: { lists: { schema } } }, /collections\.lists is an object: write collection\(\{ schema, … \}\)/],
     [{ collections: { lists: schema } }, /collections\.lists is a TypeBox schema: write collection\(\{ schema: /],
-    [{ mongo: 'mongodb://localhost/app' }, /option mongo is text: pass \{ url: 'mongodb:/]
+    [{ mongo: 'mongodb://localhost/app' }, /option mongo is text: pass \{ url: 'mongodb:/],
+    [of({ operations: null }), /collections\.lists\.operations is null: expected an array of 'PUT'/],
+    [of({ defaults: new Map() }), /collections\.lists\.defaults is a Map: expected \{ field: \(\) => value \}/],
+    [of({ fields: null }), /collections\.lists\.fields is null: expected \{ column: field \}/],
+    [of({ schema: undefined }), /collections\.lists\.schema is missing: pass Type\.Object/],
+    [of({ id: { type: 'string', patern: 'x' } }), /collections\.lists\.id\.patern is unknown; did you mean pattern\?/],
+    [of({ id: { type: 'uuid', store: 'binary' } }), /collections\.lists\.id\.store is "binary": expected 'text' or/],
+    [of({ id: { type: 'objectId', pattern: 'x' } }), /collections\.lists\.id\.pattern is unknown: expected one of type/],
+    [of({ id: { decode: String } }), /collections\.lists\.id is of no known type/],
+    [of({ id: null }), /collections\.lists\.id is of no known type/],
+    [{ upload: new Map() }, /option upload is a Map: expected an object/],
+    [{ upload: { faults: new Map([[13, 'reject']]) } }, /option upload\.faults is a Map/],
+    [{ upload: { deduplicate: new Map() } }, /upload\.deduplicate is a Map: expected true, false or \{ days \}/],
+    [{ mongo: new (class MongoClient {})() }, /option mongo is a MongoClient: pass \{ url: 'mongodb:/],
+    [{ prefix: '' }, /option prefix is text: expected text that is not empty/]
   ]
   for (const [options, message] of cases) await t.rejects(start(t, options), { code: 'FST_PSM_OPTION', message })
+
+  // The methods of a class are no properties of its object: its rules would be lost.
+  class Lists {
+    schema = schema
+    authorize (): boolean { return false }
+  }
+  for (const [options, message] of [
+    [undefined, /option collection\(\) is nothing: write collection\(\{ schema, … \}\)/],
+    [schema, /option collection\(\) is a TypeBox schema: write collection\(\{ schema: /],
+    [new Lists(), /option collection\(\) is a Lists: write/],
+    [Object.assign(Object.create({ authorize: () => false }), { schema }), /option collection\(\) is an object: write/]
+  ] as const) t.throws(() => collection(options as never), { code: 'FST_PSM_OPTION', message })
+  await t.resolves(start(t, of({ defaults: { name: undefined }, owner: undefined, ...Object.create(null) })))
 })
 
 t.test('what is not given comes from the environment; nothing counts as not set', async t => {

@@ -2,7 +2,7 @@ import { Kind, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { OptionError } from '../errors.js'
 import { didYouMean, nearest } from '../nearest.js'
-import { typeWords } from '../type-words.js'
+import { isPlain, typeWords } from '../type-words.js'
 
 /** Options that other libraries, or earlier versions, call by these names. */
 const synonyms: Readonly<Record<string, string>> = {
@@ -16,12 +16,14 @@ const synonyms: Readonly<Record<string, string>> = {
  */
 export function checkOptions (schema: TSchema, value: unknown, path = ''): void {
   // Of a union, its object for an object, so that an error names the option within.
-  const variants: TSchema[] = schema[Kind] === 'Union' && isRecord(value) ? schema['anyOf'] : []
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const variants: TSchema[] = schema[Kind] === 'Union' && isObject ? schema['anyOf'] : []
   const part = variants.find(variant => variant[Kind] === 'Object') ?? schema
   const { [Kind]: kind, additionalProperties, patternProperties, minProperties = 0, items, expected } = part
-  if (kind === 'Object' && additionalProperties !== undefined && isRecord(value)) {
+  const isClosed = kind === 'Record' || (kind === 'Object' && additionalProperties !== undefined)
+  if (kind === 'Object' && isClosed && isPlain(value)) {
     checkObject(part as TObject, value, path)
-  } else if (kind === 'Record' && isRecord(value) && Object.keys(value).length >= minProperties) {
+  } else if (kind === 'Record' && isPlain(value) && Object.keys(value).length >= minProperties) {
     const [[pattern, inner]] = Object.entries(patternProperties) as [[string, TSchema]]
     for (const [name, item] of Object.entries(value)) {
       if (!new RegExp(pattern).test(name)) throw new OptionError(join(path, name), `is unknown: expected ${expected}`)
@@ -29,12 +31,12 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
     }
   } else if (kind === 'Array' && items['expected'] && Array.isArray(value)) {
     for (const [index, item] of value.entries()) checkOptions(items, item, `${path}[${index}]`)
-  } else if (!fits(part, value)) {
+  } else if (isClosed || !fits(part, value)) {
     // Numbers, booleans, and short texts where the schema lists the possible ones. Other values may be secrets.
     const isListed = kind === 'Union' && typeof value === 'string' && value.length <= 20
     const isShown = isListed || typeof value === 'number' || typeof value === 'boolean'
     const found = isListed ? JSON.stringify(value) : isShown ? String(value) : typeWords(value)
-    throw new OptionError(path, `is ${found}: ${fixOf(part)}`)
+    throw new OptionError(path || 'options', `is ${found}: ${fixOf(schema)}`)
   }
 }
 
@@ -58,9 +60,6 @@ const fixOf = ({ fix, expected = 'a value' }: TSchema): string => fix ?? `expect
 
 /** Not as a guard, by which TypeScript would take other values for impossible ones. */
 const fits = (schema: TSchema, value: unknown): boolean => Value.Check(schema, value)
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** `upload` and `deadline` as `upload.deadline`; a name that is a number, as an error code, as `upload.faults[13]`. */
 const join = (path: string, name: string): string =>

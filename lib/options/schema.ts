@@ -25,7 +25,7 @@ export function object<Fields extends TProperties> (properties: Fields, settings
   return { ...schema, required } as unknown as TObject<Fields>
 }
 
-const text = (byDefault: string, pattern?: string, expected = 'text'): TSchema =>
+const text = (byDefault: string, pattern?: string, expected = 'text that is not empty'): TSchema =>
   Type.String({ minLength: 1, ...pattern && { pattern }, expected, ...row('text', byDefault) })
 
 /** @param byDefault the number, or words for the table */
@@ -154,8 +154,19 @@ export const pluginOptions = object({
 
 const fields = Type.Array(Type.String({ expected: 'the name of a field' }), { expected: 'an array of fields' })
 
+/** An object as `id`, by its type. */
+export const idOptions: ReadonlyMap<unknown, TSchema> = new Map<unknown, TSchema>([
+  ['string', object({ type: Type.String(), pattern: Type.String({ expected: 'a regular expression as text' }) })],
+  ['uuid', object({ type: Type.String(), store: oneOf(['text', 'bson']) })],
+  ['objectId', object({ type: Type.String() })],
+  ['integer', object({ type: Type.String() })]
+])
+
 export const collectionOptions = object({
-  schema: any("TypeBox object, or `'any'`", 'required'),
+  schema: Type.Unknown({
+    fix: "pass Type.Object({ … }), or 'any' to store values as they come",
+    ...row("TypeBox object, or `'any'`", 'required')
+  }),
   id: any('see [schemas.md](schemas.md#ids)', "`'string'`"),
   name: text("the table's"),
   fields: Type.Record(Type.String(), Type.String(), {

@@ -6,7 +6,7 @@ import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/lo
 import { checkCollection } from '../schema/collection.js'
 import { isProtected } from '../urls.js'
 import { checkOptions } from './check.js'
-import { collectionOptions, deduplicateDays, pluginOptions } from './schema.js'
+import { collectionOptions, deduplicateDays, idOptions, pluginOptions } from './schema.js'
 
 /** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -56,6 +56,9 @@ export function checkCollections (collections: Collections): void {
   for (const [table, collection] of Object.entries(collections)) {
     checkCollection(table, collection)
     checkOptions(collectionOptions, collection, `collections.${table}`)
+    const { id } = collection
+    const ofId = typeof id === 'object' && id !== null && !('decode' in id) && idOptions.get(id.type)
+    if (ofId) checkOptions(ofId, id, `collections.${table}.id`)
   }
 }
 

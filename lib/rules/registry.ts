@@ -61,7 +61,7 @@ export class RegisteredCollection {
    * @throws {PowerSyncFatalError} `UNAUTHORIZED` when the user can have no rows in it
    */
   for (user: User, operationIndex?: number): UserCollection {
-    const owner = conditionsOf(this.definition.owner, user, this.schema.decodeField)
+    const owner = conditionsOf(this, user)
     if (owner) return new UserCollection(this, owner, this.#rightsOf(user, owner))
     throw new PowerSyncFatalError('UNAUTHORIZED', 'The user can have no rows in this table', { operationIndex })
   }

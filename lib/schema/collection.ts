@@ -1,6 +1,6 @@
 import { Kind } from '@sinclair/typebox'
 import { OptionError } from '../errors.js'
-import { typeWords } from '../type-words.js'
+import { isPlain, typeWords } from '../type-words.js'
 import type {
   Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule, ThroughParent
 } from '../../types/collections.js'
@@ -10,7 +10,7 @@ export type { Collection, CollectionOptions } from '../../types/collections.js'
 /**
  * Describes one table of the client and the MongoDB collection behind it.
  *
- * @param options see `CollectionOptions`; they are checked when the plugin registers, which names the table
+ * @param options see `CollectionOptions`; each is checked when the plugin registers, which names the table
  * @returns the definition, frozen, for the plugin's option `collections`
  * @example
  * collection({
@@ -23,6 +23,8 @@ export function collection<
 > (
   options: CollectionOptions<Schema, Writable>
 ): Collection<Schema> {
+  if (!isPlain(options) || Kind in options) throw misused('collection()', options)
+  const { operations = ['PUT', 'PATCH', 'DELETE'], fields = {}, defaults = {}, migrations = {} } = options
   return Object.freeze({
     [mark]: true,
     id: 'string',
@@ -31,13 +33,13 @@ export function collection<
     nulls: 'store',
     unknownFields: 'reject',
     authorizeTransfer: undefined,
-    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+    ...present(options),
     writable: frozenCopy(options.writable),
     owner: ownerOf(options.owner),
-    operations: frozenCopy(options.operations ?? ['PUT', 'PATCH', 'DELETE']),
-    fields: frozenCopy(options.fields ?? {}),
-    defaults: frozenCopy(options.defaults ?? {}),
-    migrations: frozenCopy(options.migrations ?? {})
+    operations: frozenCopy(operations),
+    fields: frozenCopy(fields),
+    defaults: frozenCopy(defaults),
+    migrations: frozenCopy(migrations)
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
 }
 
@@ -47,15 +49,20 @@ const mark = Symbol.for('fastify-powersync-mongo.collection')
 /** @throws {OptionError} for what `collection()` did not make: what to write instead */
 export function checkCollection (table: string, value: unknown): asserts value is Collection {
   if (typeof value === 'object' && value !== null && mark in value) return
-  throw new OptionError(`collections.${table}`, Kind in Object(value)
-    ? 'is a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
-    : `is ${typeWords(value)}: write collection({ schema, … })`)
+  throw misused(`collections.${table}`, value)
 }
+
+const misused = (option: string, value: unknown) => new OptionError(option, Kind in Object(value)
+  ? 'is a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
+  : `is ${typeWords(value)}: write collection({ schema, … })`)
+
+const present = (options: object) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 
 /** A wrong type stays as it is, for the check at start to name it. */
 function frozenCopy (value: unknown): unknown {
   if (Array.isArray(value)) return Object.freeze([...value])
-  return typeof value === 'object' && value !== null ? Object.freeze({ ...value }) : value
+  return isPlain(value) ? Object.freeze(present(value)) : value
 }
 
 function ownerOf (owner: Owner | undefined): Collection['owner'] {

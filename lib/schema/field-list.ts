@@ -1,5 +1,5 @@
 import { OptionalKind, Type, type TObject } from '@sinclair/typebox'
-import type { Collection, OwnerField } from '../../types/collections.js'
+import type { Collection } from '../../types/collections.js'
 import { converterOf, type Convert, type OtherColumns, type RowField } from '../client/check.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { OptionError } from '../errors.js'
@@ -111,17 +111,28 @@ function defaultOf (given: unknown, source: string, encode: Field['encode'], pla
   return value
 }
 
+/** What a rule may say beside its field: one of these. */
+const ruleKinds: Readonly<Record<string, (value: unknown) => boolean>> = {
+  parent: value => typeof value === 'string',
+  claim: value => typeof value === 'string' && value !== '',
+  value: value => typeof value === 'function'
+}
+
 /** Names of the fields that an owner's rules name: those that the server sets, and those that hold a parent's id. */
 function ownersOf (table: string, owner: Collection['owner']): { owners: string[], parents: string[] } {
   const { fields, parents } = rulesOf(owner)
-  for (const rule of [...fields, ...parents] as OwnerField[]) {
-    const { field, value, claim } = rule
-    const known = Object.keys(rule).every(key => ['field', 'claim', 'value', 'parent', 'missing'].includes(key))
-    const isValue = value === undefined || (typeof value === 'function' && claim === undefined)
-    if (known && typeof field === 'string' && isValue) continue
+  for (const { field, ...how } of [...fields, ...parents]) {
+    const said = Object.entries(how).filter(([, value]) => value !== undefined)
+    const isRule = said.length <= 1 && said.every(([name, value]) => ruleKinds[name]?.(value))
+    if (isRule && typeof field === 'string') continue
     throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, " +
       '{ field, value: user => … }, throughParent(table, field), several of them in an array, ' +
       'or user => ({ field: value })')
+  }
+  const twice = fields.find(({ field }, index) => fields.findIndex(other => other.field === field) < index)
+  if (twice) {
+    throw new OptionError(`collections.${table}.owner`,
+      `names ${JSON.stringify(twice.field)} twice: a field holds one value, so keep one of the rules`)
   }
   return { owners: fields.map(({ field }) => field), parents: parents.map(({ field }) => field) }
 }

@@ -25,7 +25,7 @@ export interface Ids {
  * @throws {OptionError} for an id type that does not exist
  */
 export function idsOf (table: string, id: IdType = 'string'): Ids {
-  if (typeof id === 'object' && 'decode' in id) return customIds(id)
+  if (isCodec(id)) return customIds(id)
   const options = typeof id === 'string' ? { type: id } : id
   const { type, pattern, store } = { pattern: undefined, store: undefined, ...options }
   switch (type) {
@@ -37,6 +37,10 @@ export function idsOf (table: string, id: IdType = 'string'): Ids {
   const types = "'string', 'uuid', 'objectId', 'integer' or { decode, encode }"
   throw new OptionError(`collections.${table}.id`, `is of no known type: use ${types}`)
 }
+
+/** An object of the app, which may be of a class. */
+const isCodec = (id: IdType): id is IdCodec =>
+  ['decode', 'encode'].every(name => typeof Object(id)[name] === 'function')
 
 const INTEGER = "a whole number of 64 bits other than 0, which PowerSync's service never syncs"
 const OTHER = "an id in the form that the collection uses, and none that PowerSync's service never syncs, such as 0"

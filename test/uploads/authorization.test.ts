@@ -1,9 +1,9 @@
 import t from 'tap'
 import { Type, type TObject } from '@sinclair/typebox'
-import { bson, collection, type CollectionOptions, type User } from '../../index.js'
+import { bson, collection, throughParent, type CollectionOptions, type User } from '../../index.js'
 import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
-import { testServer, upload } from '../support/server.js'
+import { keptLog, testServer, upload } from '../support/server.js'
 
 const database = await testDatabase(t)
 const mongo = { url: database.uri }
@@ -121,6 +121,37 @@ t.test('owner: a user without the value has no rows, not those that have none', 
       )
     }
     t.equal(await rows.countDocuments({ text: 'x' }), 2)
+  }
+})
+
+t.test('owner: what a function cannot mean makes the upload wait: it never means every row', async t => {
+  class Rights { get owner_id () { return 'alice' } }
+  const wrong: Record<string, unknown> = {
+    'a Promise': async () => ({ owner_id: 'alice' }),
+    'a Map': () => new Map([['owner_id', 'alice']]),
+    'a Rights': () => new Rights(),
+    'an array': () => ['owner_id'],
+    nothing: () => {},
+    'a boolean': () => true,
+    'a ThroughParentRule': () => throughParent('lists', 'owner_id'),
+    'a Promise: expected a value': { field: 'owner_id', value: async () => 'alice' },
+    'user.constructor was read': { field: 'owner_id', claim: 'constructor' }
+  }
+  for (const schema of [Row, 'any'] as const) {
+    for (const [words, owner] of Object.entries(wrong)) {
+      const { lines, logger } = keptLog('error')
+      const table = `rows${number++}`
+      const rules = { schema, owner } as CollectionOptions
+      const app = await testServer(t, { mongo, collections: { [table]: collection(rules) } }, { logger })
+      const rows = app.mongo.db!.collection<{ _id: string, text?: string }>(table)
+      await rows.insertOne({ _id: 'theirs', text: 'x' })
+      const batch = [
+        { op: 'PATCH', table, id: 'theirs', data: { text: 'y' } }, { op: 'PUT', table, id: 'new', data: { text: 'y' } }
+      ]
+      t.equal((await upload(app, { batch })).status, 503, words)
+      t.match(lines.join(), words)
+      t.same(await rows.find().toArray(), [{ _id: 'theirs', text: 'x' }])
+    }
   }
 })
 
@@ -358,6 +389,13 @@ t.test('rules that cannot work stop the start', async t => {
     [{ owner: { field: 'owner_id', value: 'id' } }, /collections\.rows\.owner is invalid: expected 'field'/],
     [{ owner: { field: 'owner_id', clam: 'org' } }, /collections\.rows\.owner is invalid/],
     [{ owner: [null] }, /collections\.rows\.owner is invalid/],
+    [{ owner: { field: 'owner_id', claim: 5 } }, /collections\.rows\.owner is invalid/],
+    [{ owner: { field: 'owner_id', claim: '' } }, /collections\.rows\.owner is invalid/],
+    [{ owner: { field: 'owner_id', claim: 'org', parent: 'rows' } }, /collections\.rows\.owner is invalid/],
+    [
+      { owner: ['owner_id', { field: 'owner_id', claim: 'org' }] },
+      /collections\.rows\.owner names "owner_id" twice: a field holds one value, so keep one of the rules/
+    ],
     [{ writable: 5 }, /collections\.rows\.writable is 5: expected an array of fields, or a function/],
     [{ writable: ['nobody'] }, /collections\.rows\.writable names "nobody"/],
     [
