@@ -96,11 +96,11 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const all: Partial<Record<RouteName, RouteOptions>> = {
       ...signing && {
         jwks: jwksRoute(signing.keys.published),
-        token: tokenRoute({
-          identify: identifier(authenticate, toUser, { route: 'token', verifyToken: tokens.verify }),
-          sign: tokens.sign,
-          powersyncUrl: signing.powersyncUrl
-        })
+        token: tokenRoute(
+          identifier(authenticate, toUser, { route: 'token', verifyToken: tokens.verify }),
+          tokens.sign,
+          signing.powersyncUrl
+        )
       },
       upload: uploadRoute({ identify, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
       ...options.checkpoints && { checkpoint: checkpointRoute(identify, new WriteCheckpoints(db)) }

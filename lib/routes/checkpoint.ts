@@ -9,13 +9,12 @@ import { typeWords } from '../type-words.js'
 import { limitTime, readBody } from '../wire/body.js'
 import { parseBody } from '../wire/parse.js'
 import { ClientId as AnyClientId } from '../wire/schemas.js'
-import { errorAnswers, type RouteSchema } from './schema.js'
+import { errorAnswers, routeSchema } from './schema.js'
 import { sendJson } from './scope.js'
 
 const RequestId = Type.String({
   pattern: '^[1-9][0-9]{0,18}$', description: 'the number that the SDK asks for: a positive 64-bit integer as text'
 })
-
 const ClientId = Type.String({
   minLength: 1, pattern: AnyClientId.pattern as string, description: 'the client database\'s id (getClientId())'
 })
@@ -27,16 +26,13 @@ const body = {
 
 /** The largest value of a MongoDB long. */
 const largest = 2n ** 63n - 1n
-
 const limits = { bytes: 4096, tooLarge: 'The body is larger than 4096 bytes' }
 const unavailable = 'The write checkpoint could not be taken: send the request again'
 
-const schema: RouteSchema = {
-  summary: 'A custom write checkpoint for a client',
-  description: 'For an updateBatch that writes later, and PowerSync instances with custom write checkpoints. Without ' +
-    'checkpoint_request_id the next number of this user and client, for complete() after an upload; with it the ' +
-    'greater of the stored and the requested number, for the connector\'s postCheckpointRequest.',
-  tags: ['powersync'],
+const description = 'For an updateBatch that writes later, and PowerSync instances with custom write checkpoints. ' +
+  'Without checkpoint_request_id the next number of this user and client, for complete() after an upload; with it ' +
+  'the greater of the stored and the requested number, for the connector\'s postCheckpointRequest.'
+const schema = routeSchema('A custom write checkpoint for a client', description, {
   body: Type.Object({ client_id: ClientId, checkpoint_request_id: Type.Optional(RequestId) }, body),
   response: {
     200: Type.Object({
@@ -51,35 +47,33 @@ const schema: RouteSchema = {
       FST_PSM_UNAVAILABLE: unavailable
     })
   }
-}
+})
 
 /** `PUT /checkpoint`: the number that the client passes to `complete()` after an upload. */
-export function checkpointRoute (identify: Identify, checkpoints: WriteCheckpoints): RouteOptions {
-  return {
-    method: 'PUT',
-    url: '/checkpoint',
-    schema,
-    async handler (request, reply) {
-      limitTime(request)
-      const user = await identify(request)
-      const { bytes } = await readBody(request, limits)
-      const { client_id: client, checkpoint_request_id: id } = Object(parseBody(bytes, body.description))
-      if (!Value.Check(ClientId, client)) {
-        throw new BodyError(`${expectedClientId} ${client === '' ? 'empty text' : typeWords(client)}`)
-      }
-      const requested = Value.Check(RequestId, id) ? BigInt(id) : 0n
-      if ((requested === 0n && id !== undefined) || requested > largest) {
-        const found = typeWords(id)
-        throw new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${found}`)
-      }
-      try {
-        return sendJson(reply, requested
-          ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) }
-          : { checkpoint: await checkpoints.next(user, client) })
-      } catch (error) {
-        request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
-        throw new UnavailableError(unavailable)
-      }
+export const checkpointRoute = (identify: Identify, checkpoints: WriteCheckpoints): RouteOptions => ({
+  method: 'PUT',
+  url: '/checkpoint',
+  schema,
+  async handler (request, reply) {
+    limitTime(request)
+    const user = await identify(request)
+    const { bytes } = await readBody(request, limits)
+    const { client_id: client, checkpoint_request_id: id } = Object(parseBody(bytes, body.description))
+    if (!Value.Check(ClientId, client)) {
+      throw new BodyError(`${expectedClientId} ${client === '' ? 'empty text' : typeWords(client)}`)
+    }
+    const requested = Value.Check(RequestId, id) ? BigInt(id) : 0n
+    if ((requested === 0n && id !== undefined) || requested > largest) {
+      const found = typeWords(id)
+      throw new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${found}`)
+    }
+    try {
+      return sendJson(reply, requested
+        ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) }
+        : { checkpoint: await checkpoints.next(user, client) })
+    } catch (error) {
+      request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
+      throw new UnavailableError(unavailable)
     }
   }
-}
+})

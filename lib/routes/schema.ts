@@ -3,25 +3,24 @@ import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifySchema } from 'fastify'
 import { ErrorAnswer } from '../wire/schemas.js'
 
+/** Without `security`, the bearer of a token may call a route: see `openapi`. */
+type Security = ReadonlyArray<Readonly<Record<string, readonly string[]>>>
+
 /** A route's schema with what @fastify/swagger reads. */
-export interface RouteSchema extends FastifySchema {
-  summary: string
-  description: string
-  tags: string[]
-  /** Default: the bearer of a token, by `openapi`. */
-  security?: ReadonlyArray<Readonly<Record<string, readonly string[]>>>
-}
+export const routeSchema = (
+  summary: string, description: string, parts: FastifySchema & { security?: Security }
+): FastifySchema => ({ ...{ summary, description, tags: ['powersync'] }, ...parts })
 
 interface Described {
-  schema: FastifySchema & { security?: RouteSchema['security'] | undefined }
+  schema: FastifySchema & { security?: Security | undefined }
   url: string
   /** As far as it is generated; undefined for Swagger 2.0. */
   openapiObject?: { components?: { securitySchemes?: object } }
 }
 
 /**
- * Route configuration for @fastify/swagger: the bearer of a token may call a route whose schema has no `security`.
- * @fastify/swagger omits schemes that the document does not define, so it is added unless the host has one by its name.
+ * Route configuration for @fastify/swagger, which omits security schemes that the document does not define: the bearer
+ * of a token is added, unless the host has a scheme by its name.
  */
 export const openapi = {
   swaggerTransform ({ schema, url, openapiObject }: Described) {
@@ -40,7 +39,6 @@ export const examples = (values: Record<string, unknown>) => ({
   )
 })
 
-/** Errors by their code: status and description. */
 const errors = {
   FST_PSM_BODY: [400, 'The body cannot be read'],
   FST_PSM_UNAUTHORIZED: [401, 'Nobody is signed in'],
@@ -52,7 +50,6 @@ const errors = {
 
 type Code = keyof typeof errors
 
-/** The body of an error. */
 export function errorExample (code: Code, message: string) {
   const [statusCode] = errors[code]
   return { statusCode, code, error: STATUS_CODES[statusCode], message }

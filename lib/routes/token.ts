@@ -2,10 +2,8 @@ import { Type } from '@sinclair/typebox'
 import type { RouteOptions } from 'fastify'
 import type { Identify } from '../auth/authenticators.js'
 import type { Tokens } from '../auth/tokens.js'
-import { errorAnswers, type RouteSchema } from './schema.js'
+import { errorAnswers, routeSchema } from './schema.js'
 import { sendJson } from './scope.js'
-
-export interface TokenRouteDependencies { identify: Identify, sign: Tokens['sign'], powersyncUrl: string }
 
 const example = {
   token: 'eyJhbGciOiJFUzI1NiIsImtpZCI6IjIwMjYtMDEifQ.eyJzdWIiOiJ1c2VyMSJ9.c2lnbmF0dXJl',
@@ -13,10 +11,8 @@ const example = {
   expires_at: '2026-01-31T12:05:00.000Z'
 }
 
-const schema: RouteSchema = {
-  summary: 'A token for the PowerSync Service',
-  description: 'For signed-in users of this app, for a connector\'s fetchCredentials. Uploads accept it as well.',
-  tags: ['powersync'],
+const description = 'For signed-in users of this app, for a connector\'s fetchCredentials. Uploads accept it as well.'
+const schema = routeSchema('A token for the PowerSync Service', description, {
   response: {
     200: Type.Object({
       token: Type.String({ description: 'JWT' }),
@@ -28,18 +24,16 @@ const schema: RouteSchema = {
       FST_PSM_AUTHENTICATION_UNAVAILABLE: 'Authentication is not available at the moment: try again'
     })
   }
-}
+})
 
 /** `GET /token`: a token for the user that `authenticate` gives. */
-export function tokenRoute ({ identify, sign, powersyncUrl }: TokenRouteDependencies): RouteOptions {
-  return {
-    method: 'GET',
-    url: '/token',
-    schema,
-    async handler (request, reply) {
-      const { token, expiresAt } = sign(await identify(request))
-      reply.header('cache-control', 'no-store')
-      return sendJson(reply, { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() })
-    }
+export const tokenRoute = (identify: Identify, sign: Tokens['sign'], powersyncUrl: string): RouteOptions => ({
+  method: 'GET',
+  url: '/token',
+  schema,
+  async handler (request, reply) {
+    const { token, expiresAt } = sign(await identify(request))
+    reply.header('cache-control', 'no-store')
+    return sendJson(reply, { token, powersync_url: powersyncUrl, expires_at: expiresAt.toISOString() })
   }
-}
+})

@@ -11,18 +11,8 @@ import { limitTime, readBody } from '../wire/body.js'
 import { parseUpload } from '../wire/parse.js'
 import { readUpload } from '../wire/read.js'
 import { ClientId, SchemaVersion, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
-import { errorAnswers, errorExample, examples, type RouteSchema } from './schema.js'
+import { errorAnswers, errorExample, examples, routeSchema } from './schema.js'
 import { sendJson } from './scope.js'
-
-export interface UploadRouteDependencies {
-  identify: Identify
-  upload: Uploader
-  /** Bytes. */
-  bodyLimit: number
-  maxOperations: number
-  requiresClientHandling: UploadOptions['requiresClientHandling']
-  gate: Gate
-}
 
 const list = '61d19021-0565-4686-acc4-3ea4f8c48839'
 const client = '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a'
@@ -52,16 +42,14 @@ const success = { status: 'success' }
 const message = 'The value is not text'
 const failed = { error_code: 'INVALID_DATA', message, details: { path: 'name' }, operation_index: 0 }
 const fatal = { status: 'fatal_error', requires_client_handling: false, failed_operation: failed, message }
-const retry = {
-  status: 'retryable_error', message: 'The transaction could not be applied at the moment', retry_after_ms: 5000
-}
+const retryable = 'The transaction could not be applied at the moment'
+const retry = { status: 'retryable_error', message: retryable, retry_after_ms: 5000 }
 
 const answers = {
   'All are committed': { results: [success, success] },
   'One can never be stored, and is kept as a dead letter': { results: [fatal, success] },
   'Transactions stop at the first retryable one': { results: [retry, { status: 'not_attempted' }] }
 }
-
 const unavailable = {
   'Some have to be sent again': { results: [success, retry] },
   'None was processed': errorExample('FST_PSM_UNAVAILABLE', 'The server is shutting down: send the upload again')
@@ -73,13 +61,10 @@ const headers = Type.Object({
   'x-schema-version': header(SchemaVersion, 'Version of the app\'s schema, if not in the body')
 })
 
-const schema: RouteSchema = {
-  summary: 'Apply queued writes of a client',
-  description:
-    'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all or ' +
-    'nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however ' +
-    'often it is sent. Null means absent, and other fields are ignored.',
-  tags: ['powersync'],
+const description = 'For a connector\'s uploadData. A client\'s transaction becomes one transaction of MongoDB, all ' +
+  'or nothing and in the client\'s order. With client_id and op_id each operation is applied exactly once, however ' +
+  'often it is sent. Null means absent, and other fields are ignored.'
+const schema = routeSchema('Apply queued writes of a client', description, {
   headers,
   body: { ...UploadBody, ...examples(bodies) },
   response: {
@@ -96,11 +81,12 @@ const schema: RouteSchema = {
     },
     503: { ...UnavailableAnswer, description: 'Send the upload again', ...examples(unavailable) }
   }
-}
+})
 
 /** `POST /upload`: applies operations of a client's upload queue. */
-export function uploadRoute (dependencies: UploadRouteDependencies): RouteOptions {
-  const { identify, upload, gate, bodyLimit, maxOperations, requiresClientHandling } = dependencies
+export function uploadRoute ({ identify, upload, gate, bodyLimit, maxOperations, requiresClientHandling }: {
+  identify: Identify, upload: Uploader, gate: Gate, bodyLimit: number, maxOperations: number
+} & Pick<UploadOptions, 'requiresClientHandling'>): RouteOptions {
   const limits = limitsOf(bodyLimit)
   return {
     method: 'POST',
@@ -129,10 +115,8 @@ export function uploadRoute (dependencies: UploadRouteDependencies): RouteOption
         const [client, version] = names.map(name => request.headers[name] as string | undefined)
         const { container, transactions } = readUpload(request.body, client, version)
         const count = transactions.reduce((sum, { operations }) => sum + operations.length, 0)
-        if (count > maxOperations) {
-          const limit = `this server takes ${maxOperations} at once (option upload.maxOperations)`
-          throw new TooLargeError(`The upload has ${count} operations: ${limit}`)
-        }
+        const limit = `this server takes ${maxOperations} at once (option upload.maxOperations)`
+        if (count > maxOperations) throw new TooLargeError(`The upload has ${count} operations: ${limit}`)
         const byTransaction = container === 'transactions'
         const results = await upload(transactions, { user, request, log: request.log }, {
           onRejection: byTransaction ? 'stop' : 'skip',
@@ -166,16 +150,11 @@ function limitsOf (bodyLimit: number) {
   const tooManyInOne = (place: string, units: number) =>
     `${place} has ${units} names and values of JSON: this server takes ` +
     `${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)`
+  const tooLarge = `The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`
   return {
-    body: {
-      bytes: bodyLimit,
-      tooLarge: `The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`,
-      units: { most, tooMany }
-    },
+    body: { bytes: bodyLimit, tooLarge, units: { most, tooMany } },
     parse: {
-      expected: UploadBody.description as string,
-      atOnce: 512 * 1024,
-      units: { most: mostInOne, tooMany: tooManyInOne }
+      expected: UploadBody.description as string, atOnce: 512 * 1024, units: { most: mostInOne, tooMany: tooManyInOne }
     }
   }
 }
