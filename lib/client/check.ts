@@ -5,7 +5,7 @@
 import type { Check, TableDescription } from '../../types/validators.js'
 import {
   DecodeFault, forbiddenName, halfCharacter, integerText, invalid, isBase64, isContainer, isDecimal128,
-  isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isShortest, isWellFormed, JsonNumber, jsonTypeWords,
+  isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isWellFormed, JsonNumber, jsonTypeWords,
   KEY_RULE, maybeRounded, NAME_RULE, numberText, parseDate, parseDigits, toNumber, unknownName
 } from './values.js'
 
@@ -53,9 +53,8 @@ export const tooLong = () => invalid('a number of at most 34 digits', 'a longer 
 /** As a double, a long or a decimal. */
 function isStorable (value: JsonNumber): boolean {
   const text = numberText(value)
-  const number = toNumber(value)
-  const isWhole = integerText(value) !== undefined && Number.isInteger(number)
-  return text !== undefined && (isDecimal128(text) || isShortest(number, text) || isWhole)
+  const isWhole = integerText(value) !== undefined && !Number.isNaN(toNumber(value))
+  return text !== undefined && (isDecimal128(text) || isWhole)
 }
 
 /** The conversion of values other than null. */

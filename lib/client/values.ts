@@ -32,8 +32,8 @@ export class JsonNumber {
   }
 }
 
-/** Where text begins and ends, and the numbers that a double may not hold. */
-const TOKEN = /\\.|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]?\d{3,})/g
+/** Where text begins and ends, and the numbers that a double may not hold; a name without quotes stays wrong. */
+const TOKEN = /\\.|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]?\d{3,})(?!\s*:)/g
 
 /**
  * JSON.parse with a `JsonNumber` for each number whose digits have to be kept. They are parsed as text with a mark.
@@ -51,7 +51,6 @@ export function parseDigits (text: string, mark: string): unknown {
   const containers: Record<string, unknown>[] = [root]
   for (const container of containers) { // no recursion: JSON may be nested as deeply as a body is long
     for (const name in container) {
-      if (name.startsWith(mark)) throw new SyntaxError('a name without quotes')
       const value = container[name]
       const isNumber = typeof value === 'string' && value.startsWith(mark)
       if (isNumber) container[name] = new JsonNumber(value.slice(mark.length))
@@ -69,9 +68,9 @@ export function isHeld (token: string): boolean {
 }
 
 /** Whether a text says the same decimal number as JavaScript prints. */
-export function isShortest (number: number, text: string): boolean {
+export function isShortest (number: number | bigint | string, text: string): boolean {
   const printed = String(number)
-  return printed === text || (Number.isFinite(number) && spelling(printed) === spelling(text))
+  return printed === text || spelling(printed) === spelling(text)
 }
 
 /** One spelling for each decimal number. */
@@ -122,18 +121,16 @@ export const maybeRounded = (value: unknown): boolean => typeof value === 'numbe
 export function toNumber (value: unknown): number {
   if (typeof value === 'number') return Number.isFinite(value) ? value : NaN
   const text = numberText(value)
-  if (text === undefined) return NaN
   const number = Number(text)
-  const { sign, digits, exponent } = decimalOf(text)
-  // Not too large; and a double has 15 digits unless it is next to zero.
-  if (!Number.isFinite(number)) return NaN
-  if (digits.length <= 15 && (digits === '' || Math.abs(number) > 1e-300)) return number
-  if (exponent >= 0 && BigInt(`${sign}${digits}${'0'.repeat(exponent)}`) === BigInt(number)) return number
-  // Programs print at most 17 digits of a double; SQLite's last one may be wrong, but in whole numbers below 10^17.
-  const isPrinted = digits.length === 17
-    ? exponent < 0 || Math.abs(number) >= 1e17
-    : digits.length < 17 && spelling(number.toPrecision(digits.length)) === spelling(text)
-  return isShortest(number, text) || (isPrinted && !INTEGER.test(text)) ? number : NaN
+  if (text === undefined || !Number.isFinite(number)) return NaN
+  const { length } = decimalOf(text).digits
+  const isWhole = Number.isInteger(number)
+  // Programs print at most 17 digits of a double. SQLite's last one may be wrong, but in whole numbers below 10^17.
+  const isPrinted = () => length === 17
+    ? !isWhole || Math.abs(number) > 1e17
+    : length < 17 && isShortest(number.toPrecision(length), text)
+  const isExact = isShortest(number, text) || (isWhole && isShortest(BigInt(number), text))
+  return isExact || (!INTEGER.test(text) && isPrinted()) ? number : NaN
 }
 
 /** Whether MongoDB stores a whole number as long. */
