@@ -1,5 +1,5 @@
 import type { mongodb } from '../bson.js'
-import { PowerSyncFatalError } from '../errors.js'
+import { PowerSyncFatalError, WriteError } from '../errors.js'
 
 interface ServerError {
   code?: number
@@ -74,6 +74,16 @@ export function dataFault (error: unknown, rules: FaultRules = {}): PowerSyncFat
   if (known || rules[code] !== 'reject') return known
   return new PowerSyncFatalError('UNCLASSIFIED_ERROR', `MongoDB refuses the transaction with code ${code}`,
     { details: { code } })
+}
+
+/**
+ * Whether an error of the app's own code can be that of a write: another with a code of that number can not (gRPC's
+ * are small ones), nor can a query that the server refuses, BadValue for the whole command.
+ */
+export function isOfWrite (error: unknown): boolean {
+  const { name, code, errorResponse } = Object(error)
+  return error instanceof WriteError || error instanceof PowerSyncFatalError ||
+    (String(name).startsWith('Mongo') && !(code === 2 && errorResponse?.ok === 0))
 }
 
 /** The write was done, and too few members are known to have it: whatever the code, it says nothing of the data. */

@@ -12,7 +12,7 @@ import { planWritten } from '../rules/rows.js'
 import { beneath } from '../rules/since.js'
 import { Ledger } from '../store/ledger.js'
 import {
-  codeOf, dataFault, isDuplicateId, isDuplicateKey, rootOf, type FaultRules
+  codeOf, dataFault, isDuplicateId, isDuplicateKey, isOfWrite, rootOf, type FaultRules
 } from '../store/mongodb-errors.js'
 import { statementOf } from '../store/mongodb-storage.js'
 import type { Statement, Statements, Way } from '../store/statements.js'
@@ -167,7 +167,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       } catch (error) {
         if (error instanceof Rejected) throw new Rejected(position, error.cause)
         if ([ConflictError, AgainError, HookError].some(kind => error instanceof kind)) throw error
-        const fault = dataFault(error, faults)
+        const fault = isOfWrite(error) && dataFault(error, faults)
         if (fault) throw located(fault, position)
         throw error instanceof WriteError ? error : new HookError({ hook: 'updateBatch' }, 'failed', error)
       }

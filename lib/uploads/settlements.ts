@@ -1,4 +1,5 @@
 import type { AnyRow, CrudOperation, CrudTransaction, Since, User } from '../../types/index.js'
+import { PowerSyncFatalError, SchemaVersionError } from '../errors.js'
 import type { CollectionRegistry } from '../rules/registry.js'
 import { rowOfUploaded, without } from '../rules/since.js'
 import { transactionOf, type DeadLetters } from '../store/dead-letters.js'
@@ -34,7 +35,9 @@ export async function settlementsIn (
   const rest = { ...transaction, operations: transaction.operations.filter(each => !isSettling(each)) }
   const now = fieldsByRow(rest, collections)
   for (const letter of await deadLetters.lettersOf(user, ids, scope)) {
-    const before = fieldsByRow(transactionOf(letter), collections)
+    const rejected = transactionOf(letter)
+    rest.operations = withSums(rest.operations, rejected.operations, collections)
+    const before = fieldsByRow(rejected, collections)
     for (const later of letter.since) {
       const sent = now.get(later.row)
       // The user saw what replaced a row, and writes over it.
@@ -52,15 +55,43 @@ function fieldsByRow (
   { operations, schemaVersion = 0 }: CrudTransaction, collections: CollectionRegistry
 ): Map<string, AnyRow> {
   const rows = new Map<string, AnyRow>()
-  const { lift, takes } = collections.migrations
   for (const operation of operations) {
     const row = rowOfUploaded(operation, collections)
     if (row === undefined) continue
-    // A letter may be older than what is lifted.
-    const lifted = takes(schemaVersion) ? lift(operation, schemaVersion) : operation
+    const lifted = liftedOf(operation, schemaVersion, collections)
     const { fields } = collections.get(operation.table).definition
     const sent = Object.entries(lifted?.data ?? {}).map(([column, value]) => [fields[column] ?? column, value])
     rows.set(row, { ...rows.get(row), ...Object.fromEntries(sent) })
   }
   return rows
+}
+
+function liftedOf (
+  operation: CrudOperation, version: number, { migrations }: CollectionRegistry
+): CrudOperation | null {
+  try {
+    return migrations.lift(operation, version)
+  } catch (error) {
+    // A letter may be older than what is lifted, and what a migration refuses is rejected when it is written.
+    if (error instanceof SchemaVersionError || error instanceof PowerSyncFatalError) return operation
+    throw error
+  }
+}
+
+/** With what their client had before them in the letter, where sums are sent as the letter has them: they add that. */
+function withSums (
+  operations: CrudOperation[], rejected: readonly CrudOperation[], collections: CollectionRegistry
+): CrudOperation[] {
+  const before = rejected.filter(({ op, table }) => op === 'PATCH' && collections.has(table))
+  return operations.map(operation => {
+    const { op, table, id, data, previous } = operation
+    const at = before.findIndex(each => each.table === table && each.id === id)
+    if (op !== 'PATCH' || !previous || at < 0) return operation
+    const [old] = before.splice(at, 1) as [CrudOperation]
+    const { hooks: { resolveConflict }, definition } = collections.get(table)
+    const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
+    const same = Object.entries(old.previous ?? {}).filter(([column]) =>
+      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data[column]))
+    return { ...operation, previous: { ...previous, ...Object.fromEntries(same) } }
+  })
 }

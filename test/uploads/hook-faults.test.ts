@@ -217,6 +217,30 @@ t.test('an error of MongoDB that a hook\'s own query gives is retryable, whateve
   }
 })
 
+t.test('in an updateBatch a write may be at fault for its data: no query, and no error of something else', async t => {
+  type Failure = (db: mongodb.Db, session: mongodb.ClientSession) => Promise<unknown>
+  const failures: Record<string, Failure> = {
+    'a query': (db, session) => db.collection('other').find({ $and: 1 } as any, { session }).toArray(),
+    'a call of another service': async () => { throw Object.assign(new Error('2 UNKNOWN'), { code: 2 }) },
+    'a thing with a code': async () => { throw { code: 11000 } } // eslint-disable-line no-throw-literal
+  }
+  const there: Failure = (db, session) =>
+    db.collection<{ _id: string }>('other').insertOne({ _id: 'there' }, { session })
+  const updateBatchOf = (fail: Failure): CollectionOptions<typeof schema>['updateBatch'] =>
+    async (_transaction, { db, session }, next) => {
+      await next()
+      await fail(db, session)
+    }
+  for (const [name, fail] of Object.entries(failures)) {
+    const { put, lines } = await fixture(t, { updateBatch: updateBatchOf(fail) })
+    t.equal((await put()).status, 503, name)
+    t.match(lines, [{ err: { hook: 'updateBatch', reason: /failed/ } }])
+  }
+  const { put, db } = await fixture(t, { updateBatch: updateBatchOf(there) })
+  await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
+  t.match((await put()).body, { results: [{ failed_operation: { error_code: 'DUPLICATE_KEY' } }] })
+})
+
 t.test('a hook that catches an error of MongoDB gets one 503, and the log names it and why', async t => {
   const swallow = async (db: mongodb.Db, session: mongodb.ClientSession) => {
     try { await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' }, { session }) } catch {}

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
-import { bson, collection } from '../../index.js'
+import { bson, collection, PowerSyncFatalError } from '../../index.js'
 import { additive } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -112,6 +112,54 @@ t.test('later changes stay, but for the columns that the user corrected', async 
   await one(patch({ state: 'kept', label: 'mid' }))
   t.equal(await one(patch({ label: 'end', state: 'new' }), settle(await letter())), 'success')
   t.match(await item(), { name: 'end', state: 'kept' })
+})
+
+t.test('a sum that is sent again adds what it added at first, whatever the row on the device is by now', async t => {
+  const { one, item, items, letter } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
+  await one(patch({ label: 'too long', stock: 13 }, { stock: 10 }), patch({ stock: 14 }, { stock: 13 }))
+  t.equal(await one(patch({ stock: 12 }, { stock: 10 })), 'success')
+  await items.updateOne({ _id: 'x' }, { $inc: { stock: 100 } })
+  // The device has synced: its row has 112.
+  const again = [patch({ label: 'still too long', stock: 13 }, { stock: 112 }), patch({ stock: 14 }, { stock: 13 })]
+  t.equal(await one(...again, settle(await letter())), 'INVALID_DATA')
+  const corrected = [patch({ label: 'ok', stock: 13 }, { stock: 112 }), patch({ stock: 14 }, { stock: 13 })]
+  t.equal(await one(...corrected, settle(await letter())), 'success')
+  t.match(await item(), { name: 'ok', stock: 116 })
+  await one(patch({ label: 'too long', stock: 120 }, { stock: 116 }))
+  t.equal(await one(patch({ label: 'end', stock: 121 }, { stock: 116 }), settle(await letter())), 'success')
+  t.match(await item(), { name: 'end', stock: 121 }, 'another amount is the user\'s latest word')
+})
+
+t.test('a change that a migration refuses is rejected, as a correction too, and can be corrected', async t => {
+  const mongo = await testDatabase(t)
+  const app = await testServer(t, {
+    collections: {
+      items: collection({
+        schema: Type.Object({ name: Type.String(), kind: Type.Optional(Type.String()) }),
+        migrations: {
+          2: operation => {
+            if (operation.data['name'] === 'old') throw new PowerSyncFatalError('OLD', 'The name is of the old kind')
+            return operation
+          }
+        }
+      })
+    },
+    mongo: { url: mongo.uri },
+    upload: { deadLetters: { mirror: 'rejections' } }
+  })
+  let opId = 0
+  const send = async (version: number, ...operations: Operation[]) => {
+    const batch = operations.map(operation => ({ op_id: ++opId, tx_id: 1, ...operation }))
+    const { body } = await upload(app, { client_id: 'c', schema_version: version, batch })
+    return body['results'][0].failed_operation?.error_code ?? body['results'][0].status
+  }
+  const letter = async () => (await app.powersync.deadLetters.list())[0]!._id
+  t.equal(await send(1, put({ name: 'old' })), 'OLD')
+  t.equal(await send(2, patch({ kind: 'later' })), 'success')
+  t.equal(await send(1, put({ name: 'old', kind: 'corrected' }), settle(await letter())), 'OLD')
+  t.equal(await send(2, put({ name: 'new' }), settle(await letter())), 'success')
+  t.same(await app.powersync.deadLetters.list(), [])
 })
 
 t.test('what replaced the row since is written over, as the user sees it', async t => {
