@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Identity, TokenOptions, User } from '../types/index.js'
 import { ClaimError } from './errors.js'
+import { deepFreeze } from './freeze.js'
 import { typeWords } from './type-words.js'
 
 /** Read on any object by the language, the driver, and code that prints or compares values (Node.js, pino, tests). */
@@ -35,6 +36,10 @@ export function claimOf (user: User, name: string): unknown {
 
 export const claimsOf = ({ id, ...claims }: User): Record<string, unknown> => claims
 
+/** Claims as JSON, with all their names: an undefined one is null, a bigint text. */
+export const claimsText = (claims: object): string =>
+  JSON.stringify(claims, (_, value) => typeof value === 'bigint' ? String(value) : value ?? null)
+
 /** Claims that the service reads or this package sets, and `token.claims` cannot. */
 const reservedClaims = ['sub', 'aud', 'iat', 'exp', 'nbf', 'iss', 'jti']
 
@@ -47,14 +52,17 @@ export const asGiven: ToUser = async ({ id, ...rest }) => userOf(id, rest)
 /** Otherwise the id and the claims of the user's token, after JSON: the same user by token and by session. */
 export const withClaims = (give: TokenOptions['claims']): ToUser => async (identity, request) => {
   if (mark in identity) return identity as User
-  const claims = await give?.(identity, request) ?? {}
+  const given: object = await give?.(identity, request) ?? {}
+  if (typeof given !== 'object' || Array.isArray(given)) {
+    throw new Error(`token.claims gave ${typeWords(given)}: expected an object of claims`)
+  }
+  const claims = JSON.parse(claimsText(given))
   const reserved = reservedClaims.filter(name => Object.hasOwn(claims, name))
   if (reserved.length) throw new Error(`token.claims sets the reserved claim ${reserved.join(', ')}: remove it`)
-  const sent = JSON.parse(JSON.stringify(claims, (_, value) => value === undefined ? null : value))
-  const { parameters = {} } = sent
+  const { parameters = {} } = claims
   if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
     const found = typeWords(parameters)
     throw new Error(`token.claims sets "parameters" to ${found}: the PowerSync Service takes an object only`)
   }
-  return userOf(identity.id, sent)
+  return userOf(identity.id, deepFreeze(claims))
 }

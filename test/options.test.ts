@@ -199,7 +199,7 @@ t.test('a typo in an access rule never means "allowed"', async t => {
 t.test('what is not given comes from the environment; nothing counts as not set', async t => {
   const [next, later] = [await generateKeys({ algorithm: 'ES256' }), await generateKeys({ algorithm: 'EdDSA' })]
   environment(t, {
-    POWERSYNC_URL: 'https://env.powersync.example/',
+    POWERSYNC_URL: ' https://env.powersync.example/ ',
     POWERSYNC_PRIVATE_KEY: keys.privateKeyBase64,
     POWERSYNC_PUBLIC_KEY: '',
     POWERSYNC_PUBLISHED_KEYS: ` ${next.publicKeyBase64},\n${later.publicKeyBase64}, `,

@@ -5,6 +5,7 @@ import { decodeProtectedHeader } from 'jose'
 import { createPublicKey, sign as signBytes } from 'node:crypto'
 import type { User } from '../../types/index.js'
 import { OptionError } from '../errors.js'
+import { deepFreeze } from '../freeze.js'
 import { algorithms } from '../keys/jwk.js'
 import type { PublicJwk } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
@@ -66,7 +67,8 @@ export async function createTokens (
           jwt.verify<Record<string, unknown> & { iat: number, exp: number }>(token, verifiers.get(kid))
         // The bounds of the PowerSync Service: clocks differ by at most 60 s, and a token is valid for at most a day.
         const isTimely = iat <= Date.now() / 1000 + 60 && exp - iat <= 86_400
-        return typeof sub === 'string' && sub && isTimely ? userOf(sub, claims) : null
+        // Frozen, since the verifier's cache gives the same claims to further uploads.
+        return typeof sub === 'string' && sub && isTimely ? userOf(sub, deepFreeze(claims)) : null
       } catch {
         return null
       }

@@ -1,5 +1,6 @@
 import { exportJWK, generateKeyPair } from 'jose'
 import { KeyError } from '../errors.js'
+import { typeWords } from '../type-words.js'
 import { algorithmNames, thumbprint, type KeyAlgorithm, type PrivateJwk, type PublicJwk } from './jwk.js'
 
 export interface GenerateKeysOptions {
@@ -34,7 +35,9 @@ export async function generateKeys (options: GenerateKeysOptions = {}): Promise<
   if (!algorithmNames.includes(algorithm)) {
     throw fail('algorithm', `is unknown: expected one of ${algorithmNames.join(', ')}`)
   }
-  if (kid === '') throw fail('kid', 'is empty: name the key, or omit the option to use its thumbprint')
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) {
+    throw fail('kid', `is ${kid === '' ? 'empty' : typeWords(kid)}: name the key, or omit the option to use its thumbprint`)
+  }
 
   const pair = await generateKeyPair(algorithm, { extractable: true })
   const jwk = await exportJWK(pair.publicKey)

@@ -99,7 +99,7 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
 
 /** @throws {OptionError} if the URL is missing, invalid, or plain http in production */
 export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
-  const url = option ?? environment['POWERSYNC_URL']
+  const url = (option ?? environment['POWERSYNC_URL'])?.trim()
   const fail = (problem: string) => new OptionError('powersyncUrl', problem)
   if (!url) throw fail('is missing: set POWERSYNC_URL, as in https://<id>.powersync.journeyapps.com')
   const source = `(from ${option === undefined ? 'POWERSYNC_URL' : 'powersyncUrl'})`

@@ -4,7 +4,7 @@ import type {
 } from '../../types/index.js'
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { deepFreeze } from './freeze.js'
+import { deepFreeze } from '../freeze.js'
 import type { Migrations } from './migrations.js'
 import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './plan.js'
 import type { RegisteredCollection, UserCollections } from './registry.js'

@@ -1,6 +1,6 @@
 import type { Collections, CrudOperation, Migration } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError, SchemaVersionError } from '../errors.js'
-import { deepFreeze } from './freeze.js'
+import { deepFreeze } from '../freeze.js'
 
 export type Migrations = ReturnType<typeof createMigrations>
 

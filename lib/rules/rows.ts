@@ -1,7 +1,7 @@
 import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, OperationContext } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
-import { deepFreeze } from './freeze.js'
+import { deepFreeze } from '../freeze.js'
 import { applyPlan, ownedBy, planOf, rowOf, type Plan } from './plan.js'
 import type { CollectionRegistry, RegisteredCollection, UserCollection, UserCollections } from './registry.js'
 

@@ -8,7 +8,7 @@ import type {
   DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult, Since, User, WaitingResult
 } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
-import { claimsOf, userOf } from '../user.js'
+import { claimsOf, claimsText, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
 import { CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
@@ -90,7 +90,7 @@ export class DeadLetters {
       _id: idOf(transaction, user),
       created_at: new Date(this.#latest),
       user_id: user.id,
-      claims: JSON.stringify(claimsOf(user)),
+      claims: claimsText(claimsOf(user)),
       client_id: transaction.clientId ?? null,
       transaction_id: transaction.id ?? null,
       schema_version: transaction.schemaVersion ?? null,

@@ -5,7 +5,7 @@ import type {
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
 import type { SpanReport, Spans } from '../observe/spans.js'
-import { deepFreeze } from '../rules/freeze.js'
+import { deepFreeze } from '../freeze.js'
 import { tablesOf, type Caller, type CommitDependencies } from './commit.js'
 import type { Deadline } from './deadline.js'
 import type { Uploader } from './uploader.js'

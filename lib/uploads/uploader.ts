@@ -2,7 +2,7 @@ import type {
   CrudTransaction, FailedOperation, RetryableErrorResult, TransactionResult, UploadOptions
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
-import { deepFreeze } from '../rules/freeze.js'
+import { deepFreeze } from '../freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'

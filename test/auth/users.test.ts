@@ -118,8 +118,51 @@ t.test('the user is read-only, in hooks too', async t => {
   t.match(errors, [TypeError])
 })
 
+t.test('nested claims are read-only too: what a hook did to them would be seen by the next upload', async t => {
+  const app = await testServer(t, {
+    mongo: { url: database.uri },
+    token: { claims: () => ({ roles: ['guest'] }) },
+    collections: { logs: collection({ schema: Type.Object({}) }) },
+    authorize: (_, { user }) => {
+      ;(user['roles'] as string[]).push('admin')
+      return true
+    }
+  })
+  const { token } = (await app.inject('/token?user_id=ann')).json()
+  const batch = [{ op: 'PUT', table: 'logs', id: 'a', data: {} }]
+  for (const headers of [{}, { authorization: `Bearer ${token}` }]) {
+    t.equal((await upload(app, { batch }, { headers })).status, 503)
+  }
+})
+
+t.test('without tokens, a letter keeps all names of what authenticate gave, whatever their values', async t => {
+  const roles: unknown[] = []
+  const app = await testServer(t, {
+    mongo: { url: database.uri },
+    routes: { token: false, jwks: false },
+    authenticate: () => ({ id: 'ann', role: undefined, tenant: 5n }),
+    collections: {
+      refused: collection({
+        schema: Type.Object({}),
+        authorize: (_, { user }) => {
+          roles.push(user['role'] ?? null, String(user['tenant']))
+          return false
+        }
+      })
+    }
+  })
+  const batch = [{ op: 'PUT', table: 'refused', id: 'a', data: {} }]
+  t.match(await upload(app, { batch }), { status: 200, body: { results: [{ status: 'fatal_error' }] } })
+  const [letter] = await app.powersync.deadLetters.list({ limit: 1 })
+  t.match(await app.powersync.deadLetters.retry(letter!._id), { status: 'fatal_error' })
+  t.same(roles, [null, '5', null, '5'])
+})
+
 t.test('claims that cannot be worked out are answered with 503, and so are reserved ones', async t => {
-  for (const claims of [() => { throw new Error('down') }, () => ({ sub: 'admin' }), () => ({ parameters: [] })]) {
+  const hidden = { toJSON: () => ({ iss: 'x' }) }
+  const wrong = ['editor', ['editor'], 5, true, hidden].map(given => () => given as unknown as Record<string, unknown>)
+  const failing = [() => { throw new Error('down') }, () => ({ sub: 'admin' }), () => ({ parameters: [] }), ...wrong]
+  for (const claims of failing) {
     const { app, bySession } = await signedIn(t, { id: 'ann' }, { token: { claims } })
     t.match((await bySession('logs')).body, { code: 'FST_PSM_AUTHENTICATION_UNAVAILABLE' })
     t.equal((await app.inject({ url: '/token', headers: { 'x-session': '1' } })).statusCode, 503)

@@ -70,4 +70,5 @@ t.test('an unknown option is refused', async t => {
 
 t.test('an empty kid is refused', async (t) => {
   await t.rejects(generateKeys({ kid: '' }), { code: 'FST_PSM_KEY', message: /kid is empty/ })
+  await t.rejects(generateKeys({ kid: 5 as never }), { code: 'FST_PSM_KEY', message: /kid is a number: name the key/ })
 })
