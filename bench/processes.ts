@@ -55,14 +55,10 @@ export async function startServer (
   {
     mongo = '',
     collections = 1,
-    profiles
-  }: { mongo?: string, collections?: number, profiles?: string | undefined } = {}
+    flags = []
+  }: { mongo?: string, collections?: number, flags?: string[] } = {}
 ): Promise<BenchServer> {
-  const server = await start(
-    'server.ts',
-    [kind, mongo, String(collections)],
-    profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
-  )
+  const server = await start('server.ts', [kind, mongo, String(collections)], flags)
   return { ...server, url: `http://127.0.0.1:${server.ready['port']}` }
 }
 

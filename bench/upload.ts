@@ -21,7 +21,9 @@ export async function upload (options: Options): Promise<Figure[]> {
 
 async function compare (title: string, mongo: string, { quick, profiles }: Options): Promise<Figure[]> {
   const handWritten = await startServer('hand-written', { mongo })
-  const plugin = await startServer('plugin', { mongo, profiles })
+  const plugin = await startServer('plugin', {
+    mongo, flags: profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
+  })
   const figures: Figure[] = []
   for (const operations of [1, 100, 1000]) {
     const body = JSON.stringify(uploadBody({ operations }))
