@@ -64,10 +64,13 @@ export function numberKeyword (schema: TSchema, keyword: string, place: Place): 
   return fail(place, `has ${keyword} set to something that is not a number`)
 }
 
-/** A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. */
+/**
+ * A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. Of a
+ * RegExp, the flags would be ignored.
+ */
 export function regularExpression (pattern: unknown): RegExp | undefined {
   try {
-    return new RegExp(pattern as string, 'u')
+    return typeof pattern === 'string' ? new RegExp(pattern, 'u') : undefined
   } catch {
     return undefined
   }

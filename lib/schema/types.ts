@@ -9,7 +9,7 @@ import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
 import {
   checkKeywords, fail, formatNames, formatOf, knownNames, numberKeyword, regularExpression, type Place
 } from './keywords.js'
-import { eitherOf, orNull, range as rangeShape, type JsonSchema } from './shapes.js'
+import { eitherOf, oneOf, orNull, range as rangeShape, type JsonSchema } from './shapes.js'
 
 export type Column = 'text' | 'integer' | 'real'
 
@@ -173,7 +173,7 @@ function text (schema: TSchema, place: Place): FieldType {
   const { test, re: patterns = [], ...rest } = format === undefined
     ? {}
     : formatOf(format) ?? fail(place, `has the unknown format "${format}": ${known}`)
-  const areTexts = Array.isArray(choices) && choices.every(choice => typeof choice === 'string')
+  const areTexts = Array.isArray(choices) && choices.length > 0 && choices.every(choice => typeof choice === 'string')
   if (choices !== undefined && !areTexts) fail(place, 'has an enum that is not a list of texts')
   const re: Check['re'] = [...expression ? [[pattern, 'u'] as [string, string]] : [], ...patterns]
   const rules = [
@@ -188,7 +188,7 @@ function text (schema: TSchema, place: Place): FieldType {
     ...re.length && { re },
     ...choices && { v: [choices] },
     ...test && { format, make: (text: string) => test(text) ? text : undefined },
-    shape: choices ? { enum: choices } : { bsonType: 'string', ...sizes }
+    shape: choices ? oneOf(choices) : { bsonType: 'string', ...sizes }
   })
 }
 
@@ -204,12 +204,14 @@ const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolea
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
 function literals (values: Literal[], place: Place): FieldType {
   const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
-  if ([column, ...others].includes(undefined)) fail(place, 'has a literal that is not text, a number, true or false')
+  const isNone = values.some(literal => typeof literal === 'number' && !Number.isFinite(literal))
+  const problem = 'has a literal that is not text, a number, true or false'
+  if (isNone || [column, ...others].includes(undefined)) fail(place, problem)
   return scalar('v', quoted(values), others.length ? 'text' : column!, {
     v: values.map(literal =>
       [literal, ...typeof literal === 'boolean' ? [Number(literal), `${Number(literal)}`] : [], String(literal)]),
     encode: value => values.includes(value as Literal) ? value : undefined,
-    shape: { enum: values }
+    shape: oneOf(values)
   })
 }
 
@@ -323,7 +325,9 @@ function json (schema: TSchema, place: Place): FieldType {
   const i = inside(schema, '', place)
   const types = 'a Type.Object, Type.Array or Type.Record, or Type.Unknown for any of them'
   if (!i.container) fail(place, `holds a Type.${schema[Kind]} as JSON: use ${types}`)
-  return scalar('j', `JSON text of ${i.e}`, 'text', { i, gives: i.gives, container: true, shape: i.shape })
+  const isNullable = i.n && i.t !== 'y'
+  const rest = { gives: i.gives, container: true, shape: i.shape }
+  return scalar('j', `JSON text of ${i.e}`, 'text', { i, ...isNullable && { n: 1 }, ...rest })
 }
 
 function array (schema: TSchema, place: Place): FieldType {
@@ -375,8 +379,8 @@ export function checkRequired (schema: TSchema, place: Place): void {
 /** In JSON, an optional property may be null as well, and null is then what is stored. */
 function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
   const all = Object.entries(properties)
-  // MongoDB would read a name with a dot as a path.
-  const plain = all.filter(([name]) => !/^\$|\./.test(name))
+  // MongoDB would read a name with a dot as a path, and an empty one as the value itself.
+  const plain = all.filter(([name]) => !/^$|^\$|\./.test(name))
   const required = plain.filter(([, [, optional]]) => !optional).map(([name]) => name)
   const shapes = plain.map(([name, [{ shape }, optional]]) => [name, optional ? orNull(shape) : shape])
   return {

@@ -116,6 +116,34 @@ t.test('null is in a schema once, wherever it comes from, and sizes that MongoDB
   t.same(list, { bsonType: 'array', items: { bsonType: ['string', 'null'] } })
 })
 
+t.test('a value is in an enum once, however often the schema names it, since MongoDB refuses the list', async t => {
+  const union = (...values: string[]) => Type.Union(values.map(value => Type.Literal(value)))
+  const schema = jsonSchemaOf(collection({
+    schema: Type.Object({
+      text: Type.String({ enum: ['a', 'b', 'a'] }),
+      literals: union('a', 'b', 'a'),
+      overlapping: Type.Union([union('a', 'b'), union('b', 'c')]),
+      nullable: Type.Optional(Type.Union([union('a', 'b'), union('b', 'c'), Type.Null()]))
+    })
+  }))
+  t.same(schema!['properties'], {
+    _id: { bsonType: 'string' },
+    text: { enum: ['a', 'b'] },
+    literals: { enum: ['a', 'b'] },
+    overlapping: { enum: ['a', 'b', 'c'] },
+    nullable: { enum: ['a', 'b', 'c', null] }
+  })
+})
+
+t.test('names that MongoDB reads as paths are left out', async t => {
+  const names = Object.fromEntries(['', '$a', 'a.b', 'c'].map(name => [name, Type.Integer()]))
+  const schema = jsonSchemaOf(collection({ schema: Type.Object({ value: Type.Object(names) }) }))
+  t.match(schema, {
+    properties: { value: { bsonType: 'object', required: ['c'], properties: { c: { bsonType: 'number' } } } }
+  })
+  t.strictSame(Object.keys((schema as any).properties.value.properties), ['c'])
+})
+
 /** What clients send for each column, right or wrong. */
 const uploaded = fc.record({
   text: fc.string({ maxLength: 7 }),

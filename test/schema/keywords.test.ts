@@ -99,7 +99,11 @@ t.test('a keyword with a value that says something else, or nothing, stops the s
       /has uniqueItems set to something that is not true or false/
     ],
     [Type.Literal(null as never), /has a literal that is not text, a number, true or false/],
-    [Type.Union([Type.Literal('a'), Type.Literal(1n as never)]), /has a literal/]
+    [Type.Union([Type.Literal('a'), Type.Literal(1n as never)]), /has a literal/],
+    [Type.Literal(NaN), /has a literal/],
+    [Type.Union([Type.Literal(1), Type.Literal(Infinity)]), /has a literal/],
+    [Type.String({ pattern: /^a$/i as never }), /has a pattern that is not a regular expression with the flag u/],
+    [Type.String({ pattern: null as never }), /has a pattern that is not/]
   ]
   for (const [type, message] of wrong) t.throws(() => decoderOf(type), { code: 'FST_PSM_OPTION', message })
 })
@@ -136,7 +140,7 @@ t.test('enum of text is honoured', async t => {
   const decode = decoderOf(Type.String({ enum: ['a', 'b'] }))
   t.equal(decode('a'), 'a')
   t.match(decode('z'), { code: 'INVALID_DATA', expected: 'text that is "a" or "b"' })
-  for (const wrong of ['a', [1], [null]]) {
+  for (const wrong of ['a', [1], [null], []]) {
     t.throws(() => decoderOf(Type.String({ enum: wrong } as never)), {
       message: /has an enum that is not a list of texts/
     })

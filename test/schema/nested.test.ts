@@ -29,6 +29,16 @@ t.test('a JSON column is read from text or as a parsed value, and converted at e
   }
 })
 
+t.test('a JSON column may be null if its content may', async t => {
+  const nullable = Type.Union([address, Type.Null()])
+  for (const type of [nullable, bson.Json(nullable)]) {
+    t.equal(decoderOf(type)(null), null)
+    t.equal(decoderOf(type)(undefined), null)
+  }
+  t.match(decoderOf(bson.Json(address))(null), { code: 'INVALID_DATA', problem: 'is required' })
+  t.match(decoderOf(bson.Json(Type.Unknown()))(null), { code: 'INVALID_DATA', problem: 'is required' })
+})
+
 t.test('names keep the order in which they came', async t => {
   const decoded = decoderOf(address)('{"street":"x","lines":[]}')
   t.strictSame(Object.keys(decoded as object), ['street', 'lines'])
