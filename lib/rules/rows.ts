@@ -194,8 +194,13 @@ export async function readRows (
   return documents
 }
 
-/** Plans what the app's own code writes: the rules of owners hold for it as well. */
-export async function planWritten (transaction: CrudTransaction, scope: RuleScope): Promise<Plan[]> {
+/**
+ * Plans what the app's own code writes: the rules of owners hold for it as well.
+ * @param from rows of the uploaded operations, by their index
+ */
+export async function planWritten (
+  transaction: CrudTransaction, scope: RuleScope, from?: ReadonlyMap<number, string>
+): Promise<Plan[]> {
   const rows = createRows([transaction], scope)
   const plans: Plan[] = []
   for (const operation of transaction.operations) {
@@ -203,7 +208,7 @@ export async function planWritten (transaction: CrudTransaction, scope: RuleScop
     // An `updateBatch` passes operations on in parts, which may lack their parents.
     const isChecked = target.shared.parents.length === 0 || scope.allowed.has(parentsKey(operation, target))
     if (!isChecked) await rows.checkParents(operation)
-    plans.push(rows.plan(operation))
+    plans.push(rows.plan(operation, from?.get(operation.index)))
   }
   await rows.end()
   return plans

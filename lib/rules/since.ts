@@ -54,13 +54,18 @@ const adderOf = ({ operation }: Plan, ofUser: UserCollections): Add =>
 /**
  * Puts a rejected transaction's plans under what its client has changed since: what they give is the difference between
  * two rows, the one with the later changes over it, and the one with the plans and then the later changes.
+ *
+ * @param documents as they were before the first of the transaction's plans: what is missing is read into it
  */
 export async function beneath (
-  plans: readonly Plan[], since: ReadonlyMap<string, Since>, { ofUser, context }: RuleScope
+  plans: readonly Plan[], since: ReadonlyMap<string, Since>, { ofUser, context }: RuleScope,
+  documents: Map<string, mongodb.Document | null>
 ): Promise<Plan[]> {
   const rows = new Map<string, Plan[]>()
   for (const plan of plans) rows.set(plan.row, [...rows.get(plan.row) ?? [], plan])
-  const documents = await readRows(context, plans.filter(({ row }) => since.has(row)))
+  const unread = plans.filter(({ row }) => since.has(row) && !documents.has(row))
+  const found = await readRows(context, unread)
+  for (const { row } of unread) documents.set(row, found.get(row) ?? null)
   return [...rows].flatMap(([row, own]) => {
     const later = since.get(row)
     const document = documents.get(row) ?? null

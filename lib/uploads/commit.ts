@@ -6,7 +6,7 @@ import type { Spans } from '../observe/spans.js'
 import {
   decodeAll, located, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
 } from '../rules/hooks.js'
-import { changes, hasKeys } from '../rules/plan.js'
+import { changes, hasKeys, type Plan } from '../rules/plan.js'
 import type { CollectionRegistry, UserCollections } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
 import { beneath } from '../rules/since.js'
@@ -42,7 +42,8 @@ interface Writes {
   planned?: readonly Planned[]
   /** The later changes that `planned` goes under, by row. */
   since?: ReadonlyMap<string, Since>
-  after?: readonly Statement[]
+  /** What comes last, by the plans as `updateBatch` hooks have left them. */
+  after?: (written: readonly Plan[]) => readonly Statement[] | Promise<readonly Statement[]>
 }
 
 /** A MongoDB transaction that is under way: it reads, plans client transactions, and writes once. */
@@ -137,30 +138,37 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   }
 
   async function write (
-    { before = [], planned = [], since, after = [] }: Writes, rules: HookScope, way: Way, scope: TransactionScope
+    { before = [], planned = [], since, after = () => [] }: Writes, rules: HookScope, way: Way, scope: TransactionScope
   ): Promise<void> {
     scope.signal.throwIfAborted()
+    const documents = new Map<string, mongodb.Document | null>()
     const under = async (part: readonly Planned[]) => {
       if (!since?.size) return part
       const all: Planned[] = []
       // One after the other: a session runs one command at a time.
-      for (const each of part) all.push({ ...each, plans: await beneath(each.plans, since, rules) })
+      for (const each of part) all.push({ ...each, plans: await beneath(each.plans, since, rules, documents) })
       return all
     }
     if (!collections.hasUpdateBatchHooks(tablesOf(planned.map(({ transaction }) => transaction)))) {
-      return await send({ before, planned: await under(planned), after }, way, scope)
+      const last = await after(planned.flatMap(({ plans }) => plans))
+      return await send({ before, planned: await under(planned), after: last }, way, scope)
     }
     await send({ before }, way, scope)
-    for (const [position, { transaction }] of planned.entries()) {
-      if (transaction.operations.length) await throughHooks(position, transaction)
+    const written: Plan[] = []
+    for (const [position, each] of planned.entries()) {
+      if (each.transaction.operations.length) await throughHooks(position, each)
     }
-    await send({ after }, way, scope)
+    await send({ after: await after(written) }, way, scope)
 
     /** One transaction through the `updateBatch` hooks. Any error of a write in them may be the fault of its data. */
-    async function throughHooks (position: number, transaction: CrudTransaction): Promise<void> {
+    async function throughHooks (position: number, { transaction, plans: asPlanned }: Planned): Promise<void> {
+      const from = new Map(asPlanned.map(plan => [plan.operation.index, plan.from]))
       const chain = updateBatchChain(rules, async given => {
-        const plans = await planWritten(given, rules)
-        await send({ planned: await under([{ transaction: given, plans }]) }, way, scope)
+        const plans = await planWritten(given, rules, from)
+        // What goes under later changes is the difference that all its parts make.
+        const parts = written.filter(({ row }) => since?.has(row))
+        await send({ planned: await under([{ transaction: given, plans: [...parts, ...plans] }]) }, way, scope)
+        written.push(...plans)
       })
       try {
         await chain(transaction)
@@ -179,7 +187,9 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
    * @throws {ConflictError} if another was faster
    */
   async function send (
-    { before = [], planned = [], after = [] }: Omit<Writes, 'since'>, way: Way, scope: CommandScope
+    { before = [], planned = [], after = [] }: Pick<Writes, 'before' | 'planned'> & { after?: readonly Statement[] },
+    way: Way,
+    scope: CommandScope
   ): Promise<void> {
     const written = planned.flatMap(({ plans }) => plans.filter(changes))
     try {

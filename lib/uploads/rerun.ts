@@ -24,8 +24,8 @@ export function createRerun (dependencies: RerunDependencies): Rerun {
       const result = await limit.race(commit.run(caller, { signal: limit.signal }, async ({ scope, plan, write }) => {
         const taken = await take(scope)
         if (!taken || !('statements' in taken)) return taken
-        const { statements: after, since } = taken
-        await write({ planned: await plan([transaction], true), since, after })
+        const { statements, since } = taken
+        await write({ planned: await plan([transaction], true), since, after: () => statements })
         return { status: 'success' } as const
       }).catch((error: unknown) => {
         if (error instanceof Rejected) return fatalError(failedOperation(error))

@@ -1,5 +1,5 @@
 import type {
-  CrudTransaction, FailedOperation, RetryableErrorResult, TransactionResult, UploadOptions
+  CrudTransaction, FailedOperation, RetryableErrorResult, Since, TransactionResult, UploadOptions
 } from '../../types/index.js'
 import { loggable } from '../observe/loggable.js'
 import { deepFreeze } from '../freeze.js'
@@ -191,10 +191,12 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       if (isSettled(open)) return open
       const { transactions, since, settle } = await settlementsOf(open.pending, scope)
       const planned = await plan(transactions)
-      const { statements, closed } = await noteSince(page, planned.flatMap(({ plans }) => plans), ofUser, scope)
+      const notesOf = noter(page, ofUser, scope)
+      const { closed } = await notesOf(planned.flatMap(({ plans }) => plans))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
       const before = pageStatement(identity, page, next)
-      await write({ before, planned, since, after: [...statements, ...settle()] })
+      const after = async (written: readonly Plan[]) => [...(await notesOf(written)).statements, ...settle()]
+      await write({ before, planned, since, after })
       return { verdicts: open.verdicts, page: next }
     })
   }
@@ -235,7 +237,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
         })
         // The letter's behind the page's: a letter that is there already is no conflict.
         const after = [...await deadLetters.statementsOf(letter, scope), ...settle(letter._id)]
-        await write({ before: pageStatement(identity, page, next), after })
+        await write({ before: pageStatement(identity, page, next), after: () => after })
         return { verdicts: [{ number: 0, ...rejected }], page: next, letter: letter._id }
       })
       if (verdict) results.push(resultOf(verdict, entry))
@@ -303,19 +305,25 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     return identity ? [ledger!.statement(identity, page, next)] : []
   }
 
-  /** Notes writes to rows of open letters in the letters, folded; letters that are gone leave the page. */
-  async function noteSince (
-    page: Page, plans: readonly Plan[], ofUser: UserCollections, scope: TransactionScope
-  ): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> {
-    const touched = touchedBy(plans, page)
-    if (touched.size === 0) return { statements: [], closed: new Set() }
-    const letters = await deadLetters.since([...touched.keys()], scope)
-    const statements = [...letters].map(([id, before]) => {
-      const since = new Map(before.map(each => [each.row, each]))
-      for (const plan of touched.get(id)!) since.set(plan.row, fold(since.get(plan.row), plan, ofUser))
-      return deadLetters.sinceStatement(id, [...since.values()])
-    })
-    return { statements, closed: new Set([...touched.keys()].filter(id => !letters.has(id))) }
+  /** Notes plans on rows of open letters in the letters, folded; letters that are gone leave the page. */
+  function noter (page: Page, ofUser: UserCollections, scope: TransactionScope) {
+    /** Those that were read; undefined: gone. */
+    const letters = new Map<string, Since[] | undefined>()
+    return async (plans: readonly Plan[]): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> => {
+      const touched = touchedBy(plans, page)
+      const unread = [...touched.keys()].filter(id => !letters.has(id))
+      const found = unread.length ? await deadLetters.since(unread, scope) : undefined
+      for (const id of unread) letters.set(id, found?.get(id))
+      const statements: Statement[] = []
+      for (const [id, own] of touched) {
+        const before = letters.get(id)
+        if (!before) continue
+        const since = new Map(before.map(each => [each.row, each]))
+        for (const plan of own) since.set(plan.row, fold(since.get(plan.row), plan, ofUser))
+        statements.push(deadLetters.sinceStatement(id, [...since.values()]))
+      }
+      return { statements, closed: new Set([...touched.keys()].filter(id => !letters.get(id))) }
+    }
   }
 
   function settlementsOf (group: readonly Entry[], scope: TransactionScope) {

@@ -43,9 +43,9 @@ async function fixture (t: Test, options: Partial<PowerSyncMongoOptions> = {}) {
 
 const shorter = (transaction: CrudTransaction): CrudTransaction => ({
   ...transaction,
-  operations: transaction.operations.map(
-    operation => ({ ...operation, data: { ...operation.data, name: 'ok' } }) as typeof operation
-  )
+  operations: transaction.operations.map(operation => operation.data?.['name'] === undefined
+    ? operation
+    : { ...operation, data: { ...operation.data, name: 'ok' } } as typeof operation)
 })
 
 t.test('a rejected PUT that is corrected and run again keeps what came later', async t => {
@@ -156,6 +156,42 @@ t.test('operations that a hook moves to another row are under what came later on
   await send('PATCH', { state: 'done' })
   await retry(shorter)
   t.match(await items.findOne({ _id: 'moved-x' }), { name: 'ok', state: 'done' })
+})
+
+t.test('of later changes those count that an updateBatch wrote', async t => {
+  const { items, send, retry } = await fixture(t, {
+    transform: operation => ({ ...operation, id: `moved-${operation.id}` }) as typeof operation,
+    updateBatch: async (transaction, _context, next) => {
+      const kept = transaction.operations.filter(({ data }) => data?.['state'] !== 'dropped')
+      const upper = (value: unknown) => typeof value === 'string' ? value.toUpperCase() : value
+      const operations = kept.map(each => each.op === 'DELETE'
+        ? each
+        : { ...each, data: { ...each.data, ...'state' in each.data && { state: upper(each.data['state']) } } })
+      await next({ ...transaction, operations: operations as typeof kept })
+    }
+  })
+  await send('PUT', { name: 'too long', state: 'open' })
+  t.equal(await send('PATCH', { state: 'done' }), 'success')
+  t.equal(await send('PATCH', { state: 'dropped' }), 'success')
+  await retry(shorter)
+  t.match(await items.find().toArray(), [{ _id: 'moved-x', name: 'ok', state: 'DONE' }])
+})
+
+t.test('an updateBatch that passes a letter on in parts writes the difference of all of them', async t => {
+  const { app, items, send, retry } = await fixture(t, {
+    updateBatch: async (transaction, _context, next) => {
+      for (const each of transaction.operations) await next({ ...transaction, operations: [each] })
+    }
+  })
+  const common = { tx_id: 100, type: 'items', id: 'x' }
+  const batch = [
+    { ...common, op_id: 100, op: 'PUT', data: { name: 'too long', stock: 10 } },
+    { ...common, op_id: 101, op: 'PATCH', data: { stock: 12 }, old: { stock: 10 } }
+  ]
+  await upload(app, { client_id: 'c', batch })
+  t.equal(await send('PATCH', { stock: 17 }, { old: { stock: 12 } }), 'success')
+  await retry(shorter)
+  t.match(await items.findOne({ _id: 'x' }), { name: 'ok', stock: 17 })
 })
 
 t.test('a mirror that is none is refused, and left as it is', async t => {
