@@ -8,8 +8,18 @@ import { decoding } from './convert.js'
 import { regularExpression } from './keywords.js'
 import { objectId, uuid } from './types.js'
 
+/** The types of `_id` in documents, with their shape for MongoDB's validator and in words. */
+export const idKinds = {
+  string: { bsonType: 'string', words: 'text' },
+  integer: { bsonType: ['int', 'long'], words: 'a whole number' },
+  objectId: { bsonType: 'objectId', words: 'an ObjectId' },
+  uuid: { bsonType: 'binData', words: 'a UUID' }
+} as const
+
 /** The ids of a collection. */
 export interface Ids {
+  /** The type of `_id`; absent for ids of the app's own type. */
+  kind?: keyof typeof idKinds
   /** Their description, for the check on clients; absent for ids of the app's own type. */
   check?: Check
   /** `_id` of a client's id, or why it has none. */
@@ -29,10 +39,13 @@ export function idsOf (table: string, id: IdType = 'string'): Ids {
   const options = typeof id === 'string' ? { type: id } : id
   const { type, pattern, store } = { pattern: undefined, store: undefined, ...options }
   switch (type) {
-    case 'string': return ids(stringCheck(table, pattern))
-    case 'uuid': return ids({ t: 's', e: uuid.e, re: uuid.re! }, text => store === 'bson' ? new UUID(text) : text)
-    case 'objectId': return ids({ t: 's', e: objectId.e, re: objectId.re! }, text => new ObjectId(text))
-    case 'integer': return ids({ t: 'l', e: INTEGER }, integer)
+    case 'string': return ids('string', stringCheck(table, pattern))
+    case 'uuid': {
+      const check: Check = { t: 's', e: uuid.e, re: uuid.re! }
+      return store === 'bson' ? ids('uuid', check, text => new UUID(text)) : ids('string', check)
+    }
+    case 'objectId': return ids('objectId', { t: 's', e: objectId.e, re: objectId.re! }, text => new ObjectId(text))
+    case 'integer': return ids('integer', { t: 'l', e: INTEGER }, integer)
   }
   const types = "'string', 'uuid', 'objectId', 'integer' or { decode, encode }"
   throw new OptionError(`collections.${table}.id`, `is of no known type: use ${types}`)
@@ -45,9 +58,9 @@ const isCodec = (id: IdType): id is IdCodec =>
 const INTEGER = "a whole number of 64 bits other than 0, which PowerSync's service never syncs"
 const OTHER = "an id in the form that the collection uses, and none that PowerSync's service never syncs, such as 0"
 
-function ids (check: Check, make: (text: string) => unknown = text => text): Ids {
+function ids (kind: Ids['kind'] & string, check: Check, make: (text: string) => unknown = text => text): Ids {
   const isId = idTest(check, decoding)
-  return { check, decode: decoder(check.e, text => isId(text) ? make(text) : undefined) }
+  return { kind, check, decode: decoder(check.e, text => isId(text) ? make(text) : undefined) }
 }
 
 const decoder = (expected: string, decode: (text: string) => unknown): Ids['decode'] => text => {

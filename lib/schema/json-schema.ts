@@ -1,5 +1,6 @@
-import type { Collection, IdType } from '../../types/collections.js'
+import type { Collection } from '../../types/collections.js'
 import { fieldsOf } from './field-list.js'
+import { idKinds, idsOf } from './ids.js'
 import { orNull, type JsonSchema } from './shapes.js'
 
 export type { JsonSchema } from './shapes.js'
@@ -20,22 +21,14 @@ export function jsonSchemaOf (collection: Collection, table = 'collection'): Jso
   const fields = fieldsOf(table, collection)
   // A field that only the server writes is there when the server gives it a default.
   const required = fields.filter(({ nullable, readOnly, default: byDefault }) => !nullable && (!readOnly || byDefault))
-  const id = idShape(collection.id)
+  const { kind } = idsOf(table, collection.id)
   return {
     bsonType: 'object',
     ...required.length && { required: required.map(({ name }) => name) },
     properties: {
-      ...id && { _id: id },
+      ...kind && { _id: { bsonType: idKinds[kind].bsonType } },
       ...Object.fromEntries(fields.map(({ name, type: { shape }, nullable }) =>
         [name, nullable ? orNull(shape) : shape]))
     }
   }
-}
-
-/** Ids of the app's own making can be anything. */
-function idShape (id: IdType): JsonSchema | undefined {
-  if (typeof id === 'object' && 'decode' in id) return undefined
-  const { type, store } = typeof id === 'string' ? { type: id, store: undefined } : { store: undefined, ...id }
-  const types = { string: 'string', uuid: 'string', objectId: 'objectId', integer: ['int', 'long'] }
-  return { bsonType: store === 'bson' ? 'binData' : types[type] }
 }

@@ -2,6 +2,7 @@ import type { Collection, Collections } from '../../types/collections.js'
 import { quote } from '../client/sql.js'
 import { rulesOf } from './collection.js'
 import { fieldsOf, type Field } from './field-list.js'
+import { idsOf } from './ids.js'
 import type { FieldType } from './types.js'
 
 export interface Stream {
@@ -74,12 +75,12 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   }
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
-    const type = typeof id === 'string' ? id : 'type' in id ? id.type : undefined
+    const { kind } = idsOf(parent, id)
     const above = conditionsOf(parent, collections)
     if (typeof above === 'string') return above
     const field = fields.get(name)!
-    if (!isExact(field.type) || !type) return `the ids of ${parent} have a type that PowerSync compares differently`
-    const _id = type === 'integer' ? 'CAST("_id" AS TEXT)' : '"_id"'
+    if (!isExact(field.type) || !kind) return `the ids of ${parent} have a type that PowerSync compares differently`
+    const _id = kind === 'integer' ? 'CAST("_id" AS TEXT)' : '"_id"'
     conditions.push(`${textOf(field)} IN (SELECT ${_id} FROM ${quote(from)} WHERE ${above.join(' AND ')})`)
   }
   return conditions

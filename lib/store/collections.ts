@@ -1,6 +1,7 @@
 import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
+import { idKinds, idsOf } from '../schema/ids.js'
 import { codeOf } from './mongodb-errors.js'
 import { NamespaceExists, nameOf, remedyOf } from './validators.js'
 
@@ -44,7 +45,7 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
     .toArray().catch(unless(CommandNotFound, undefined))
   if (!infos) return undefined
   const existing = new Map(infos.map(info => [info.name, info]))
-  for (const { name, collection } of tables) checkCollation(name, collection, existing.get(name))
+  for (const target of tables) checkCollation(target, existing.get(target.name))
   const warnings = await Promise.all(tables.map(each => existing.has(each.name) ? warningOf(db, each) : undefined))
   const hasImages = (name: string) => existing.get(name)?.options?.['changeStreamPreAndPostImages']?.enabled === true
   return {
@@ -91,28 +92,18 @@ interface Target { table: string, name: string, collection: Collection }
 
 /** BSON sorts values by type first: where the least and the greatest `_id` have the type, all have it. */
 async function warningOf (db: mongodb.Db, { table, name, collection: { id } }: Target): Promise<string | undefined> {
-  const expected = kindOfIds(id)
+  const { kind: expected } = idsOf(table, id)
   if (!expected) return undefined
   const ends = await Promise.all(([1, -1] as const).map(order =>
     db.collection(name).find({}, { ...reading, projection: { _id: 1 }, sort: { _id: order }, limit: 1 }).toArray()))
   const other = ends.flat().map(({ _id }) => kindOf(_id)).find(kind => kind !== expected)
-  return other && `the collection ${name} has documents whose _id is ${words[other]}, ` +
-    `and collections.${table}.id accepts ${words[expected]}: clients cannot change or delete them, ` +
+  const found = other === 'other' ? 'of another type' : other && idKinds[other].words
+  return found && `the collection ${name} has documents whose _id is ${found}, ` +
+    `and collections.${table}.id accepts ${idKinds[expected].words}: clients cannot change or delete them, ` +
     'and a PUT of such an id makes a second document. Set id to the type of the documents'
 }
 
-function kindOfIds (id: Collection['id']): IdKind | undefined {
-  if (typeof id === 'object' && 'decode' in id) return undefined
-  const { type, store } = typeof id === 'string' ? { type: id, store: undefined } : { store: undefined, ...id }
-  return type === 'uuid' && store !== 'bson' ? 'string' : type
-}
-
-type IdKind = 'string' | 'integer' | 'objectId' | 'uuid' | 'other'
-const words: Record<IdKind, string> = {
-  string: 'text', integer: 'a whole number', objectId: 'an ObjectId', uuid: 'a UUID', other: 'of another type'
-}
-
-function kindOf (_id: unknown): IdKind {
+function kindOf (_id: unknown): keyof typeof idKinds | 'other' {
   if (typeof _id === 'string') return 'string'
   if (_id instanceof ObjectId) return 'objectId'
   if (_id instanceof UUID) return 'uuid'
@@ -120,10 +111,10 @@ function kindOf (_id: unknown): IdKind {
 }
 
 /** The collection's index on `_id` follows its collation: `abc` would find, and change, the document `ABC`. */
-function checkCollation (name: string, { id, owner }: Collection, info: mongodb.CollectionInfo | undefined): void {
+function checkCollation ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo): void {
   const locale = (info?.options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
-  const isText = ['string', 'uuid'].includes(typeof id === 'string' ? id : 'type' in id ? id.type : 'string')
-  if (locale === 'simple' || !(isText || typeof owner === 'function' || owner.length)) return
+  const { kind = 'string' } = idsOf(table, id)
+  if (locale === 'simple' || !(kind === 'string' || typeof owner === 'function' || owner.length)) return
   throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, ` +
     'by which different ids or owners may be equal: copy its documents to a collection without a default collation, ' +
     'and put the collation on the indexes and queries that need it')
