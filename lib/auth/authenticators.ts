@@ -68,31 +68,26 @@ export type Identify = (request: FastifyRequest) => Promise<User>
 export const identifier = (
   authenticate: Authenticate, toUser: ToUser, context: AuthenticateContext
 ): Identify => async request => {
-  // Node reads the first of several, a proxy may read the last.
-  const headers = request.raw.rawHeaders.filter((_, index) => index % 2 === 0)
-  if (headers.filter(name => name.toLowerCase() === 'authorization').length > 1) {
-    throw new UnauthorizedError('The request has more than one Authorization header: send one')
+  const failed = (details: object, message: string) => {
+    request.log.error(details, message)
+    return new AuthenticationUnavailableError()
   }
+  // Node reads the first of several, a proxy may read the last.
+  const headers = request.raw.rawHeaders.filter((name, index) => index % 2 === 0 && /^authorization$/i.test(name))
+  if (headers.length > 1) throw new UnauthorizedError('The request has more than one Authorization header: send one')
   let user: Identity | null
   try {
     user = await authenticate(request, context)
   } catch (error) {
     if (error instanceof Error && 'statusCode' in error) throw error
-    request.log.error({ err: error }, 'authenticate failed')
-    throw new AuthenticationUnavailableError()
+    throw failed({ err: error }, 'authenticate failed')
   }
   if (!user) {
     const credentials = context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'
     throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${credentials}`)
   }
   if (typeof user.id !== 'string' || user.id === '') {
-    request.log.error({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
-    throw new AuthenticationUnavailableError()
+    throw failed({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
   }
-  try {
-    return await toUser(user, request)
-  } catch (error) {
-    request.log.error({ err: error }, 'token.claims failed')
-    throw new AuthenticationUnavailableError()
-  }
+  return toUser(user, request).catch(error => { throw failed({ err: error }, 'token.claims failed') })
 }

@@ -26,9 +26,8 @@ import {
  * jwtIssuers({ issuers: 'https://tenant.eu.auth0.com/', audience: 'https://api.example.com' })
  */
 export function jwtIssuers (options: JwtIssuersOptions): Authenticate {
-  const settings = readIssuers(options)
   const { getJwks, cache: { maxAge = 600, cooldown = 30 } = {}, timeout = 5000, token: tokenOf = bearerToken } = options
-  const issuers = new Map(settings.map(settings => {
+  const issuers = new Map(readIssuers(options).map(settings => {
     const { issuer, jwksUri } = settings
     const fetching = { jwksUri, maxAge: maxAge * 1000, cooldown: Math.min(cooldown, maxAge) * 1000, timeout }
     const findKey = getJwks ? createHostKeySource(issuer, { ...fetching, getJwks }) : createKeySource(issuer, fetching)
@@ -84,8 +83,8 @@ async function verify (token: string, issuers: KnownIssuers, options: JwtIssuers
   })
   const latest = Date.now() / 1000 + clockTolerance
   if (Number(claims['iat'] ?? 0) > latest) throw new RefusedError('its iat is in the future')
-  for (const [name, allowed] of issuer.claims) {
-    if ([claims[name]].flat().some(value => allowed.includes(value))) continue
+  for (const [name, allowed] of Object.entries<unknown>(issuer.claims)) {
+    if ([claims[name]].flat().some(value => [allowed].flat().includes(value))) continue
     throw new RefusedError(`its claim ${name} has no value that the option claims allows`)
   }
   return claims
@@ -142,10 +141,9 @@ const Options = object({
 })
 const IssuerOptions = object({ issuer: Type.Unknown(), jwksUri: Type.Unknown(), audience: texts, claims })
 
-/** @throws {OptionError} for the first mistake */
 function readIssuers (options: JwtIssuersOptions) {
   checkOptions(Options, options, 'jwtIssuers')
-  const issuers = listOf(options.issuers)
+  const issuers = [options.issuers ?? []].flat()
     .map((issuer, index) => readIssuer(issuer, `jwtIssuers.issuers[${index}]`, options))
   if (issuers.length === 0) throw new OptionError('jwtIssuers.issuers', missingIssuers)
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
@@ -173,14 +171,7 @@ function readIssuer (entry: string | Issuer, option: string, common: JwtIssuersO
   if (jwksUri !== undefined) checkUrl(`${option}.jwksUri`, jwksUri)
   const isOpen = audience === undefined && !given.claims && !common.claims
   if (isOpen) throw new OptionError('jwtIssuers.audience', missingAudience)
-  return {
-    issuer,
-    jwksUri,
-    /** Undefined: `claims` restricts the tokens. */
-    audience: audience === undefined ? undefined : listOf(audience),
-    /** Claims with their allowed values. */
-    claims: Object.entries(claims).map(([name, allowed]): [string, unknown[]] => [name, listOf(allowed)])
-  }
+  return { issuer, jwksUri, audience: audience && [audience].flat(), claims }
 }
 
 function checkUrl (option: string, value: unknown): URL {
@@ -194,6 +185,3 @@ function checkUrl (option: string, value: unknown): URL {
   }
   return url
 }
-
-const listOf = <Item>(value: Item | readonly Item[] | undefined): Item[] =>
-  value === undefined ? [] : [value].flat() as Item[]

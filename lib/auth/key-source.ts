@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet } from 'jose'
+import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWK } from 'jose'
 import type { GetJwks } from '../../types/index.js'
 
 /** The keys of an issuer cannot be fetched or used. The message is for the log: the cause and the remedy. */
@@ -7,16 +7,8 @@ export class KeySourceError extends Error {
   override readonly name = 'KeySourceError'
 }
 
-export interface KeySourceOptions {
-  /** URL of the key set. Default: that of the issuer's OpenID configuration (OpenID Connect Discovery 1.0 §4). */
-  jwksUri: string | undefined
-  /** Milliseconds before a key set is fetched again. */
-  maxAge: number
-  /** Milliseconds after a fetch in which an unknown kid causes no other one. */
-  cooldown: number
-  /** Milliseconds that a fetch, discovery included, may take. */
-  timeout: number
-}
+/** Times in milliseconds, as in `JwtIssuersOptions`. Without `jwksUri`, the issuer's OpenID configuration has it. */
+interface KeySourceOptions { jwksUri: string | undefined, maxAge: number, cooldown: number, timeout: number }
 
 /** The header of a token. */
 export interface KeyHeader { alg: string, kid: string | undefined }
@@ -26,8 +18,6 @@ export interface KeyHeader { alg: string, kid: string | undefined }
  * @throws {KeySourceError} if that is unknown at the moment
  */
 export type FindKey = (header: KeyHeader) => Promise<CryptoKey | null>
-
-type Clock = () => number
 
 /** Milliseconds before a failed fetch is repeated. */
 const retryAfter = 5000
@@ -42,7 +32,7 @@ const maxLookups = 5
  * Finds keys in the whole set of an issuer. It is fetched once at a time and at most once in `cooldown`, however many
  * kids are unknown, so that made-up kids neither reach the issuer nor keep a real one out.
  */
-export function createKeySource (issuer: string, options: KeySourceOptions, now: Clock = Date.now): FindKey {
+export function createKeySource (issuer: string, options: KeySourceOptions, now = Date.now): FindKey {
   const keys = remember(() => fetchKeySet(issuer, options), options, now)
   return async header => await (await keys.current())(header) ?? (await keys.refresh())(header)
 }
@@ -52,17 +42,16 @@ export function createKeySource (issuer: string, options: KeySourceOptions, now:
  * unknown ones in a `cooldown`, the issuer's whole set decides.
  */
 export function createHostKeySource (
-  issuer: string, { getJwks, ...options }: KeySourceOptions & { getJwks: GetJwks }, now: Clock = Date.now
+  issuer: string, { getJwks, ...options }: KeySourceOptions & { getJwks: GetJwks }, now = Date.now
 ): FindKey {
   const whole = createKeySource(issuer, options, now)
   const known = new Map<string, ReturnType<typeof remember<FindKey | null>>>()
-  let lookups = 0
-  let since = -Infinity
+  let [lookups, since] = [0, -Infinity]
 
   return async header => {
     const name = JSON.stringify([header.alg, header.kid])
     if (!known.has(name)) {
-      if (now() - since >= options.cooldown) [since, lookups] = [now(), 0]
+      if (now() - since >= options.cooldown) [lookups, since] = [0, now()]
       lookups += 1
       if (lookups > maxLookups) return whole(header)
     }
@@ -81,15 +70,15 @@ export function createHostKeySource (
 }
 
 /** Keeps what is fetched for `maxAge`, and for `maxStale` if it cannot be fetched again. */
-function remember<Value> (fetch: () => Promise<Value>, { maxAge, cooldown }: KeySourceOptions, now: Clock) {
+function remember<Value> (fetch: () => Promise<Value>, { maxAge, cooldown }: KeySourceOptions, now: () => number) {
   let kept: { value: Value, at: number } | undefined
   let failure: { error: unknown, at: number } | undefined
   let pending: Promise<Value> | undefined
-  const isYoungerThan = (age: number, { at }: { at: number }) => now() - at < age
+  const isWithin = (age: number, { at }: { at: number }) => now() - at < age
 
   async function refresh (): Promise<Value> {
-    if (kept && isYoungerThan(cooldown, kept)) return kept.value
-    if (failure && isYoungerThan(retryAfter, failure)) throw failure.error
+    if (kept && isWithin(cooldown, kept)) return kept.value
+    if (failure && isWithin(retryAfter, failure)) throw failure.error
     pending ??= fetch().then(value => {
       [kept, failure] = [{ value, at: now() }, undefined]
       return value
@@ -101,22 +90,20 @@ function remember<Value> (fetch: () => Promise<Value>, { maxAge, cooldown }: Key
   }
 
   async function current (): Promise<Value> {
-    if (kept && isYoungerThan(maxAge, kept)) return kept.value
-    try {
-      return await refresh()
-    } catch (error) {
-      if (kept && isYoungerThan(maxStale, kept)) return kept.value
+    if (kept && isWithin(maxAge, kept)) return kept.value
+    return refresh().catch((error: unknown) => {
+      if (kept && isWithin(maxStale, kept)) return kept.value
       throw error
-    }
+    })
   }
 
   return { current, refresh }
 }
 
-type Signature = Parameters<GetJwks['getJwk']>[0]
-
 /** The key that the host's get-jwks gives; null if the issuer has none under this kid. */
-async function askHost ({ getJwk }: GetJwks, signature: Signature, timeout: number): Promise<FindKey | null> {
+async function askHost (
+  { getJwk }: GetJwks, signature: KeyHeader & { domain: string }, timeout: number
+): Promise<FindKey | null> {
   const { domain } = signature
   const late = once(AbortSignal.timeout(timeout), 'abort')
     .then(() => { throw new KeySourceError(`getJwks did not give a key of ${domain} in time`) })
@@ -125,7 +112,7 @@ async function askHost ({ getJwk }: GetJwks, signature: Signature, timeout: numb
     if (JSON.stringify(jwk).length > maxBytes) {
       throw new KeySourceError(`getJwks gave a key of ${domain} of more than ${maxBytes} bytes`)
     }
-    return keysOf({ keys: [jwk] }, 'getJwks')
+    return keysOf({ keys: [jwk as JWK] }, 'getJwks')
   } catch (error) {
     if (error instanceof KeySourceError) throw error
     // Its errors hold the issuer's whole answer.
@@ -139,18 +126,18 @@ async function askHost ({ getJwk }: GetJwks, signature: Signature, timeout: numb
 async function fetchKeySet (issuer: string, { jwksUri, timeout }: KeySourceOptions): Promise<FindKey> {
   const signal = AbortSignal.timeout(timeout)
   const uri = jwksUri ?? await discover(issuer, signal)
-  return keysOf(await getJson(uri, signal), nameOf(uri))
+  return keysOf(await getJson(uri, signal) as JSONWebKeySet, nameOf(uri))
 }
 
 /** Finds keys in a JWK Set (RFC 7517 §5). A token without `kid` is by its only key. */
-function keysOf (body: unknown, name: string): FindKey {
+function keysOf (set: JSONWebKeySet, name: string): FindKey {
   let find: ReturnType<typeof createLocalJWKSet>
   try {
-    find = createLocalJWKSet(body as JSONWebKeySet)
+    find = createLocalJWKSet(set)
   } catch {
     throw new KeySourceError(`${name} did not answer a key set: expected { "keys": [JWK…] } (RFC 7517)`)
   }
-  const isOne = (body as JSONWebKeySet).keys.length === 1
+  const isOne = set.keys.length === 1
   return async ({ alg, kid }) => {
     if (kid === undefined && !isOne) return null
     try {
@@ -188,7 +175,15 @@ async function getJson (uri: string, signal: AbortSignal): Promise<unknown> {
       const hint = response.headers.has('location') ? ' (redirects are not followed)' : ''
       throw new KeySourceError(`${nameOf(uri)} answered ${response.status}: expected 200${hint}`)
     }
-    return JSON.parse(await readText(response, uri))
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    // An answer of status 200 has a body, if only an empty one.
+    for await (const chunk of response.body!) {
+      bytes += chunk.length
+      if (bytes > maxBytes) throw new KeySourceError(`${nameOf(uri)} answered more than ${maxBytes} bytes`)
+      chunks.push(chunk)
+    }
+    return JSON.parse(Buffer.concat(chunks).toString())
   } catch (error) {
     if (error instanceof KeySourceError) throw error
     const { name, cause } = error as Error & { cause?: { code?: string } }
@@ -196,18 +191,6 @@ async function getJson (uri: string, signal: AbortSignal): Promise<unknown> {
     const problem = what ? `did not answer ${what}` : `cannot be reached (${cause?.code ?? name})`
     throw new KeySourceError(`${nameOf(uri)} ${problem}`)
   }
-}
-
-async function readText (response: Response, uri: string): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  // An answer of status 200 has a body, if only an empty one.
-  for await (const chunk of response.body!) {
-    bytes += chunk.length
-    if (bytes > maxBytes) throw new KeySourceError(`${nameOf(uri)} answered more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 /** The URL without its query, which may hold an API key. */

@@ -1,15 +1,13 @@
-import fastifyJwt from '@fastify/jwt'
-import type { JWT } from '@fastify/jwt'
+import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import { decodeProtectedHeader } from 'jose'
 import { createPublicKey, sign as signBytes } from 'node:crypto'
 import type { User } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { deepFreeze } from '../freeze.js'
-import { algorithms } from '../keys/jwk.js'
-import type { PublicJwk } from '../keys/jwk.js'
+import { algorithms, type PublicJwk } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
-import { claimsOf, userOf } from '../user.js'
+import { userOf } from '../user.js'
 
 /** A token for the PowerSync Service with its expiry. */
 export interface SignedToken { token: string, expiresAt: Date }
@@ -52,11 +50,10 @@ export async function createTokens (
   ]))
   const sign = signerOf(keys.signing)
   return {
-    sign (user) {
+    sign ({ id: sub, ...claims }) {
       const iat = Math.floor(Date.now() / 1000)
       const exp = iat + expiresIn
-      const token = sign({ ...claimsOf(user), sub: user.id, aud: audience, iat, exp })
-      return { token, expiresAt: new Date(exp * 1000) }
+      return { token: sign({ ...claims, sub, aud: audience, iat, exp }), expiresAt: new Date(exp * 1000) }
     },
     verify (token) {
       try {
