@@ -26,8 +26,9 @@ import {
  * jwtIssuers({ issuers: 'https://tenant.eu.auth0.com/', audience: 'https://api.example.com' })
  */
 export function jwtIssuers (options: JwtIssuersOptions): Authenticate {
+  const settings = readIssuers(options)
   const { getJwks, cache: { maxAge = 600, cooldown = 30 } = {}, timeout = 5000, token: tokenOf = bearerToken } = options
-  const issuers = new Map(readIssuers(options).map(settings => {
+  const issuers = new Map(settings.map(settings => {
     const { issuer, jwksUri } = settings
     const fetching = { jwksUri, maxAge: maxAge * 1000, cooldown: Math.min(cooldown, maxAge) * 1000, timeout }
     const findKey = getJwks ? createHostKeySource(issuer, { ...fetching, getJwks }) : createKeySource(issuer, fetching)
