@@ -100,6 +100,11 @@ export interface Conflict<Row = AnyRow> {
   /** What the server has, with the earlier operations of the same client transaction applied. */
   existing: StoredRow<Row>
   /**
+   * Where a dead letter is run again: fields of `existing` that the same client has set since. Its later changes stay,
+   * and are no reason to drop the letter's.
+   */
+  setSince?: readonly string[] | undefined
+  /**
    * What the client had before its change, with `trackPrevious` (PATCH and DELETE only): `operation.previous` in the
    * types of the schema. A value that does not fit is left out.
    */

@@ -1,6 +1,6 @@
 import type {
   AnyRow, Awaitable, Conflict, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation,
-  StoredRow, TransactionContext, UpdateBatchHook
+  Since, StoredRow, TransactionContext, UpdateBatchHook
 } from '../../types/index.js'
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
@@ -15,6 +15,8 @@ export interface HookScope extends RuleScope {
   context: TransactionContext
   /** Whether this is a dead letter, which is run once: sums need no op_id. */
   isLetter?: boolean | undefined
+  /** What the client has changed since, by row, where a dead letter is written. */
+  since?: ReadonlyMap<string, Since> | undefined
   /** Called after each hook. */
   probe?: ((hook: string, table?: string) => Promise<void>) | undefined
 }
@@ -188,9 +190,10 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     if (!document) return withSums(operation, shared)
     if (!ownedBy(document, owner) || (operation.op === 'PUT' && createsOnly)) return operation
     const existing = shared.schema.read(document) as StoredRow
+    const since = scope.since?.get(rowOf(shared.name, shared.id(operation)))
     let current = operation
     for (const hook of shared.hooks.resolveConflict) {
-      const conflict = conflictOf(current, existing, shared)
+      const conflict = conflictOf(current, existing, shared, since)
       const given = yield * ask('resolveConflict', operation.table, () => hook(conflict, context))
       if (given === null) return null
       if (given?.table !== operation.table || given.id !== operation.id) {
@@ -243,12 +246,15 @@ function withSums (operation: CrudOperation, { hooks, schema }: RegisteredCollec
   return Object.keys(sums).length ? { ...operation, sums } : operation
 }
 
-function conflictOf (operation: CrudOperation, existing: StoredRow, shared: RegisteredCollection): Conflict {
+function conflictOf (
+  operation: CrudOperation, existing: StoredRow, shared: RegisteredCollection, since: Since | undefined
+): Conflict {
   let previous: AnyRow | undefined
   return {
     table: operation.table,
     operation,
     existing,
+    setSince: since && Object.keys(since.set),
     /** Decoded when it is asked for. */
     get previous () {
       previous ??= operation.previous && shared.schema.previous(operation.previous)

@@ -52,7 +52,7 @@ export interface Attempt {
   /** The collections as the caller may write them. */
   ofUser: UserCollections
   /** @throws {Rejected} for the first operation that is refused */
-  plan (transactions: readonly CrudTransaction[], isLetter?: boolean): Promise<Planned[]>
+  plan (transactions: readonly CrudTransaction[], letter: Pick<HookScope, 'isLetter' | 'since'>): Promise<Planned[]>
   write (writes: Writes): Promise<void>
 }
 
@@ -92,10 +92,10 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
           return await work({
             scope,
             ofUser,
-            plan: async (transactions, isLetter) => {
+            plan: async (transactions, letter) => {
               const tables = tablesOf(transactions)
               hooked = collections.hasWriteHooks(tables)
-              return await plan(transactions, tables, { ...rules, isLetter })
+              return await plan(transactions, tables, { ...rules, ...letter })
             },
             write: writes => spans.run('powersync.storage', () => write(writes, rules, ways[0]!, scope))
           })

@@ -25,7 +25,7 @@ export function createRerun (dependencies: RerunDependencies): Rerun {
         const taken = await take(scope)
         if (!taken || !('statements' in taken)) return taken
         const { statements, since } = taken
-        await write({ planned: await plan([transaction], true), since, after: () => statements })
+        await write({ planned: await plan([transaction], { isLetter: true, since }), since, after: () => statements })
         return { status: 'success' } as const
       }).catch((error: unknown) => {
         if (error instanceof Rejected) return fatalError(failedOperation(error))

@@ -190,7 +190,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const open = known?.page === page ? known : pendingOf(page, group, policy)
       if (isSettled(open)) return open
       const { transactions, since, settle } = await settlementsOf(open.pending, scope)
-      const planned = await plan(transactions)
+      const planned = await plan(transactions, { since })
       const notesOf = noter(page, ofUser, scope)
       const { closed } = await notesOf(planned.flatMap(({ plans }) => plans))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
 import { bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
-import { additive } from '../../lib/rules/conflicts/index.js'
+import { additive, lastWriteWins } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -156,6 +156,25 @@ t.test('operations that a hook moves to another row are under what came later on
   await send('PATCH', { state: 'done' })
   await retry(shorter)
   t.match(await items.findOne({ _id: 'moved-x' }), { name: 'ok', state: 'done' })
+})
+
+t.test('a later change of the same client does not drop a letter that was made before it', async t => {
+  const at = (day: number) => new Date(Date.UTC(2025, 0, day)).toISOString()
+  const { items, send, retry } = await fixture(t, {
+    collections: {
+      items: collection({
+        schema: Type.Object({ name: Type.String({ maxLength: 4 }), state: Type.String(), at: bson.Date() }),
+        resolveConflict: lastWriteWins({ field: 'at' })
+      })
+    }
+  })
+  for (const [others, name] of [[1, 'ok'], [3, 'a']] as const) {
+    await items.replaceOne({ _id: 'x' }, { name: 'a', state: 'new', at: new Date(at(others)) }, { upsert: true })
+    t.equal(await send('PATCH', { name: 'too long', at: at(2) }), 'fatal_error')
+    if (others === 1) t.equal(await send('PATCH', { state: 'done', at: at(4) }), 'success')
+    t.equal((await retry(shorter))?.status, 'success')
+    t.match(await items.findOne({ _id: 'x' }), { name, at: new Date(at(others === 1 ? 4 : 3)) })
+  }
 })
 
 t.test('of later changes those count that an updateBatch wrote', async t => {

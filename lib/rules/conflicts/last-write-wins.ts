@@ -23,8 +23,10 @@ export interface LastWriteWinsOptions<Row> {
  * })
  */
 export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
-  return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict =>
-    isBefore(timeOf(conflict, field), conflict.existing[field]) ? null : conflict.operation)
+  return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => {
+    const { operation, existing, setSince = [] } = conflict
+    return isBefore(timeOf(conflict, field), existing[field]) && !setSince.includes(field) ? null : operation
+  })
 }
 
 function timeOf ({ operation, previous, decode }: Conflict, field: string): unknown {
