@@ -1,19 +1,16 @@
-import { normalCredentials, readCheckpoint, readCredentials, readResults } from './answers.js'
-import { createCredentialsCache, userOf } from './credentials.js'
+import { createCredentialsCache, isText, normalCredentials, readCredentials, userOf } from './credentials.js'
 import { callHook, ConnectorError, type ConnectorErrorCode } from './errors.js'
 import { claimQueue, nextTransactions, settled } from './queue.js'
 import { send } from './request.js'
-import { settle } from './settle.js'
+import { readResults, settle } from './settle.js'
 import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch } from './types.js'
 
 /**
  * A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the
- * connection.
+ * connection. A proxy says so by a status: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's.
  */
-const perhapsTooLarge: ConnectorErrorCode[] = ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK']
-
-/** The same, said by a proxy: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's. */
-const perhapsTooLargeStatuses = [403, 408, 502, 504, 524]
+const perhapsTooLarge: Array<ConnectorErrorCode | number | undefined> =
+  ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK', 403, 408, 502, 504, 524]
 
 type Headers = Record<string, string>
 
@@ -46,9 +43,7 @@ export function createConnector (options: ConnectorOptions): Connector {
 
   const server = { url: options.url.replace(/\/+$/, ''), fetch, timeout, signal }
   const credentials = createCredentialsCache(options.fetchCredentials ? fetchOwn : fetchToken)
-  /**
-   * How many transactions go into one request: half as many when it does not get through, one more each time it does.
-   */
+  /** Transactions of one request: half as many when it does not get through, one more each time it does. */
   let batch = most
 
   return {
@@ -103,9 +98,7 @@ export function createConnector (options: ConnectorOptions): Connector {
       results = await send('POST /upload', { headers, body, read }, server).catch(forget)
     } catch (error) {
       const { code, status } = error as ConnectorError
-      if (perhapsTooLarge.includes(code) || perhapsTooLargeStatuses.includes(status!)) {
-        batch = Math.ceil(transactions.length / 2)
-      }
+      if ([code, status].some(sign => perhapsTooLarge.includes(sign))) batch = Math.ceil(transactions.length / 2)
       if (code === 'PSM_TOO_LARGE' && transactions.length > 1) return uploadData(database)
       throw error
     }
@@ -115,8 +108,8 @@ export function createConnector (options: ConnectorOptions): Connector {
 
   async function postCheckpointRequest (clientId: string, requestId: string): Promise<string> {
     const body = { client_id: clientId, checkpoint_request_id: requestId }
-    const headers = await uploadHeaders()
-    return await send('PUT /checkpoint', { headers, body, read: readCheckpoint }, server).catch(forget)
+    const read = (answer: unknown) => [Object(answer).checkpoint_request_id].find(isText)
+    return await send('PUT /checkpoint', { headers: await uploadHeaders(), body, read }, server).catch(forget)
   }
 
   /** Of the app, with names in lower case, so that this connector's own take their place. */

@@ -44,3 +44,23 @@ export function userOf (token: string | undefined): string | undefined {
   const { sub } = claimsOf(token)
   return typeof sub === 'string' ? sub : undefined
 }
+
+/** The credentials in an answer of `/token`. */
+export function readCredentials (body: unknown): Credentials | undefined {
+  const { token, powersync_url: endpoint, expires_at: expiresAt } = Object(body)
+  return isText(expiresAt) ? normalCredentials({ token, endpoint, expiresAt }) : undefined
+}
+
+/** Credentials whose end is a Date, in whatever form that came; undefined when something else came. */
+export function normalCredentials (given: unknown): Credentials | undefined {
+  const { endpoint, token, expiresAt: end } = Object(given)
+  if (!isText(endpoint) || !isText(token)) return undefined
+  const credentials = { endpoint: endpoint.replace(/\/+$/, ''), token }
+  if (end === undefined || end === null) return credentials
+  // A number below 10¹¹ is in seconds: in milliseconds it would be of 1973 or before.
+  const time = typeof end === 'number' && end < 1e11 ? end * 1000 : end
+  const expiresAt = new Date(typeof time === 'number' || isText(time) || time instanceof Date ? time : NaN)
+  return Number.isNaN(expiresAt.getTime()) ? undefined : { ...credentials, expiresAt }
+}
+
+export const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''

@@ -1,6 +1,23 @@
+/** The answer to an upload, checked before anything is done with it: what leaves the upload queue is gone. */
 import type { RetryableErrorResult, TransactionResult } from '../../types/results.js'
 import { callHook, ConnectorError } from './errors.js'
-import type { ClientTransaction, ConnectorOptions, FatalDecision } from './types.js'
+import type { ClientTransaction, ConnectorOptions } from './types.js'
+
+/** The result of each transaction in order. */
+export function readResults (body: unknown, count: number): TransactionResult[] | undefined {
+  const { results } = Object(body)
+  return Array.isArray(results) && results.length === count && results.every(isResult) ? results : undefined
+}
+
+/** Other parts of `failed_operation` may come from the app's own hooks: a slip there must not block the queue. */
+function isResult (value: unknown): value is TransactionResult {
+  const { status, requires_client_handling: handling, failed_operation: failed, message, retry_after_ms: wait } =
+    Object(value)
+  return status === 'success' || status === 'not_attempted' ||
+    (status === 'retryable_error' && typeof message === 'string' && typeof wait === 'number') ||
+    (status === 'fatal_error' && typeof handling === 'boolean' &&
+      [failed?.error_code, failed?.message].every(text => typeof text === 'string'))
+}
 
 /**
  * Takes out of the upload queue what the server has settled, from its head up to the first transaction that has to
@@ -17,28 +34,17 @@ export async function settle (
   { onFatal, onUpdateNeeded }: ConnectorOptions,
   version: number
 ): Promise<void> {
-  /** The last settled transaction that is still in the queue. */
+  /** The last settled transaction. */
   let settled: ClientTransaction | undefined
   let hookError: unknown
-  const complete = async () => {
-    await settled?.complete()
-    settled = undefined
-  }
-
-  let afterRejected = false
   for (const [index, transaction] of transactions.entries()) {
     const result = results[index]!
-    const isFatal = result.status === 'fatal_error'
-    if (isFatal) {
+    if (result.status === 'fatal_error') {
       const { failed_operation: failedOperation, requires_client_handling: requiresClientHandling } = result
-      if (requiresClientHandling) await complete() // The decision may take its time.
-      let decision: FatalDecision | undefined | void
-      let failure
-      try {
-        decision = await callHook('onFatal', () => onFatal?.({ transaction, failedOperation, requiresClientHandling }))
-      } catch (error) {
-        failure = error as ConnectorError
-      }
+      if (requiresClientHandling) await settled?.complete() // The decision may take its time.
+      const rejected = { transaction, failedOperation, requiresClientHandling }
+      const decision = await callHook('onFatal', () => onFatal?.(rejected)).catch((error: ConnectorError) => error)
+      const failure = decision instanceof ConnectorError ? decision : undefined
       if (requiresClientHandling && decision !== 'discard') {
         const message = `onFatal did not discard a rejected transaction (${failedOperation.error_code})`
         throw new ConnectorError('PSM_REJECTED', message, { failedOperation, cause: failure?.cause })
@@ -46,16 +52,15 @@ export async function settle (
       hookError ??= failure
     } else if (result.status !== 'success') {
       // The server stops at a rejected transaction. That one is settled: the SDK sends the rest at once.
-      if (result.status === 'not_attempted' && afterRejected) break
-      await complete()
+      if (result.status === 'not_attempted' && results[index - 1]?.status === 'fatal_error') break
+      await settled?.complete()
       const { error_code: tooOld, retry_after_ms: retryAfter } = result as Partial<RetryableErrorResult>
       if (!tooOld) throw new ConnectorError('PSM_RETRY', 'The server could not store a transaction now', { retryAfter })
       await callHook('onUpdateNeeded', () => onUpdateNeeded?.(version))
       throw new ConnectorError('PSM_UPDATE_NEEDED', `Schema version ${version} is too old`)
     }
     settled = transaction
-    afterRejected = isFatal
   }
-  await complete()
+  await settled?.complete()
   if (hookError) throw hookError
 }
