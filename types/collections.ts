@@ -118,8 +118,8 @@ export interface CollectionOptions<
   /**
    * The fields that clients may write; all others of the schema are the server's own: an uploaded value is left out,
    * since clients send back whole rows. Or a function that gives the fields of a user, `true` for all: a value for any
-   * other is `UNAUTHORIZED`. A PUT leaves the other fields as they are. Owner fields need not be among them. Default:
-   * all.
+   * other is `UNAUTHORIZED`. A PUT leaves the other fields as they are. Owner fields need not be among them, unless
+   * they name a parent. Default: all.
    */
   writable?: ReadonlyArray<NoInfer<FieldName<Schema>>> | ((user: User) => true | readonly Writable[]) | undefined
   /**

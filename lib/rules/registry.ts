@@ -51,6 +51,10 @@ export class RegisteredCollection {
       refuse('.resolveConflict',
         `needs ${JSON.stringify(unknown)}, which is not a field of the schema: add it there, or name another`)
     }
+    const closed = this.parents.find(({ field }) => Array.isArray(writable) && !writable.includes(field))
+    if (closed && definition.operations.includes('PUT') && transform.length === 0) {
+      refuse('.writable', `lacks ${JSON.stringify(closed.field)}, so that no new row could name its parent: add it`)
+    }
     if (authorizeTransfer && typeof owner !== 'function' && owner.length === this.parents.length) {
       refuse('.authorizeTransfer', 'needs an owner field: name it in owner')
     }

@@ -86,9 +86,9 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   return conditions
 }
 
-/** Whether its values as text are equal where MongoDB's are: not so for doubles, decimals and dates. */
+/** Whether its values as text are equal where MongoDB's are: not so for doubles, literal numbers, decimals, dates. */
 const isExact = ({ column, t, o = [] }: FieldType): boolean =>
-  column === 'integer' || ['s', 'v', 'y'].includes(t) || (t === 'u' && o.every(isExact))
+  column === 'integer' || ['s', 'y'].includes(t) || (t === 'v' && column === 'text') || (t === 'u' && o.every(isExact))
 
 function remarksOn (collection: Collection, fields: Field[]): string[] {
   const named = (test: (field: Field) => boolean) =>

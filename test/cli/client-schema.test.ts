@@ -172,6 +172,13 @@ t.test('streams gives no table to everybody, unless it is asked to', async t => 
       { schema: Row, owner: { field: 'due', claim: 'day' } },
       /due in the owner of rows has a type that PowerSync compares differently/
     ],
+    [
+      {
+        schema: Type.Object({ ...Row.properties, due: Type.Union([Type.Literal(1), Type.Literal(2)]) }) as never,
+        owner: { field: 'due', claim: 'level' }
+      },
+      /due in the owner of rows has a type that PowerSync compares differently/
+    ],
     [{ schema: Row, owner: ['owner_id', throughParent('tags', 'up')] }, /tags has no owner/],
     [
       { schema: Row, owner: throughParent('coded', 'up') },

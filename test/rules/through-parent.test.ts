@@ -352,6 +352,22 @@ t.test(
   }
 )
 
+t.test('throughParent: the field may be left to the server where no client creates rows, or hooks set it', async t => {
+  const rules = { schema: Todo, owner: throughParent('lists', 'list_id'), writable: ['text'] } as const
+  const { as } = await serverWith(t, {
+    lists,
+    todos: collection({ ...rules, operations: ['PATCH', 'DELETE'] }),
+    drafts: collection({
+      ...rules,
+      transform: operation => operation.op === 'PUT'
+        ? { ...operation, data: { ...operation.data, list_id: 'alice-list' } }
+        : operation
+    })
+  })
+  t.match(await as('alice', ['PATCH', 'todos', 'alice-todo', { text: 'x', list_id: 'bob-list' }]), [success])
+  t.match(await as('alice', ['PUT', 'drafts', 'a', { text: 'x' }]), [success])
+})
+
 t.test('throughParent: a chain that leads nowhere stops the start', async t => {
   const to = (table: string, field = 'parent') =>
     collection({ schema: Type.Object({ parent: Type.String() }), owner: throughParent(table, field as 'parent') })
@@ -362,7 +378,11 @@ t.test('throughParent: a chain that leads nowhere stops the start', async t => {
     ],
     [{ rows: to('rows') }, /collections\.rows\.owner goes through rows in a circle/],
     [{ a: to('b'), b: to('c'), c: to('b') }, /collections\.a\.owner goes through b in a circle/],
-    [{ lists, rows: to('lists', 'list') }, /collections\.rows\.owner names "list", which is not in the schema/]
+    [{ lists, rows: to('lists', 'list') }, /collections\.rows\.owner names "list", which is not in the schema/],
+    [
+      { lists, todos: collection({ schema: Todo, owner: throughParent('lists', 'list_id'), writable: ['text'] }) },
+      /collections\.todos\.writable lacks "list_id", so that no new row could name its parent: add it/
+    ]
   ] as Array<[Collections, RegExp]>) {
     await t.rejects(serverWith(t, collections), { code: 'FST_PSM_OPTION', message })
   }
