@@ -53,8 +53,7 @@ export const tooLong = () => invalid('a number of at most 34 digits', 'a longer 
 /** As a double, a long or a decimal. */
 function isStorable (value: JsonNumber): boolean {
   const text = numberText(value)
-  const isWhole = integerText(value) !== undefined && !Number.isNaN(toNumber(value))
-  return text !== undefined && (isDecimal128(text) || isWhole)
+  return text !== undefined && (isDecimal128(text) || !Number.isNaN(toNumber(text)))
 }
 
 /** The conversion of values other than null. */
@@ -117,7 +116,7 @@ export const literal: Kind = ({ v = [] }) => {
     const literal = stored.get(value)
     if (literal !== undefined || numbers.size === 0) return literal
     const number = toNumber(value) // "1.0"
-    return numbers.has(number) ? number : undefined
+    return numbers.has(number) ? stored.get(number) : undefined
   }
 }
 
@@ -286,7 +285,8 @@ function convertAny (value: unknown, depth: number, way: Way): unknown {
 function hasDuplicates (items: unknown[]): boolean {
   const texts = items.map(item => JSON.stringify(item, (_, value) => {
     if (typeof value === 'bigint') return { $numberLong: String(value) }
-    return isObject(value) ? Object.fromEntries(Object.entries(value).sort()) : value
+    const names = isObject(value) && Object.keys(value).sort()
+    return names ? Object.fromEntries(names.map(name => [name, value[name]])) : value
   }))
   return new Set(texts).size < items.length
 }

@@ -24,6 +24,14 @@ export const encoding: Way = {
   words: (type: FieldType) => type.gives,
   convert: (type: FieldType, way) => type.encode ?? made(type, way),
   other: given,
+  // Of other classes the properties are not their value: a Date would be empty.
+  kinds: {
+    ...kinds,
+    o: (check, way) => {
+      const convert = kinds.o(check, way)
+      return value => isPlain(Object(value)) ? convert(value) : undefined
+    }
+  },
   deepest: 100, // MongoDB's own limit
   trusted: true
 }
@@ -61,7 +69,8 @@ export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: u
       if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
       const property = ([name, value]: [string, unknown]): [string, unknown] =>
         [name, (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value]
-      return value => isObject(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
+      return value =>
+        isObject(value) && isPlain(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
     }
     case 'u': {
       if (o.every(variant => !readerOf(variant))) return undefined
@@ -86,7 +95,7 @@ function numberOf (value: JsonNumber): unknown {
   const number = toNumber(value)
   if (isShortest(number, value.text) || (Number.isInteger(number) && digits !== undefined)) return number
   const text = numberText(value)
-  return (text === undefined ? undefined : toDecimal128(text)) ?? tooLong()
+  return (text === undefined ? undefined : toDecimal128(text)) ?? (Number.isNaN(number) ? tooLong() : number)
 }
 
 /** `fromString` throws on overflow and on digits that would be lost. */

@@ -250,7 +250,8 @@ function long (schema: TSchema, place: Place): FieldType {
     ...r,
     ...place.depth === 0 && { z: 0 },
     gives: `a bigint of 64 bits${words}, or a number up to 9007199254740991`,
-    read: value => givenInteger(value) ?? value,
+    // The driver reads longs up to 2⁵³ as numbers, of which the last is not a safe one.
+    read: value => givenInteger(value) ?? (value === 2 ** 53 || value === -(2 ** 53) ? BigInt(value) : value),
     given: givenInteger,
     shape: { bsonType: 'long' }
   })

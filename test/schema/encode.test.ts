@@ -101,6 +101,17 @@ const types: Array<[type: TSchema, accepted: Array<[given: unknown, stored: unkn
     [{ x: 'a' }]
   ],
   [
+    Type.Record(Type.String(), Type.Unknown()),
+    [[{ a: date }, { a: date }], [Object.assign(Object.create(null), { a: 1 }), { a: 1 }]],
+    [date, oid, binary, new Map(), /a/, []]
+  ],
+  [Type.Object({ a: Type.Optional(Type.String()) }), [[{}, {}]], [date, oid, new Map()]],
+  [
+    Type.Union([Type.Record(Type.String(), bson.Double()), bson.ObjectId(), bson.Date()]),
+    [[{ a: 1 }, { a: new Double(1) }], [oid, oid], [date, date]],
+    [uuid]
+  ],
+  [
     bson.Json(Type.Unknown()),
     [[{ a: [date, 5n, oid, NaN] }, { a: [date, 5n, oid, NaN] }]],
     [5, 'text', [() => 1], { a: Symbol('x') }, [2n ** 63n], [undefined]]
@@ -149,6 +160,7 @@ t.test('a value that was decoded is its own encoded value', async t => {
     [bson.Boolean(), 1],
     [bson.Int32(), '5'],
     [bson.Long(), '9007199254740993'],
+    [Type.Union([Type.Record(Type.String(), Type.Unknown()), bson.ObjectId()]), oid.toString()],
     [bson.Double(), 5],
     [bson.Decimal128(), 'NaN'],
     [bson.Date(), '2024-10-31'],
@@ -272,7 +284,8 @@ t.test('what the driver read has the types of the schema, at any depth', async t
       list: Type.Array(bson.Long()),
       record: Type.Record(Type.String(), bson.Double()),
       json: Type.Object({ l: bson.Long(), other: Type.String() }),
-      mixed: Type.Union([Type.String(), bson.Long()])
+      mixed: Type.Union([Type.String(), bson.Long()]),
+      ref: Type.Optional(Type.Union([Type.Record(Type.String(), bson.Double()), bson.ObjectId()]))
     })
   }))
   t.strictSame(
@@ -310,6 +323,9 @@ t.test('what the driver read has the types of the schema, at any depth', async t
     json: [1],
     either: true
   })
+  t.strictSame(read({ ref: oid, record: date }), { ref: oid, record: date })
+  // The driver reads the long ±2^53 as a number.
+  t.strictSame(read({ list: [2 ** 53, -(2 ** 53)] }), { list: [2n ** 53n, -(2n ** 53n)] })
   const document = { _id: 1 }
   t.equal(compileCollection('rows', collection({ schema: 'any' })).read(document), document)
 })

@@ -60,6 +60,7 @@ const numbers: Array<[type: TSchema, digits: string, stored: unknown]> = [
   [bson.Int32(), '-0', 0],
   [bson.Boolean(), '1.00000000000000000001', refused],
   [Type.String(), '9007199254740993', refused],
+  [Type.Literal(0), '"-0"', 0],
   [Type.Literal(2 ** 53), '9007199254740992', 2 ** 53],
   [Type.Literal(2 ** 53), '9007199254740993', refused],
   [Type.Unknown(), '9007199254740993', long('9007199254740993')],

@@ -228,6 +228,7 @@ t.test('items are duplicates as JSON Schema has it', async t => {
     '[0,-0]',
     '[{"a":1,"b":[0]},{"b":[-0],"a":1}]',
     '[9007199254740993,9007199254740993]',
+    '[{"a":{"toString":1},"b":2},{"b":2,"a":{"toString":1}}]',
     '[null,null]'
   ]) { t.type(unknown(items), DecodeFault, items) }
   for (const items of [
@@ -235,6 +236,7 @@ t.test('items are duplicates as JSON Schema has it', async t => {
     '[[1,2],[2,1]]',
     '[9007199254740993,9007199254740992]',
     '[{"a":1},{"a":1,"b":null}]',
+    '[{"a":{"toString":{}},"b":1},{"a":{"toString":[]},"b":1}]',
     '[]'
   ]) { t.notOk(unknown(items) instanceof DecodeFault, items) }
   t.type(decoderOf(Type.Array(bson.Double(), { uniqueItems: true }))([0, -0]), DecodeFault)

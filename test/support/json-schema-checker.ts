@@ -13,7 +13,7 @@ function typesOf (value: unknown): string[] {
   if (typeof value === 'boolean') return ['bool']
   if (typeof value === 'bigint' || value instanceof Long) return ['long', 'number']
   if (typeof value === 'number') {
-    return [Number.isInteger(value) && Math.abs(value) < 2 ** 31 && !Object.is(value, -0) ? 'int' : 'double', 'number']
+    return [(value | 0) === value && !Object.is(value, -0) ? 'int' : 'double', 'number']
   }
   if (value instanceof Double) return ['double', 'number']
   if (value instanceof Decimal128) return ['decimal', 'number']
