@@ -204,12 +204,11 @@ export { PowerSyncFatalError } from './lib/errors.js'
 export * as errors from './lib/errors.js'
 
 export type { ErrorCode } from './lib/errors.js'
-export type { KeySource } from './lib/keys/load.js'
-export type { DeadLetters } from './lib/store/dead-letters.js'
 export type {
   Authenticate, AuthenticateContext, AuthorizeHook, AuthorizeTransferHook, Claims, Collection, CollectionOptions,
-  Collections, Conflict, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, FailedOperation, Hooks, IdCodec,
-  IdType, Identity, JwtIssuersOptions, KeyOptions, MongoOptions, OnResultHook, OperationContext, OperationErrorCode,
-  Owner, PowerSync, PowerSyncMongoOptions, ResolveConflictHook, RowOf, TokenOptions, TransactionContext,
-  TransactionResult, TransformHook, UpdateBatchHook, UploadMessage, UploadOptions, User
+  Collections, Conflict, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetters, FailedOperation,
+  Hooks, IdCodec, Identity, IdType, JwtIssuersOptions, KeyOptions, KeySource, MongoOptions, OnResultHook,
+  OperationContext, OperationErrorCode, Owner, PowerSync, PowerSyncMongoOptions, ResolveConflictHook, RowOf,
+  TokenOptions, TransactionContext, TransactionResult, TransformHook, UpdateBatchHook, UploadMessage, UploadOptions,
+  User
 } from './types/index.js'

@@ -121,3 +121,34 @@ export interface Since {
   /** As decimal text. */
   sums: Record<string, string>
 }
+
+/** `fastify.powersync.deadLetters`: the letters of rejected transactions, for the app's own routes and jobs. */
+export interface DeadLetters {
+  /** Whole letters, the latest first. */
+  list (page?: DeadLetterPage): Promise<DeadLetter[]>
+  /** The same without what was uploaded, which may be large: without `operations` and `since`. */
+  summaries (page?: DeadLetterPage): Promise<DeadLetterSummary[]>
+  /**
+   * A letter by its id, or by the beginning of its id.
+   * @throws {ParameterError} `FST_PSM_PARAMETER` when several ids begin so
+   */
+  get (id: string): Promise<DeadLetter | null>
+  /** Ids of older letters of the same client that share a row with a letter, the oldest first: they go before it. */
+  waitsFor (letter: DeadLetter): Promise<string[]>
+  /**
+   * Runs a letter's transaction again, as the user who uploaded it: decoded, through the hooks, stored, all or nothing.
+   * Its operations go under what the same client has changed on its rows since. The letter goes in the same MongoDB
+   * transaction, so that it is neither lost nor applied twice. Rejected again, it stays, with the new reason.
+   *
+   * @param id as for `get`
+   * @returns null if there is no such letter; `not_attempted` if older letters have to be run before
+   * @throws what is no fault of the data, to be retried: the transaction is applied and its letter gone, or neither
+   */
+  retry (id: string, options?: RetryOptions): Promise<RetryResult | null>
+  /**
+   * Deletes a letter, and with it what was uploaded.
+   * @param id as for `get`
+   * @returns false if there is no such letter
+   */
+  discard (id: string): Promise<boolean>
+}

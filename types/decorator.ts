@@ -1,10 +1,19 @@
-import type { PublicJwk } from '../lib/keys/jwk.js'
-import type { SignedToken } from '../lib/auth/tokens.js'
-import type { DeadLetters } from '../lib/store/dead-letters.js'
-import type { UploadHealth } from '../lib/uploads/gate.js'
+import type { DeadLetters } from './dead-letters.js'
 import type { Identity } from './hooks.js'
+import type { PublicJwk } from './keys.js'
 import type { CrudTransaction } from './operations.js'
 import type { TransactionResult } from './results.js'
+
+/** A token for the PowerSync Service with its expiry. */
+export interface SignedToken { token: string, expiresAt: Date }
+
+/** How a server is doing with uploads, for a health route or a load balancer. */
+export interface UploadHealth {
+  /** False once the server is closing. */
+  accepting: boolean
+  /** Uploads that are being worked on, those of clients that have gone away included. */
+  running: number
+}
 
 /** `fastify.powersync`: what the routes use, for the app's own routes and jobs. */
 export interface PowerSync {
@@ -25,5 +34,3 @@ export interface PowerSync {
   /** Whether uploads are accepted, and how many are being worked on. */
   health (): UploadHealth
 }
-
-export type { SignedToken }

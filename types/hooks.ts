@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
-import type { mongodb } from '../lib/bson.js'
+import type { mongodb } from '@fastify/mongodb'
 import type { AnyRow, CrudOperation, CrudTransaction, OperationToWrite, PatchOperation } from './operations.js'
 import type { TransactionResult } from './results.js'
 

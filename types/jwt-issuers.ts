@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { KeyAlgorithm } from '../lib/keys/jwk.js'
+import type { KeyAlgorithm } from './keys.js'
 import type { Identity } from './hooks.js'
 
 /** The payload of a token that was verified. */

@@ -1,6 +1,6 @@
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
-import type { mongodb } from '../lib/bson.js'
-import type { KeySource } from '../lib/keys/load.js'
+import type { mongodb } from '@fastify/mongodb'
+import type { KeySource } from './keys.js'
 import type { CollectionRow, Collections } from './collections.js'
 import type {
   AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransactionContext,

@@ -2,15 +2,12 @@ import fastifyJwt, { type JWT } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import { decodeProtectedHeader } from 'jose'
 import { createPublicKey, sign as signBytes } from 'node:crypto'
-import type { User } from '../../types/index.js'
+import type { PublicJwk, SignedToken, User } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { deepFreeze } from '../freeze.js'
-import { algorithms, type PublicJwk } from '../keys/jwk.js'
+import { algorithms } from '../keys/jwk.js'
 import type { KeySet, SigningKey } from '../keys/load.js'
 import { userOf } from '../user.js'
-
-/** A token for the PowerSync Service with its expiry. */
-export interface SignedToken { token: string, expiresAt: Date }
 
 export interface Tokens {
   sign (user: User): SignedToken

@@ -1,9 +1,11 @@
+import type {
+  ClientDatabase, ClientTransaction, Connector, ConnectorErrorCode, ConnectorOptions, Credentials, Fetch
+} from '../../types/client.js'
 import { createCredentialsCache, isText, normalCredentials, readCredentials, userOf } from './credentials.js'
-import { callHook, ConnectorError, type ConnectorErrorCode } from './errors.js'
+import { callHook, ConnectorError } from './errors.js'
 import { claimQueue, nextTransactions, settled } from './queue.js'
 import { send } from './request.js'
 import { readResults, settle } from './settle.js'
-import type { ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch } from './types.js'
 
 /**
  * A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the

@@ -1,4 +1,4 @@
-import type { Credentials } from './types.js'
+import type { Credentials } from '../../types/client.js'
 
 /** Milliseconds before its end from which a token is not used any more; the SDK does the same. */
 const margin = 30_000

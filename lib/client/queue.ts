@@ -1,6 +1,6 @@
 /** The client's upload queue: what is next, whose it is, and when it has been uploaded. */
+import type { ClientDatabase, ClientTransaction } from '../../types/client.js'
 import { ConnectorError } from './errors.js'
-import type { ClientDatabase, ClientTransaction } from './types.js'
 
 /** The oldest transactions in the upload queue, at least one if there is any, and whole ones only. */
 export async function nextTransactions (

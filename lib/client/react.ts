@@ -1,8 +1,7 @@
 /** `fastify-powersync-mongo/client/react`: rejected changes as React's state. */
 import { useEffect, useMemo, useState } from 'react'
-import {
-  createRejections, type Rejection, type Rejections, type RejectionsDatabase, type RejectionsOptions
-} from './rejections.js'
+import type { Rejection, Rejections, RejectionsDatabase, RejectionsOptions } from '../../types/rejections.js'
+import { createRejections } from './rejections.js'
 
 /** What `useRejections` gives. */
 export interface RejectionsState extends Pick<Rejections, 'discard' | 'resend'> {

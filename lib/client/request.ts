@@ -1,5 +1,5 @@
-import { ConnectorError, type ConnectorErrorCode } from './errors.js'
-import type { Fetch } from './types.js'
+import type { ConnectorErrorCode, Fetch } from '../../types/client.js'
+import { ConnectorError } from './errors.js'
 
 const statusCodes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
 

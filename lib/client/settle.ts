@@ -1,7 +1,7 @@
 /** The answer to an upload, checked before anything is done with it: what leaves the upload queue is gone. */
+import type { ClientTransaction, ConnectorOptions } from '../../types/client.js'
 import type { RetryableErrorResult, TransactionResult } from '../../types/results.js'
 import { callHook, ConnectorError } from './errors.js'
-import type { ClientTransaction, ConnectorOptions } from './types.js'
 
 /** The result of each transaction in order. */
 export function readResults (body: unknown, count: number): TransactionResult[] | undefined {

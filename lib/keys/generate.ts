@@ -1,23 +1,8 @@
 import { exportJWK, generateKeyPair } from 'jose'
+import type { GeneratedKeys, GenerateKeysOptions, PrivateJwk, PublicJwk } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
 import { typeWords } from '../type-words.js'
-import { algorithmNames, thumbprint, type KeyAlgorithm, type PrivateJwk, type PublicJwk } from './jwk.js'
-
-export interface GenerateKeysOptions {
-  /** Default: `RS256`. */
-  algorithm?: KeyAlgorithm | undefined
-  /** Names the pair in tokens. Default: its RFC 7638 thumbprint. */
-  kid?: string | undefined
-}
-
-export interface GeneratedKeys {
-  publicKey: PublicJwk
-  privateKey: PrivateJwk
-  /** Base64 of the JWK as JSON, for `POWERSYNC_PUBLIC_KEY`. */
-  publicKeyBase64: string
-  /** Base64 of the JWK as JSON, for `POWERSYNC_PRIVATE_KEY`. */
-  privateKeyBase64: string
-}
+import { algorithmNames, thumbprint } from './jwk.js'
 
 /**
  * Generates a key pair that signs PowerSync tokens. Keep the private half secret, and use one pair for all processes of

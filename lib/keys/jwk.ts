@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { KeyAlgorithm } from '../../types/keys.js'
 
 /**
  * The signature algorithms of published keys: those of the PowerSync Service without the symmetric ones, whose keys
@@ -13,31 +14,9 @@ export const algorithms = {
   ES384: { type: 'ec', curve: 'secp384r1', digest: 'sha384' },
   ES512: { type: 'ec', curve: 'secp521r1', digest: 'sha512' },
   EdDSA: { type: 'ed25519', curve: undefined, digest: null }
-} as const
-
-/** A signature algorithm, as in the `alg` of a JWK and of a token (RFC 7518 §3.1, RFC 8037 §3.1). */
-export type KeyAlgorithm = keyof typeof algorithms
+} as const satisfies Record<KeyAlgorithm, object>
 
 export const algorithmNames = Object.keys(algorithms) as KeyAlgorithm[]
-
-/** A key as `/jwks` publishes it (RFC 7517), with these members only. Binary values are base64url. */
-export interface PublicJwk {
-  kty: 'RSA' | 'EC' | 'OKP'
-  /** RSA: modulus and exponent. */
-  n?: string
-  e?: string
-  /** EC and OKP: curve and coordinates. */
-  crv?: string
-  x?: string
-  y?: string
-  /** Names the key in the header of a token. */
-  kid: string
-  alg: KeyAlgorithm
-  use: 'sig'
-}
-
-/** A signing key: a `PublicJwk` with its secret members, `d` and for RSA also primes, exponents and coefficient. */
-export interface PrivateJwk extends PublicJwk, Partial<Record<'p' | 'q' | 'dp' | 'dq' | 'qi', string>> { d: string }
 
 /** The RFC 7638 thumbprint: SHA-256 of the public members in alphabetical order, the same for both halves of a pair. */
 export function thumbprint (jwk: object): string {

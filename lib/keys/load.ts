@@ -1,10 +1,8 @@
 import type { KeyObject } from 'node:crypto'
+import type { KeyAlgorithm, KeySource, PublicJwk } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
-import { thumbprint, type KeyAlgorithm, type PublicJwk } from './jwk.js'
+import { thumbprint } from './jwk.js'
 import { readPrivateKey, readPublicKey, readPublicKeys, type ReadKey } from './read.js'
-
-/** A JWK as base64, as JSON text or as an object, or PEM. */
-export type KeySource = string | object
 
 export interface KeyInputs {
   /** The private key that signs tokens. */

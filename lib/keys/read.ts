@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
+import type { KeyAlgorithm } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
-import { algorithmNames, algorithms, type KeyAlgorithm } from './jwk.js'
+import { algorithmNames, algorithms } from './jwk.js'
 
 // Errors of node:crypto and JSON.parse may quote their input: none of them becomes a cause or part of a message.
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { RouteOptions } from 'fastify'
-import type { PublicJwk } from '../keys/jwk.js'
+import type { PublicJwk } from '../../types/index.js'
 import { routeSchema } from './schema.js'
 
 const text = (description: string) => Type.String({ description })

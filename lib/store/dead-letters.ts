@@ -5,7 +5,8 @@ import { BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type {
   CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
-  DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult, Since, User, WaitingResult
+  DeadLetters as PublicDeadLetters, DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult,
+  Since, User, WaitingResult
 } from '../../types/index.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, claimsText, userOf } from '../user.js'
@@ -51,7 +52,7 @@ const mostNoted = 1024 * 1024
 const mostSince = 2 * 1024 * 1024
 
 /** Client transactions that can never be stored as they are, in the collection `powersync_dead_letters`. */
-export class DeadLetters {
+export class DeadLetters implements PublicDeadLetters {
   static readonly collectionName = 'powersync_dead_letters'
   readonly #db: mongodb.Db
   readonly #collection: mongodb.Collection<StoredLetter>
@@ -82,7 +83,7 @@ export class DeadLetters {
     await expireAfter(this.#db, mirror, 'created_at', seconds)
   }
 
-  /** A rejected transaction as a letter. @internal */
+  /** A rejected transaction as a letter. */
   letterOf ({ transaction, reason, user, requestId, sequence, rows, since }: RejectedTransaction): DeadLetter {
     const operations = transaction.operations.map(storedOperation)
     this.#latest = Math.max(Date.now(), this.#latest + 1)
@@ -108,7 +109,7 @@ export class DeadLetters {
     }
   }
 
-  /** Stores a letter and its note, unless the letter is there: its user may have deleted the note. @internal */
+  /** Stores a letter and its note, unless the letter is there: its user may have deleted the note. */
   async statementsOf (letter: DeadLetter, scope: CommandScope): Promise<Statement[]> {
     const { _id, mirror } = letter
     if (await this.#collection.findOne({ _id }, { ...scope, projection: { _id: 1 } })) return []
@@ -116,23 +117,23 @@ export class DeadLetters {
     return mirror === null ? [own] : [own, insert(mirror, noteOf(letter))]
   }
 
-  /** Whether clients have their notes as this table. A DELETE there settles the letter. @internal */
+  /** Whether clients have their notes as this table. A DELETE there settles the letter. */
   isMirror (table: string): boolean {
     return table === this.#settings.mirror
   }
 
-  /** Letters of a user; others' are as if they were not there. @internal */
+  /** Letters of a user; others' are as if they were not there. */
   async lettersOf (user: User, ids: readonly string[], scope: CommandScope): Promise<DeadLetter[]> {
     const stored = await this.#collection.find({ _id: { $in: [...ids] }, user_id: user.id }, scope).toArray()
     return await Promise.all(stored.map(unpacked))
   }
 
-  /** What settles a letter, and deletes its note, if they are the user's. @internal */
+  /** What settles a letter, and deletes its note, if they are the user's. */
   settlementOf (_id: string, user: User): Statement[] {
     return [DeadLetters.collectionName, this.#settings.mirror!].map(name => remove(name, _id, { user_id: user.id }))
   }
 
-  /** How a client's page begins: with the letters of it that are open. @internal */
+  /** How a client's page begins: with the letters of it that are open. */
   async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
     const options = { ...scope, projection: { rows: 1, sequence: 1 }, sort: { sequence: 1 } } as const
     const found = await this.#collection.find({ user_id: user.id, client_id: clientId }, options).toArray()
@@ -140,37 +141,31 @@ export class DeadLetters {
     return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters }
   }
 
-  /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. @internal */
+  /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. */
   async since (ids: readonly string[], scope: CommandScope): Promise<Map<string, Since[]>> {
     const options = { ...scope, projection: { since: 1 } }
     const letters = await this.#collection.find({ _id: { $in: [...ids] } }, options).toArray()
     return new Map(letters.map(({ _id, since }) => [_id, since]))
   }
 
-  /** Writes what a client has changed since into its letter. It creates no letter. @internal */
+  /** Writes what a client has changed since into its letter. It creates no letter. */
   sinceStatement (id: string, since: Since[]): Statement {
     const kept = BSON.calculateObjectSize(since) <= mostSince ? since : since.map(({ row }) => replaced(row))
     const change = { $set: { since: kept } }
     return { collection: DeadLetters.collectionName, row: id, filter: { _id: id }, change, upsert: false }
   }
 
-  /** Whole letters, the latest first. */
   async list (page: DeadLetterPage = {}): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = []
     for await (const stored of this.#find(page)) letters.push(await unpacked(stored))
     return letters
   }
 
-  /** The same without what was uploaded, which may be large: without `operations` and `since`. */
   async summaries (page: DeadLetterPage = {}): Promise<DeadLetterSummary[]> {
     const found = await this.#find(page).project<StoredLetter>({ claims: 0, operations: 0, since: 0 }).toArray()
     return found.map(({ claims, operations, since, ...summary }) => summary)
   }
 
-  /**
-   * A letter by its id, or by the beginning of its id.
-   * @throws {ParameterError} `FST_PSM_PARAMETER` when several ids begin so
-   */
   async get (id: string): Promise<DeadLetter | null> {
     if (id === '') return null
     // Ids are hexadecimal: each that begins so is below this beginning with a g.
@@ -181,7 +176,6 @@ export class DeadLetters {
     throw new ParameterError(`The ids of several dead letters begin with ${JSON.stringify(id)}: give more of it`)
   }
 
-  /** Ids of older letters of the same client that share a row with a letter, the oldest first: they go before it. */
   async waitsFor (letter: Omit<StoredLetter, 'operations'>, scope: CommandScope = {}): Promise<string[]> {
     const { user_id: user, client_id: client, sequence, rows } = letter
     if (client === null || sequence === null) return []
@@ -190,15 +184,6 @@ export class DeadLetters {
     return (await this.#collection.find(filter, options).toArray()).map(({ _id }) => _id)
   }
 
-  /**
-   * Runs a letter's transaction again, as the user who uploaded it: decoded, through the hooks, stored, all or nothing.
-   * Its operations go under what the same client has changed on its rows since. The letter goes in the same MongoDB
-   * transaction, so that it is neither lost nor applied twice. Rejected again, it stays, with the new reason.
-   *
-   * @param id as for `get`
-   * @returns null if there is no such letter; `not_attempted` if older letters have to be run before
-   * @throws what is no fault of the data, to be retried: the transaction is applied and its letter gone, or neither
-   */
   async retry (id: string, { user, edit = same }: RetryOptions = {}): Promise<RetryResult | null> {
     if (!this.#rerun) throw new Error('These DeadLetters were made without a pipeline to run letters through')
     const letter = await this.get(id)
@@ -210,11 +195,6 @@ export class DeadLetters {
     return result
   }
 
-  /**
-   * Deletes a letter, and with it what was uploaded.
-   * @param id as for `get`
-   * @returns false if there is no such letter
-   */
   async discard (id: string): Promise<boolean> {
     const letter = await this.get(id)
     if (!letter) return false
@@ -281,7 +261,7 @@ function storedOperation ({ index, op, table, id, opId, ...sent }: CrudOperation
   return { index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata }
 }
 
-/** The transaction of a letter, as it was uploaded. @internal */
+/** The transaction of a letter, as it was uploaded. */
 export function transactionOf (letter: DeadLetter): CrudTransaction {
   const { client_id: clientId, transaction_id: id, schema_version: schemaVersion } = letter
   const operations = letter.operations.map(({ op_id: opId, data, previous, ...rest }) =>

@@ -1,13 +1,6 @@
 import { getHeapStatistics } from 'node:v8'
+import type { UploadHealth } from '../../types/index.js'
 import { UnavailableError } from '../errors.js'
-
-/** How a server is doing with uploads, for a health route or a load balancer. */
-export interface UploadHealth {
-  /** False once the server is closing. */
-  accepting: boolean
-  /** Uploads that are being worked on, those of clients that have gone away included. */
-  running: number
-}
 
 export interface GateOptions {
   /** Uploads that are worked on at a time. */

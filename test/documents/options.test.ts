@@ -12,7 +12,7 @@ import { readDocument, root, section, tableRows } from '../support/documents.js'
 
 const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
 const { options: compilerOptions } = ts.parseJsonConfigFileContent(config, ts.sys, root)
-const declarations = ['types/index.ts', 'lib/client/types.ts'].map(file => join(root, file))
+const declarations = ['types/index.ts', 'types/client.ts'].map(file => join(root, file))
 const program = ts.createProgram(declarations, compilerOptions)
 const checker = program.getTypeChecker()
 

@@ -2,7 +2,8 @@ import t from 'tap'
 import { createPublicKey } from 'node:crypto'
 import { calculateJwkThumbprint, importJWK, jwtVerify, SignJWT } from 'jose'
 import { generateKeys } from '../../lib/keys/generate.js'
-import { algorithmNames, type KeyAlgorithm } from '../../lib/keys/jwk.js'
+import { algorithmNames } from '../../lib/keys/jwk.js'
+import type { KeyAlgorithm } from '../../types/index.js'
 
 for (const algorithm of algorithmNames) {
   t.test(`a generated ${algorithm} pair signs and verifies with another library`, async (t) => {

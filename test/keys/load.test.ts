@@ -4,7 +4,8 @@ import type { KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, importJWK, jwtVerify, SignJWT } from 'jose'
 import type { JWK } from 'jose'
 import { loadKeys } from '../../lib/keys/load.js'
-import type { KeySet, KeySource } from '../../lib/keys/load.js'
+import type { KeySet } from '../../lib/keys/load.js'
+import type { KeySource } from '../../types/index.js'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const otherRsa = generateKeyPairSync('rsa', { modulusLength: 2048 })

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { expect, test } from 'tstyche'
 import type { CrudTransaction, DeadLetter, PowerSync, TransactionResult } from '../../index.js'
-import type { PublicJwk } from '../../lib/keys/jwk.js'
+import type { PublicJwk } from '../keys.js'
 import type { DeadLetterSummary, RetryResult } from '../../types/dead-letters.js'
 import type { SignedToken } from '../index.js'
 

@@ -1,4 +1,4 @@
-import type { FailedOperation } from '../../types/results.js'
+import type { FailedOperation } from './results.js'
 
 /**
  * What the connector needs of PowerSync's types, by structure: `@powersync/common`, `/web`, `/node` and `/react-native`
@@ -165,4 +165,47 @@ export interface Connector {
    * @throws the error of an upload or a download that fails meanwhile; the SDK tries again, and so may the caller
    */
   settled (database: ClientDatabase, options?: { signal?: AbortSignal | undefined }): Promise<'uploaded' | 'synced'>
+}
+
+/** Why a call of the connector failed. */
+export type ConnectorErrorCode =
+  /** A mistake in the options of `createConnector`. */
+  | 'PSM_OPTION'
+  /** The server could not be reached. */
+  | 'PSM_NETWORK'
+  /** No answer within `timeout`. */
+  | 'PSM_TIMEOUT'
+  /** Ended by `signal`. */
+  | 'PSM_ABORTED'
+  /** The answer is not one of this plugin's: cut off, of another server, or of another version. */
+  | 'PSM_ANSWER'
+  /** Nobody is signed in. */
+  | 'PSM_UNAUTHORIZED'
+  /** The upload queue holds changes of another user than the one who is signed in. */
+  | 'PSM_OTHER_USER'
+  /** The server, or a proxy before it, redirects the request, which is not followed. */
+  | 'PSM_REDIRECT'
+  /** One transaction alone is larger than the server takes. */
+  | 'PSM_TOO_LARGE'
+  /** Any other status than 2xx. */
+  | 'PSM_STATUS'
+  /** The server could not store a transaction, and asks for it again. */
+  | 'PSM_RETRY'
+  /** The server no longer takes what this version of the app, or an earlier one, has queued. */
+  | 'PSM_UPDATE_NEEDED'
+  /** The server rejected a transaction and left it to `onFatal`, which did not discard it. */
+  | 'PSM_REJECTED'
+  /** A rejected change cannot be sent again from this device. */
+  | 'PSM_RESEND'
+  /** A function of the app's options failed; the error is the `cause`. */
+  | 'PSM_HOOK'
+
+/** What is known of a failed call beside its code. */
+export interface ConnectorErrorDetails {
+  /** HTTP status. */
+  status?: number | undefined
+  /** Milliseconds that the server asks to wait. The SDK waits its own `retryDelayMs`. */
+  retryAfter?: number | undefined
+  failedOperation?: FailedOperation | undefined
+  cause?: unknown
 }
