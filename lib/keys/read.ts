@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
 import type { KeyAlgorithm } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
+import { isPlain, typeWords } from '../type-words.js'
 import { algorithmNames, algorithms } from './jwk.js'
 
 // Errors of node:crypto and JSON.parse may quote their input: none of them becomes a cause or part of a message.
@@ -72,15 +73,16 @@ function formsOf (input: unknown, source: string): Form[] {
   if (input === undefined || input === null) return []
   if (Array.isArray(input)) return input.flatMap(each => formsOf(each, source))
   if (typeof input === 'string') return formsOfText(input, source)
-  if (typeof input !== 'object') throw new KeyError(source, `is a ${typeof input}: expected ${forms}`)
-  const { keys } = input as { keys?: unknown }
-  return Array.isArray(keys) ? formsOf(keys, source) : [input as Form]
+  if (!isPlain(input)) throw new KeyError(source, `is ${typeWords(input)}: expected ${forms}`)
+  return Array.isArray(input['keys']) ? formsOf(input['keys'], source) : [input]
 }
 
 /** A block of PEM, or JSON of a JWK or a JWK Set. */
 const blocks = /-----BEGIN ([A-Z\d ]+)-----([^]*?)-----END \1-----|\{(?:[^{}]|\{[^{}]*\})*\}/g
 
 function formsOfText (text: string, source: string): Form[] {
+  const json = parsed(text)
+  if (['object', 'string'].includes(typeof json)) return formsOf(json, source)
   // A .env file may have the line breaks of PEM as the two characters \n, and quotes of JSON as \".
   const plain = text.replace(/\\r|\r|\uFEFF/g, '').replaceAll('\\n', '\n').replaceAll('\\"', '"')
   const found = [...plain.matchAll(blocks)].flatMap(([block, label, body = '']) => {
@@ -99,6 +101,15 @@ function formsOfText (text: string, source: string): Form[] {
   if (plain.includes('-----END ') && !/[\w+/=-]{40}/.test(outside)) return found
   const rest = outside.split(/[,;'"`[\]]+/).map(part => part.trim()).filter(Boolean)
   return [...found, ...rest.flatMap(part => formsOfBase64(part, source))]
+}
+
+/** The value of JSON; undefined for other text. */
+function parsed (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** Base64 of one key, perhaps broken into lines, or of several separated by blanks. */

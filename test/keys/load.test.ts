@@ -172,6 +172,15 @@ t.test('the kid is that of the JWK', async (t) => {
   t.equal(keys.published[0].kid, 'spring')
 })
 
+t.test('JSON is read as JSON, whatever its texts and its other members hold', async t => {
+  for (const kid of ['a}b{', 'say "hi"', 'a\\nb', '\\']) {
+    const jwk = JSON.stringify(jwkOf(p256.privateKey, { kid, meta: { of: { the: ['app', {}] } } }))
+    for (const signing of [jwk, JSON.stringify(jwk), Buffer.from(jwk).toString('base64'), ` {"keys": [${jwk}]}\n`]) {
+      t.equal(loadKeys({ signing }).published[0].kid, kid, signing)
+    }
+  }
+})
+
 t.test('only the listed members of a JWK are published, whatever else it holds', async (t) => {
   const keys = loadKeys({
     signing: jwkOf(rsa.privateKey, { key_ops: ['sign'], note: 'secret' }),
@@ -346,6 +355,8 @@ t.test('a key that cannot be used is refused, with what was found and without an
     ['an empty array', [], /is missing/],
     ['two private keys', [rsaJwk, pemOf(p256.privateKey)], /holds 2 keys: expected one/],
     ['a number', 5, /is a number: expected/],
+    ['a file that was not read as text', Buffer.from(pemOf(p256.privateKey)), /is a Buffer: expected base64/],
+    ['a key of node:crypto', rsa.privateKey, /is a PrivateKeyObject: expected base64/],
     ['plain text', 'a secret that someone typed by hand', /cannot be read as a key.*generate-keys/],
     [
       'base64 of something else',
