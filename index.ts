@@ -43,15 +43,8 @@ declare module 'fastify' {
  */
 async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongoOptions): Promise<void> {
   const { name, authenticate, routes = {} } = options
-  const {
-    expiresIn,
-    bodyLimit,
-    maxOperations,
-    deadline,
-    deduplicate,
-    maxConcurrent,
-    deadLetters: deadLetterSettings
-  } = readOptions(options, process.env)
+  const settings = readOptions(options, process.env)
+  const { expiresIn, bodyLimit, maxOperations, deadline, deduplicate, faults = {}, requiresClientHandling } = settings
   const signing = readSigning(options, process.env)
   const decorate = prepareDecorator(fastify, name)
   const collections = new CollectionRegistry(options.collections, options)
@@ -64,16 +57,15 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const spans = await loadSpans()
   const gate = createGate({
     // 0: without limit.
-    maxConcurrent: maxConcurrent ?? (client.options.maxPoolSize || 100),
+    maxConcurrent: settings.maxConcurrent ?? (client.options.maxPoolSize || 100),
     patience: deadline / 3,
     memory: memoryForUploads()
   })
   // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.
   fastify.addHook('preClose', () => gate.close())
   const ledger = deduplicate && new Ledger(db, deduplicate)
-  const { faults = {}, requiresClientHandling } = options.upload ?? {}
   const shared = { db, collections, statements: new Statements(db, features), faults, spans, deadline }
-  const deadLetters = new DeadLetters(db, deadLetterSettings, createRerun({ ...shared, log: fastify.log }))
+  const deadLetters = new DeadLetters(db, settings.deadLetters, createRerun({ ...shared, log: fastify.log }))
   await createIndexes({ ledger, deadLetters })
   const upload = observed(createUploader({ ...shared, ledger, deadLetters }), spans)
   const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)

@@ -1,9 +1,5 @@
-/** The result of a span's work. */
-export interface SpanReport {
-  attributes: Record<string, string | number | string[]>
-  /** Whether the work failed, although it gave a result. */
-  failed: boolean
-}
+/** Of a span's work; it may have failed, although it gave a result. */
+export interface SpanReport { attributes: Record<string, string | number | string[]>, failed: boolean }
 
 /** Spans of a trace. Attributes hold counts and codes, never values, ids or messages of errors. */
 export interface Spans {
@@ -25,10 +21,8 @@ interface Span {
   end (): void
 }
 
-type Load = () => Promise<OpenTelemetry>
-
 /** Spans of OpenTelemetry if the host has `@opentelemetry/api`, else none. */
-export async function loadSpans (load: Load = () => import('@opentelemetry/api')): Promise<Spans> {
+export async function loadSpans (load = (): Promise<OpenTelemetry> => import('@opentelemetry/api')): Promise<Spans> {
   const api = await load().catch(() => undefined)
   if (!api) return noSpans
   const { trace, SpanStatusCode: { ERROR } } = api

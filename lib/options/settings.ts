@@ -1,5 +1,5 @@
 import { Value } from '@sinclair/typebox/value'
-import type { Collections, KeyOptions, PowerSyncMongoOptions } from '../../types/index.js'
+import type { Collections, KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
@@ -20,7 +20,8 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   const { collections, authenticate, token, upload } = options
   checkCollections(collections)
   // Clients write to the mirror by settling letters, and in no other way.
-  const { expireAfterDays, mirror } = upload?.deadLetters ?? {}
+  const { deadLetters = {}, deduplicate } = upload ?? {}
+  const { mirror } = deadLetters
   for (const [table, { name = table }] of Object.entries(collections)) {
     if (mirror !== table && mirror !== name) continue
     const problem = `is ${mirror}, which collections.${table} writes to: name a collection that no table writes to`
@@ -32,21 +33,17 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
   }
   const { properties } = pluginOptions
   const { expiresIn } = Value.Default(properties.token, { ...token }) as { expiresIn: number }
-  const { bodyLimit, maxOperations, deadline } = Value.Default(properties.upload, { ...upload }) as
-    Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
-  const days: number = Object(upload?.deduplicate).days ?? deduplicateDays.default
+  const days: number = Object(deduplicate).days ?? deduplicateDays.default
   return {
+    ...Value.Default(properties.upload, { ...upload }) as UploadOptions & Limits,
     expiresIn,
-    bodyLimit,
-    maxOperations,
-    deadline,
-    /** Default: the size of MongoDB's connection pool. */
-    maxConcurrent: upload?.maxConcurrent,
     /** Undefined: off. */
-    deduplicate: upload?.deduplicate === false ? undefined : { days },
-    deadLetters: { expireAfterDays, mirror }
+    deduplicate: deduplicate === false ? undefined : { days },
+    deadLetters
   }
 }
+
+type Limits = Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
 
 /**
  * Checks the options of `collection()`, for the plugin and for the command line.
@@ -77,11 +74,9 @@ export function readSigning (
   const powersyncUrl = readUrl(options.powersyncUrl, environment, isProduction(environment))
   const keys = loadKeys(...readKeys(given, environment))
   if (isProduction(environment) && wasGeneratedHere(keys.published[0])) {
-    throw new OptionError(
-      'keys.signing',
-      `was generated in this process, and ${inProduction}: each process and each start ` +
-        'would sign with another key. Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY'
-    )
+    const fix = 'Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY'
+    const risk = 'each process and each start would sign with another key'
+    throw new OptionError('keys.signing', `was generated in this process, and ${inProduction}: ${risk}. ${fix}`)
   }
   return { powersyncUrl, keys }
 }
@@ -106,10 +101,9 @@ export function readUrl (option: string | undefined, environment: Environment, p
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw fail(`${source} is not a URL: expected one that starts with https://`)
   }
+  const risk = 'anybody on the network could read tokens'
   if (production && !isProtected(new URL(url))) {
-    throw fail(
-      `${source} is plain http, and ${inProduction}: anybody on the network could read tokens. Use an https URL`
-    )
+    throw fail(`${source} is plain http, and ${inProduction}: ${risk}. Use an https URL`)
   }
   return url.replace(/\/+$/, '')
 }

@@ -35,16 +35,14 @@ export function sendJson (reply: FastifyReply, body: unknown): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
-interface RouterOptions { ignoreTrailingSlash?: boolean }
-
 /** Adds a route with the host's options. Its path may end with a slash or not, whatever the router of the host does. */
 export function addRoute (scope: FastifyInstance, route: RouteOptions, own: OwnRouteOptions | undefined): void {
   const options = merge(route, own)
   scope.route(options)
-  const config: RouterOptions & { routerOptions?: RouterOptions } = scope.initialConfig
-  const { ignoreTrailingSlash, routerOptions = {} } = config
+  const { ignoreTrailingSlash, routerOptions }: { ignoreTrailingSlash?: boolean, routerOptions?: unknown } =
+    scope.initialConfig
   const path = options.url.replace(/\/$/, '')
-  if (path === '' || ignoreTrailingSlash || routerOptions.ignoreTrailingSlash) return
+  if (path === '' || ignoreTrailingSlash || Object(routerOptions).ignoreTrailingSlash) return
   scope.route({ ...options, url: path === options.url ? `${path}/` : path, schema: { ...options.schema, hide: true } })
 }
 
