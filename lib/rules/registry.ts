@@ -181,9 +181,7 @@ export class UserCollection {
 
   /** Fields of a new document beside its row: the server's defaults for fields that the user cannot write. */
   onInsert (row: object): AnyRow {
-    if (!this.#hasOnInsert) return none
-    const values = Object.entries(this.shared.schema.onInsert(this.rights))
-    return Object.fromEntries(values.filter(([field]) => !Object.hasOwn(row, field)))
+    return this.#hasOnInsert ? this.shared.schema.onInsert(this.rights, row) : none
   }
 
   /** Fields of the schema that the user may write and a row lacks. */

@@ -215,7 +215,7 @@ export async function planWritten (
 }
 
 function parentsKey ({ op, table, id, data }: CrudOperation, { shared: { parents } }: UserCollection): string {
-  return JSON.stringify([op, table, id, ...parents.map(({ field }) => String(data?.[field]))])
+  return JSON.stringify([op, table, id, ...parents.map(({ field }) => idText(data?.[field]))])
 }
 
 function refuse ({ index }: CrudOperation): never {

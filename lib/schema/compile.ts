@@ -78,10 +78,15 @@ export function compileSchema (table: string, definition: Collection) {
       if (value === null && field?.nullable) return null
       return (field?.encode ?? encoderOf(table, name, anything))(value, source)
     },
-    /** Of a new document beside the row of its PUT: the defaults of fields that the user does not write. */
-    onInsert (rights?: Rights): Row {
-      const server = withDefault.filter(({ name, readOnly }) => readOnly || isClosed(name, rights))
-      return Object.fromEntries(server.map(field => [field.name, field.default!()]))
+    /**
+     * Of a new document beside the row of its PUT: the defaults of fields that the user does not write.
+     * @throws {Error} for a required field that gets null: the app is at fault, and not the data
+     */
+    onInsert (rights?: Rights, row: object = {}): Row {
+      const server = withDefault.filter(({ name, readOnly }) =>
+        (readOnly || isClosed(name, rights)) && !Object.hasOwn(row, name))
+      return Object.fromEntries(server.map(({ name, nullable, encode, default: byDefault }) =>
+        [name, byDefault!() ?? (nullable ? null : encode(null, 'defaults'))]))
     },
     /** The previous values that a client sends: those that fit their fields; others are left out. */
     previous: previousReader(fields, definition),

@@ -266,6 +266,15 @@ t.test('a default that does not fit is an error that names it', async t => {
     code: 'FST_PSM_OPTION',
     message: /is wrong at value: it has a default that does not fit: the default in the schema gave text/
   })
+  const closed = compileCollection('todos', collection({
+    schema: Type.Object({ name: Type.String(), locked: Type.Boolean(), note: Type.Optional(Type.String()) }),
+    writable: ['name'],
+    defaults: { locked: () => null as never, note: () => null }
+  }))
+  t.throws(() => closed.onInsert(), {
+    message: 'defaults gave null for todos.locked: expected true or false'
+  }, 'clients have no part in a field that they cannot write')
+  t.strictSame(closed.onInsert(undefined, { locked: true }), { note: null })
   t.type(
     table(Type.String(), { value: () => undefined }).put({}),
     DecodeFault,

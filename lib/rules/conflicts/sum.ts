@@ -1,4 +1,5 @@
 import { Decimal128, Double, type mongodb } from '../../bson.js'
+import { isShortest } from '../../client/values.js'
 
 /** The numbers of the schema's types, as hooks have them. */
 export type Summand = number | bigint | mongodb.Double | mongodb.Decimal128
@@ -8,7 +9,7 @@ interface Decimal { digits: bigint, exponent: number }
 
 /**
  * The exact sum of numbers, less others, in the form in which a client would send it: a number where the first is one
- * of JavaScript's, else text. NaN when one of them is no number.
+ * of JavaScript's, unless that would round a whole number, else text. NaN when one of them is no number.
  */
 export function sum (plus: readonly [unknown, ...unknown[]], minus: readonly unknown[] = []): number | string {
   const added = plus.map(toDecimal)
@@ -17,7 +18,9 @@ export function sum (plus: readonly [unknown, ...unknown[]], minus: readonly unk
   if (Number.isNaN(exponent)) return NaN
   const digits = total(added as Decimal[], exponent) - total(taken as Decimal[], exponent)
   const text = exponent === 0 ? `${digits}` : `${digits}E${exponent}`
-  return typeof plus[0] === 'number' || plus[0] instanceof Double ? Number(text) : text
+  const isDouble = typeof plus[0] === 'number' || plus[0] instanceof Double
+  const number = Number(text)
+  return isDouble && (exponent < 0 || Number.isSafeInteger(number) || isShortest(number, text)) ? number : text
 }
 
 /** The exact sum of two numbers, as decimal text. */
@@ -30,7 +33,9 @@ function toDecimal (value: unknown): Decimal | undefined {
   const isPrimitive = ['number', 'bigint', 'string'].includes(typeof value)
   if (!isPrimitive && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(String(value)) ?? []
-  return whole ? { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length } : undefined
+  // More than Decimal128 has. Text of a collection without schema may say anything, and take all memory.
+  if (!whole || Math.abs(Number(exponent)) > 10_000) return undefined
+  return { digits: BigInt(`${sign}${whole}${fraction}`), exponent: Number(exponent) - fraction.length }
 }
 
 function total (decimals: Decimal[], exponent: number): bigint {
