@@ -42,12 +42,11 @@ export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: P
   const key = readPrivateKey(signing, from.signing)
   const half = publicKey === undefined ? undefined : readPublicKey(publicKey, from.publicKey)
   if (half) checkHalf(key, half, from)
-  const own = toPublicJwk({ ...key, alg: key.alg ?? half?.alg, kid: key.kid ?? half?.kid })
+  const own = { ...key.jwk, ...half?.given, ...key.given }
 
   const byKid = new Map([[own.kid, own]])
   const nameOf = (index: number) => `${from.published}[${index}]`
-  for (const [index, further] of readPublicKeys(published, nameOf).entries()) {
-    const jwk = toPublicJwk(further)
+  for (const [index, { jwk }] of readPublicKeys(published, nameOf).entries()) {
     const same = byKid.get(jwk.kid)
     // The service takes the first key with a token's kid, and never tries a second one.
     if (same && (thumbprint(same) !== thumbprint(jwk) || same.alg !== jwk.alg)) {
@@ -66,12 +65,8 @@ function checkHalf (key: ReadKey, half: ReadKey, { signing, publicKey }: KeyName
     throw new KeyError(publicKey, `is not the public half of the key in ${signing}: ${fix}`)
   }
   for (const member of ['kid', 'alg'] as const) {
-    if (half[member] === undefined || key[member] === undefined || key[member] === half[member]) continue
+    const [own, other] = [key.given[member], half.given[member]]
+    if (own === undefined || other === undefined || own === other) continue
     throw new KeyError(publicKey, `has another ${member} than the key in ${signing}: give both the same, ${remedy}`)
   }
-}
-
-function toPublicJwk ({ publicKey, kid, alg, defaultAlgorithm }: ReadKey): PublicJwk {
-  const jwk = publicKey.export({ format: 'jwk' })
-  return { ...jwk, kid: kid ?? thumbprint(jwk), alg: alg ?? defaultAlgorithm, use: 'sig' } as PublicJwk
 }

@@ -1,18 +1,16 @@
 import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
-import type { KeyAlgorithm } from '../../types/keys.js'
+import type { KeyAlgorithm, PublicJwk } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
 import { isPlain, typeWords } from '../type-words.js'
-import { algorithmNames, algorithms } from './jwk.js'
+import { algorithmNames, algorithms, thumbprint } from './jwk.js'
 
 // Errors of node:crypto and JSON.parse may quote their input: none of them becomes a cause or part of a message.
 
 export interface ReadKey {
   publicKey: KeyObject
-  /** Undefined if the JWK has none, and for PEM. */
-  alg: KeyAlgorithm | undefined
-  kid: string | undefined
-  /** The algorithm if nothing names another. */
-  defaultAlgorithm: KeyAlgorithm
+  /** With the default `alg` and `kid` where the key has none, as PEM never has. */
+  jwk: PublicJwk
+  given: { alg?: KeyAlgorithm, kid?: string }
 }
 
 /** Smaller RSA keys are rejected when a token is verified (RFC 7518 §3.3). */
@@ -81,12 +79,12 @@ function formsOf (input: unknown, source: string): Form[] {
 const blocks = /-----BEGIN ([A-Z\d ]+)-----([^]*?)-----END \1-----|\{(?:[^{}]|\{[^{}]*\})*\}/g
 
 function formsOfText (text: string, source: string): Form[] {
-  const json = parsed(text)
+  const json = attempt(() => JSON.parse(text))
   if (['object', 'string'].includes(typeof json)) return formsOf(json, source)
   // A .env file may have the line breaks of PEM as the two characters \n, and quotes of JSON as \".
   const plain = text.replace(/\\r|\r|\uFEFF/g, '').replaceAll('\\n', '\n').replaceAll('\\"', '"')
   const found = [...plain.matchAll(blocks)].flatMap(([block, label, body = '']) => {
-    if (label === undefined) return formsOf(attempt(() => JSON.parse(block), source), source)
+    if (label === undefined) return formsOf(attempt(() => JSON.parse(block)) ?? unreadable(source), source)
     // OpenSSL writes the parameters of a curve before its key.
     if (label.endsWith(' PARAMETERS')) return []
     if (label.startsWith('ENCRYPTED ') || body.includes('Proc-Type: 4,ENCRYPTED')) {
@@ -103,35 +101,25 @@ function formsOfText (text: string, source: string): Form[] {
   return [...found, ...rest.flatMap(part => formsOfBase64(part, source))]
 }
 
-/** The value of JSON; undefined for other text. */
-function parsed (text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
 /** Base64 of one key, perhaps broken into lines, or of several separated by blanks. */
 function formsOfBase64 (text: string, source: string): Form[] {
   const parts = text.split(/\s+/).map(decode)
   const whole = parts.every(isKeyText) ? parts : [decode(text)]
-  if (!whole.every(isKeyText)) throw unreadable(source)
+  if (!whole.every(isKeyText)) unreadable(source)
   return whole.flatMap(each => formsOfText(each, source))
 }
 
 const decode = (base64: string) => Buffer.from(base64, 'base64').toString().trim()
 const isKeyText = (text: string) => /^[[{][^]*[\]}]$|-----BEGIN [^]*-----END /.test(text)
 
-const unreadable = (source: string) =>
-  new KeyError(source, `cannot be read as a key: expected ${forms}. Check that it was copied whole, or ${newPair}`)
+function unreadable (source: string): never {
+  throw new KeyError(source, `cannot be read as a key: expected ${forms}. Check that it was copied whole, or ${newPair}`)
+}
 
-function attempt<Value> (work: () => Value, source: string): Value {
+function attempt<Value> (work: () => Value): Value | undefined {
   try {
     return work()
-  } catch {
-    throw unreadable(source)
-  }
+  } catch {}
 }
 
 function publicHalf (form: Form, source: string): ReadKey {
@@ -145,8 +133,8 @@ function publicHalf (form: Form, source: string): ReadKey {
   const { asymmetricKeyType: type, asymmetricKeyDetails = {} } = publicKey
   const { namedCurve, modulusLength = Infinity } = asymmetricKeyDetails
   const fitting = algorithmNames.filter(name => algorithms[name].type === type && algorithms[name].curve === namedCurve)
-  const [defaultAlgorithm] = fitting
-  if (defaultAlgorithm === undefined) throw foreign(namedCurve ?? String(type))
+  const [byDefault] = fitting
+  if (byDefault === undefined) throw foreign(namedCurve ?? String(type))
   if (modulusLength < minimumModulusLength) throw foreign(`RSA of ${modulusLength} bits`)
 
   const wrong = (member: string, expected: string) =>
@@ -154,21 +142,20 @@ function publicHalf (form: Form, source: string): ReadKey {
   if (use !== undefined && use !== 'sig') throw wrong('use', '"sig"')
   if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw wrong('kid', 'text that is not empty')
   if (alg !== undefined && !fitting.includes(alg as KeyAlgorithm)) throw wrong('alg', fitting.join(', '))
-  return { publicKey, alg: alg as KeyAlgorithm | undefined, kid, defaultAlgorithm }
+  const given = { ...alg !== undefined && { alg: alg as KeyAlgorithm }, ...kid !== undefined && { kid } }
+  const members = publicKey.export({ format: 'jwk' })
+  const jwk = { ...members, kid: thumbprint(members), alg: byDefault, use: 'sig', ...given } as PublicJwk
+  return { publicKey, jwk, given }
 }
 
 type Create = (key: string | { key: JsonWebKey, format: 'jwk' }) => KeyObject
 
 const importKey = (form: Form, create: Create, source: string): KeyObject =>
-  attempt(() => create(typeof form === 'string' ? form : { key: form, format: 'jwk' }), source)
+  attempt(() => create(typeof form === 'string' ? form : { key: form, format: 'jwk' })) ?? unreadable(source)
 
 /** Node imports JWKs without comparing their members, and OpenSSL may refuse to sign with the result. */
-function belongTogether (privateKey: KeyObject, { publicKey, defaultAlgorithm }: ReadKey): boolean {
+function belongTogether (privateKey: KeyObject, { publicKey, jwk }: ReadKey): boolean | undefined {
   const data = Buffer.from('fastify-powersync-mongo')
-  const { digest } = algorithms[defaultAlgorithm]
-  try {
-    return verify(digest, data, publicKey, sign(digest, data, privateKey))
-  } catch {
-    return false
-  }
+  const { digest } = algorithms[jwk.alg]
+  return attempt(() => verify(digest, data, publicKey, sign(digest, data, privateKey)))
 }
