@@ -13,7 +13,7 @@ import { claimsOf, claimsText, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
 import { CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
-import { Page, type PageContent } from './page.js'
+import { Page, withLetter, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
 import { inTransaction, type CommandScope, type TransactionScope } from './transaction.js'
 
@@ -137,8 +137,15 @@ export class DeadLetters implements PublicDeadLetters {
   async openLetters (user: User, clientId: string, scope: CommandScope): Promise<PageContent> {
     const options = { ...scope, projection: { rows: 1, sequence: 1 }, sort: { sequence: 1 } } as const
     const found = await this.#collection.find({ user_id: user.id, client_id: clientId }, options).toArray()
-    const letters = found.map(({ _id, rows }) => ({ _id, rows: new Set(rows) }))
-    return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters }
+    const letters = found.map(({ _id, rows }): OpenLetter => ({ _id, rows: new Set(rows) }))
+    return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters: letters.reduce(withLetter, []) }
+  }
+
+  /** Those of some rows that are in each of the letters that are open. @internal */
+  async rowsAmong (rows: string[], ids: readonly string[], scope: CommandScope): Promise<OpenLetter[]> {
+    const own = [{ $match: { _id: { $in: ids } } }, { $project: { rows: { $setIntersection: ['$rows', rows] } } }]
+    const found = await this.#collection.aggregate<StoredLetter>(own, scope).toArray()
+    return found.map(({ _id, rows }) => ({ _id, rows: new Set(rows) }))
   }
 
   /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. */

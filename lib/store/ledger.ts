@@ -21,7 +21,7 @@ interface PageDocument extends PageIdentity {
   sequence: number
   operations: mongodb.Binary
   rejections: Array<{ number: number, failed: mongodb.Binary | null, reason: FailedOperation }>
-  letters: Array<{ _id: string, rows: string[] }>
+  letters: Array<{ _id: string, rows: string[] | null }>
 }
 
 /** Names a client database of a user, whatever its name is made of. */
@@ -115,7 +115,7 @@ export class Ledger {
         operations: new Binary(operations),
         rejections: rejections.map(({ failed, ...rest }) =>
           ({ ...rest, failed: failed && new Binary(Buffer.from(failed, 'latin1')) })),
-        letters: letters.map(({ _id, rows }) => ({ _id, rows: [...rows] }))
+        letters: letters.map(({ _id, rows }) => ({ _id, rows: rows && [...rows] }))
       },
       upsert: true
     }
@@ -129,6 +129,6 @@ function contentOf ({ version, sequence, operations, rejections, letters }: Page
     operations: Buffer.from(operations.value()),
     rejections: rejections.map(({ failed, ...rest }) =>
       ({ ...rest, failed: failed && Buffer.from(failed.value()).toString('latin1') })),
-    letters: letters.map(({ _id, rows }) => ({ _id, rows: new Set(rows) }))
+    letters: letters.map(({ _id, rows }) => ({ _id, rows: rows && new Set(rows) }))
   }
 }

@@ -1,8 +1,11 @@
 import { ObjectId, type mongodb } from '../bson.js'
 import type { FailedOperation } from '../../types/index.js'
 
-/** A dead letter that is open, and its rows: what its client changes on them is noted in it. */
-interface OpenLetter { _id: string, rows: ReadonlySet<string> }
+/**
+ * A dead letter that is open, and its rows: what its client changes on them is noted in it. Null: the page has too many
+ * already, they stand in the letter alone.
+ */
+export interface OpenLetter { _id: string, rows: ReadonlySet<string> | null }
 
 /** Why a client transaction was rejected. */
 interface Rejection {
@@ -54,6 +57,14 @@ const keptSeconds = 86_400
 /** Far below 16 MiB: what exceeds it is forgotten, the oldest first. */
 const mostRecords = 500_000
 
+/** Rows of all letters on a page, some 30 bytes each. */
+const mostRows = 20_000
+
+export function withLetter (letters: readonly OpenLetter[], letter: OpenLetter): OpenLetter[] {
+  const rows = [...letters, letter].reduce((sum, each) => sum + (each.rows?.size ?? 0), 0)
+  return [...letters, rows > mostRows ? { ...letter, rows: null } : letter]
+}
+
 /**
  * The outcomes of one client database's operations, in order of arrival. Immutable.
  *
@@ -69,7 +80,7 @@ export class Page {
   /** Of memory, roughly. */
   get bytes (): number {
     const { operations, rejections, letters } = this.content
-    const ofLetters = letters.reduce((sum, { rows }) => sum + 100 + 50 * rows.size, 0)
+    const ofLetters = letters.reduce((sum, { rows }) => sum + 100 + 50 * (rows?.size ?? 0), 0)
     return 500 + operations.length + 500 * rejections.length + ofLetters
   }
 
@@ -106,12 +117,13 @@ export class Page {
     record.writeUInt16LE(rejection?.number ?? 0, fingerprintBytes + 4)
     const end = record.toString('latin1', fingerprintBytes)
     const added = Buffer.from(operations.map(fingerprint => fingerprint + end).join(''), 'latin1')
+    const open = closed?.size ? letters.filter(({ _id }) => !closed.has(_id)) : letters
     return new Page({
       version: new ObjectId(),
       sequence: opened ? sequence + 1 : sequence,
       operations: Buffer.concat([kept, added]),
       rejections: rejection ? [...known, rejection] : known,
-      letters: [...closed?.size ? letters.filter(({ _id }) => !closed.has(_id)) : letters, ...opened ? [opened] : []]
+      letters: opened ? withLetter(open, opened) : open
     })
   }
 

@@ -10,7 +10,7 @@ import { fold, markOf, rowOfUploaded } from '../rules/since.js'
 import type { DeadLetters } from '../store/dead-letters.js'
 import { fingerprintOf } from '../store/fingerprint.js'
 import type { Ledger, PageIdentity } from '../store/ledger.js'
-import { Page, type Verdict } from '../store/page.js'
+import { Page, type OpenLetter, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
 import { createCommit, type Attempt, type Caller, type CommitDependencies } from './commit.js'
@@ -310,10 +310,13 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     /** Those that were read; undefined: gone. */
     const letters = new Map<string, Since[] | undefined>()
     return async (plans: readonly Plan[]): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> => {
-      const touched = touchedBy(plans, page)
+      const { content: { letters: named } } = page
+      const large = named.filter(({ rows }) => !rows).map(({ _id }) => _id)
+      const found = large.length ? await deadLetters.rowsAmong(plans.flatMap(marksOf), large, scope) : []
+      const touched = touchedBy(plans, [...named, ...found])
       const unread = [...touched.keys()].filter(id => !letters.has(id))
-      const found = unread.length ? await deadLetters.since(unread, scope) : undefined
-      for (const id of unread) letters.set(id, found?.get(id))
+      const read = unread.length ? await deadLetters.since(unread, scope) : undefined
+      for (const id of unread) letters.set(id, read?.get(id))
       const statements: Statement[] = []
       for (const [id, own] of touched) {
         const before = letters.get(id)
@@ -322,7 +325,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
         for (const plan of own) since.set(plan.row, fold(since.get(plan.row), plan, ofUser))
         statements.push(deadLetters.sinceStatement(id, [...since.values()]))
       }
-      return { statements, closed: new Set([...touched.keys()].filter(id => !letters.get(id))) }
+      const gone = large.filter(id => found.every(({ _id }) => _id !== id))
+      return { statements, closed: new Set([...touched.keys()].filter(id => !letters.get(id)).concat(gone)) }
     }
   }
 
@@ -375,12 +379,14 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
 const isSettled = ({ pending }: Pending) => pending.every(({ transaction }) => transaction.operations.length === 0)
 
 /** Plans on rows of open letters, by letter: also those of operations that hooks moved to another row. */
-function touchedBy (plans: readonly Plan[], { content: { letters } }: Page): Map<string, Plan[]> {
-  const marked = letters.length ? plans.map(plan => ({ plan, marks: [plan.row, plan.from].map(markOf) })) : []
+function touchedBy (plans: readonly Plan[], letters: readonly OpenLetter[]): Map<string, Plan[]> {
+  const marked = letters.length ? plans.map(plan => ({ plan, marks: marksOf(plan) })) : []
   const touched = letters.map(({ _id, rows }) =>
-    [_id, marked.filter(({ marks }) => marks.some(mark => rows.has(mark))).map(({ plan }) => plan)] as const)
+    [_id, marked.filter(({ marks }) => marks.some(mark => rows?.has(mark))).map(({ plan }) => plan)] as const)
   return new Map(touched.filter(([, own]) => own.length > 0))
 }
+
+const marksOf = ({ row, from }: Plan): string[] => [row, from].map(markOf)
 
 /** The kind of an operation's id: never the id itself, which may be a user's data. */
 function idKind (id: string): string {

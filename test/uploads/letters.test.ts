@@ -137,6 +137,26 @@ t.test('a letter that is gone leaves its client\'s page with the next upload of 
   t.equal(await page(), 0)
 })
 
+t.test('a letter with more rows than a page holds is under later changes too, and leaves the page', async t => {
+  const { app, db, items, send, retry, uri } = await fixture(t)
+  const put = (id: string, name: string) =>
+    ({ tx_id: 100, op: 'PUT', type: 'items', id, data: { name, state: 'open' } })
+  const batch = [put('x', 'too long'), ...Array.from({ length: 20_000 }, (_, index) => put(`r${index}`, 'ok'))]
+    .map((each, index) => ({ ...each, op_id: 100 + index }))
+  t.match((await upload(app, { client_id: 'c', batch })).body, { results: [{ status: 'fatal_error' }] })
+  const named = async () => (await db.collection('powersync_ledger').findOne({}))?.['letters']
+  t.match(await named(), [{ rows: null }])
+  t.equal(await send('PATCH', { state: 'done' }), 'success')
+  await db.collection('powersync_ledger').deleteMany({})
+  const other = await testServer(t, { collections: { items: strict }, mongo: { url: uri } })
+  const later = { op_id: 9, tx_id: 9, op: 'PATCH', type: 'items', id: 'x', data: { stock: 5 }, old: { stock: 3 } }
+  t.equal((await upload(other, { client_id: 'c', batch: [later] })).status, 200)
+  await retry(({ operations, ...transaction }) => shorter({ ...transaction, operations: operations.slice(0, 1) }))
+  t.match(await items.findOne({ _id: 'x' }), { name: 'ok', state: 'done', stock: 2 })
+  await upload(other, { client_id: 'c', batch: [{ ...later, op_id: 10 }] })
+  t.same(await named(), [])
+})
+
 t.test('a page that was forgotten begins with the open letters of its client', async t => {
   const { db, items, send, retry, uri } = await fixture(t)
   await send('PUT', { name: 'too long', state: 'open' })
