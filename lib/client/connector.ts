@@ -35,13 +35,15 @@ type Headers = Record<string, string>
 export function createConnector (options: ConnectorOptions): Connector {
   const { uploadWith = 'token', schemaVersion = 1, fetch = platformFetch, timeout = 30_000, signal } = options
   const { transactions: most = 20, operations = 1000 } = options.limits ?? {}
-  check('url', typeof options.url === 'string' && options.url !== '', 'a URL')
+  checkNames(options)
+  checkNames(options.limits, 'limits.')
+  check('url', isText(options.url), 'a URL')
   check('limits.transactions', isCount(most) && most <= 50, 'a whole number from 1 to 50') // as many as /upload takes
   check('limits.operations', isCount(operations), 'a whole number from 1')
   check('schemaVersion', isCount(schemaVersion), 'a whole number from 1')
   // What setTimeout takes: more would be none.
   check('timeout', timeout > 0 && timeout < 2 ** 31, 'milliseconds')
-  check('uploadWith', ['token', 'headers'].includes(uploadWith), '\'token\' or \'headers\'')
+  check('uploadWith', ['token', 'headers'].includes(uploadWith), "'token' or 'headers'")
 
   const server = { url: options.url.replace(/\/+$/, ''), fetch, timeout, signal }
   const credentials = createCredentialsCache(options.fetchCredentials ? fetchOwn : fetchToken)
@@ -141,6 +143,16 @@ export function createConnector (options: ConnectorOptions): Connector {
     throw error
   }
 }
+
+/** A misspelt option would be lost: without `headers`, for example, nobody is signed in. */
+function checkNames (given: object | undefined, path = ''): void {
+  for (const name in given) check(path + name, names.includes(path + name), `one of ${names.join(', ')}`)
+}
+
+const names: string[] = [
+  'url', 'headers', 'uploadWith', 'fetchCredentials', 'database', 'schemaVersion', 'checkpoints', 'fetch', 'timeout',
+  'limits', 'signal', 'onFatal', 'onUpdateNeeded', 'limits.transactions', 'limits.operations'
+] satisfies Array<keyof ConnectorOptions | `limits.${keyof NonNullable<ConnectorOptions['limits']>}`>
 
 function check (option: string, isRight: boolean, expected: string): void {
   if (!isRight) throw new ConnectorError('PSM_OPTION', `createConnector: option ${option}: expected ${expected}`)

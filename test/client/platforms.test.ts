@@ -35,7 +35,7 @@ t.test('its modules import each other, and types only from anywhere else; the ho
       if (file === 'react.ts' && fileName === 'react') continue
       t.match(
         fileName,
-        /^\.\/(?!react)[\w-]+\.js$|^\.\.\/\.\.\/types\/(results|validators)\.js$/,
+        /^\.\/(?!react)[\w-]+\.js$|^\.\.\/\.\.\/types\/(client|rejections|results|validators)\.js$/,
         `${file} imports ${fileName}`
       )
     }

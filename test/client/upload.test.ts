@@ -182,7 +182,10 @@ const mistakes: Array<[options: Record<string, unknown>, message: RegExp]> = [
   [{ limits: { operations: 0 } }, /option limits.operations/],
   [{ timeout: 0 }, /option timeout/],
   [{ timeout: Infinity }, /option timeout/],
-  [{ uploadWith: 'cookies' }, /option uploadWith/]
+  [{ uploadWith: 'cookies' }, /option uploadWith/],
+  [{ header: () => ({}) }, /option header: expected one of url, headers, uploadWith, .*, limits.operations/],
+  [{ onfatal: () => 'discard' }, /option onfatal: expected one of url,/],
+  [{ limits: { transaction: 5 } }, /option limits.transaction: expected one of .*, limits.transactions, limits/]
 ]
 
 for (const [options, message] of mistakes) {
