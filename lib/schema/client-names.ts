@@ -4,20 +4,30 @@ import { OptionError } from '../errors.js'
 const REFUSED = /^$|["'%,.#\s[\]]/
 const REFUSED_WORDS = 'quotes, brackets, blanks, "%", ",", "." and "#" are refused in names'
 
-/** PowerSync's own tables and SQLite's, at the client. */
-const RESERVED = /^(?:ps_|sqlite_)/i
+/** PowerSync's own tables and SQLite's, at the client: views of these names are refused, or end the sync. */
+const RESERVED = /^(?:ps_|powersync_|sqlite_|pragma_|json_(?:each|tree)$)/i
+
+/** With `trackMetadata`, columns of PowerSync's own: setting `_deleted` deletes the row (powersync-sqlite-core). */
+const HIDDEN = /^_(?:metadata|deleted)$/i
 
 /** SQLite compares names without regard to case, in ASCII. */
 const folded = (name: string) => name.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
-/** @throws {OptionError} for columns that the client's SQLite cannot have side by side */
-export function checkColumns (table: string, fields: ReadonlyArray<{ name: string, column: string }>): void {
+/**
+ * @param tracksMetadata whether the client's table has `trackMetadata`
+ * @throws {OptionError} for columns that the client's SQLite cannot have side by side
+ */
+export function checkColumns (
+  table: string, fields: ReadonlyArray<{ name: string, column: string }>, tracksMetadata: boolean | undefined
+): void {
   const fail = (problem: string) => { throw new OptionError(`collections.${table}.schema`, `has ${problem}`) }
   // SQLite takes no more columns in one table, the id included.
   if (fields.length > 1999) fail(`${fields.length} fields: a table of PowerSync has at most 1999 columns`)
   const taken = new Map([['id', 'id']])
   for (const { name, column } of fields) {
     const map = `map ${JSON.stringify(name)} to another in collections.${table}.fields`
+    const isHidden = tracksMetadata && HIDDEN.test(column)
+    if (isHidden) fail(`the column ${JSON.stringify(column)}, which trackMetadata keeps for itself: ${map}`)
     checkName(column, taken, problem => fail(`the column ${problem}: ${map}`))
   }
 }

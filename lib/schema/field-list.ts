@@ -82,7 +82,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
       default: defaultOf(given, source, encode, place)
     }
   })
-  checkColumns(table, fields)
+  checkColumns(table, fields, definition.resolveConflict?.tracks?.metadata)
   return fields
 }
 

@@ -4,6 +4,7 @@ import { collection } from '../../lib/schema/collection.js'
 import { checkTables } from '../../lib/schema/client-names.js'
 import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
+import { lastWriteWins } from '../../lib/rules/conflicts/last-write-wins.js'
 import type { CollectionOptions } from '../../types/collections.js'
 import { compileCollection, decoderOf } from './decode.js'
 
@@ -231,13 +232,26 @@ t.test('columns that the client\'s SQLite cannot have side by side stop the star
     message: /has 2000 fields: a table of PowerSync has at most 1999 columns/
   })
   start(Array.from({ length: 1999 }, (_, index) => `c${index}`))()
+  // The SDK makes a DELETE of `UPDATE … SET _deleted = 1` in a table with trackMetadata.
+  for (const name of ['_deleted', '_Deleted', '_metadata']) {
+    const tracked = { resolveConflict: lastWriteWins({ field: 'at' }) } as unknown as Partial<CollectionOptions>
+    t.throws(start([name, 'at'], tracked), {
+      message: new RegExp(`has the column "${name}", which trackMetadata keeps for itself: map "${name}" to another`)
+    })
+    start([name, 'at'], { ...tracked, fields: { mapped: name } })()
+    start([name, 'at'])()
+  }
   start(['userId', 'userid', 'ID', 'a[0]', 'Ä', 'ä'], {
     fields: { user_id_2: 'userid', identity: 'ID', first: 'a[0]' }
   })()
 })
 
 t.test('tables that the client cannot have side by side stop the start', async t => {
-  for (const table of ['ps_crud', 'PS_data__x', 'sqlite_log', 'SQLite_master']) {
+  const kept = [
+    'ps_crud', 'PS_data__x', 'sqlite_log', 'SQLite_master', 'powersync_crud', 'powersync_operations', 'json_each',
+    'pragma_table_info'
+  ]
+  for (const table of kept) {
     t.throws(
       () => checkTables(['lists', table]),
       {
@@ -254,5 +268,5 @@ t.test('tables that the client cannot have side by side stop the start', async t
   for (const table of ['a b', '', 'a.b', 'a[0]']) {
     t.throws(() => checkTables([table]), { message: /which PowerSync's clients do not open/ }, table)
   }
-  checkTables(['lists', 'list', 'Ä', 'ä', 'psx', 'ps', 'sqlite'])
+  checkTables(['lists', 'list', 'Ä', 'ä', 'psx', 'ps', 'sqlite', 'powersync', 'json', 'json_each_day'])
 })
