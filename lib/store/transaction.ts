@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { aborted } from 'node:util'
 import type { mongodb } from '../bson.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './mongodb-errors.js'
@@ -56,11 +57,14 @@ export async function inTransaction<Result> (
 ): Promise<Result> {
   const { signal, attempts = Infinity, onRetry, onCommit, spans = noSpans } = options
   const session = client.startSession()
+  // Work that never ends, as a hook's call of another service, would hold its documents until MongoDB ends it (60 s).
+  const ended = aborted(signal, session).then(() => { throw signal.reason })
+  ended.catch(() => {})
   try {
     for (let attempt = 1; ; attempt++) {
       session.startTransaction(guarantees)
       try {
-        const result = await work({ session, signal })
+        const result = await Promise.race([work({ session, signal }), ended])
         // Work that ignored the signal must not commit what was reported as failed.
         signal.throwIfAborted()
         onCommit?.()

@@ -266,3 +266,17 @@ t.test('a hook that catches an error of MongoDB gets one 503, and the log names 
     t.ok(commands.filter(command => command === 'insert').length <= 2, 'it is tried twice at most')
   }
 })
+
+t.test('a hook that never ends holds no document beyond the deadline', async t => {
+  let hangs = true
+  const { put, lists } = await fixture(t, {
+    updateBatch: async (_transaction, _context, next) => {
+      await next()
+      if (hangs) await new Promise(() => {})
+    }
+  }, { upload: { deadline: 2000 } })
+  t.equal((await put({ name: 'first' })).status, 503)
+  hangs = false
+  t.equal((await put({ name: 'second' }, 2)).status, 200)
+  t.match(await lists.find().toArray(), [{ name: 'second' }])
+})
