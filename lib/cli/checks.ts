@@ -4,7 +4,7 @@ import { SignJWT } from 'jose'
 import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { thumbprint } from '../keys/jwk.js'
-import { loadKeys, type KeySet, type SigningKey } from '../keys/load.js'
+import type { KeySet, SigningKey } from '../keys/load.js'
 import { readPublicKey } from '../keys/read.js'
 import { readKeys, readUrl, type Environment } from '../options/settings.js'
 import { inspectCollections } from '../store/collections.js'
@@ -32,7 +32,7 @@ export const skipped = (found: string): Result => ({ status: 'skipped', found })
 
 /** The server's variables, and from them the keys and the URL if they can be used. */
 export function checkEnvironment (environment: Environment) {
-  const { value: keys, fault: keyFault } = attempt(() => loadKeys(...readKeys(undefined, environment)))
+  const { value: keys, fault: keyFault } = attempt(() => readKeys(undefined, environment))
   const { value: url, fault: urlFault } = attempt(() => readUrl(undefined, environment, false))
   const [own, ...further] = keys?.published ?? []
   const others = further.length ? `; further keys: ${further.map(({ kid }) => kid).join(', ')}` : ''
@@ -44,7 +44,6 @@ export function checkEnvironment (environment: Environment) {
   return { results, keys, powersyncUrl: url }
 }
 
-/** A value, or why it cannot be used. */
 function attempt<Value> (read: () => Value): { value?: Value, fault?: string } {
   try {
     return { value: read() }
@@ -93,7 +92,6 @@ async function request (url: string, init: RequestInit = {}): Promise<Answer> {
   return { status, headers, body, milliseconds: performance.now() - began }
 }
 
-/** The code of a network error, else its name. */
 const reasonOf = ({ name, cause }: Error): string => Object(cause).code ?? name
 
 /** Looks at the running server as the PowerSync Service and a stranger do. */

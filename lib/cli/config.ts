@@ -112,7 +112,6 @@ async function tsxNear (file: string) {
 export const uriOption =
   new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
-/** Connects to MongoDB, does work that needs a role, and disconnects. */
 export async function withMongo (
   uri: string | undefined, role: string, { env }: CommandIO, work: (client: mongodb.MongoClient) => Promise<void>
 ): Promise<void> {

@@ -113,7 +113,6 @@ async function lettersToRun (config: string | undefined, io: CommandIO, db: mong
 interface Job {
   /** Letters that can be run. Default: letters that can be read and deleted. */
   open? (db: mongodb.Db, warn: Warn): Promise<DeadLetters>
-  /** Whether the user does not want it for this number of letters. */
   isRefused? (count: number): Promise<boolean | undefined>
   /** Gives the text to print. @throws {ParameterError} for an id of no letter, or of several */
   work (letters: DeadLetters, id: string): Promise<string>
@@ -162,7 +161,6 @@ async function allIds (letters: DeadLetters, user: string | undefined): Promise<
   return ids.reverse()
 }
 
-/** The letter with its reason, and its origin. */
 function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
   const { failed_operation: failed, operation_count: count, attempts, retried_at: last } = letter
   const origin = [
@@ -203,7 +201,6 @@ function describeContent (
   ])
 }
 
-/** Names of the outcomes of a retry, for the count and for people. */
 const outcomes = {
   success: { name: 'applied', style: 'green' },
   fatal_error: { name: 'rejected', style: 'red' },

@@ -4,7 +4,6 @@ import { Type } from '@sinclair/typebox'
 import { Option, type Command } from 'commander'
 import type { Collections } from '../../types/collections.js'
 import { generateKeys } from '../keys/generate.js'
-import { loadKeys } from '../keys/load.js'
 import { readKeys, type Environment } from '../options/settings.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
 import { collection } from '../schema/collection.js'
@@ -149,12 +148,11 @@ async function appendLines (folder: string, path: string, lines: string[]) {
   return { path, status: text === undefined ? 'written' : `${lines.length} lines added` }
 }
 
-/** The text of each file, by its path. */
 async function filesOf ({ tables, signIn, language }: Project, environment: Environment) {
   const template = (name: string) => readFile(join(packageFolder, 'examples/init', name), 'utf8')
   const collections = collectionsOf(tables)
   const owned = tables.find(({ owner }) => owner)
-  const [publicKey] = loadKeys(...readKeys(undefined, environment)).published
+  const [publicKey] = readKeys(undefined, environment).published
   const connector = signIn === 'development' ? 'client/connector.development.ts' : 'client/connector.ts'
   return {
     'package.json': packageOf(language, owned !== undefined),
@@ -194,7 +192,6 @@ ${text}
 `
 }
 
-/** With a row that the schema takes. */
 function testOf (template: string, { name, columns }: Table): string {
   const values = columns.map(({ name, sample }) => `${name}: ${JSON.stringify(sample)}`)
   const row = `const row = { ${values.join(', ').replaceAll('"', "'")} }`

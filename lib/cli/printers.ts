@@ -31,7 +31,6 @@ export function addGenerateKeys (program: Command, { stdout }: CommandIO): void 
     })
 }
 
-/** Files of examples/connectors, which the package has. */
 export const connectors = {
   js: 'connector.ts',
   'react-native': 'connector.ts',
@@ -97,7 +96,6 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
 const listed = (text: string, before: string[] = []): string[] =>
   [...before, ...text.split(',').map(table => table.trim())]
 
-/** Of the mirror of dead letters. */
 const rejectionList = Object.entries(rejectionColumns({ text: 'text', integer: 'integer' } as const))
   .map(([name, type]) => ({ name, type }))
 

@@ -42,7 +42,6 @@ export async function run (args: string[], io: CommandIO): Promise<number> {
   }
 }
 
-/** All commands of `powersync-mongo`. */
 export function programOf (io: CommandIO): Command {
   const [out, err] = [screenOf(io.stdout, io.env), screenOf(io.stderr, io.env)]
   const program = new Command('npx powersync-mongo')

@@ -19,7 +19,6 @@ export interface CommandIO {
   exitCode?: number | string | null | undefined
 }
 
-/** An error with its remedy and the exit code of the process. */
 export class CommandError extends Error {
   constructor (message: string, readonly fix: string, readonly exitCode: 1 | 2) {
     super(message)
@@ -35,7 +34,6 @@ export const minWidthToWrap = 20
 
 const help = Object.assign(new Help(), { minWidthToWrap })
 
-/** How output for people looks on a stream. */
 export function screenOf (output: Output, env: CommandIO['env']) {
   // Node.js's own rule: NO_COLOR, FORCE_COLOR and TERM count.
   const mayColour = output.isTTY === true || env['FORCE_COLOR'] !== undefined
@@ -88,7 +86,6 @@ export function progressOf (io: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing
     stderr.write(`${doing}: ${done} of ${total}${live ? '' : '\n'}`)
   }
   return {
-    /** Makes room for other output. */
     clear,
     start (count: number) {
       total = count

@@ -19,23 +19,16 @@ export async function send<Found> (
   const [method, path] = route.split(' ') as [string, string]
   const fail = (code: ConnectorErrorCode, problem: string, status?: number) =>
     new ConnectorError(code, `${method} ${url}${path}: ${problem}`, { status })
-  const attempt = async <Result>(work: () => Promise<Result>, ...reason: Parameters<typeof fail>) => {
-    try {
-      return await work()
-    } catch {
-      throw fail(...reason)
-    }
-  }
+  const attempt = <Result>(work: () => Promise<Result>, ...reason: Parameters<typeof fail>) =>
+    Promise.resolve().then(work).catch(() => { throw fail(...reason) })
   const aborted = () => fail('PSM_ABORTED', 'ended by option signal')
   if (signal?.aborted) throw aborted()
 
   const controller = new AbortController()
-  let abort!: () => void
-  let timer
-  const stopped = new Promise<never>((_resolve, reject) => {
-    abort = () => reject(aborted())
-    timer = setTimeout(() => reject(fail('PSM_TIMEOUT', `no answer within ${timeout} ms`)), timeout)
-  })
+  let stop!: (error: ConnectorError) => void
+  const stopped = new Promise<never>((_resolve, reject) => { stop = reject })
+  const abort = () => stop(aborted())
+  const timer = setTimeout(() => stop(fail('PSM_TIMEOUT', `no answer within ${timeout} ms`)), timeout)
   signal?.addEventListener('abort', abort)
   try {
     return await Promise.race([exchange(), stopped])

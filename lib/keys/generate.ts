@@ -34,7 +34,6 @@ export async function generateKeys (options: GenerateKeysOptions = {}): Promise<
 
 const toBase64 = (jwk: PublicJwk) => Buffer.from(JSON.stringify(jwk)).toString('base64')
 
-/** Thumbprints of the keys that this process generated. */
 const generated = new Set<string>()
 
 /** Whether `generateKeys()` generated this key in this process. */

@@ -2,9 +2,7 @@ import { createHash } from 'node:crypto'
 import type { KeyAlgorithm } from '../../types/keys.js'
 
 /**
- * The signature algorithms of published keys: those of the PowerSync Service without the symmetric ones, whose keys
- * cannot be published. The first that a key fits is its default. Types, curves and digests are as node:crypto has them.
- * Source: powersync-service, `KeySpec.ts`.
+ * Those of the PowerSync Service (`KeySpec.ts`) whose keys can be published. The first that a key fits is its default.
  */
 export const algorithms = {
   RS256: { type: 'rsa', curve: undefined, digest: 'sha256' },

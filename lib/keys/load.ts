@@ -5,7 +5,6 @@ import { thumbprint } from './jwk.js'
 import { readPrivateKey, readPublicKey, readPublicKeys, type ReadKey } from './read.js'
 
 export interface KeyInputs {
-  /** The private key that signs tokens. */
   signing?: KeySource | undefined
   /** The public half of the signing key: it has to match. */
   publicKey?: KeySource | undefined
@@ -29,13 +28,10 @@ export interface KeySet {
 }
 
 /**
- * Reads and checks all keys of a server. The PowerSync Service refuses a whole set for one key that it cannot import.
- *
+ * Reads and checks all keys of a server: the PowerSync Service refuses a whole set for one key that it cannot import.
  * The JWK of a key gives its `kid` and `alg`; the signing key's may come from `publicKey`. The default `kid` is the
  * RFC 7638 thumbprint, the default `alg` RS256 for RSA and that of the curve for other keys.
- *
- * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`. It holds
- * no part of a key.
+ * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`
  */
 export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: Partial<KeyNames> = {}): KeySet {
   const from: KeyNames = { ...optionNames, ...names }

@@ -23,12 +23,9 @@ const newPair = 'generate a new pair with "npx powersync-mongo generate-keys"'
 type Form = string | Record<string, unknown>
 
 /**
- * Reads the public halves of all keys in a text or an object; private halves are ignored.
- *
- * @param input JWK, JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64 of that, several
- * separated by commas or blanks; quotes and `\n` for line breaks may be left from a .env file
+ * Reads the public halves of all keys in a JWK, a JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or
+ * base64 of that, several separated by commas or blanks; quotes and `\n` for line breaks may be left from a .env file.
  * @param source name of the input in errors
- * @throws {KeyError} for a key that PowerSync does not take
  */
 export function readPublicKeys (input: unknown, source: (index: number) => string): ReadKey[] {
   return formsOf(input, source(0)).map((form, index) => publicHalf(form, source(index)))
@@ -38,10 +35,7 @@ export function readPublicKeys (input: unknown, source: (index: number) => strin
 export const readPublicKey = (input: unknown, source: string): ReadKey =>
   publicHalf(single(formsOf(input, source), source), source)
 
-/**
- * Reads a private key, which may come with its public half, and checks by a signature that its members fit together.
- * @throws {KeyError} for a key whose public half PowerSync does not take
- */
+/** A private key may come with its public half. A signature checks that its members fit together. */
 export function readPrivateKey (input: unknown, source: string): ReadKey & { privateKey: KeyObject } {
   const all = formsOf(input, source)
   const own = all.filter(form => typeof form === 'string' ? form.includes('PRIVATE KEY-----') : form['d'] !== undefined)

@@ -3,7 +3,6 @@ export interface SpanReport { attributes: Record<string, string | number | strin
 
 /** Spans of a trace. Attributes hold counts and codes, never values, ids or messages of errors. */
 export interface Spans {
-  /** Runs `work` in a span, the child of the active one. */
   run<Result> (name: string, work: () => Promise<Result>, report?: (result: Result) => SpanReport): Promise<Result>
 }
 

@@ -2,7 +2,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { Collections, KeyOptions, PowerSyncMongoOptions, UploadOptions } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { wasGeneratedHere } from '../keys/generate.js'
-import { loadKeys, type KeyInputs, type KeyNames, type KeySet } from '../keys/load.js'
+import { loadKeys, type KeySet } from '../keys/load.js'
 import { checkCollection } from '../schema/collection.js'
 import { isProtected } from '../urls.js'
 import { checkOptions } from './check.js'
@@ -11,10 +11,7 @@ import { collectionOptions, deduplicateDays, idOptions, pluginOptions } from './
 /** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/**
- * Checks all options, and fills in the defaults of plain values.
- * @throws {OptionError} for the first mistake
- */
+/** Checks all options, and fills in the defaults of plain values. @throws {OptionError} for the first mistake */
 export function readOptions (options: PowerSyncMongoOptions, environment: Environment) {
   checkOptions(pluginOptions, options)
   const { collections, authenticate, token, upload } = options
@@ -45,10 +42,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
 
 type Limits = Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
 
-/**
- * Checks the options of `collection()`, for the plugin and for the command line.
- * @throws {OptionError} for the first mistake
- */
+/** Checks the options of `collection()`. @throws {OptionError} for the first mistake */
 export function checkCollections (collections: Collections): void {
   for (const [table, collection] of Object.entries(collections)) {
     checkCollection(table, collection)
@@ -62,17 +56,14 @@ export function checkCollections (collections: Collections): void {
 const isProduction = (environment: Environment) => environment['NODE_ENV'] === 'production'
 const inProduction = 'NODE_ENV is production'
 
-/**
- * The keys and the audience of tokens; undefined in write-only mode, with the routes `token` and `jwks` off and without
- * the option `keys`.
- */
+/** The keys and the audience of tokens; undefined in write-only mode: without `keys` and the routes of tokens. */
 export function readSigning (
   options: PowerSyncMongoOptions, environment: Environment
 ): { keys: KeySet, powersyncUrl: string } | undefined {
   const { routes = {}, keys: given } = options
   if (routes.token === false && routes.jwks === false && given === undefined) return undefined
   const powersyncUrl = readUrl(options.powersyncUrl, environment, isProduction(environment))
-  const keys = loadKeys(...readKeys(given, environment))
+  const keys = readKeys(given, environment)
   if (isProduction(environment) && wasGeneratedHere(keys.published[0])) {
     const fix = 'Run "npx powersync-mongo generate-keys" once, and set POWERSYNC_PRIVATE_KEY'
     const risk = 'each process and each start would sign with another key'
@@ -81,15 +72,14 @@ export function readSigning (
   return { powersyncUrl, keys }
 }
 
-/** The configured keys with their names in errors. */
-export function readKeys (keys: KeyOptions | undefined, environment: Environment): [KeyInputs, Partial<KeyNames>] {
-  if (keys) return [keys, {}]
+export function readKeys (keys: KeyOptions | undefined, environment: Environment): KeySet {
+  if (keys) return loadKeys(keys)
   const names = {
     signing: 'POWERSYNC_PRIVATE_KEY', publicKey: 'POWERSYNC_PUBLIC_KEY', published: 'POWERSYNC_PUBLISHED_KEYS'
   }
   // An empty variable counts as not set.
   const inputs = Object.entries(names).map(([input, name]) => [input, environment[name] || undefined])
-  return [Object.fromEntries(inputs), names]
+  return loadKeys(Object.fromEntries(inputs), names)
 }
 
 /** @throws {OptionError} if the URL is missing, invalid, or plain http in production */

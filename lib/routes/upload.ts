@@ -137,10 +137,7 @@ export function uploadRoute ({ identify, upload, gate, bodyLimit, maxOperations,
   }
 }
 
-/**
- * Parsed, JSON takes up to thirty times its bytes, so its names and values are bounded too. Usual operations have about
- * ten bytes for each.
- */
+/** Parsed, JSON takes up to thirty times its bytes; usual operations have about ten bytes for a name or a value. */
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
   const mostInOne = Math.floor(most / 8)
