@@ -12,12 +12,12 @@ export function parseJson (text: string): unknown {
   return hasExactNumber(text) ? parseDigits(text, randomUUID()) : JSON.parse(text)
 }
 
-/** JSON.stringify, with the digits of each `JsonNumber`: `parseJson` gives the same value again. */
+/** JSON.stringify, with the digits of each `JsonNumber` or bigint: `parseJson` gives the same value again. */
 export function stringifyJson (value: unknown): string | undefined {
-  if (value instanceof JsonNumber) return value.text
+  if (value instanceof JsonNumber || typeof value === 'bigint') return String(value)
   if (Array.isArray(value)) return `[${value.map(item => stringifyJson(item) ?? 'null').join()}]`
   if (Object.is(value, -0)) return '-0'
-  if (typeof value !== 'object' || value === null || 'toJSON' in value) return JSON.stringify(value)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return JSON.stringify(value)
   const properties = Object.entries(value).map(([name, property]) => [JSON.stringify(name), stringifyJson(property)])
   return `{${properties.filter(([, property]) => property !== undefined).map(pair => pair.join(':')).join()}}`
 }

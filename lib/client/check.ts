@@ -291,9 +291,6 @@ function hasDuplicates (items: unknown[]): boolean {
   return new Set(texts).size < items.length
 }
 
-/** No object of a class: JSON's own kind. */
-export const isPlain = (value: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(value))
-
 /** A column, as rows are read by it. */
 export interface RowField {
   /** At the client. */

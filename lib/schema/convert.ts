@@ -1,20 +1,31 @@
 import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
-import { checking, converterOf, isPlain, kinds, tooLong, type Convert, type Way } from '../client/check.js'
+import { checking, converterOf, kinds, tooLong, type Convert, type Way } from '../client/check.js'
 import {
-  DecodeFault, integerText, invalid, isLong, isObject, isShortest, JsonNumber, numberText, parseDate, toNumber
+  DecodeFault, integerText, invalid, isLong, isShortest, JsonNumber, numberText, parseDate, toNumber
 } from '../client/values.js'
 import { parseJson } from '../json.js'
-import { typeWords } from '../type-words.js'
+import { isPlain, typeWords } from '../type-words.js'
 import type { FieldType } from './types.js'
 
 /** From what a client sent to BSON. */
 export const decoding: Way = {
   ...checking,
   found: typeWords,
-  kinds,
+  // `fastify.powersync.upload` and hooks may give other classes, whose properties are not their value: a Date has none.
+  kinds: {
+    ...kinds,
+    o: (check, way) => {
+      const convert = kinds.o(check, way)
+      return value => isPlain(value) ? convert(value) : undefined
+    }
+  },
   convert: made,
   parseDate: parseUsualDate,
-  other: value => value instanceof JsonNumber ? numberOf(value) : typeof value === 'number' ? finite(value) : undefined,
+  other: value => {
+    if (typeof value !== 'object') return typeof value === 'number' ? finite(value) : undefined
+    if (value instanceof JsonNumber) return numberOf(value)
+    return isPlain(value) || Array.isArray(value) ? undefined : invalid('any JSON value', typeWords(value))
+  },
   parse: parseJson
 }
 
@@ -24,14 +35,6 @@ export const encoding: Way = {
   words: (type: FieldType) => type.gives,
   convert: (type: FieldType, way) => type.encode ?? made(type, way),
   other: given,
-  // Of other classes the properties are not their value: a Date would be empty.
-  kinds: {
-    ...kinds,
-    o: (check, way) => {
-      const convert = kinds.o(check, way)
-      return value => isPlain(Object(value)) ? convert(value) : undefined
-    }
-  },
   deepest: 100, // MongoDB's own limit
   trusted: true
 }
@@ -69,8 +72,7 @@ export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: u
       if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
       const property = ([name, value]: [string, unknown]): [string, unknown] =>
         [name, (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value]
-      return value =>
-        isObject(value) && isPlain(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
+      return value => isPlain(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
     }
     case 'u': {
       if (o.every(variant => !readerOf(variant))) return undefined

@@ -1,5 +1,5 @@
 import { BSON, Double, Int32, Long } from '../bson.js'
-import { isPlain } from '../client/check.js'
+import { isPlain } from '../type-words.js'
 
 /**
  * Whether two values are equal to MongoDB, whichever of JavaScript's forms they have: what hooks see of an operation is

@@ -655,7 +655,10 @@ const types: Record<string, Vectors> = {
       '\ud800',
       Infinity,
       [NaN],
-      () => 1
+      () => 1,
+      new Date(0),
+      { a: [new Map()] },
+      [new ObjectId()]
     ]
   }
 }

@@ -29,6 +29,13 @@ t.test('a JSON column is read from text or as a parsed value, and converted at e
   }
 })
 
+t.test('what is of a class is no object, since its properties are not its value', async t => {
+  for (const type of [Type.Record(Type.String(), Type.Unknown()), Type.Object({ a: Type.Optional(Type.String()) })]) {
+    for (const value of [new Date(0), new Map(), Buffer.from('a')]) t.type(decoderOf(type)(value), DecodeFault)
+    t.strictSame(decoderOf(type)(Object.create(null)), {})
+  }
+})
+
 t.test('a JSON column may be null if its content may', async t => {
   const nullable = Type.Union([address, Type.Null()])
   for (const type of [nullable, bson.Json(nullable)]) {

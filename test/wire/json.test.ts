@@ -145,6 +145,7 @@ t.test('what is written again is what was read', async t => {
     '{"a":[9007199254740993,null,true,"x"],"b":{},"c":-0.12345678901234567890}',
     '[1e400,"\\u0000"]',
     '-0',
+    '{"toJSON":{"n":9007199254740993},"z":-0}',
     '"9007199254740993"'
   ]) { t.equal(stringifyJson(parseJson(json)), json) }
   t.equal(
@@ -152,6 +153,7 @@ t.test('what is written again is what was read', async t => {
     '{"b":[null],"c":"1970-01-01T00:00:00.000Z"}'
   )
   t.equal(stringifyJson(undefined), undefined)
+  t.equal(stringifyJson({ l: 9007199254740993n }), '{"l":9007199254740993}', 'as an upload without HTTP may have it')
 })
 
 t.test('code that does not know of kept digits gets the number or its text', async t => {
