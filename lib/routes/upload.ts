@@ -30,9 +30,7 @@ const bodies = {
       { op_id: 3, tx_id: 2, op: 'DELETE', type: 'lists', id: 'c3a9b0de-8d2b-4a2c-9d2d-0d6f8f9f4a11' }
     ]
   },
-  'As their operations are in memory': {
-    operations: [{ op: 'PUT', table: 'lists', id: list, opData: { name: 'Groceries' } }]
-  },
+  'As their operations are in memory': { operations: [{ op: 'PUT', table: 'lists', id: list, opData: put.data }] },
   'As PowerSync\'s reference write API takes them': {
     client_id: client, transactions: [{ transaction_id: 4, crud: [{ op_id: 4, ...market }] }]
   }
@@ -75,9 +73,7 @@ const schema = routeSchema('Apply queued writes of a client', description, {
       FST_PSM_MEDIA_TYPE: 'The content type: expected application/json, found text/plain'
     }),
     200: {
-      ...UploadAnswer,
-      description: 'Committed or kept; of "transactions", some may be retryable',
-      ...examples(answers)
+      ...UploadAnswer, ...examples(answers), description: 'Committed or kept; of "transactions", some may be retryable'
     },
     503: { ...UnavailableAnswer, description: 'Send the upload again', ...examples(unavailable) }
   }
@@ -141,12 +137,11 @@ export function uploadRoute ({ identify, upload, gate, bodyLimit, maxOperations,
 function limitsOf (bodyLimit: number) {
   const most = Math.floor(Math.min(Math.max(bodyLimit, 1024 ** 2) / 4, getHeapStatistics().heap_size_limit / 100))
   const mostInOne = Math.floor(most / 8)
-  const tooMany = (units: number) =>
-    `The upload has more than ${units - 1} names and values of JSON: this server takes ` +
-    `${most} at once (a quarter of option upload.bodyLimit, as far as its memory goes)`
+  const limit = (allowed: string, share: string) =>
+    `names and values of JSON: this server takes ${allowed} (${share} of option upload.bodyLimit, as far as its memory goes)`
+  const tooMany = (units: number) => `The upload has more than ${units - 1} ${limit(`${most} at once`, 'a quarter')}`
   const tooManyInOne = (place: string, units: number) =>
-    `${place} has ${units} names and values of JSON: this server takes ` +
-    `${mostInOne} in one operation (a thirty-second of option upload.bodyLimit, as far as its memory goes)`
+    `${place} has ${units} ${limit(`${mostInOne} in one operation`, 'a thirty-second')}`
   const tooLarge = `The upload is larger than ${bodyLimit} bytes, this server's limit (option upload.bodyLimit)`
   return {
     body: { bytes: bodyLimit, tooLarge, units: { most, tooMany } },
