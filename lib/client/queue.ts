@@ -81,15 +81,14 @@ async function uploaded (database: ClientDatabase, signal: AbortSignal | undefin
   const queue = async () => (await database.getOptional!<{ first: number | null, last: number }>(
     'SELECT min(id) AS first, max(id) AS last FROM ps_crud'
   ))!
-  const uploadError = () => database.currentStatus?.uploadError
   const { last } = await queue()
-  const before = uploadError()
+  const before = database.currentStatus?.uploadError
   let stop!: () => void
   await new Promise<void>((resolve, reject) => {
     const abort = () => reject(new ConnectorError('PSM_ABORTED', 'settled: ended by its signal'))
     const look = async () => {
       const { first } = await queue()
-      const error = uploadError()
+      const error = database.currentStatus?.uploadError
       if (!first || first > last) resolve()
       else if (error && error !== before) reject(error)
     }

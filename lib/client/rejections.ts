@@ -46,14 +46,9 @@ export function createRejections (database: RejectionsDatabase, options: Rejecti
 
   function watch (onChange: (rejections: Rejection[]) => void, onError?: (error: Error) => void): () => void {
     let isWatched = true
-    const look = async () => {
-      try {
-        const rejections = await all()
-        if (isWatched) onChange(rejections)
-      } catch (error) {
-        onError?.(error as Error)
-      }
-    }
+    const look = () => all()
+      .then(rejections => { if (isWatched) onChange(rejections) })
+      .catch((error: Error) => onError?.(error))
     let latest = look()
     const dispose = database.onChange({ onChange: () => { latest = latest.then(look) } }, { tables: [table] })
     return () => {
@@ -96,19 +91,17 @@ async function apply ({ op, table, id, data, metadata }: RejectedOperation, tran
   const values = Object.entries({ ...data, ...own }).filter(([, value]) => value !== undefined)
   const columns = values.map(([column]) => quote(column))
   const parameters = values.map(([, value]) => toSQLite(value))
+  if (op === 'DELETE') return transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
   if (op === 'PUT') {
     const places = columns.map(() => '?').join()
-    await transaction.execute(`INSERT OR REPLACE INTO ${name} (${columns.join()}) VALUES (${places})`, parameters)
-  } else if (op === 'DELETE') {
-    await transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
-  } else {
-    // An update that finds no row would be lost without a sign.
-    if (!await transaction.getOptional(`SELECT id FROM ${name} WHERE id = ?`, [id])) {
-      throw cannot('its row is not on the device: resend an older rejection of the row first, or discard it')
-    }
-    const changes = columns.map(column => `${column} = ?`).join()
-    if (changes) await transaction.execute(`UPDATE ${name} SET ${changes} WHERE id = ?`, [...parameters, id])
+    return transaction.execute(`INSERT OR REPLACE INTO ${name} (${columns.join()}) VALUES (${places})`, parameters)
   }
+  // An update that finds no row would be lost without a sign.
+  if (!await transaction.getOptional(`SELECT id FROM ${name} WHERE id = ?`, [id])) {
+    throw cannot('its row is not on the device: resend an older rejection of the row first, or discard it')
+  }
+  const changes = columns.map(column => `${column} = ?`).join()
+  if (changes) await transaction.execute(`UPDATE ${name} SET ${changes} WHERE id = ?`, [...parameters, id])
 }
 
 const cannot = (reason: string) =>
