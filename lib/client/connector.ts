@@ -68,7 +68,7 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   async function fetchOwn (): Promise<Credentials | null> {
-    const given = await callHook('fetchCredentials', () => options.fetchCredentials!()) ?? null
+    const given = await callHook('fetchCredentials', () => options.fetchCredentials!()) || null
     const found = given && normalCredentials(given)
     if (found !== undefined) return found
     throw new ConnectorError('PSM_HOOK', 'fetchCredentials: expected { endpoint, token, expiresAt }')
@@ -117,10 +117,12 @@ export function createConnector (options: ConnectorOptions): Connector {
   }
 
   /** Of the app, with names in lower case, so that this connector's own take their place. */
-  async function appHeaders (): Promise<Headers> {
-    const headers = await callHook('headers', () => options.headers?.()) ?? {}
-    const pairs = Symbol.iterator in headers ? [...headers as Iterable<[string, string]>] : Object.entries(headers)
-    return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
+  function appHeaders (): Promise<Headers> {
+    return callHook('headers', async () => {
+      const headers = await options.headers?.() ?? {}
+      const pairs = Symbol.iterator in headers ? [...headers as Iterable<[string, string]>] : Object.entries(headers)
+      return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
+    })
   }
 
   async function uploadHeaders (): Promise<Headers> {
