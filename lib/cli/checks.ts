@@ -13,6 +13,7 @@ import { DeadLetters } from '../store/dead-letters.js'
 import { Ledger } from '../store/ledger.js'
 import { nameOf } from '../store/validators.js'
 import { isProtected } from '../urls.js'
+import { pathOfDatabase } from './config.js'
 
 export interface Result {
   /** `skipped`: the check cannot be made; `found` says why. */
@@ -218,7 +219,7 @@ export async function checkMongoDB (uri: string, collections: Collections | unde
     return {
       mongodb: databaseIn(uri)
         ? ok(`reached, database ${db.databaseName}`)
-        : problem('the connection string names no database', 'put it in the path, as in mongodb://host/app?replicaSet=rs0'),
+        : problem('the connection string names no database', pathOfDatabase),
       'replica-set': checkTopology(hello),
       'mongodb-version': await checkVersion(db).catch(skip('MongoDB does not tell its version')),
       permissions: await checkPermissions(db).catch(skip('MongoDB does not tell this user\'s rights')),

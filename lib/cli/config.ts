@@ -13,8 +13,10 @@ import { HookError, OptionError } from '../errors.js'
 import { checkOptions } from '../options/check.js'
 import { hooks } from '../options/schema.js'
 import { checkCollections } from '../options/settings.js'
+import { databaseIn } from '../store/connect.js'
 import { rootOf } from '../store/mongodb-errors.js'
 import { nameOf, remedyOf } from '../store/validators.js'
+import { isPlain } from '../type-words.js'
 import { CommandError, usageError, type CommandIO } from './terminal.js'
 
 const require = createRequire(import.meta.url)
@@ -61,7 +63,7 @@ export async function loadApp (given: string | undefined, cwd: string) {
   }
   const { collections, ...exported } = exportOf(await load(path, file))
   const expected = 'write "export const collections = { table: collection({ schema }) }"'
-  if (typeof collections !== 'object' || !collections) throw usageError(`${path} exports no collections`, expected)
+  if (!isPlain(collections)) throw usageError(`${path} exports no collections`, expected)
   try {
     for (const [name, schema] of Object.entries(hooks)) {
       if (exported[name] !== undefined) checkOptions(schema, exported[name], name)
@@ -112,6 +114,9 @@ async function tsxNear (file: string) {
 export const uriOption =
   new Option('--uri <url>', 'connection string with the database in its path (default: MONGO_URI)')
 
+/** Without it the driver takes the database `test`. */
+export const pathOfDatabase = 'put it in the path, as in mongodb://host/app?replicaSet=rs0'
+
 export async function withMongo (
   uri: string | undefined, role: string, { env }: CommandIO, work: (client: mongodb.MongoClient) => Promise<void>
 ): Promise<void> {
@@ -120,9 +125,12 @@ export async function withMongo (
   let client
   try {
     client = new fastifyMongodb.mongodb.MongoClient(found, { serverSelectionTimeoutMS: 7500 })
+    if (!databaseIn(found)) throw usageError('the connection string names no database', pathOfDatabase)
     await work(client)
   } catch (error) {
-    if (!isOfMongo(error)) throw error
+    // A wrong escape, or a host that DNS does not know.
+    const isOfNode = error instanceof URIError || 'syscall' in Object(error)
+    if (!isOfNode && !isOfMongo(error)) throw error
     throw new CommandError(`MongoDB failed (${nameOf(error)})`, `${remedyOf(error, role)}, and run this again`, 1)
   } finally {
     await client?.close()

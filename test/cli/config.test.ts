@@ -28,6 +28,7 @@ t.test('what is no such file says so, with the next step', async t => {
       /exports no collections\n {2}→ write "export const collections/
     ],
     [['--config', await configFile(t, 'export const collections = 5')], /exports no collections/],
+    [['--config', await configFile(t, 'export const collections = []')], /exports no collections/],
     [
       ['--config', await configFile(t, todoConfig.replace('name: \'app_lists\'', 'name: \'system.lists\''))],
       /option collections\.lists writes to "system\.lists", which is reserved/

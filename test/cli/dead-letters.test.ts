@@ -333,6 +333,17 @@ t.test('an id of no letter, or of several, is told, and the others are done', as
   t.same(await left(), [])
 })
 
+t.test('a connection string without a database is refused, as by the plugin', async t => {
+  const file = await configFile(t, config)
+  const uri = database.uri.replace(/\/[^/?]+\?/, '/?')
+  for (const args of [['dead-letters', 'list'], ['apply-validators', '--config', file]]) {
+    const { code, stdout, stderr } = await powersyncMongo(...args, '--uri', uri)
+    t.equal(code, 2)
+    t.equal(stdout, '')
+    t.match(stderr, /^error: the connection string names no database\n {2}→ put it in the path, as in mongodb:/)
+  }
+})
+
 t.test('a MongoDB that refuses, or a connection string that is none, is told with the next step', async t => {
   const mongo = await startWireServer({
     on: { find: () => commandError({ code: 13, codeName: 'Unauthorized', errmsg: 'secret' }) }
@@ -341,7 +352,8 @@ t.test('a MongoDB that refuses, or a connection string that is none, is told wit
   const file = await configFile(t, config)
   for (const [uri, reason, remedy] of [
     [mongo.uri, 'Unauthorized', 'give this server\'s user the role readWrite on the database, and run this again'],
-    ['localhost', 'MongoParseError', 'check that the server runs and that the connection string is right']
+    ['localhost', 'MongoParseError', 'check that the server runs and that the connection string is right'],
+    ['mongodb://localhost/%zz', 'URIError', 'check that the server runs and that the connection string is right']
   ] as const) {
     for (const args of [['list'], ['show', 'f'], ['discard', '--all', '--yes'], ['retry', '--all', '--config', file]]) {
       const { code, stderr } = await powersyncMongo('dead-letters', ...args, '--uri', uri)

@@ -146,6 +146,17 @@ t.test(
   }
 )
 
+t.test('headers in another form are an error of the connector, and the app is asked again', async t => {
+  const server = await scriptedServer(t, stored)
+  const given: any[] = ['x-session: 1', 5, undefined]
+  const connector = createConnector({ url: server.url, headers: async () => given.shift() })
+  while (given.length > 1) {
+    await t.rejects(connector.uploadData(queue()), { code: 'PSM_HOOK', message: 'headers failed' })
+  }
+  await connector.uploadData(queue())
+  t.equal(server.count('/upload'), 1)
+})
+
 t.test('uploads with the app\'s own headers need no token', async t => {
   const server = await scriptedServer(t, stored)
   const { uploadData } = createConnector({
