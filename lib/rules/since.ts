@@ -122,6 +122,6 @@ function over (document: mongodb.Document, { set, unset, sums }: Since, add: Add
   const { _id, ...fields } = document
   const result: mongodb.Document = { ...fields, ...set }
   for (const field of unset) delete result[field]
-  for (const [field, added] of Object.entries(sums)) result[field] = add(field, fields[field] ?? null, added)
+  for (const [field, added] of Object.entries(sums)) result[field] = add(field, result[field] ?? null, added)
   return result
 }

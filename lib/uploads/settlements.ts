@@ -14,8 +14,8 @@ export const settles = ({ op, table }: CrudOperation, { deadLetters }: Dependenc
 
 /**
  * Reads the letters that are settled, which may be gone, or somebody else's, by one client transaction: it comes alone.
- * Gives the transactions without the operations that settle letters, the later changes that these go under, by row, and
- * the statements that settle the letters.
+ * Gives the transactions without the operations that settle letters, the later changes that these go under, by row, the
+ * ids of the letters, and the statements that settle them.
  *
  * Where a column is sent as the letter has it, what the letter's client has set there since stays, as in a retry; a
  * column that is sent otherwise is the user's latest word.
@@ -31,7 +31,7 @@ export async function settlementsIn (
   // Without `op_id` the transaction may be rejected as the same letter again, which stays.
   const settle = (written?: string) =>
     ids.filter(id => id !== written).flatMap(id => deadLetters.settlementOf(id, user))
-  if (ids.length === 0) return { transactions, since, settle }
+  if (ids.length === 0) return { transactions, since, settled: ids, settle }
   const rest = { ...transaction, operations: transaction.operations.filter(each => !isSettling(each)) }
   const now = fieldsByRow(rest, collections)
   for (const letter of await deadLetters.lettersOf(user, ids, scope)) {
@@ -47,7 +47,7 @@ export async function settlementsIn (
       since.set(later.row, without(later, Object.keys({ ...old, ...sent }).filter(isCorrected)))
     }
   }
-  return { transactions: [rest], since, settle }
+  return { transactions: [rest], since, settled: ids, settle }
 }
 
 /** All that a transaction sends for each row, by field. */
@@ -86,12 +86,12 @@ function withSums (
   return operations.map(operation => {
     const { op, table, id, data, previous } = operation
     const at = before.findIndex(each => each.table === table && each.id === id)
-    if (op !== 'PATCH' || !previous || at < 0) return operation
-    const [old] = before.splice(at, 1) as [CrudOperation]
+    const [old] = op === 'PATCH' && at >= 0 ? before.splice(at, 1) : []
+    if (!old || !previous) return operation
     const { hooks: { resolveConflict }, definition } = collections.get(table)
     const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
     const same = Object.entries(old.previous ?? {}).filter(([column]) =>
-      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data[column]))
+      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data?.[column]))
     return { ...operation, previous: { ...previous, ...Object.fromEntries(same) } }
   })
 }

@@ -189,9 +189,9 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const page = await pageOf(identity, scope)
       const open = known?.page === page ? known : pendingOf(page, group, policy)
       if (isSettled(open)) return open
-      const { transactions, since, settle } = await settlementsOf(open.pending, scope)
+      const { transactions, since, settled, settle } = await settlementsOf(open.pending, scope)
       const planned = await plan(transactions, { since })
-      const notesOf = noter(page, ofUser, scope)
+      const notesOf = noter(page, settled, ofUser, scope)
       const { closed } = await notesOf(planned.flatMap(({ plans }) => plans))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
       const before = pageStatement(identity, page, next)
@@ -305,12 +305,18 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     return identity ? [ledger!.statement(identity, page, next)] : []
   }
 
-  /** Notes plans on rows of open letters in the letters, folded; letters that are gone leave the page. */
-  function noter (page: Page, ofUser: UserCollections, scope: TransactionScope) {
+  /**
+   * Notes plans on rows of open letters in the letters, folded; letters that are gone leave the page. What settles a
+   * letter goes under the younger ones, as that letter itself.
+   */
+  function noter (
+    { content: { letters: all } }: Page, settled: readonly string[], ofUser: UserCollections, scope: TransactionScope
+  ) {
+    const first = all.findIndex(({ _id }) => settled.includes(_id))
+    const named = first < 0 ? all : all.slice(0, first)
     /** Those that were read; undefined: gone. */
     const letters = new Map<string, Since[] | undefined>()
     return async (plans: readonly Plan[]): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> => {
-      const { content: { letters: named } } = page
       const large = named.filter(({ rows }) => !rows).map(({ _id }) => _id)
       const found = large.length ? await deadLetters.rowsAmong(plans.flatMap(marksOf), large, scope) : []
       const touched = touchedBy(plans, [...named, ...found])

@@ -99,6 +99,13 @@ t.test('what is added after a rejection goes on top of what the letter clears', 
   t.equal((await items.findOne({ _id: 'x' }))?.['stock'], 13)
   await retry(shorter)
   t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', stock: 3 })
+
+  await send('DELETE')
+  await send('PUT', { name: 'too long', stock: 10 })
+  await send('PATCH', { stock: null })
+  await send('PATCH', { stock: 3 }, { old: { stock: null } })
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', stock: 3 }, 'or that was cleared since')
 })
 
 t.test('what others wrote in between stays, but for the fields of the letter', async t => {

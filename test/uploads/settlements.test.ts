@@ -117,14 +117,15 @@ t.test('later changes stay, but for the columns that the user corrected', async 
 t.test('a sum that is sent again adds what it added at first, whatever the row on the device is by now', async t => {
   const { one, item, items, letter } = await fixture(t)
   await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
-  await one(patch({ label: 'too long', stock: 13 }, { stock: 10 }), patch({ stock: 14 }, { stock: 13 }))
+  const first = patch({ state: 'new' })
+  await one(first, patch({ label: 'too long', stock: 13 }, { stock: 10 }), patch({ stock: 14 }, { stock: 13 }))
   t.equal(await one(patch({ stock: 12 }, { stock: 10 })), 'success')
   await items.updateOne({ _id: 'x' }, { $inc: { stock: 100 } })
   // The device has synced: its row has 112.
   const again = [patch({ label: 'still too long', stock: 13 }, { stock: 112 }), patch({ stock: 14 }, { stock: 13 })]
-  t.equal(await one(...again, settle(await letter())), 'INVALID_DATA')
+  t.equal(await one(first, ...again, settle(await letter())), 'INVALID_DATA')
   const corrected = [patch({ label: 'ok', stock: 13 }, { stock: 112 }), patch({ stock: 14 }, { stock: 13 })]
-  t.equal(await one(...corrected, settle(await letter())), 'success')
+  t.equal(await one(first, ...corrected, settle(await letter())), 'success')
   t.match(await item(), { name: 'ok', stock: 116 })
   await one(patch({ label: 'too long', stock: 120 }, { stock: 116 }))
   t.equal(await one(patch({ label: 'end', stock: 121 }, { stock: 116 }), settle(await letter())), 'success')
@@ -160,6 +161,21 @@ t.test('a change that a migration refuses is rejected, as a correction too, and 
   t.equal(await send(1, put({ name: 'old', kind: 'corrected' }), settle(await letter())), 'OLD')
   t.equal(await send(2, put({ name: 'new' }), settle(await letter())), 'success')
   t.same(await app.powersync.deadLetters.list(), [])
+})
+
+t.test('what settles a letter goes under younger ones, which are settled after it', async t => {
+  const { one, item, items, letters } = await fixture(t)
+  await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
+  const [older, younger] = [
+    (label: string) => patch({ label, state: 'older' }),
+    (label: string) => patch({ label, state: 'younger' })
+  ]
+  for (const change of [older, younger]) t.equal(await one(change('too long')), 'INVALID_DATA')
+  const [second, first] = (await letters()).map(({ _id }) => _id) as [string, string]
+  t.equal(await one(older('ok'), settle(first)), 'success')
+  t.match(await item(), { name: 'ok', state: 'older' })
+  t.equal(await one(younger('end'), settle(second)), 'success')
+  t.match(await item(), { name: 'end', state: 'younger' })
 })
 
 t.test('what replaced the row since is written over, as the user sees it', async t => {
