@@ -28,7 +28,7 @@ export interface Check {
   u?: 1
   /** Properties, optional ones with 1. */
   p?: Record<string, [Check, 1?]>
-  /** Which other names are accepted: a regular expression; and the words for those that are. */
+  /** Which other names are accepted: a regular expression; and the words for those that are, unless all are kept. */
   k?: string
   x?: string
   /** Variants of a union. */

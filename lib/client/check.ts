@@ -197,7 +197,7 @@ export const object: Kind = ({ p = {}, i, k = '', x }, way) => {
     // JSON, unlike a column, tells null and absent apart.
     if (property) return value === null && property.optional ? null : property.convert(value)
     if (others && pattern.test(name)) return others(value)
-    return way.trusted ? convertAny(value, 1, way) : unknownName(x!)
+    return way.trusted || !x ? convertAny(value, 1, way) : unknownName(x)
   }
   return value => {
     if (!isObject(value)) return undefined

@@ -391,16 +391,18 @@ function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
   }
 }
 
+/** Names that its key does not allow follow what an object does with names that it does not have. */
 function record (schema: TSchema, place: Place): FieldType {
-  const { additionalProperties = false } = schema
+  const { additionalProperties: additional } = schema
   const problem = 'has additionalProperties: describe all names by the key of Type.Record'
-  if (additionalProperties !== false) fail(place, problem)
+  if (additional !== undefined && additional !== false) fail(place, problem)
   const [k, item] = Object.entries<TSchema>(schema['patternProperties'])[0]! // TypeBox makes exactly one
   const i = inside(item, '*', place)
   const names = regularExpression(k) ?? fail(place, `has keys with a pattern ${NO_EXPRESSION}`)
+  const refuses = additional === false || place.unknownFields === 'reject'
   return scalar('o', 'an object', 'text', {
     i,
-    ...k !== PatternStringExact && { k, x: `a name that matches ${names}` },
+    ...k !== PatternStringExact && { k, ...refuses && { x: `a name that matches ${names}` } },
     container: true,
     shape: { bsonType: 'object' }
   })

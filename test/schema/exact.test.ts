@@ -224,6 +224,17 @@ t.test(
       compiled.put({ address: { street: 'x', geo }, places: [{ street: 'y', since: '1970-01-01', floor: 3 }] }),
       { address: { street: 'x', geo }, places: [{ street: 'y', since: new Date(0), floor: 3 }] }
     )
+    const record = (unknownFields: 'drop' | 'store' | 'reject', additionalProperties?: false) => {
+      const schema = Type.Record(Type.String({ pattern: '^x' }), bson.Date(), { additionalProperties })
+      return compileCollection('rows', collection({ unknownFields, schema: Type.Object({ times: schema }) })).put({
+        times: '{"x1":"1970-01-01","geo":{"a":[1]}}'
+      })
+    }
+    for (const policy of ['drop', 'store'] as const) {
+      t.strictSame(record(policy), { times: { x1: new Date(0), geo: { a: [1] } } })
+      t.match(record(policy, false), { code: 'SCHEMA_MISMATCH', path: 'times.geo' })
+    }
+    t.match(record('reject'), { code: 'SCHEMA_MISMATCH', path: 'times.geo' })
     t.match(compiled.put({ address: JSON.parse('{"street":"x","geo":{"__proto__":1}}') }), {
       code: 'INVALID_DATA',
       path: 'address.geo.__proto__'
