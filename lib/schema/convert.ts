@@ -62,7 +62,9 @@ function parseUsualDate (text: string): number {
 }
 
 /** Converts a value that the driver read for hooks; undefined where they see the value itself. */
-export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: unknown) => unknown) | undefined {
+export function readerOf (
+  { t, i, k = '', p = {}, o = [], read }: FieldType
+): ((value: unknown) => unknown) | undefined {
   const inside = i && readerOf(i)
   switch (t) {
     case 'j': return inside
@@ -70,8 +72,9 @@ export function readerOf ({ t, i, p = {}, o = [], read }: FieldType): ((value: u
     case 'o': {
       const readers = new Map(Object.entries(p).map(([name, [property]]) => [name, readerOf(property)]))
       if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
+      const others = new RegExp(k, 'u')
       const property = ([name, value]: [string, unknown]): [string, unknown] =>
-        [name, (readers.has(name) ? readers.get(name) : inside)?.(value) ?? value]
+        [name, (readers.has(name) ? readers.get(name) : others.test(name) ? inside : undefined)?.(value) ?? value]
       return value => isPlain(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
     }
     case 'u': {

@@ -333,6 +333,11 @@ t.test('what the driver read has the types of the schema, at any depth', async t
     either: true
   })
   t.strictSame(read({ ref: oid, record: date }), { ref: oid, record: date })
+  const keyed = Type.Object({ value: Type.Record(Type.String({ pattern: '^x' }), bson.Long()) })
+  t.strictSame(
+    compileCollection('rows', collection({ schema: keyed })).read({ value: { x1: 1, count: 1 } }),
+    { value: { x1: 1n, count: 1 } }
+  )
   // The driver reads the long ±2^53 as a number.
   t.strictSame(read({ list: [2 ** 53, -(2 ** 53)] }), { list: [2n ** 53n, -(2n ** 53n)] })
   const document = { _id: 1 }
