@@ -135,6 +135,8 @@ export interface ResolveConflictHook<Row = AnyRow> {
   readonly fields?: readonly string[]
   /** What the client's table must track for it, which `client-schema` prints; the helpers set it. */
   readonly tracks?: ConflictTracking
+  /** Fields that it works out from those of the row that is there, as `fieldLevel` its times. */
+  readonly merges?: readonly string[]
   /** What an operation would add to fields, of a hook that sums; asked for one on a row that is not there. */
   readonly sumsOf?: (operation: CrudOperation, previous: AnyRow | undefined) => Readonly<Record<string, string>>
 }

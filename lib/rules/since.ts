@@ -22,8 +22,11 @@ export function fold (since: Since | undefined, plan: Plan, ofUser: UserCollecti
   if (since?.replaced || change.kind !== 'patch') return replaced(row)
   const { set, unset, sums } = since ?? { set: {}, unset: [], sums: {} }
   const folded: Since = { row, replaced: false, set: { ...set }, unset: [...unset], sums: { ...sums } }
+  const { hooks } = ofUser(plan.operation).shared
+  // A letter's hook has these before it, and adds its own to them.
+  const merged = hooks.resolveConflict.flatMap(({ merges = [] }) => merges)
   for (const field of change.unset) clear(folded, field).unset.push(field)
-  for (const [field, value] of Object.entries(change.set)) {
+  for (const [field, value] of Object.entries(change.set).filter(([field]) => !merged.includes(field))) {
     const added = change.sums[field]
     if (added === undefined) clear(folded, field).set[field] = value
     else if (field in folded.set) folded.set[field] = adderOf(plan, ofUser)(field, folded.set[field], added)

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
 import { bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
-import { additive, lastWriteWins } from '../../lib/rules/conflicts/index.js'
+import { additive, fieldLevel, lastWriteWins } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -202,6 +202,26 @@ t.test('a later change of the same client does not drop a letter that was made b
     t.equal((await retry(shorter))?.status, 'success')
     t.match(await items.findOne({ _id: 'x' }), { name, at: new Date(at(others === 1 ? 4 : 3)) })
   }
+})
+
+t.test('the times of a letter\'s fields stand beside those of later changes', async t => {
+  const at = (day: number) => new Date(Date.UTC(2025, 0, day))
+  const { items, send, retry } = await fixture(t, {
+    collections: {
+      items: collection({
+        schema: Type.Object({ name: Type.String({ maxLength: 4 }), state: Type.String() }),
+        resolveConflict: fieldLevel({ metadata: 'modified' })
+      })
+    }
+  })
+  const times = (day: number) =>
+    ({ metadata: JSON.stringify({ name_modified_at: at(day), state_modified_at: at(day) }) })
+  await items.insertOne({ _id: 'x', name: 'a', state: 'new' })
+  await send('PATCH', { name: 'too long', state: 'open' }, times(1))
+  await send('PATCH', { state: 'done' }, times(2))
+  await retry(shorter)
+  t.same(await items.findOne({ _id: 'x' }),
+    { _id: 'x', name: 'ok', state: 'done', modified: { name: at(1), state: at(2) } })
 })
 
 t.test('of later changes those count that an updateBatch wrote', async t => {

@@ -34,7 +34,7 @@ export interface FieldLevelOptions {
  * })
  */
 export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConflictHook<Row> {
-  return resolver({ tracks: { metadata: true } }, ({ operation, existing }) => {
+  return resolver({ tracks: { metadata: true }, merges: [metadata] }, ({ operation, existing }) => {
     if (operation.op === 'DELETE') return operation
     const said = metadataOf(operation)
     const now = Date.now()
