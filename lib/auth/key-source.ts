@@ -33,7 +33,11 @@ const maxLookups = 5
  * kids are unknown, so that made-up kids neither reach the issuer nor keep a real one out.
  */
 export function createKeySource (issuer: string, options: KeySourceOptions, now = Date.now): FindKey {
-  const keys = remember(() => fetchKeySet(issuer, options), options, now)
+  const keys = remember(async () => {
+    const signal = AbortSignal.timeout(options.timeout)
+    const uri = options.jwksUri ?? await discover(issuer, signal)
+    return keysOf(await getJson(uri, signal) as JSONWebKeySet, nameOf(uri))
+  }, options, now)
   return async header => await (await keys.current())(header) ?? (await keys.refresh())(header)
 }
 
@@ -121,12 +125,6 @@ async function askHost (
     const hint = code === 'DOMAIN_NOT_ALLOWED' ? ': add the issuer to its issuersWhitelist' : ''
     throw new KeySourceError(`getJwks cannot give keys of ${domain} (${code ?? cause?.code ?? name})${hint}`)
   }
-}
-
-async function fetchKeySet (issuer: string, { jwksUri, timeout }: KeySourceOptions): Promise<FindKey> {
-  const signal = AbortSignal.timeout(timeout)
-  const uri = jwksUri ?? await discover(issuer, signal)
-  return keysOf(await getJson(uri, signal) as JSONWebKeySet, nameOf(uri))
 }
 
 /** Finds keys in a JWK Set (RFC 7517 §5). A token without `kid` is by its only key. */

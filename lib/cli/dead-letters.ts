@@ -71,7 +71,7 @@ export function addDeadLetters (program: Command, io: CommandIO): void {
       const asks = options.all && !options.yes
       if (asks && !io.stdin.isTTY) throw usageError('discard --all has no terminal to ask on', 'pass --yes as well')
       return each(io, ids, options, {
-        isRefused: async count => asks && !await agreed(io, count),
+        asks,
         async work (letters, id) {
           if (!await letters.discard(id)) unknown()
           return options.json ? jsonLine({ id, status: 'discarded' }) : `${clean(id)}: discarded\n`
@@ -111,9 +111,9 @@ async function lettersToRun (config: string | undefined, io: CommandIO, db: mong
 }
 
 interface Job {
-  /** Letters that can be run. Default: letters that can be read and deleted. */
+  /** Default: letters that can be read and deleted. */
   open? (db: mongodb.Db, warn: Warn): Promise<DeadLetters>
-  isRefused? (count: number): Promise<boolean | undefined>
+  asks?: boolean | undefined
   /** Gives the text to print. @throws {ParameterError} for an id of no letter, or of several */
   work (letters: DeadLetters, id: string): Promise<string>
 }
@@ -131,7 +131,7 @@ async function each (io: CommandIO, ids: string[], { all, user, uri }: Options, 
   await withMongo(uri, 'readWrite', io, async client => {
     const letters = await job.open?.(client.db(), warn) ?? new DeadLetters(client.db())
     const chosen = all ? await allIds(letters, user) : ids
-    if (chosen.length > 0 && await job.isRefused?.(chosen.length)) {
+    if (job.asks && chosen.length > 0 && !await agreed(io, chosen.length)) {
       io.exitCode = 1
       return
     }

@@ -83,15 +83,11 @@ const debug = debuglog('powersync-mongo')
 
 function fail ({ stderr, env }: CommandIO, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
-  const { message, fix, exitCode } = commandErrorOf(error)
+  const unexpected = 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace'
+  const known = error instanceof KeyError ? usageError(error.message) : error
+  const { message, fix, exitCode } =
+    known instanceof CommandError ? known : new CommandError(reasonOf(error), unexpected, 1)
   debug('%s', (error as Error).stack)
   stderr.write(`${wrap(`${paint('red', 'error:')} ${message}`, 2)}\n  → ${wrap(fix, 4)}\n`)
   return exitCode
-}
-
-function commandErrorOf (error: unknown): CommandError {
-  if (error instanceof CommandError) return error
-  if (error instanceof KeyError) return usageError(error.message)
-  const fix = 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace'
-  return new CommandError(reasonOf(error), fix, 1)
 }

@@ -33,6 +33,8 @@ type Headers = Record<string, string>
  * }))
  */
 export function createConnector (options: ConnectorOptions): Connector {
+  // The platform's own fetch is looked up with each call: a polyfill may come later.
+  const platformFetch: Fetch = (url, init) => globalThis.fetch(url, init)
   const { uploadWith = 'token', schemaVersion = 1, fetch = platformFetch, timeout = 30_000, signal } = options
   const { transactions: most = 20, operations = 1000 } = options.limits ?? {}
   checkNames(options)
@@ -161,6 +163,3 @@ function check (option: string, isRight: boolean, expected: string): void {
 }
 
 const isCount = (value: number) => Number.isInteger(value) && value >= 1
-
-/** Looked up with each call: a polyfill may come later. */
-const platformFetch: Fetch = (url, init) => globalThis.fetch(url, init)

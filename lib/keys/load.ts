@@ -12,12 +12,7 @@ export interface KeyInputs {
   published?: KeySource | readonly KeySource[] | undefined
 }
 
-/** Names of the inputs in errors. */
-export type KeyNames = Record<keyof KeyInputs, string>
-
-const optionNames: KeyNames = {
-  signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published'
-}
+type KeyNames = Record<keyof KeyInputs, string>
 
 export interface SigningKey { privateKey: KeyObject, algorithm: KeyAlgorithm, kid: string }
 
@@ -31,10 +26,13 @@ export interface KeySet {
  * Reads and checks all keys of a server: the PowerSync Service refuses a whole set for one key that it cannot import.
  * The JWK of a key gives its `kid` and `alg`; the signing key's may come from `publicKey`. The default `kid` is the
  * RFC 7638 thumbprint, the default `alg` RS256 for RSA and that of the curve for other keys.
+ * @param names of the inputs in errors
  * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`
  */
-export function loadKeys ({ signing, publicKey, published }: KeyInputs, names: Partial<KeyNames> = {}): KeySet {
-  const from: KeyNames = { ...optionNames, ...names }
+export function loadKeys ({ signing, publicKey, published }: KeyInputs, names?: Partial<KeyNames>): KeySet {
+  const from = {
+    signing: 'option keys.signing', publicKey: 'option keys.publicKey', published: 'option keys.published', ...names
+  }
   const key = readPrivateKey(signing, from.signing)
   const half = publicKey === undefined ? undefined : readPublicKey(publicKey, from.publicKey)
   if (half) checkHalf(key, half, from)
