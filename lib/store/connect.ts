@@ -61,8 +61,8 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
   // @fastify/mongodb takes no unnamed connection after a named one.
   const name = options.name ?? (fastify.mongo ? 'powersync' : undefined)
   try {
-    const target = options.client ? { database: options.client.options.dbName } : { url, database: databaseIn(url) }
-    await fastify.register(fastifyMongodb, { ...target, ...options, ...name && { name } } as FastifyMongodbOptions)
+    const database = options.database || (options.client ? options.client.options.dbName : databaseIn(url))
+    await fastify.register(fastifyMongodb, { ...options, url, database, ...name && { name } } as FastifyMongodbOptions)
   } catch (error) {
     throw unreachable(error, url)
   }
@@ -71,8 +71,9 @@ async function open (fastify: FastifyInstance, options: MongoOptions, uri: strin
 
 /** The database of a connection string, as the driver reads it; @fastify/mongodb knows no escapes and no IPv6. */
 export function databaseIn (url = ''): string | undefined {
-  const path = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url)?.[1]
-  return path && decodeURIComponent(path)
+  // Several hosts are no URL.
+  const ofOneHost = url.replace(/:\/\/[^/?#]+/, '://host')
+  return URL.canParse(ofOneHost) ? decodeURIComponent(new URL(ofOneHost).pathname.slice(1)) || undefined : undefined
 }
 
 /** The host's unnamed connection. @fastify/mongodb puts the first named one in its place, which does not count. */
