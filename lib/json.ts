@@ -7,6 +7,7 @@ import { isHeld, JsonNumber, parseDigits } from './client/values.js'
  * any other, and values of any depth.
  *
  * @throws {SyntaxError} for what is not JSON
+ * @throws {RangeError} as `parseDigits` does
  */
 export function parseJson (text: string): unknown {
   return hasExactNumber(text) ? parseDigits(text, randomUUID()) : JSON.parse(text)

@@ -100,7 +100,7 @@ export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
     if (typeof value !== 'string') return undefined
     if (!isWellFormed(value)) return halfCharacter()
     for (const { pattern, matches } of patterns) if (pattern.test(value) !== matches) return undefined
-    const isAllowed = (!c || fits(value)) && value.length <= len &&
+    const isAllowed = fits(value) && value.length <= len &&
       (!v || v[0]!.includes(value)) && (!date || isMoment(value))
     return isAllowed ? value : undefined
   }
@@ -114,7 +114,7 @@ export const literal: Kind = ({ v = [] }) => {
   }
   return value => {
     const literal = stored.get(value)
-    if (literal !== undefined || numbers.size === 0) return literal
+    if (literal !== undefined) return literal
     const number = toNumber(value) // "1.0"
     return numbers.has(number) ? stored.get(number) : undefined
   }
@@ -382,7 +382,7 @@ export function rowReader (fields: readonly RowField[], { others, hidden, words 
 
 /** Clients whose stream selects `_id` have it as a column too, and some connectors send the whole row. */
 const isOwnId = (column: string, value: unknown, id: string): boolean =>
-  /^_?id$/.test(column) && value !== null && !isContainer(value) && String(value) === id
+  /^_?id$/.test(column) && !isContainer(value) && String(value) === id
 
 const hasOwn = (object: object, name: string): boolean => Object.prototype.hasOwnProperty.call(object, name)
 

@@ -50,10 +50,9 @@ function judgeOf (table: TableDescription, way: Way): (operation: OperationToChe
   })), table, way)
   return ({ op, id, opData = {} }) => {
     if (!table.operations.includes(op)) return { code: 'UNAUTHORIZED', message: `${op} is not allowed on this table` }
-    const data = () => way.parse(JSON.stringify(opData)) as Record<string, unknown>
     const fault = isId && !isId(id)
       ? invalid(table.id!.e, 'other text').within('id')
-      : op !== 'DELETE' && read({ op, id, data: data() })
+      : op !== 'DELETE' && read({ op, id, data: way.parse(JSON.stringify(opData)) as Record<string, unknown> })
     return fault instanceof DecodeFault ? { code: fault.code, path: fault.path, message: fault.message } : undefined
   }
 }

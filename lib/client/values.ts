@@ -14,15 +14,11 @@ export class JsonNumber {
     this.#text = text
   }
 
-  /** As it was written. */
-  get text (): string {
-    return this.#text
-  }
-
   valueOf (): number {
     return Number(this.#text)
   }
 
+  /** As it was written. */
   toString (): string {
     return this.#text
   }
@@ -33,19 +29,23 @@ export class JsonNumber {
 }
 
 /** Where text begins and ends, and the numbers that a double may not hold; a name without quotes stays wrong. */
-const TOKEN = /\\.|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]?\d{3,})(?!\s*:)/g
+const TOKEN = /(?:\\.){1,99}|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]?\d{3,})(?!\s*:)/g
 
 /**
  * JSON.parse with a `JsonNumber` for each number whose digits have to be kept. They are parsed as text with a mark.
  *
  * @param mark starts no text in the JSON: the sender must be unable to guess it
+ * @param most numbers that JavaScript prints in another way: each takes microseconds, here and when it is converted
  * @throws {SyntaxError} for what is not JSON
+ * @throws {RangeError} for more of these numbers
  */
-export function parseDigits (text: string, mark: string): unknown {
+export function parseDigits (text: string, mark: string, most = 50_000): unknown {
   let inText = false
   const marked = text.replace(TOKEN, token => {
     if (token === '"') inText = !inText
-    return inText || !NUMBER.test(token) || isHeld(token) ? token : `"${mark}${token}"`
+    if (inText || !NUMBER.test(token)) return token
+    if (String(Number(token)) !== token && most-- === 0) throw RangeError()
+    return isHeld(token) ? token : `"${mark}${token}"`
   })
   const root = { value: JSON.parse(marked) as unknown }
   const containers: Record<string, unknown>[] = [root]
@@ -54,7 +54,7 @@ export function parseDigits (text: string, mark: string): unknown {
       const value = container[name]
       const isNumber = typeof value === 'string' && value.startsWith(mark)
       if (isNumber) container[name] = new JsonNumber(value.slice(mark.length))
-      else if (typeof value === 'object' && value !== null) containers.push(value as Record<string, unknown>)
+      else if (isContainer(value)) containers.push(value as Record<string, unknown>)
     }
   }
   return root.value
@@ -63,8 +63,7 @@ export function parseDigits (text: string, mark: string): unknown {
 /** Whether a JavaScript number is all that the text says, and no text of other digits would give it. */
 export function isHeld (token: string): boolean {
   const number = Number(token)
-  const isLong = Math.abs(number) >= 1e15 && /^-?\d{16}/.test(token)
-  return isShortest(number, token) && (!isLong || Number.isSafeInteger(number))
+  return isShortest(number, token) && (!/^-?\d{16}/.test(token) || Number.isSafeInteger(number))
 }
 
 /** Whether a text says the same decimal number as JavaScript prints. */
@@ -97,7 +96,7 @@ function decimalOf (text: string): { sign: string, digits: string, exponent: num
 
 /** The text of a number that was sent as text, or whose digits were kept. */
 export function numberText (value: unknown): string | undefined {
-  const text = value instanceof JsonNumber ? value.text : value
+  const text = value instanceof JsonNumber ? String(value) : value
   // 400 characters: more than any of the types prints; a megabyte of digits would keep the parsers busy.
   return typeof text === 'string' && text.length <= 400 && NUMBER.test(text) ? text : undefined
 }
@@ -115,7 +114,7 @@ export function integerText (value: unknown): string | undefined {
  */
 export const maybeRounded = (value: unknown): boolean => typeof value === 'number'
   ? Number.isInteger(value) && !Number.isSafeInteger(value)
-  : value instanceof JsonNumber && isShortest(Number(value), value.text)
+  : value instanceof JsonNumber && isShortest(Number(value), String(value))
 
 /** NaN if the value is not a number, is not finite, or would lose precision as a double. */
 export function toNumber (value: unknown): number {

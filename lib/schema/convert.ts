@@ -98,7 +98,7 @@ function numberOf (value: JsonNumber): unknown {
   const digits = integerText(value)
   if (digits !== undefined && isLong(BigInt(digits))) return BigInt(digits)
   const number = toNumber(value)
-  if (isShortest(number, value.text) || (Number.isInteger(number) && digits !== undefined)) return number
+  if (isShortest(number, String(value)) || (Number.isInteger(number) && digits !== undefined)) return number
   const text = numberText(value)
   return (text === undefined ? undefined : toDecimal128(text)) ?? (Number.isNaN(number) ? tooLong() : number)
 }

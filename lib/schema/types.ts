@@ -155,7 +155,8 @@ function range (
   if (divisor !== undefined && divisor <= 0) fail(place, 'has multipleOf set to something that is not above 0')
   const set = bounds.filter(({ limit }) => limit !== undefined)
   // Bigints as text, and what is not set as null: it goes through JSON.
-  const r = bounds.map(({ limit }) => typeof limit === 'bigint' ? String(limit) : limit ?? null)
+  const r = bounds.slice(0, bounds.findLastIndex(({ limit }) => limit !== undefined) + 1)
+    .map(({ limit }) => typeof limit === 'bigint' ? String(limit) : limit ?? null)
   return { ...set.length && { r }, words: set.map(({ limit, words }) => ` ${words} ${limit}`).join(' and') }
 }
 
@@ -220,7 +221,7 @@ function number (words: string, bsonType: string, least?: number, most?: number)
   return (schema, place) => {
     const { words: limits, ...set } = range(schema, place)
     const gives = `${words}${limits}`
-    const [low, high, ...others] = set.r ?? [null, null, null, null, null]
+    const [low, high, ...others] = set.r ?? []
     const isWhole = least !== undefined && most !== undefined
     const [e, column]: [string, Column] = isWhole ? [gives, 'integer'] : [`${gives}, as precise as a double`, 'real']
     return scalar('n', e, column, {

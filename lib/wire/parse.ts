@@ -222,8 +222,9 @@ function checkText (bytes: Buffer, expected: string): void {
 function parse (text: string, expected: string): unknown {
   try {
     return parseJson(text)
-  } catch {
-    throw notJson(expected)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw notJson(expected)
+    throw new TooLargeError('An operation has too many numbers that JavaScript prints in another way')
   }
 }
 

@@ -5,6 +5,8 @@ const numbered = (element: (number: string) => string, bytes: number) =>
   ).join()
 const operation = (data: string, more = '') => `{"batch":[{"op":"PUT","type":"rows","id":"a"${more},"data":${data}}]}`
 
+const digits = '123456789012345678901234567890'
+
 /** Units of JSON that one operation may have with the default limit: see `limitsOf`. */
 const most = 500_000
 
@@ -16,6 +18,9 @@ export const costly = (limit: number): Record<string, string> => {
     'objects in a field of an operation that nobody reads': operation('{}', `,"x":[${fill('{}', size)}]`),
     'arrays in a column': operation(`{"json":[${fill('[]', size)}]}`),
     numbers: operation(`{"json":[${fill('1', size)}]}`),
+    'numbers of many digits': operation(`{"json":[${fill(digits, size)}]}`),
+    'numbers of many digits in text': operation(`{"json":"[${fill(digits, size)}]"}`),
+    'quotes beside a number of many digits': operation(`{"json":${digits},"text":"${'\\"'.repeat(size / 2)}"}`),
     'names that are all different': operation(`{"json":{${numbered(number => `"${number}":1`, size)}}}`),
     'shapes that are all different': operation(`{"json":[${numbered(number => `{"${number}":1}`, size)}]}`),
     'JSON in text': operation(`{"json":"[${fill('{}', size)}]"}`),

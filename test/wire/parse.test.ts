@@ -61,6 +61,15 @@ const text = fc
   )
   .map(([value, space]) => JSON.stringify(value, null, space))
 
+t.test('more numbers than are worth their time, of forms that JavaScript does not print, are too large', async t => {
+  const numbers = Array(50_001).fill('12345678901234567890').join()
+  const body = Buffer.from(`{"batch":[{"data":{"json":[${numbers}]}}]}`)
+  await t.rejects(parseUpload(body, options), {
+    statusCode: 413,
+    message: 'An operation has too many numbers that JavaScript prints in another way'
+  })
+})
+
 t.test('an upload is read as if parsed whole, without what nobody reads', async t => {
   await fc.assert(fc.asyncProperty(text, async text => {
     assert.deepStrictEqual(await read(text, Infinity), expected(text))
