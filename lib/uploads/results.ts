@@ -16,11 +16,24 @@ export const fatalError = (failed: FailedOperation): FatalErrorResult =>
 
 /** A rejection as the client sees it. */
 export function failedOperation ({ cause: { code, message, details, operationIndex } }: Rejected): FailedOperation {
+  const json = details && jsonOf(details)
   return {
     error_code: code,
     message,
-    ...details && { details },
+    ...json && { details: json },
     ...operationIndex !== undefined && { operation_index: operationIndex }
+  }
+}
+
+/** What a hook gives as details, as JSON has it; without what JSON cannot hold, a row's bigints as numbers or text. */
+function jsonOf (details: Record<string, unknown>): Record<string, unknown> | undefined {
+  const plain = (_: string, value: unknown) => typeof value !== 'bigint'
+    ? value
+    : Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
+  try {
+    return JSON.parse(JSON.stringify(details, plain))
+  } catch {
+    return undefined
   }
 }
 

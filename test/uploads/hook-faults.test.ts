@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import type { FastifyServerOptions } from 'fastify'
 import { Type } from '@sinclair/typebox'
-import { collection, type CollectionOptions, type PowerSyncMongoOptions } from '../../index.js'
+import { collection, PowerSyncFatalError, type CollectionOptions, type PowerSyncMongoOptions } from '../../index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -279,4 +279,27 @@ t.test('a hook that never ends holds no document beyond the deadline', async t =
   hangs = false
   t.equal((await put({ name: 'second' }, 2)).status, 200)
   t.match(await lists.find().toArray(), [{ name: 'second' }])
+})
+
+t.test('details of a rejection that are no JSON still give an answer, the same each time', async t => {
+  const circle: Record<string, unknown> = {}
+  circle['circle'] = circle
+  const all: Array<[Record<string, unknown>, object | undefined]> = [
+    [{ left: 5n, long: 2n ** 60n, at: new Date(0), none: undefined }, {
+      left: 5, long: '1152921504606846976', at: '1970-01-01T00:00:00.000Z'
+    }],
+    [circle, undefined]
+  ]
+  for (const [details, expected] of all) {
+    const options = {
+      authorize: () => { throw new PowerSyncFatalError('QUOTA', 'The quota is used up', { details }) }
+    }
+    const { app, put } = await fixture(t, options)
+    const first = await put()
+    t.equal(first.status, 200)
+    t.same(first.body['results'][0].failed_operation.details, expected)
+    const [letter] = await app.powersync.deadLetters.list()
+    t.same(letter!.failed_operation.details, expected)
+    t.same((await put()).body, first.body)
+  }
 })
