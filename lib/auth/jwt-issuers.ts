@@ -8,9 +8,7 @@ import { checkOptions } from '../options/check.js'
 import { functionOf, integer, object } from '../options/schema.js'
 import { isProtected } from '../urls.js'
 import { bearerToken } from './authenticators.js'
-import {
-  createHostKeySource, createKeySource, KeySourceError, quote, type FindKey, type KeyHeader
-} from './key-source.js'
+import { createHostKeySource, createKeySource, KeySourceError, quote, type KeyHeader } from './key-source.js'
 
 /**
  * Authenticates by the tokens of identity providers: Auth0, Clerk, Cognito, Firebase, Keycloak, Supabase and every
@@ -27,7 +25,8 @@ import {
  */
 export function jwtIssuers (options: JwtIssuersOptions): Authenticate {
   const settings = readIssuers(options)
-  const { getJwks, cache: { maxAge = 600, cooldown = 30 } = {}, timeout = 5000, token: tokenOf = bearerToken } = options
+  const { algorithms = ['RS256', 'ES256', 'EdDSA'], userId = 'sub', token: tokenOf = bearerToken } = options
+  const { getJwks, cache: { maxAge = 600, cooldown = 30 } = {}, timeout = 5000, clockTolerance = 60 } = options
   const issuers = new Map(settings.map(settings => {
     const { issuer, jwksUri } = settings
     const fetching = { jwksUri, maxAge: maxAge * 1000, cooldown: Math.min(cooldown, maxAge) * 1000, timeout }
@@ -39,7 +38,7 @@ export function jwtIssuers (options: JwtIssuersOptions): Authenticate {
     const token = tokenOf(request)
     if (!token) return null
     try {
-      return await userOf(await verify(token, issuers, options), options, request)
+      return await userOf(await verify(token), request)
     } catch (error) {
       if (error instanceof RefusedError) {
         request.log.info({ reason: error.message }, 'jwtIssuers refused a token')
@@ -52,44 +51,49 @@ export function jwtIssuers (options: JwtIssuersOptions): Authenticate {
       throw error
     }
   }
+
+  async function verify (token: string): Promise<TokenClaims> {
+    const { header, iss } = read(token)
+    if (!algorithms.some(name => name === header.alg)) throw new RefusedError('its alg is not one of algorithms')
+    // Checked before anything is fetched: a token never says where keys come from.
+    const issuer = issuers.get(iss)
+    if (!issuer) throw new RefusedError(foreign(iss, [...issuers.keys()]))
+    const key = await issuer.findKey(header)
+    if (!key) {
+      const withoutKid = 'it has no kid, and its issuer has not exactly one key, for its alg'
+      throw new RefusedError(header.kid === undefined ? withoutKid : 'its issuer has no key with its kid and alg')
+    }
+    const { payload: claims } = await jwtVerify(token, key, {
+      issuer: iss,
+      algorithms: [...algorithms],
+      clockTolerance,
+      requiredClaims: ['exp'],
+      ...issuer.audience && { audience: issuer.audience }
+    }).catch((error: unknown) => {
+      if (!(error instanceof errors.JOSEError)) throw error
+      const claim = error instanceof errors.JWTClaimValidationFailed ? `, claim ${error.claim}` : ''
+      throw new RefusedError(error.code + claim)
+    })
+    const latest = Date.now() / 1000 + clockTolerance
+    if (Number(claims['iat'] ?? 0) > latest) throw new RefusedError('its iat is in the future')
+    for (const [name, allowed] of Object.entries<unknown>(issuer.claims)) {
+      if ([claims[name]].flat().some(value => [allowed].flat().includes(value))) continue
+      throw new RefusedError(`its claim ${name} has no value that the option claims allows`)
+    }
+    return claims
+  }
+
+  async function userOf (claims: TokenClaims, request: FastifyRequest): Promise<Identity | null> {
+    const user = typeof userId === 'function' ? await userId(claims, request) : claims[userId]
+    if (typeof userId === 'string' && (typeof user !== 'string' || user === '')) {
+      throw new RefusedError(`its claim ${userId} is not text, or empty`)
+    }
+    return typeof user === 'string' ? { ...claims, id: user } : user as Identity | null
+  }
 }
 
 /** A token is not accepted. The message is the reason, and holds nothing of the token but `iss`. */
 class RefusedError extends Error {}
-
-type KnownIssuers = ReadonlyMap<string, ReturnType<typeof readIssuer> & { findKey: FindKey }>
-
-async function verify (token: string, issuers: KnownIssuers, options: JwtIssuersOptions): Promise<TokenClaims> {
-  const { algorithms = ['RS256', 'ES256', 'EdDSA'], clockTolerance = 60 } = options
-  const { header, iss } = read(token)
-  if (!algorithms.some(name => name === header.alg)) throw new RefusedError('its alg is not one of algorithms')
-  // Checked before anything is fetched: a token never says where keys come from.
-  const issuer = issuers.get(iss)
-  if (!issuer) throw new RefusedError(foreign(iss, [...issuers.keys()]))
-  const key = await issuer.findKey(header)
-  if (!key) {
-    const withoutKid = 'it has no kid, and its issuer has not exactly one key, for its alg'
-    throw new RefusedError(header.kid === undefined ? withoutKid : 'its issuer has no key with its kid and alg')
-  }
-  const { payload: claims } = await jwtVerify(token, key, {
-    issuer: iss,
-    algorithms: [...algorithms],
-    clockTolerance,
-    requiredClaims: ['exp'],
-    ...issuer.audience && { audience: issuer.audience }
-  }).catch((error: unknown) => {
-    if (!(error instanceof errors.JOSEError)) throw error
-    const claim = error instanceof errors.JWTClaimValidationFailed ? `, claim ${error.claim}` : ''
-    throw new RefusedError(error.code + claim)
-  })
-  const latest = Date.now() / 1000 + clockTolerance
-  if (Number(claims['iat'] ?? 0) > latest) throw new RefusedError('its iat is in the future')
-  for (const [name, allowed] of Object.entries<unknown>(issuer.claims)) {
-    if ([claims[name]].flat().some(value => [allowed].flat().includes(value))) continue
-    throw new RefusedError(`its claim ${name} has no value that the option claims allows`)
-  }
-  return claims
-}
 
 /** The header and the issuer of a token that is not verified yet. */
 function read (token: string): { header: KeyHeader, iss: string } {
@@ -106,16 +110,6 @@ function foreign (iss: string, issuers: string[]): string {
   const bare = (url: string) => url.replace(/\/$/, '')
   const hint = issuers.some(issuer => bare(issuer) === bare(iss)) ? ': they differ in the / at the end' : ''
   return `its iss ${quote(iss)} is not one of issuers, ${issuers.map(quote).join(', ')}${hint}`
-}
-
-async function userOf (
-  claims: TokenClaims, { userId = 'sub' }: JwtIssuersOptions, request: FastifyRequest
-): Promise<Identity | null> {
-  const user = typeof userId === 'function' ? await userId(claims, request) : claims[userId]
-  if (typeof userId === 'string' && (typeof user !== 'string' || user === '')) {
-    throw new RefusedError(`its claim ${userId} is not text, or empty`)
-  }
-  return typeof user === 'string' ? { ...claims, id: user } : user as Identity | null
 }
 
 const text = Type.String({ minLength: 1 })

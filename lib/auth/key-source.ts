@@ -17,7 +17,7 @@ export interface KeyHeader { alg: string, kid: string | undefined }
  * Finds the key of a token; null if the issuer has none.
  * @throws {KeySourceError} if that is unknown at the moment
  */
-export type FindKey = (header: KeyHeader) => Promise<CryptoKey | null>
+type FindKey = (header: KeyHeader) => Promise<CryptoKey | null>
 
 /** Milliseconds before a failed fetch is repeated. */
 const retryAfter = 5000
