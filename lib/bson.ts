@@ -12,3 +12,7 @@ export type { mongodb } from '@fastify/mongodb'
 export const reading = {
   promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false
 } as const
+
+/** A document as the driver would read it. */
+export const asRead = (document: mongodb.Document): mongodb.Document =>
+  BSON.deserialize(BSON.serialize(document, { ignoreUndefined: true }), reading)

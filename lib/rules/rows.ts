@@ -1,4 +1,4 @@
-import { BSON, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
+import { asRead, Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation, CrudTransaction, OperationContext } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { deepFreeze } from '../freeze.js'
@@ -221,9 +221,6 @@ function parentsKey ({ op, table, id, data }: CrudOperation, { shared: { parents
 function refuse ({ index }: CrudOperation): never {
   throw new PowerSyncFatalError('UNAUTHORIZED', 'The operation is not allowed', { operationIndex: index })
 }
-
-const asRead = (document: mongodb.Document): mongodb.Document =>
-  BSON.deserialize(BSON.serialize(document, { ignoreUndefined: true }), reading)
 
 export function rowOfId (collection: RegisteredCollection, id: string): string | undefined {
   const _id = collection.tryId(id)

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
-import { BSON, Binary, reading, type mongodb } from '../bson.js'
+import { asRead, BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type {
   CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
@@ -124,8 +124,10 @@ export class DeadLetters implements PublicDeadLetters {
 
   /** Letters of a user; others' are as if they were not there. */
   async lettersOf (user: User, ids: readonly string[], scope: CommandScope): Promise<DeadLetter[]> {
-    const stored = await this.#collection.find({ _id: { $in: [...ids] }, user_id: user.id }, scope).toArray()
-    return await Promise.all(stored.map(unpacked))
+    const filter = { _id: { $in: [...ids] }, user_id: user.id }
+    const stored = await this.#collection.find(filter, { ...scope, ...typed }).toArray()
+    const letters = stored.map(({ since, ...letter }) => ({ ...asRead(letter) as StoredLetter, since }))
+    return await Promise.all(letters.map(unpacked))
   }
 
   /** What settles a letter, and deletes its note, if they are the user's. */
@@ -150,7 +152,7 @@ export class DeadLetters implements PublicDeadLetters {
 
   /** What a client has changed since on the rows of its letters, by letter; without letters that are gone. */
   async since (ids: readonly string[], scope: CommandScope): Promise<Map<string, Since[]>> {
-    const options = { ...scope, projection: { since: 1 } }
+    const options = { ...scope, ...typed, projection: { since: 1 } }
     const letters = await this.#collection.find({ _id: { $in: [...ids] } }, options).toArray()
     return new Map(letters.map(({ _id, since }) => [_id, since]))
   }
@@ -213,7 +215,7 @@ export class DeadLetters implements PublicDeadLetters {
   }
 
   async #take ({ _id }: DeadLetter, scope: TransactionScope): Promise<Taken | null | WaitingResult> {
-    const letter = await this.#collection.findOne({ _id }, { ...scope, projection: { operations: 0 } })
+    const letter = await this.#collection.findOne({ _id }, { ...scope, ...typed, projection: { operations: 0 } })
     if (!letter) return null
     const waiting = await this.waitsFor(letter, scope)
     if (waiting.length) return { status: 'not_attempted', waits_for: waiting }
@@ -245,6 +247,9 @@ export class DeadLetters implements PublicDeadLetters {
     return await inTransaction(this.#db.client, { signal: AbortSignal.timeout(20_000) }, work)
   }
 }
+
+/** For reading `since`, which is written again: the driver's numbers have lost their types. */
+const typed = { promoteValues: false } as const
 
 const insert = (collection: string, { _id, ...document }: mongodb.Document & { _id: string }): Statement =>
   ({ collection, row: _id, filter: { _id }, change: { $setOnInsert: document }, upsert: true })

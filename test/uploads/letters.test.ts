@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
 import { bson, collection, type CrudTransaction, type PowerSyncMongoOptions } from '../../index.js'
+import { Decimal128, Double, Int32, Long } from '../../lib/bson.js'
 import { additive, fieldLevel, lastWriteWins } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -54,6 +55,33 @@ t.test('a rejected PUT that is corrected and run again keeps what came later', a
   t.equal(await send('PATCH', { state: 'done' }), 'success')
   t.equal((await retry(shorter))?.status, 'success')
   t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', state: 'done', stock: 0 })
+})
+
+t.test('what came later keeps its types, however often it was noted and read again', async t => {
+  const number = { d: bson.Double(), l: bson.Long(), big: bson.Long(), m: bson.Decimal128(), i: bson.Int32() }
+  const optional = Type.Partial(Type.Object({ ...number, json: Type.Object(number), added: bson.Double() }))
+  const { items, send, retry } = await fixture(t, {
+    validators: 'apply',
+    collections: {
+      items: collection({
+        schema: Type.Composite([Type.Object({ name: Type.String({ maxLength: 4 }) }), optional]),
+        resolveConflict: additive(['added'])
+      })
+    }
+  })
+  const sent = { d: 5, l: 5, big: '9007199254740992', m: '1.50', i: 5 }
+  t.equal(await send('PUT', { name: 'too long' }), 'fatal_error')
+  t.equal(await send('PATCH', { ...sent, json: JSON.stringify(sent), added: 1 }, { old: { added: null } }), 'success')
+  t.equal(await send('PATCH', { i: 6, added: 3 }, { old: { added: 1 } }), 'success')
+  t.equal((await retry(shorter))?.status, 'success')
+  const stored = {
+    d: new Double(5), l: Long.fromNumber(5), big: Long.fromString('9007199254740992'), m: Decimal128.fromString('1.50')
+  }
+  const json = { ...stored, i: new Int32(5) }
+  t.strictSame(
+    await items.findOne({ _id: 'x' }, { promoteValues: false }),
+    { _id: 'x', name: 'ok', ...stored, i: new Int32(6), json, added: new Double(3) }
+  )
 })
 
 t.test('a rejected PUT of a row that its client has deleted since stays without effect', async t => {

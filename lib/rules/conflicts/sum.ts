@@ -1,4 +1,4 @@
-import { Decimal128, Double, type mongodb } from '../../bson.js'
+import { Decimal128, Double, Int32, Long, type mongodb } from '../../bson.js'
 import { isShortest } from '../../client/values.js'
 
 /** The numbers of the schema's types, as hooks have them. */
@@ -18,7 +18,7 @@ export function sum (plus: readonly [unknown, ...unknown[]], minus: readonly unk
   if (Number.isNaN(exponent)) return NaN
   const digits = total(added as Decimal[], exponent) - total(taken as Decimal[], exponent)
   const text = exponent === 0 ? `${digits}` : `${digits}E${exponent}`
-  const isDouble = typeof plus[0] === 'number' || plus[0] instanceof Double
+  const isDouble = typeof plus[0] === 'number' || plus[0] instanceof Double || plus[0] instanceof Int32
   const number = Number(text)
   return isDouble && (exponent < 0 || Number.isSafeInteger(number) || isShortest(number, text)) ? number : text
 }
@@ -28,10 +28,10 @@ export function addDecimals (a: string, b: string): string {
   return String(sum([a, b]))
 }
 
-/** A double stands for its shortest text, so that 0.1 + 0.2 is 0.3. Text is a decimal number. */
+/** A double stands for its shortest text, so that 0.1 + 0.2 is 0.3. Of letters, numbers are in the driver's classes. */
 function toDecimal (value: unknown): Decimal | undefined {
-  const isPrimitive = ['number', 'bigint', 'string'].includes(typeof value)
-  if (!isPrimitive && !(value instanceof Double) && !(value instanceof Decimal128)) return undefined
+  const isNumber = [Double, Decimal128, Int32, Long].some(type => value instanceof type)
+  if (!isNumber && !['number', 'bigint', 'string'].includes(typeof value)) return undefined
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(String(value)) ?? []
   // More than Decimal128 has. Text of a collection without schema may say anything, and take all memory.
   if (!whole || Math.abs(Number(exponent)) > 10_000) return undefined

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Decimal128, Double, Long } from '../../../lib/bson.js'
+import { Decimal128, Double, Int32, Long } from '../../../lib/bson.js'
 import { sum } from '../../../lib/rules/conflicts/sum.js'
 
 const decimal = (text: string) => Decimal128.fromString(text)
@@ -29,7 +29,9 @@ for (const [name, plus, minus, expected] of [
   ['null', [1], [null], NaN],
   ['what is not finite', [1, Infinity], [], NaN],
   ['a decimal that is no number', [decimal('NaN'), decimal('1')], [], NaN],
-  ['a class of the driver that hooks do not see', [Long.fromNumber(1), 2], [], NaN]
+  ['numbers as the driver reads them of letters', [new Int32(5), 2], [], 7],
+  ['longs as the driver reads them of letters', [Long.fromNumber(1), 2], [], '3'],
+  ['a class that is no number', [new Date(1), 2], [], NaN]
 ] as Array<[string, [unknown, ...unknown[]], unknown[], unknown]>) {
   t.test(`the sum of ${name}`, async t => t.same(sum(plus, minus), expected))
 }
