@@ -5,6 +5,7 @@ import { Option, type Command } from 'commander'
 import type { Collections } from '../../types/collections.js'
 import { generateKeys } from '../keys/generate.js'
 import { readKeys, type Environment } from '../options/settings.js'
+import { CollectionRegistry } from '../rules/registry.js'
 import { clientSchemaOf } from '../schema/client-schema.js'
 import { collection } from '../schema/collection.js'
 import { bson } from '../schema/fields.js'
@@ -82,12 +83,24 @@ async function describeProject ({ table, signIn, language, yes }: Options, io: C
     const question = 'Tables with their columns, separated by ;'
     const tables = table ?? (await ask(question, defaultTables.join('; '))).split(';')
     return {
-      tables: tables.map(parseTable),
+      tables: checked(tables.map(parseTable)),
       signIn: signIn ?? await choose('Sign-in', Object.keys(signIns) as Project['signIn'][]),
       language: language ?? await choose('Language', languages)
     }
   } finally {
     questions?.close()
+  }
+}
+
+/** Tables that the plugin starts with, before any file is written. */
+function checked (tables: Table[]): Table[] {
+  const twice = tables.find(({ name }, index) => tables.findIndex(other => other.name === name) < index)
+  if (twice) throw usageError(`the table "${twice.name}" is named twice`, 'name all its columns in one --table')
+  try {
+    const registry = new CollectionRegistry(collectionsOf(tables), {})
+    return tables.filter(({ name }) => registry.has(name))
+  } catch (error) {
+    throw usageError((error as Error).message, 'choose other names')
   }
 }
 

@@ -156,6 +156,11 @@ t.test('what makes no sense is refused before anything is written', async t => {
   const cases: [args: string[], message: RegExp][] = [
     [[], /there is no terminal to ask on\n {2}→ pass --yes/],
     [['--yes', '--sign-in', 'nobody'], /argument 'nobody' is invalid/],
+    [['--yes', '--table', 'notes: a', 'notes: b'], /the table "notes" is named twice\n {2}→ name all its columns in one/],
+    [['--yes', '--table', 'notes: a', 'Notes: b'], /table "Notes", which SQLite does not tell from "notes".*\n {2}→ choose/],
+    [['--yes', '--table', 'notes: a, A'], /column "A", which SQLite does not tell from "a"/],
+    [['--yes', '--table', 'ps_crud: a'], /"ps_crud", a name that PowerSync or SQLite keeps/],
+    [['--yes', '--table', 'powersync_notes: a'], /"powersync_notes", which is reserved/],
     ...[
       '',
       'notes',
