@@ -85,13 +85,14 @@ function withSums (
   const before = rejected.filter(({ op, table }) => op === 'PATCH' && collections.has(table))
   return operations.map(operation => {
     const { op, table, id, data, previous } = operation
+    if (op !== 'PATCH') return operation
     const at = before.findIndex(each => each.table === table && each.id === id)
-    const [old] = op === 'PATCH' && at >= 0 ? before.splice(at, 1) : []
-    if (!old || !previous) return operation
+    const [old] = at < 0 ? [] : before.splice(at, 1)
+    if (!old?.previous || !previous) return operation
     const { hooks: { resolveConflict }, definition } = collections.get(table)
     const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
-    const same = Object.entries(old.previous ?? {}).filter(([column]) =>
-      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data?.[column]))
+    const same = Object.entries(old.previous).filter(([column]) =>
+      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data[column]))
     return { ...operation, previous: { ...previous, ...Object.fromEntries(same) } }
   })
 }

@@ -128,8 +128,9 @@ t.test('a sum that is sent again adds what it added at first, whatever the row o
   t.equal(await one(first, ...corrected, settle(await letter())), 'success')
   t.match(await item(), { name: 'ok', stock: 116 })
   await one(patch({ label: 'too long', stock: 120 }, { stock: 116 }))
-  t.equal(await one(patch({ label: 'end', stock: 121 }, { stock: 116 }), settle(await letter())), 'success')
-  t.match(await item(), { name: 'end', stock: 121 }, 'another amount is the user\'s latest word')
+  const other = [patch({ label: 'end', stock: 121 }, { stock: 116 }), patch({ state: 'done' }, { state: 'new' })]
+  t.equal(await one(...other, settle(await letter())), 'success')
+  t.match(await item(), { name: 'end', state: 'done', stock: 121 }, 'another amount is the user\'s latest word')
 })
 
 t.test('a change that a migration refuses is rejected, as a correction too, and can be corrected', async t => {
@@ -140,6 +141,7 @@ t.test('a change that a migration refuses is rejected, as a correction too, and 
         schema: Type.Object({ name: Type.String(), kind: Type.Optional(Type.String()) }),
         migrations: {
           2: operation => {
+            if (operation.data['name'] === 'fault') throw new Error('of the app')
             if (operation.data['name'] === 'old') throw new PowerSyncFatalError('OLD', 'The name is of the old kind')
             return operation
           }
@@ -159,6 +161,7 @@ t.test('a change that a migration refuses is rejected, as a correction too, and 
   t.equal(await send(1, put({ name: 'old' })), 'OLD')
   t.equal(await send(2, patch({ kind: 'later' })), 'success')
   t.equal(await send(1, put({ name: 'old', kind: 'corrected' }), settle(await letter())), 'OLD')
+  t.equal(await send(1, put({ name: 'fault' }), settle(await letter())), 'retryable_error')
   t.equal(await send(2, put({ name: 'new' }), settle(await letter())), 'success')
   t.same(await app.powersync.deadLetters.list(), [])
 })
