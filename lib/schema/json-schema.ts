@@ -19,8 +19,10 @@ export type { JsonSchema } from './shapes.js'
 export function jsonSchemaOf (collection: Collection, table = 'collection'): JsonSchema | undefined {
   if (collection.schema === 'any') return undefined
   const fields = fieldsOf(table, collection)
-  // A field that only the server writes is there when the server gives it a default.
-  const required = fields.filter(({ nullable, readOnly, default: byDefault }) => !nullable && (!readOnly || byDefault))
+  const perUser = typeof collection.writable === 'function'
+  // A field that a user cannot write is there when the server gives it a default, or says by it whose the row is.
+  const required = fields.filter(({ nullable, readOnly, owner, default: byDefault }) =>
+    !nullable && (byDefault || owner || !(readOnly || perUser)))
   const { kind } = idsOf(table, collection.id)
   return {
     bsonType: 'object',

@@ -99,6 +99,15 @@ t.test('an optional enum may be null, ids have their type, and a field that nobo
   t.match(jsonSchemaOf(collection({ schema: Type.Object({ a: Type.Any() }) })), { properties: { a: {} } })
 })
 
+t.test('a field that some users cannot write may be missing, unless the server sets it', async t => {
+  const fields = { name: Type.String(), state: Type.String(), org: Type.String(), note: Type.Optional(Type.String()) }
+  const schema = Type.Object(fields)
+  const required = (options: object) => jsonSchemaOf(collection({ schema, ...options }))!['required']
+  t.same(required({}), ['name', 'state', 'org'])
+  t.same(required({ writable: () => ['name'] }), undefined)
+  t.same(required({ writable: () => ['name'], owner: 'org', defaults: { state: () => 'open' } }), ['state', 'org'])
+})
+
 t.test('null is in a schema once, wherever it comes from, and sizes that MongoDB refuses are left out', async t => {
   const nullable = Type.Union([Type.String(), Type.Null()])
   const schema = jsonSchemaOf(collection({
