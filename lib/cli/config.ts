@@ -54,7 +54,7 @@ export const configPath = (given: string | undefined, cwd: string): string | und
   ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
 /** Loads the file's `collections` and its hooks for all collections, and checks them as the plugin does. */
-export async function loadApp (given: string | undefined, cwd: string) {
+export async function loadApp (given: string | undefined, cwd: string, mirror?: string) {
   const path = configPath(given, cwd)
   const file = path && resolve(cwd, path)
   if (!file || !existsSync(file)) {
@@ -70,7 +70,7 @@ export async function loadApp (given: string | undefined, cwd: string) {
     }
     // The registry checks what the rules mean, the schema of the options how they are written.
     const registry = new CollectionRegistry(collections, exported as Hooks)
-    checkCollections(collections)
+    checkCollections(collections, mirror)
     return { collections, registry }
   } catch (error) {
     if (error instanceof OptionError) throw usageError(`${path}: ${error.message}`)

@@ -56,7 +56,7 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
     .option('--json', 'print { tables: [{ name, columns: [{ name, type }], options }] }, or what the validators check')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo client-schema > app/schema.js')
     .action(async ({ config, target, validators, rejections, json }: SchemaOptions) => {
-      const { collections } = await loadApp(config, cwd())
+      const { collections } = await loadApp(config, cwd(), rejections)
       const others = rejections === undefined ? [] : [{ name: rejections, columns: rejectionList, options: {} }]
       const tables = () => [...clientTablesOf(collections), ...others]
       if (json) stdout.write(jsonText(validators ? descriptionsOf(collections) : { tables: tables() }))
@@ -81,7 +81,7 @@ export function addPrinters (program: Command, { stdout, cwd }: CommandIO): void
     .option('--json', 'print { streams: [{ table, query, remarks, off }] }')
     .addHelpText('after', '\nExample:\n  npx powersync-mongo streams > sync-config.yaml')
     .action(async ({ config, everybody = [], rejections, json }: Options & { everybody?: string[] }) => {
-      const { collections } = await loadApp(config, cwd())
+      const { collections } = await loadApp(config, cwd(), rejections)
       const unknown = everybody.find(table => !Object.hasOwn(collections, table))
       if (unknown !== undefined) {
         const hint = didYouMean(nearest(unknown, Object.keys(collections)))

@@ -96,6 +96,9 @@ const route = (more: SchemaOptions = {}): TSchema =>
 
 const MiB = 1024 ** 2
 
+/** Also a table of clients: without what PowerSync's SDKs and SQLite refuse (client-names.ts). */
+const mirrorPattern = '^(?!_?powersync|(?:ps|sqlite|pragma)_)[^$\\0"\'%,.#\\s[\\]]+$'
+
 export const deduplicateDays = integer(1, 3650, 'days', 60)
 
 export const pluginOptions = object({
@@ -138,7 +141,7 @@ export const pluginOptions = object({
     }),
     deadLetters: object({
       expireAfterDays: integer(1, 3650, 'days', 'never'),
-      mirror: text('none', '^(?!system\\.|_?powersync)[^$\\0]+$', 'the name of a collection of yours')
+      mirror: text('none', mirrorPattern, 'the name of a collection of yours')
     })
   }),
   routes: object({

@@ -15,15 +15,8 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export function readOptions (options: PowerSyncMongoOptions, environment: Environment) {
   checkOptions(pluginOptions, options)
   const { collections, authenticate, token, upload } = options
-  checkCollections(collections)
-  // Clients write to the mirror by settling letters, and in no other way.
   const { deadLetters = {}, deduplicate } = upload ?? {}
-  const { mirror } = deadLetters
-  for (const [table, { name = table }] of Object.entries(collections)) {
-    if (mirror !== table && mirror !== name) continue
-    const problem = `is ${mirror}, which collections.${table} writes to: name a collection that no table writes to`
-    throw new OptionError('upload.deadLetters.mirror', problem)
-  }
+  checkCollections(collections, deadLetters.mirror)
   if (isProduction(environment) && (authenticate.development || upload?.authenticate?.development)) {
     const problem = `is developmentAuth(), and ${inProduction}: pass a function that knows your users`
     throw new OptionError('authenticate', problem)
@@ -42,11 +35,20 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
 
 type Limits = Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
 
-/** Checks the options of `collection()`. @throws {OptionError} for the first mistake */
-export function checkCollections (collections: Collections): void {
+/**
+ * Checks the options of `collection()`, and the mirror of dead letters beside them: clients have it as a table of its
+ * name, and write to it by settling letters only.
+ * @throws {OptionError} for the first mistake
+ */
+export function checkCollections (collections: Collections, mirror?: string): void {
   for (const [table, collection] of Object.entries(collections)) {
     checkCollection(table, collection)
     checkOptions(collectionOptions, collection, `collections.${table}`)
+    // SQLite compares names without regard to case.
+    if (mirror !== undefined && (mirror.toLowerCase() === table.toLowerCase() || mirror === collection.name)) {
+      const problem = `is ${mirror}, which collections.${table} writes to: name a collection that no table writes to`
+      throw new OptionError('upload.deadLetters.mirror', problem)
+    }
     const { id } = collection
     const ofId = typeof id === 'object' && id !== null && !('decode' in id) && idOptions.get(id.type)
     if (ofId) checkOptions(ofId, id, `collections.${table}.id`)

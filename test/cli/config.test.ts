@@ -42,6 +42,10 @@ t.test('what is no such file says so, with the next step', async t => {
       /exports collections that collection\(\) did not make\n {2}→ write/
     ]
   ]
+  for (const rejections of ['lists', 'TODOS', 'app_lists']) {
+    const args = ['--config', await configFile(t, todoConfig), '--rejections', rejections]
+    cases.push([args, new RegExp(`mirror is ${rejections}, which collections\\.\\w+ writes to`)])
+  }
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await powersyncMongo('streams', ...args)
     t.equal(code, 2)

@@ -271,14 +271,18 @@ t.test('a note of a large transaction has no columns', async t => {
   t.match(await notes(), [{ table: 'items', row_id: 'x', op: 'PUT', data: null, operations: null, operation_index: 0 }])
 })
 
-t.test('a mirror that a table writes to is refused', async t => {
+t.test('a mirror that a table writes to is refused, and one that no client can have as a table', async t => {
   const mongo = await testDatabase(t)
-  const start = (name: string) =>
+  const start = (name: string, mirror = 'rejections') =>
     testServer(t, {
       mongo: { url: mongo.uri },
       collections: { ...collections, rejected: collection({ schema: 'any', name }) },
-      upload: { deadLetters: { mirror: 'rejections' } }
+      upload: { deadLetters: { mirror } }
     })
+  await t.rejects(start('others', 'Rejected'), /mirror is Rejected, which collections\.rejected writes to/)
+  for (const mirror of ['ps_rejections', 'my rejections', 'app.rejections', "it's", 'system.rejections']) {
+    await t.rejects(start('others', mirror), /mirror is text: expected the name of a collection of yours/)
+  }
   await t.rejects(
     start('rejections'),
     /option upload\.deadLetters\.mirror is rejections, which collections\.rejected writes to/
