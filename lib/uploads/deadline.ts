@@ -1,5 +1,5 @@
 /** The time for an upload is over. What was under way may still be committed: to be tried again. */
-class DeadlineError extends Error {
+export class DeadlineError extends Error {
   override readonly name = 'DeadlineError'
 }
 

@@ -94,6 +94,11 @@ export class BlockedQueues {
     return count
   }
 
+  /** Whether it has failed more than once in a row. */
+  isFailing (transaction: CrudTransaction, user: User): boolean {
+    return this.#failures.size > 0 && this.#failures.get(keyOf(transaction, user))! > 1
+  }
+
   /** The transaction is settled: the queue moves on. */
   succeeded (transaction: CrudTransaction, user: User): void {
     if (this.#failures.size > 0) this.#failures.delete(keyOf(transaction, user))

@@ -14,7 +14,7 @@ import { Page, type OpenLetter, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
 import { createCommit, type Attempt, type Caller, type CommitDependencies } from './commit.js'
-import { startDeadline, type Deadline } from './deadline.js'
+import { DeadlineError, startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
 import { settlementsIn, settles } from './settlements.js'
@@ -70,6 +70,7 @@ interface Upload {
   policy: UploadPolicy
   limit: Deadline
   commit: ReturnType<typeof createCommit>
+  blockedQueues: BlockedQueues
 }
 
 export function createUploader (dependencies: UploadDependencies): Uploader {
@@ -80,8 +81,9 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
     const refusal = refusalOf(transactions, migrations, caller.log)
+    const entries = transactions.map(entryOf)
     const results = refusal ??
-      await settleAll({ entries: transactions.map(entryOf), caller, policy, limit, commit }, dependencies)
+      await settleAll({ entries, caller, policy, limit, commit, blockedQueues }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       if (!refusal) countFailures(transaction, result, caller)
@@ -111,14 +113,14 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
 
 /** Settles the transactions of an upload, in groups of neighbours: each is one commit. */
 async function settleAll (upload: Upload, dependencies: UploadDependencies): Promise<TransactionResult[]> {
-  const { entries, caller, policy, limit, commit } = upload
+  const { entries, caller, policy, limit, commit, blockedQueues } = upload
   const { ledger, deadLetters, collections, spans } = dependencies
   const results: TransactionResult[] = []
   /** Of all operations. */
   let fingerprints: ReadonlySet<string> | undefined
   /** Transactions up to here are in a commit with an unknown outcome: none of them is reported as not attempted. */
   let sent = 0
-  /** Client transactions that may share a commit: halved at each failure, doubled at each success. */
+  /** Client transactions that may share a commit: halved at a failure, one after a time-out, doubled at a success. */
   let size = groupLimit
 
   while (results.length < entries.length && !stopped()) await settle(nextGroup())
@@ -139,10 +141,17 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       operations += entry.transaction.operations.length
       if (index === 0) return false
       const isOther = entry.transaction.clientId !== group[0]!.transaction.clientId
-      // A settled letter goes under the changes before it, not under those after it.
-      return isOther || operations > groupLimit || settlesLetter(entry) || settlesLetter(group[index - 1]!)
+      return isOther || operations > groupLimit || goesAlone(entry) || goesAlone(group[index - 1]!)
     })
     return end < 0 ? group : group.slice(0, end)
+  }
+
+  /**
+   * A settled letter goes under the changes before it, not under those after it. What keeps failing may need all of the
+   * deadline, of which a group takes a part.
+   */
+  function goesAlone (entry: Entry): boolean {
+    return settlesLetter(entry) || blockedQueues.isFailing(entry.transaction, caller.user)
   }
 
   function settlesLetter ({ transaction: { operations } }: Entry): boolean {
@@ -155,7 +164,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       size = Math.min(2 * size, groupLimit)
       results.push(...verdicts.map((verdict, index) => resultOf(verdict, group[index]!)))
     } catch (error) {
-      size = Math.max(1, Math.min(group.length, size) >> 1)
+      size = error instanceof DeadlineError ? 1 : Math.max(1, Math.min(group.length, size) >> 1)
       if (error instanceof Rejected) return await settleRejected(group, error)
       const isUnknown = error instanceof UnknownCommitError
       if (group.length > 1 && !isUnknown && !limit.signal.aborted) return

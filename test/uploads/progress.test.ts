@@ -52,3 +52,27 @@ t.test(
     t.equal(await rows.countDocuments({ n: { $gte: 0 } }), 401)
   }
 )
+
+// The longest wait of a group is half of the deadline.
+t.test('a transaction that needs most of the deadline gets it, if not at once, whatever stands beside it', async t => {
+  const app = await testServer(t, {
+    mongo: { url: mongo.uri },
+    upload: { deadline: 4000 },
+    collections: {
+      slow: collection({
+        schema: Type.Object({ n: Type.Integer() }),
+        authorize: async ({ id }) => {
+          if (id === 'row2') await new Promise(resolve => setTimeout(resolve, 2100))
+          return true
+        }
+      })
+    }
+  })
+  const batch = [0, 1, 2, 3].map(n =>
+    ({ op: 'PUT', type: 'slow', id: `row${n}`, op_id: n + 1, tx_id: n, data: { n } }))
+  const statuses: number[] = []
+  while (statuses.at(-1) !== 200 && statuses.length < 6) {
+    statuses.push((await upload(app, { client_id: 'phone', batch })).status)
+  }
+  t.equal(statuses.at(-1), 200, statuses.join(' '))
+})
