@@ -21,8 +21,9 @@ export function checkColumns (
   table: string, fields: ReadonlyArray<{ name: string, column: string }>, tracksMetadata: boolean | undefined
 ): void {
   const fail = (problem: string) => { throw new OptionError(`collections.${table}.schema`, `has ${problem}`) }
-  // SQLite takes no more columns in one table, the id included.
-  if (fields.length > 1999) fail(`${fields.length} fields: a table of PowerSync has at most 1999 columns`)
+  // SQLite takes no more columns in one table, the id and PowerSync's own included.
+  const most = tracksMetadata ? 1997 : 1999
+  if (fields.length > most) fail(`${fields.length} fields: a table of PowerSync has at most ${most} columns`)
   const taken = new Map([['id', 'id']])
   for (const { name, column } of fields) {
     const map = `map ${JSON.stringify(name)} to another in collections.${table}.fields`

@@ -240,6 +240,9 @@ t.test('columns that the client\'s SQLite cannot have side by side stop the star
     })
     start([name, 'at'], { ...tracked, fields: { mapped: name } })()
     start([name, 'at'])()
+    const columns = Array.from({ length: 1997 }, (_, index) => index ? `c${index}` : 'at')
+    start(columns, tracked)()
+    t.throws(start([...columns, 'one'], tracked), { message: /has 1998 fields: a table of PowerSync has at most 1997/ })
   }
   start(['userId', 'userid', 'ID', 'a[0]', 'Ä', 'ä'], {
     fields: { user_id_2: 'userid', identity: 'ID', first: 'a[0]' }
