@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, AuthenticateContext, Identity, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
+import { checkOptions } from '../options/check.js'
+import { functionOf } from '../options/schema.js'
 import type { ToUser } from '../user.js'
 
 /**
@@ -17,8 +19,11 @@ export function powersyncToken (): Authenticate {
 /**
  * Tries authenticators one after the other, and takes the first user. One that fails does not stop the next; its error
  * is thrown if no other gives a user. An error with a `statusCode` below 500 is a refusal, and ends the search.
+ *
+ * @throws {OptionError} `FST_PSM_OPTION` for what is no function
  */
 export function firstOf (...authenticators: Authenticate[]): Authenticate {
+  for (const [index, each] of authenticators.entries()) checkOptions(functionOf(), each, `firstOf[${index}]`)
   const authenticate: Authenticate = async (request, context) => {
     const failures: unknown[] = []
     for (const each of authenticators) {

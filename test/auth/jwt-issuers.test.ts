@@ -367,6 +367,15 @@ t.test('a weak key of the issuer is the issuer\'s fault: 503', async t => {
   t.match(await signIn(await issuer.sign({}, { kid: 'weak' })), { status: 503 })
 })
 
+t.test('firstOf: takes functions only', async t => {
+  const session: Authenticate = () => null
+  for (const [index, wrong] of [[session], 'session', undefined, false].entries()) {
+    const given = [...Array(index).fill(session), wrong] as Authenticate[]
+    const message = new RegExp(`option firstOf\\[${index}\\] is .*: expected a function`)
+    t.throws(() => firstOf(...given), { code: 'FST_PSM_OPTION', message })
+  }
+})
+
 t.test(
   'firstOf: a bad token for one does not stop the next, and an outage is 503 only if nobody else knows the caller',
   async t => {
