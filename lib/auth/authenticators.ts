@@ -31,7 +31,7 @@ export function firstOf (...authenticators: Authenticate[]): Authenticate {
         const user = await each(request, context)
         if (user) return user
       } catch (error) {
-        if (Object(error).statusCode < 500) throw error
+        if (statusOf(error) < 500) throw error
         request.log.warn({ err: error }, 'an authenticator of firstOf failed: the next is asked')
         failures.push(error)
       }
@@ -63,6 +63,12 @@ export function bearerToken ({ headers }: FastifyRequest): string | undefined {
   return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
+/** The HTTP status with which an error wants to be answered, from 400; NaN if it has none. */
+function statusOf (error: unknown): number {
+  const status = Number(Object(error).statusCode)
+  return status >= 400 ? status : NaN
+}
+
 /**
  * Gives the user who sent a request, as hooks and rules see them.
  * @throws {UnauthorizedError} without a user
@@ -84,7 +90,7 @@ export const identifier = (
   try {
     user = await authenticate(request, context)
   } catch (error) {
-    if (error instanceof Error && 'statusCode' in error) throw error
+    if (error instanceof Error && statusOf(error) < 600) throw error
     throw failed({ err: error }, 'authenticate failed')
   }
   if (!user) {

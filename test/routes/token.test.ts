@@ -114,11 +114,14 @@ t.test(
     const withAuthenticate = (authenticate: PowerSyncMongoOptions['authenticate']) =>
       testServer(t, { ...base, authenticate })
     const teapot = Object.assign(new Error('no coffee'), { statusCode: 418 })
+    const without = (statusCode: unknown) => () => { throw Object.assign(new Error('secret'), { statusCode }) }
     const cases: [PowerSyncMongoOptions['authenticate'], number][] = [
       [() => null, 401],
       [async () => null, 401],
       [() => { throw teapot }, 418],
       [() => { throw new Error('password of the session store: secret') }, 503],
+      ...[undefined, null, 0, 200, 999].map((statusCode): typeof cases[number] => [without(statusCode), 503]),
+      [firstOf(without(null), () => ({ id: 'user1' })), 200],
       [() => ({ id: '' }), 503],
       [() => ({ id: 5 as unknown as string }), 503],
       [async () => ({ id: 'user1' }), 200]
