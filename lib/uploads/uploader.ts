@@ -1,6 +1,7 @@
 import type {
   CrudTransaction, FailedOperation, RetryableErrorResult, Since, TransactionResult, UploadOptions
 } from '../../types/index.js'
+import { HookError } from '../errors.js'
 import { loggable } from '../observe/loggable.js'
 import { deepFreeze } from '../freeze.js'
 import { Rejected } from '../rules/hooks.js'
@@ -215,8 +216,11 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     const { transaction: { operations } } = entry
     const failedOn = operations.find(({ index }) => index === reason.operation_index)
     try {
-      const asked = policy.requiresClientHandling?.(reason, deepFreeze(entry.transaction), caller.user)
-      if (await limit.race(Promise.resolve(asked))) {
+      const ask = async () => policy.requiresClientHandling?.(reason, deepFreeze(entry.transaction), caller.user)
+      const asked = await limit.race(ask()).catch(error => {
+        throw new HookError({ hook: 'requiresClientHandling' }, 'failed', error)
+      })
+      if (asked) {
         results.push({ ...fatalError(reason), requires_client_handling: true })
         return
       }

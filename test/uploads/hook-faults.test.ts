@@ -303,3 +303,15 @@ t.test('details of a rejection that are no JSON still give an answer, the same e
     t.same((await put()).body, first.body)
   }
 })
+
+t.test('a fault of requiresClientHandling keeps nothing; the log names it', async t => {
+  const fail = () => { throw new Error('of the app') }
+  for (const requiresClientHandling of [fail, async () => fail()]) {
+    const { app, lines, db } = await fixture(t, {}, { upload: { requiresClientHandling } })
+    const crud = [{ op_id: 1, op: 'PUT', type: 'lists', id: 'x', data: { name: 5 } }]
+    const { body } = await upload(app, { client_id: 'c', transactions: [{ crud }] })
+    t.match(body, { results: [{ status: 'retryable_error' }] })
+    t.match(lines, [{ err: { hook: 'requiresClientHandling' } }])
+    t.equal(await db.collection('powersync_dead_letters').countDocuments(), 0)
+  }
+})
