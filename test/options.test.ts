@@ -357,6 +357,24 @@ t.test('an existing client is used and stays the host\'s to close', async t => {
   t.match(await client.db().collection<{ _id: string }>('lists').findOne({ _id: 'client' }), { name: 'n' })
 })
 
+t.test('a misspelt option of mongo stops the start, where no connection is opened too', async t => {
+  environment(t, { MONGO_URI: undefined })
+  const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
+  t.teardown(() => client.close())
+  const host = Fastify()
+  t.teardown(() => host.close())
+  await host.register(fastifyMongodb, { url: database.uri })
+  for (const [app, mongo, message] of [
+    [Fastify(), { url: database.uri, databse: 'x' }, /mongo has databse, unknown to MongoDB's driver; did you mean datab/],
+    [Fastify(), { client, databse: 'x' }, /option mongo\.databse is for a new connection, .*; did you mean database\?/],
+    [host, { maxPoolSize: 5 }, /option mongo\.maxPoolSize is for a new connection, and this one is there already/],
+    [Fastify(), { databse: 'x' }, /option mongo is missing/]
+  ] as const) {
+    const options = { ...good, mongo } as PowerSyncMongoOptions
+    await t.rejects(async () => { await app.register(powersyncMongo, options) }, { code: 'FST_PSM_OPTION', message })
+  }
+})
+
 t.test('a connection without a database asks for one', async t => {
   const app = Fastify()
   t.teardown(() => app.close())

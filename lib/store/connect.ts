@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { MongoOptions } from '../../types/index.js'
 import { MongoError, OptionError } from '../errors.js'
+import { didYouMean, nearest } from '../nearest.js'
 import type { ServerFeatures } from './statements.js'
 
 export interface Connection {
@@ -41,17 +42,25 @@ function featuresOf ({ maxWireVersion }: mongodb.Document, { options }: mongodb.
   return { bulkWrite: maxWireVersion >= 25 && !options.autoEncryption }
 }
 
+/** Options that are not the driver's. */
+const own = ['url', 'client', 'database', 'name', 'forceClose']
+
 async function open (fastify: FastifyInstance, options: MongoOptions, uri: string | undefined) {
   const existing = options.name ? fastify.mongo?.[options.name] : unnamed(fastify)
   const url = options.url ?? (existing || options.client ? undefined : uri)
-  if (!url && !options.client) {
-    if (existing) return existing
+  if (!url && !options.client && !existing) {
     throw new OptionError('mongo', options.name
       ? `names the connection ${options.name}, which no @fastify/mongodb registration has: ` +
         'pass mongo.url as well, or register that connection first'
       : 'is missing: pass mongo.url, set MONGO_URI (mongodb://host/database?replicaSet=rs0), ' +
         'or register @fastify/mongodb before')
   }
+  const other = Object.entries(options).find(([name, value]) => value !== undefined && !own.includes(name))?.[0]
+  if (other && !url) {
+    const hint = didYouMean(nearest(other, own))
+    throw new OptionError(`mongo.${other}`, `is for a new connection, and this one is there already${hint}`)
+  }
+  if (existing && !url && !options.client) return existing
   if (existing) {
     throw new OptionError('mongo', options.name
       ? `names the connection ${options.name}, which exists already: leave out mongo.url and mongo.client, or take another name`
@@ -83,7 +92,11 @@ function unnamed ({ mongo }: FastifyInstance): FastifyMongoObject | undefined {
 
 /** Says what to do, and never repeats the connection string, which holds the password. */
 function unreachable (error: unknown, url: string | undefined): Error {
-  const { name, code } = error as { name?: string, code?: number }
+  const { name, code, message } = error as { name?: string, code?: number, message?: string }
+  const [, unknown] = /^options? (.+) (?:is|are) not supported$/.exec(String(message)) ?? []
+  if (unknown) {
+    return new OptionError('mongo', `has ${unknown}, unknown to MongoDB's driver${didYouMean(nearest(unknown, own))}`)
+  }
   if (['MongoParseError', 'MongoInvalidArgumentError', 'MongoAPIError', 'URIError'].includes(String(name))) {
     return new OptionError('mongo.url', 'cannot be read: expected mongodb://user:password@host:27017/database?replicaSet=rs0' +
       ' or mongodb+srv://…, special characters percent-encoded')
