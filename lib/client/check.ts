@@ -285,8 +285,7 @@ function convertAny (value: unknown, depth: number, way: Way): unknown {
 function hasDuplicates (items: unknown[]): boolean {
   const texts = items.map(item => JSON.stringify(item, (_, value) => {
     if (typeof value === 'bigint') return { $numberLong: String(value) }
-    const names = isObject(value) && Object.keys(value).sort()
-    return names ? Object.fromEntries(names.map(name => [name, value[name]])) : value
+    return isObject(value) ? { object: Object.keys(value).sort().map(name => [name, value[name]]) } : value
   }))
   return new Set(texts).size < items.length
 }

@@ -122,14 +122,13 @@ export function toNumber (value: unknown): number {
   const text = numberText(value)
   const number = Number(text)
   if (text === undefined || !Number.isFinite(number)) return NaN
-  const { length } = decimalOf(text).digits
+  if (isShortest(number, text)) return number
   const isWhole = Number.isInteger(number)
+  if (isWhole && isShortest(BigInt(number), text)) return number
   // Programs print at most 17 digits of a double. SQLite's last one may be wrong, but in whole numbers below 10^17.
-  const isPrinted = () => length === 17
-    ? !isWhole || Math.abs(number) > 1e17
-    : length < 17 && isShortest(number.toPrecision(length), text)
-  const isExact = isShortest(number, text) || (isWhole && isShortest(BigInt(number), text))
-  return isExact || (!INTEGER.test(text) && isPrinted()) ? number : NaN
+  const { length } = decimalOf(text).digits
+  const isPrinted = length < 17 ? isShortest(number.toPrecision(length), text) : !isWhole || Math.abs(number) > 1e17
+  return isPrinted && length < 18 && !INTEGER.test(text) ? number : NaN
 }
 
 /** Whether MongoDB stores a whole number as long. */
