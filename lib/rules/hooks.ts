@@ -200,7 +200,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
         throw new HookError({ hook: 'resolveConflict', table: operation.table },
           'gave no operation on its row: expected one on the same row, or null to keep what the server has')
       }
-      current = written('resolveConflict', given, current)
+      current = written('resolveConflict', given, current, existing)
     }
     return current
   }
@@ -216,10 +216,12 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   }
 
   /** An operation that a hook gave: with values as the schema has them, if it is another than the one before. */
-  function written (hook: string, given: OperationToWrite<AnyRow>, before: CrudOperation): CrudOperation {
+  function written (
+    hook: string, given: OperationToWrite<AnyRow>, before: CrudOperation, existing?: AnyRow
+  ): CrudOperation {
     if (given === before) return before
     const operation = { ...given, index: before.index } as CrudOperation
-    return deepFreeze(collections.encode(operation, hook))
+    return deepFreeze(collections.encode(operation, hook, existing))
   }
 
   function * ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Steps<Answer> {

@@ -114,9 +114,10 @@ export class RegisteredCollection {
 
   /**
    * An operation that a hook of the app gave, with its values as BSON.
+   * @param existing the document as the hook saw it: what other programs wrote there may stay, even if it does not fit
    * @throws {HookError} for a name or a value that cannot be written: the app is at fault, not the data
    */
-  encode (operation: CrudOperation, hook: string): CrudOperation {
+  encode (operation: CrudOperation, hook: string, existing: AnyRow = none): CrudOperation {
     const place = { hook, table: this.table }
     if (!['PUT', 'PATCH', 'DELETE'].includes(operation.op)) {
       throw new HookError(place, 'gave an operation whose op is not PUT, PATCH or DELETE')
@@ -130,7 +131,8 @@ export class RegisteredCollection {
       if (isForbiddenColumn(name)) {
         throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
       }
-      if (value !== undefined) data[name] = this.schema.encode(name, value, hook)
+      if (value === undefined) continue
+      data[name] = Object.is(value, existing[name]) ? value : this.schema.encode(name, value, hook)
     }
     return { ...operation, data } as CrudOperation
   }
@@ -238,9 +240,9 @@ export class CollectionRegistry {
   }
 
   /** An operation that a hook gave. @throws {HookError} as its collection does, and for a table that is not listed */
-  encode (operation: CrudOperation, hook: string): CrudOperation {
+  encode (operation: CrudOperation, hook: string, existing?: AnyRow): CrudOperation {
     const collection = this.#byTable.get(operation.table)
-    if (collection) return collection.encode(operation, hook)
+    if (collection) return collection.encode(operation, hook, existing)
     throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
   }
 

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { bson, collection } from '../../../index.js'
-import { fieldLevel } from '../../../lib/rules/conflicts/index.js'
+import { Double } from '../../../lib/bson.js'
+import { additive, fieldLevel } from '../../../lib/rules/conflicts/index.js'
 import { serverWith } from './server.js'
 
 const [earlier, time, later] = [
@@ -104,4 +105,22 @@ t.test('fieldLevel: the times are the server\'s, also where a client could write
     said({ title: later, status: later, modified: later })
   ])
   t.same(row, { title: 'client', status: null, modified: { title: new Date(later), status: new Date(later) } })
+})
+
+t.test('what another program wrote stays where it wins, even if it does not fit the schema', async t => {
+  const number = Type.Object({ ...schema.properties, title: Type.String({ maxLength: 6 }), score: bson.Double() })
+  const options = { schema: number, writable: ['title', 'status', 'score'] as const }
+  const newer = { title: new Date(time), score: new Date(time) }
+  for (const [title, score] of [['server', new Double(NaN)], ['much too long', 'text']]) {
+    const server = { title, score, status: 'server', modified: newer }
+    const put = ['PUT', { title: 'client', score: 5, status: 'client' }] as const
+    const times = said({ title: earlier, score: earlier })
+    const modified = { metadata: 'modified' }
+    const byField = await serverWith(t, collection({ ...options, resolveConflict: fieldLevel(modified) }))
+    t.match(await byField.after(server, [...put, times]), {
+      row: { title, score, status: 'client' }, result: { status: 'success' }
+    })
+    const summed = await serverWith(t, collection({ ...options, resolveConflict: additive(['score']) }))
+    t.match(await summed.after(server, [...put]), { row: { title: 'client', score }, result: { status: 'success' } })
+  }
 })
