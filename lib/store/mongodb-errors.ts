@@ -1,5 +1,6 @@
 import type { mongodb } from '../bson.js'
 import { PowerSyncFatalError, WriteError } from '../errors.js'
+import { listWords } from '../type-words.js'
 
 interface ServerError {
   code?: number
@@ -8,6 +9,7 @@ interface ServerError {
   errInfo?: unknown
   /** Fields of a unique index: `{ email: 1 }`. */
   keyPattern?: Record<string, unknown>
+  keyValue?: Record<string, unknown>
   writeErrors?: unknown
 }
 
@@ -38,9 +40,13 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => PowerSyncFatal
   [BSONObjectTooLarge]: tooLarge,
   11000: error => {
     const index = indexName(error)
-    const fields = error.keyPattern && { fields: Object.keys(error.keyPattern) }
+    const { keyPattern, keyValue = {} } = error
+    const fields = keyPattern && { fields: Object.keys(keyPattern) }
+    // The only value that is told: the server itself stores it for a column that a client leaves out.
+    const nulls = Object.keys(keyValue).filter(field => keyValue[field] === null)
+    const hint = nulls.length ? `, null in ${listWords(nulls)}: null counts as a value, unless the index is partial` : ''
     return new PowerSyncFatalError('DUPLICATE_KEY',
-      `Another document has the same value in the unique index ${index}`, { details: { index, ...fields } })
+      `Another document has the same value in the unique index ${index}${hint}`, { details: { index, ...fields } })
   },
   13027: badGeometry, // 2d: a point outside the index's bounds
   13068: badGeometry, // 2d: a field with one number only

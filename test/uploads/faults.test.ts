@@ -95,6 +95,19 @@ t.test('a fault of the ledger\'s own read, or of a commit, is never final', asyn
   }
 })
 
+t.test('a duplicate null, which the server stored for a column that was left out, is said to be one', async t => {
+  const { app, db } = await fixture(t)
+  await db.collection('things').createIndex({ code: 1 }, { unique: true })
+  const messages = []
+  for (const batch of [[put(1, 'a')], [put(2, 'b')], [put(3, 'c', { name: 'n', code: 'x' })],
+    [put(4, 'd', { name: 'n', code: 'x' })]]) {
+    messages.push((await upload(app, { client_id: 'c', batch })).body['results'][0].failed_operation?.message)
+  }
+  const duplicate = 'Another document has the same value in the unique index code_1'
+  const isNull = ', null in code: null counts as a value, unless the index is partial'
+  t.same(messages, [undefined, duplicate + isNull, undefined, duplicate])
+})
+
 t.test('a batch with one rejected transaction among 100 is answered from the ledger when it is sent again', async t => {
   const { app, db, commands } = await fixture(t)
   await db.collection('things').createIndex({ code: 1 }, { unique: true, sparse: true })
