@@ -1,5 +1,4 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { aborted } from 'node:util'
 import type { mongodb } from '../bson.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './mongodb-errors.js'
@@ -58,8 +57,10 @@ export async function inTransaction<Result> (
   const { signal, attempts = Infinity, onRetry, onCommit, spans = noSpans } = options
   const session = client.startSession()
   // Work that never ends, as a hook's call of another service, would hold its documents until MongoDB ends it (60 s).
-  const ended = aborted(signal, session).then(() => { throw signal.reason })
+  let end = () => {}
+  const ended = new Promise<never>((_resolve, reject) => { end = () => reject(signal.reason) })
   ended.catch(() => {})
+  signal.addEventListener('abort', end)
   try {
     for (let attempt = 1; ; attempt++) {
       session.startTransaction(guarantees)
@@ -78,6 +79,7 @@ export async function inTransaction<Result> (
       await pause(backoff(attempt), undefined, { signal })
     }
   } finally {
+    signal.removeEventListener('abort', end)
     await session.endSession().catch(() => {})
   }
 }

@@ -1,8 +1,10 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import fc from 'fast-check'
 import { Type } from '@sinclair/typebox'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { collection, MongoDBStorage, type CrudOperation } from '../../index.js'
+import { inTransaction } from '../../lib/store/transaction.js'
 import { needs, testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -88,13 +90,13 @@ t.test('an upload has the outcome of one operation at a time, however the server
     data: { text: 'start', unique: 'u0' },
     index
   }))
-  const inTransaction = (work: (session: mongodb.ClientSession) => Promise<unknown>) =>
+  const together = (work: (session: mongodb.ClientSession) => Promise<unknown>) =>
     client.withSession(session => session.withTransaction(() => work(session)))
   /** What is stored afterwards, or that it failed. */
   const run = async (work: (session: mongodb.ClientSession) => Promise<unknown>) => {
     for (const name of names) await db.collection(name).deleteMany({})
     await servers.grouped.updateBatch({ operations: start }, { user })
-    const failed = await inTransaction(work).then(() => false, () => true)
+    const failed = await together(work).then(() => false, () => true)
     const contents = []
     for (const name of names) contents.push(await db.collection(name).find().sort({ _id: 1 }).toArray())
     return { failed, contents }
@@ -293,3 +295,11 @@ t.test(
     t.same(await app.powersync.deadLetters.list(), [])
   }
 )
+
+t.test('a signal of many MongoDB transactions keeps no listener of them', async t => {
+  const { signal } = new AbortController()
+  for (let i = 0; i < 3; i++) {
+    await inTransaction(client, { signal }, async scope => await db.collection('rows').findOne({}, scope))
+  }
+  t.same(getEventListeners(signal, 'abort'), [])
+})
