@@ -143,7 +143,7 @@ export class DeadLetters implements PublicDeadLetters {
     return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters: letters.reduce(withLetter, []) }
   }
 
-  /** Those of some rows that are in each of the letters that are open. @internal */
+  /** Those of some rows that are in each of the letters that are open. */
   async rowsAmong (rows: string[], ids: readonly string[], scope: CommandScope): Promise<OpenLetter[]> {
     const own = [{ $match: { _id: { $in: ids } } }, { $project: { rows: { $setIntersection: ['$rows', rows] } } }]
     const found = await this.#collection.aggregate<StoredLetter>(own, scope).toArray()

@@ -82,9 +82,8 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
   return async (transactions, caller, policy) => {
     const limit = startDeadline(dependencies.deadline)
     const refusal = refusalOf(transactions, migrations, caller.log)
-    const entries = transactions.map(entryOf)
-    const results = refusal ??
-      await settleAll({ entries, caller, policy, limit, commit, blockedQueues }, dependencies)
+    const results = refusal ?? await settleAll(
+      { entries: transactions.map(entryOf), caller, policy, limit, commit, blockedQueues }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       if (!refusal) countFailures(transaction, result, caller)
