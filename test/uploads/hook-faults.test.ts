@@ -196,7 +196,7 @@ t.test('an updateBatch may pass on copies of operations whose transfer was allow
 
 t.test('an error of MongoDB that a hook\'s own query gives is retryable, whatever its code', async t => {
   const failures: Record<string, (db: mongodb.Db, session: mongodb.ClientSession) => Promise<unknown>> = {
-    2: (db, session) => db.collection('other').find({ $and: 1 } as any, { session }).toArray(),
+    2: (db, session) => db.collection('other').find({ $and: 1 } as object, { session }).toArray(),
     11000: (db, session) => db.collection<{ _id: string }>('other').insertOne({ _id: 'there' }, { session }),
     121: (db, session) => db.collection('valid').insertOne({ a: 1 }, { session })
   }
@@ -220,7 +220,7 @@ t.test('an error of MongoDB that a hook\'s own query gives is retryable, whateve
 t.test('in an updateBatch a write may be at fault for its data: no query, and no error of something else', async t => {
   type Failure = (db: mongodb.Db, session: mongodb.ClientSession) => Promise<unknown>
   const failures: Record<string, Failure> = {
-    'a query': (db, session) => db.collection('other').find({ $and: 1 } as any, { session }).toArray(),
+    'a query': (db, session) => db.collection('other').find({ $and: 1 } as object, { session }).toArray(),
     'a call of another service': async () => { throw Object.assign(new Error('2 UNKNOWN'), { code: 2 }) },
     'a thing with a code': async () => { throw { code: 11000 } } // eslint-disable-line no-throw-literal
   }
