@@ -5,7 +5,7 @@ const imports = {
   client: [],
   routes: ['auth', 'observe', 'store', 'uploads', 'wire'],
   cli: ['client', 'keys', 'observe', 'options', 'rules', 'schema', 'store', 'uploads'],
-  auth: ['keys', 'options'],
+  auth: ['keys', 'observe', 'options'],
   options: ['keys', 'schema', 'store'],
   wire: ['client'],
   uploads: ['observe', 'rules', 'store'],

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Authenticate, AuthenticateContext, Identity, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
+import { loggable } from '../observe/loggable.js'
 import { checkOptions } from '../options/check.js'
 import { functionOf } from '../options/schema.js'
 import type { ToUser } from '../user.js'
@@ -32,7 +33,7 @@ export function firstOf (...authenticators: Authenticate[]): Authenticate {
         if (user) return user
       } catch (error) {
         if (statusOf(error) < 500) throw error
-        request.log.warn({ err: error }, 'an authenticator of firstOf failed: the next is asked')
+        request.log.warn({ err: loggable(error) }, 'an authenticator of firstOf failed: the next is asked')
         failures.push(error)
       }
     }
@@ -91,7 +92,7 @@ export const identifier = (
     user = await authenticate(request, context)
   } catch (error) {
     if (error instanceof Error && statusOf(error) < 600) throw error
-    throw failed({ err: error }, 'authenticate failed')
+    throw failed({ err: loggable(error) }, 'authenticate failed')
   }
   if (!user) {
     const credentials = context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'
@@ -100,5 +101,5 @@ export const identifier = (
   if (typeof user.id !== 'string' || user.id === '') {
     throw failed({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
   }
-  return toUser(user, request).catch(error => { throw failed({ err: error }, 'token.claims failed') })
+  return toUser(user, request).catch(error => { throw failed({ err: loggable(error) }, 'token.claims failed') })
 }

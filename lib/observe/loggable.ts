@@ -1,26 +1,23 @@
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 
-/**
- * An error for the log. MongoDB's messages repeat values, and those of rejections may repeat a client's names: of these
- * only type, codes and place are kept. The message is called `reason`: the logger's serializer takes an object with a
- * `message` for an Error, and omits its type and cause.
- */
-export function loggable (error: unknown): unknown {
-  if (error instanceof PowerSyncFatalError) return { type: error.name, code: error.code, reason: 'rejected' }
-  if (error instanceof HookError || error instanceof WriteError) {
-    const { name: type, message: reason, place, cause } = error
-    return { type, ...place, reason, cause: describe(cause) }
-  }
-  const { name: type, code, codeName, errorLabels, message: reason, cause } = Object(error) as Record<string, unknown>
-  if (type === 'UnknownCommitError') return { type, reason, cause: describe(cause) }
-  if (type !== 'MongoServerError' && type !== 'MongoBulkWriteError') return error
-  return { type, code, codeName, errorLabels, reason: 'refused by MongoDB' }
-}
+interface Loggable { type: unknown, code?: unknown, reason: unknown, [more: string]: unknown }
 
-/** A cause as plain data: the logger's serializer would print the causes of an Error again. */
-function describe (cause: unknown): unknown {
-  const shown = loggable(cause)
-  if (!(shown instanceof Error)) return shown
-  const { name: type, message: reason, stack } = shown
-  return { type, reason, stack }
+/** Errors with the server's own messages, which repeat values, as documents of theirs do. */
+const ofServer = /^Mongo(?:Server|BulkWrite|ClientBulkWrite|WriteConcern)Error$/
+
+/**
+ * An error for the log: its type, code, message, stack and causes, and nothing else of it. Clients of HTTP put the
+ * request's headers on their errors. The messages of MongoDB, and of rejections, may repeat values of clients. The
+ * message is called `reason`: the logger's serializer takes an object with a `message` for an Error.
+ *
+ * @param levels of causes, which may go in a circle
+ */
+export function loggable (error: unknown, levels = 4): Loggable | undefined {
+  if (error === undefined || levels === 0) return undefined
+  if (typeof error !== 'object' || error === null) return { type: typeof error, reason: String(error) }
+  if (error instanceof PowerSyncFatalError) return { type: error.name, code: error.code, reason: 'rejected' }
+  const { name: type, code, codeName, errorLabels, message: reason, stack, cause } = error as Record<string, unknown>
+  if (ofServer.test(String(type))) return { type, code, codeName, errorLabels, reason: 'refused by MongoDB' }
+  const more = error instanceof HookError || error instanceof WriteError ? error.place : { code, stack }
+  return { type, reason, ...more, cause: loggable(cause, levels - 1) }
 }

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { OwnRouteOptions } from '../../types/index.js'
 import { TooLargeError, UnavailableError } from '../errors.js'
+import { loggable } from '../observe/loggable.js'
 import { passBodies } from '../wire/body.js'
 import { openapi } from './schema.js'
 
@@ -21,8 +22,9 @@ type Thrown = FastifyError & { headers?: Record<string, string> }
 function answerError (error: Thrown, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode = 500, code, message, headers = {} } = error
   const status = statusCode >= 400 ? statusCode : 500
-  if (status >= 500) request.log.error({ err: error, req: request, res: reply }, message)
-  else request.log.info({ err: error, res: reply }, message)
+  const err = loggable(error)
+  if (status >= 500) request.log.error({ err, req: request, res: reply }, message)
+  else request.log.info({ err, res: reply }, message)
   // The rest of the body may still be on its way.
   if (error instanceof TooLargeError) headers['connection'] = 'close'
   if (error instanceof UnavailableError) headers['retry-after'] = '5'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError } from '../../index.js'
+import { bson, collection, firstOf, PowerSyncFatalError } from '../../index.js'
 import { observed } from '../../lib/uploads/outcomes.js'
 import { noSpans } from '../../lib/observe/spans.js'
 import { testDatabase } from '../support/database.js'
@@ -135,6 +135,31 @@ t.test('a failed onResult hook does not bring MongoDB\'s message, which quotes d
   t.match(lines.join(''), /onResult failed.*|"code":11000/)
   t.match(lines.join(''), /"code":11000/)
   t.notMatch(lines.join(''), /secret/)
+})
+
+t.test('of an error of the app, its message is in the log, and not the request that a library puts on it', async t => {
+  const failing = (statusCode?: number) => () => {
+    throw Object.assign(new Error('no answer'), { statusCode, config: { headers: { authorization: 'secret-token' } } })
+  }
+  const fine = () => ({ id: 'user1' })
+  for (const [options, status, reason = 'no answer'] of [
+    [{ onResult: failing() }, 200],
+    [{ authorize: failing() }, 503],
+    // eslint-disable-next-line prefer-promise-reject-errors
+    [{ authorize: () => Promise.reject({ config: 'secret-token' }) }, 503, 'authorize of notes failed'],
+    [{ authenticate: failing() }, 503],
+    [{ authenticate: failing(502) }, 502],
+    [{ authenticate: failing(403) }, 403],
+    [{ authenticate: firstOf(failing(), fine) }, 200],
+    [{ authenticate: fine, token: { claims: failing() } }, 503]
+  ] as const) {
+    const { lines, logger } = keptLog()
+    const collections = { notes: collection({ schema: Type.Object({ text: Type.String() }) }) }
+    const app = await testServer(t, { mongo: { url: database.uri }, collections, ...options }, { logger })
+    t.equal((await upload(app, { batch: [put('row-1')] })).status, status)
+    t.match(lines.join(''), `"reason":"${reason}"`)
+    t.notMatch(lines.join(''), 'secret')
+  }
 })
 
 t.test('a fault of the plugin itself is passed on', async t => {

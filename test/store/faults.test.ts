@@ -256,8 +256,18 @@ t.test('an error is logged without what it says of the data', async t => {
     errorLabels: undefined,
     reason: 'refused by MongoDB'
   })
-  const own = new Error('own')
-  t.equal(loggable(own), own)
+  for (const name of ['MongoBulkWriteError', 'MongoClientBulkWriteError', 'MongoWriteConcernError']) {
+    t.notMatch(JSON.stringify(loggable({ name, message: 'secret', result: { value: 'secret' } })), 'secret', name)
+  }
+  const own = Object.assign(new TypeError('own'), { code: 'E_OWN', config: { headers: 'secret' } })
+  own.cause = Object.assign(new Error('a request'), { request: 'secret', cause: own })
+  const { type, code, reason, stack, cause } = loggable(own)!
+  t.match({ type, code, reason, stack, cause }, {
+    type: 'TypeError', code: 'E_OWN', reason: 'own', stack: /faults\.test/, cause: { reason: 'a request', cause: {} }
+  })
+  t.notMatch(JSON.stringify(loggable(own)), 'secret')
+  t.same(loggable({ response: 'secret' })?.reason, undefined)
+  t.same(loggable('a text'), { type: 'string', reason: 'a text' })
   t.same(loggable(new PowerSyncFatalError('INVALID_DATA', 'secret', { details: { path: 'secret' } })), {
     type: 'PowerSyncFatalError',
     code: 'INVALID_DATA',
