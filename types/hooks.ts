@@ -50,9 +50,10 @@ export interface OperationContext extends TransactionContext {
   /**
    * The same for a row of any table, for example a parent: `existing('lists', op.data.list_id)`, which loads the lists
    * that this field of all the other operations says in the same `find`.
+   * @param id as the client or a document has it; no row has one that is missing
    * @throws {PowerSyncFatalError} `SCHEMA_MISMATCH` when the table is not one of `collections`.
    */
-  existing (table: string, id: string): Promise<mongodb.Document | null>
+  existing (table: string, id: unknown): Promise<mongodb.Document | null>
 }
 
 /** What a hook may give at once or later. */
@@ -100,10 +101,10 @@ export interface Conflict<Row = AnyRow> {
   /** What the server has, with the earlier operations of the same client transaction applied. */
   existing: StoredRow<Row>
   /**
-   * Where a dead letter is run again: fields of `existing` that the same client has set since. Its later changes stay,
-   * and are no reason to drop the letter's.
+   * Where a dead letter is run again: the fields that the same client has set since, with the values that it gave them.
+   * Its later changes stay, and are no reason to drop the letter's.
    */
-  setSince?: readonly string[] | undefined
+  setSince?: Readonly<AnyRow> | undefined
   /**
    * What the client had before its change, with `trackPrevious` (PATCH and DELETE only): `operation.previous` in the
    * types of the schema. A value that does not fit is left out.
@@ -147,7 +148,8 @@ export interface ResolveConflictHook<Row = AnyRow> {
  */
 export type UpdateBatchHook<Row = AnyRow> = (
   transaction: CrudTransaction<Row>,
-  context: TransactionContext,
+  /** `allowed` tells `MongoDBStorage.updateBatch` what the rules have allowed. */
+  context: TransactionContext & { readonly allowed: ReadonlySet<string> },
   next: (transaction?: CrudTransaction) => Promise<void>
 ) => Awaitable<void>
 

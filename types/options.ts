@@ -3,8 +3,8 @@ import type { mongodb } from '@fastify/mongodb'
 import type { KeySource } from './keys.js'
 import type { CollectionRow, Collections } from './collections.js'
 import type {
-  AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransactionContext,
-  TransformHook, UpdateBatchHook, User
+  AuthorizeHook, Claims, Conflict, Hooks, Identity, OperationContext, ResolveConflictHook, TransformHook,
+  UpdateBatchHook, User
 } from './hooks.js'
 import type { CrudOperation, CrudTransaction } from './operations.js'
 import type { FailedOperation } from './results.js'
@@ -180,7 +180,7 @@ export type TypedOptions<Tables extends Collections> = Omit<
   updateBatch?:
     | ((
       transaction: Omit<CrudTransaction, 'operations'> & { operations: Array<OperationOf<NoInfer<Tables>>> },
-      context: TransactionContext,
+      context: Parameters<UpdateBatchHook>[1],
       next: (transaction?: CrudTransaction) => Promise<void>
     ) => ReturnType<UpdateBatchHook>)
     | undefined

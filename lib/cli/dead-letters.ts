@@ -193,8 +193,9 @@ function describeContent (
     }),
     ...since.map(({ row, replaced, set, unset, sums }) => {
       const [collection, id = ''] = row.split('\0')
-      const changes = { ...set, ...Object.fromEntries(unset.map(field => [field, null])), ...sums }
-      const text = replaced ? 'replaced or deleted: retry leaves it alone' : JSON.stringify(changes)
+      const changes = [{ ...set, ...Object.fromEntries(unset.map(field => [field, null])) }, sums].map(each =>
+        JSON.stringify(each))
+      const text = replaced ? 'replaced or deleted: retry leaves it alone' : changes.join(' plus ')
       return detail('since', `${collection} ${id.slice(1)} ${text}`)
     }),
     ...waitsFor.length ? [detail('waits', `for ${waitsFor.join(', ')}`)] : []

@@ -1,3 +1,4 @@
+import { asRead } from '../bson.js'
 import type {
   AnyRow, Awaitable, Conflict, CrudOperation, CrudTransaction, OperationContext, OperationToWrite, PatchOperation,
   Since, StoredRow, TransactionContext, UpdateBatchHook
@@ -158,7 +159,8 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     for (const hook of collections.get(uploaded.table).hooks.transform) {
       const next: CrudOperation[] = []
       for (const operation of operations) {
-        const given = yield * ask('transform', operation.table, () => hook(operation, context))
+        const itsContext = operation === uploaded ? context : contextOf(operation)
+        const given = yield * ask('transform', operation.table, () => hook(operation, itsContext))
         if (given === undefined) {
           throw new HookError({ hook: 'transform', table: operation.table },
             'gave nothing: expected an operation, an array of them, or null for none')
@@ -256,7 +258,11 @@ function conflictOf (
     table: operation.table,
     operation,
     existing,
-    setSince: since && Object.keys(since.set),
+    /** Read when it is asked for. */
+    get setSince () {
+      const cleared = since?.unset.map(field => [field, null])
+      return since && shared.schema.read(asRead({ ...since.set, ...Object.fromEntries(cleared!) }))
+    },
     /** Decoded when it is asked for. */
     get previous () {
       previous ??= operation.previous && shared.schema.previous(operation.previous)
@@ -270,7 +276,7 @@ function conflictOf (
  * Puts the `updateBatch` hooks around the storage: the one for all collections outermost, then each collection's own
  * around the operations on it. Operations on one collection keep their order, whichever table they come from.
  */
-export function updateBatchChain ({ collections, context, probe }: HookScope, storage: Write): Write {
+export function updateBatchChain ({ collections, context, allowed, probe }: HookScope, storage: Write): Write {
   return wrap(collections.globalHooks.updateBatch, async transaction => {
     for (const [hook, part] of partsOf(transaction)) await wrap(hook, storage)(part)
   })
@@ -301,7 +307,7 @@ export function updateBatchChain ({ collections, context, probe }: HookScope, st
         await next(changed === transaction ? changed : given(changed))
       }
       try {
-        await hook(deepFreeze(transaction), context, (changed = transaction) => {
+        await hook(deepFreeze(transaction), { ...context, allowed }, (changed = transaction) => {
           open++
           const done = last.then(() => write(changed)).finally(() => { open-- })
           last = done.catch(() => {})

@@ -47,10 +47,13 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
   /** For the hooks of one operation: documents by table and the client's id, or null. */
   function existingFor (operation: CrudOperation): OperationContext['existing'] {
     const seen: Seen[] = [{ collection: collections.get(operation.table).name, fields: operation.data ?? {} }]
-    return (table: string = operation.table, id: string = operation.id) => {
+    return (...asked: [] | [table: string, id: unknown]) => {
+      // An id that is undefined is that of no row, above all not of the operation's own.
+      const [table, id] = asked.length ? asked : [operation.table, operation.id]
       const turn = last.then(async () => {
         const collection = collections.get(table)
-        const document = await get(collection, id, seen)
+        const text = idText(id)
+        const document = text === undefined ? null : await get(collection, text, seen)
         if (document) seen.push({ collection: collection.name, fields: document })
         return document
       })

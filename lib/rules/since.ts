@@ -17,19 +17,17 @@ export function rowOfUploaded ({ table, id }: CrudOperation, collections: Collec
 export const replaced = (row: string): Since => ({ row, replaced: true, set: {}, unset: [], sums: {} })
 
 /** Adds a plan that was applied, whether or not it found its row. */
-export function fold (since: Since | undefined, plan: Plan, ofUser: UserCollections): Since {
-  const { row, change } = plan
+export function fold (since: Since | undefined, { row, change, operation }: Plan, ofUser: UserCollections): Since {
   if (since?.replaced || change.kind !== 'patch') return replaced(row)
   const { set, unset, sums } = since ?? { set: {}, unset: [], sums: {} }
   const folded: Since = { row, replaced: false, set: { ...set }, unset: [...unset], sums: { ...sums } }
-  const { hooks } = ofUser(plan.operation).shared
+  const { hooks } = ofUser(operation).shared
   // A letter's hook has these before it, and adds its own to them.
   const merged = hooks.resolveConflict.flatMap(({ merges = [] }) => merges)
   for (const field of change.unset) clear(folded, field).unset.push(field)
   for (const [field, value] of Object.entries(change.set).filter(([field]) => !merged.includes(field))) {
     const added = change.sums[field]
     if (added === undefined) clear(folded, field).set[field] = value
-    else if (field in folded.set) folded.set[field] = adderOf(plan, ofUser)(field, folded.set[field], added)
     else folded.sums[field] = addDecimals(folded.sums[field] ?? '0', added)
   }
   return folded
@@ -102,7 +100,8 @@ function differenceOf (
   const last = plans.at(-1)!
   const add = adderOf(last, ofUser)
   if (!fields) {
-    if (!made) return stored ? [{ ...last, change: { kind: 'delete' } }] : []
+    // A document that is not stored may be there from another part of the transaction.
+    if (!made) return [{ ...last, change: { kind: 'delete' } }]
     const set = over(made, later, add)
     return [{ ...last, change: { kind: 'put', existing: 'replace', set, unset: [], onInsert: {}, sums: {} } }]
   }

@@ -9,6 +9,8 @@ import type { CommandScope } from './transaction.js'
 /** As whom, and in which MongoDB transaction, a client transaction is written. */
 export interface UpdateBatchContext extends CommandScope {
   user: User
+  /** What the rules allowed: of the context of an `updateBatch` hook. Default: no transfer to another owner. */
+  allowed?: ReadonlySet<string> | undefined
 }
 
 /**
@@ -47,10 +49,10 @@ export class MongoDBStorage {
    * @throws {WriteError} if MongoDB refuses a write; its `cause` is the driver's error
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
-  async updateBatch (transaction: CrudTransaction, { user, ...scope }: UpdateBatchContext): Promise<void> {
+  async updateBatch (transaction: CrudTransaction, { user, allowed, ...scope }: UpdateBatchContext): Promise<void> {
     const collections = this.#collections
     const context = { db: this.#db, session: scope.session }
-    const rules = { collections, ofUser: collections.for(user), context, allowed: new Set<string>() }
+    const rules = { collections, ofUser: collections.for(user), context, allowed: new Set(allowed) }
     const plans = await planWritten(transaction, rules)
     await this.#statements.send([plans.filter(changes).map(statementOf)], 'fewest', scope)
   }

@@ -146,7 +146,11 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       if (!since?.size) return part
       const all: Planned[] = []
       // One after the other: a session runs one command at a time.
-      for (const each of part) all.push({ ...each, plans: await beneath(each.plans, since, rules, documents) })
+      for (const [position, each] of part.entries()) {
+        const plans = await beneath(each.plans, since, rules, documents)
+          .catch((error: unknown) => { throw located(error, position) })
+        all.push({ ...each, plans })
+      }
       return all
     }
     if (!collections.hasUpdateBatchHooks(tablesOf(planned.map(({ transaction }) => transaction)))) {

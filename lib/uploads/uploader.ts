@@ -204,7 +204,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const { closed } = await notesOf(planned.flatMap(({ plans }) => plans))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
       const before = pageStatement(identity, page, next)
-      const after = async (written: readonly Plan[]) => [...(await notesOf(written)).statements, ...settle()]
+      const after = async (written: readonly Plan[]) => [...(await notesOf(written)).statements(), ...settle()]
       await write({ before, planned, since, after })
       return { verdicts: open.verdicts, page: next }
     })
@@ -328,21 +328,20 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     const named = first < 0 ? all : all.slice(0, first)
     /** Those that were read; undefined: gone. */
     const letters = new Map<string, Since[] | undefined>()
-    return async (plans: readonly Plan[]): Promise<{ statements: Statement[], closed: ReadonlySet<string> }> => {
+    return async (plans: readonly Plan[]): Promise<{ statements: () => Statement[], closed: ReadonlySet<string> }> => {
       const large = named.filter(({ rows }) => !rows).map(({ _id }) => _id)
       const found = large.length ? await deadLetters.rowsAmong(plans.flatMap(marksOf), large, scope) : []
       const touched = touchedBy(plans, [...named, ...found])
       const unread = [...touched.keys()].filter(id => !letters.has(id))
       const read = unread.length ? await deadLetters.since(unread, scope) : undefined
       for (const id of unread) letters.set(id, read?.get(id))
-      const statements: Statement[] = []
-      for (const [id, own] of touched) {
+      const statements = () => [...touched].flatMap(([id, own]) => {
         const before = letters.get(id)
-        if (!before) continue
+        if (!before) return []
         const since = new Map(before.map(each => [each.row, each]))
         for (const plan of own) since.set(plan.row, fold(since.get(plan.row), plan, ofUser))
-        statements.push(deadLetters.sinceStatement(id, [...since.values()]))
-      }
+        return [deadLetters.sinceStatement(id, [...since.values()])]
+      })
       const gone = large.filter(id => found.every(({ _id }) => _id !== id))
       return { statements, closed: new Set([...touched.keys()].filter(id => !letters.get(id)).concat(gone)) }
     }

@@ -3,7 +3,9 @@ import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import type { FastifyServerOptions } from 'fastify'
 import { Type } from '@sinclair/typebox'
-import { collection, PowerSyncFatalError, type CollectionOptions, type PowerSyncMongoOptions } from '../../index.js'
+import {
+  collection, MongoDBStorage, PowerSyncFatalError, type CollectionOptions, type PowerSyncMongoOptions
+} from '../../index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -172,24 +174,32 @@ t.test('what a transform moves to another table is authorised there', async t =>
 })
 
 t.test('an updateBatch may pass on copies of operations whose transfer was allowed, and no others', async t => {
-  for (const [to, allowed] of [['bob', true], ['eve', false]] as const) {
-    const { app, lists } = await fixture(t, {
+  const ways = [['bob', true, 'next'], ['eve', false, 'next'], ['bob', true, 'own'], ['eve', false, 'own']] as const
+  for (const [to, allowed, way] of ways) {
+    const options: Partial<CollectionOptions<typeof schema>> = {
       owner: 'owner_id',
-      authorizeTransfer: operation => operation.data.owner_id === 'bob',
-      updateBatch: async (transaction, _context, next) =>
-        next({
+      authorizeTransfer: operation => operation.data.owner_id === 'bob'
+    }
+    const { app, lists } = await fixture(t, {
+      ...options,
+      updateBatch: async (transaction, context, next) => {
+        const changed = {
           ...transaction,
           operations: structuredClone(transaction.operations).map(
             operation => ({ ...operation, data: { owner_id: to } }) as typeof operation
           )
-        })
+        }
+        if (way === 'next') return await next(changed)
+        const storage = new MongoDBStorage(context.db, { lists: collection({ schema, ...options }) })
+        await storage.updateBatch(changed, context)
+      }
     }, { authenticate: () => ({ id: 'ann' }) })
     await lists.insertOne({ _id: 'x', name: 'n', owner_id: 'ann' })
     const { body } = await upload(app, {
       client_id: 'c',
       batch: [{ op_id: 1, op: 'PATCH', type: 'lists', id: 'x', data: { owner_id: 'bob' } }]
     })
-    t.equal(body['results'][0].status, allowed ? 'success' : 'fatal_error')
+    t.equal(body['results'][0].status, allowed ? 'success' : 'fatal_error', way)
     t.equal((await lists.findOne({ _id: 'x' }))?.['owner_id'], allowed ? 'bob' : 'ann')
   }
 })

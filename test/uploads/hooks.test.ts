@@ -347,6 +347,32 @@ t.test(
   }
 )
 
+t.test('existing() takes ids as documents have them, and finds no row without an id', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({ schema: List, id: 'objectId' }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: async ({ data }, { existing }) => {
+          const before = await existing()
+          for (const id of [before?.['list'], data?.list_id, null, {}]) seen.push(await existing(lists, id))
+          seen.push(await existing(todos, data?.list_id))
+          return true
+        }
+      })
+    }
+  })
+  const list = { _id: new ObjectId() }
+  await app.mongo.db!.collection(lists).insertOne(list)
+  await app.mongo.db!.collection<{ _id: string }>(todos).insertOne({ _id: 'a', list: list._id } as { _id: string })
+  const { body } = await upload(app, { batch: [{ op: 'PATCH', table: todos, id: 'a', data: { text: 'x' } }] })
+  t.same(body['results'], [{ status: 'success' }])
+  t.same(seen, [list, null, null, null, null])
+})
+
 t.test('existing() of a row that is put whole shows it without what was there before', async t => {
   const { lists } = fresh()
   const seen: unknown[] = []
@@ -434,6 +460,28 @@ t.test('what transform moves to another row or table is authorised there', async
   t.match(await result('to-forbidden'), { failed_operation: { error_code: 'UNAUTHORIZED', operation_index: 1 } })
   t.match(await result('to-allowed'), { status: 'success' })
   t.same((await app.mongo.db!.collection(todos).distinct('_id')).sort(), ['allowed', 'first'])
+})
+
+t.test('a second transform sees the row to which the first has moved the operation', async t => {
+  const { todos } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    transform: operation => ({ ...operation, id: 'moved' }),
+    collections: {
+      [todos]: collection({
+        schema: Todo,
+        transform: async (operation, { existing }) => {
+          seen.push((await existing())?.['text'])
+          return operation
+        }
+      })
+    }
+  })
+  const rows = ['a', 'moved'].map(_id => ({ _id, text: `of ${_id}` }))
+  await app.mongo.db!.collection<{ _id: string, text: string }>(todos).insertMany(rows)
+  await upload(app, { batch: [{ op: 'PATCH', table: todos, id: 'a', data: { text: 'x' } }] })
+  t.same(seen, ['of moved'])
 })
 
 t.test('a transform that gives what cannot be written is the app\'s fault: to be tried again, not lost', async t => {

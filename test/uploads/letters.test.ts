@@ -136,6 +136,42 @@ t.test('what is added after a rejection goes on top of what the letter clears', 
   t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', stock: 3 }, 'or that was cleared since')
 })
 
+t.test('what a client adds after a rejection is noted whatever its own changes alone would come to', async t => {
+  const { app, items, send, retry, ids } = await fixture(t, {
+    collections: {
+      items: collection({
+        schema: Type.Object({
+          name: Type.String({ maxLength: 4 }),
+          stock: Type.Optional(bson.Int32({ minimum: 0 }))
+        }),
+        resolveConflict: additive(['stock'])
+      })
+    }
+  })
+  await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
+  await send('PATCH', { name: 'too long' })
+  await send('PATCH', { stock: null })
+  await send('PATCH', { stock: 3 }, { old: { stock: null } })
+  t.equal((await items.findOne({ _id: 'x' }))?.['stock'], 3)
+  const other = { op_id: 1, op: 'PATCH', type: 'items', id: 'x', data: { stock: 23 }, old: { stock: 3 } }
+  await upload(app, { client_id: 'other', batch: [other] })
+  t.equal(await send('PATCH', { stock: 1 }, { old: { stock: 23 } }), 'success', 'its own would be -19')
+  t.equal((await retry(shorter))?.status, 'success')
+  t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', stock: 1 })
+
+  await send('DELETE')
+  await send('PUT', { name: 'too long', stock: 10 })
+  await send('PATCH', { stock: 2 }, { old: { stock: 10 } })
+  const corrected = (stock: number) => (transaction: CrudTransaction) => ({
+    ...transaction,
+    operations: transaction.operations.map(each => ({ ...each, data: { name: 'ok', stock } }) as typeof each)
+  })
+  t.match(await retry(corrected(1)), { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA' } })
+  t.equal((await ids()).length, 1, 'a letter that does not fit under it is rejected again')
+  t.equal((await retry(corrected(20)))?.status, 'success')
+  t.match(await items.findOne({ _id: 'x' }), { stock: 12 })
+})
+
 t.test('what others wrote in between stays, but for the fields of the letter', async t => {
   const { items, send, retry } = await fixture(t)
   await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })
@@ -214,7 +250,7 @@ t.test('operations that a hook moves to another row are under what came later on
 
 t.test('a later change of the same client does not drop a letter that was made before it', async t => {
   const at = (day: number) => new Date(Date.UTC(2025, 0, day)).toISOString()
-  const { items, send, retry } = await fixture(t, {
+  const { app, items, send, retry } = await fixture(t, {
     collections: {
       items: collection({
         schema: Type.Object({ name: Type.String({ maxLength: 4 }), state: Type.String(), at: bson.Date() }),
@@ -229,6 +265,13 @@ t.test('a later change of the same client does not drop a letter that was made b
     t.equal((await retry(shorter))?.status, 'success')
     t.match(await items.findOne({ _id: 'x' }), { name, at: new Date(at(others === 1 ? 4 : 3)) })
   }
+
+  t.equal(await send('PATCH', { name: 'too long', at: at(5) }), 'fatal_error')
+  t.equal(await send('PATCH', { state: 'open', at: at(6) }), 'success')
+  const later = { op_id: 1, op: 'PATCH', type: 'items', id: 'x', data: { name: 'b', at: at(7) } }
+  await upload(app, { client_id: 'other', batch: [later] })
+  t.equal((await retry(shorter))?.status, 'success')
+  t.match(await items.findOne({ _id: 'x' }), { name: 'b', state: 'open', at: new Date(at(7)) }, 'one of another does')
 })
 
 t.test('the times of a letter\'s fields stand beside those of later changes', async t => {
@@ -249,6 +292,13 @@ t.test('the times of a letter\'s fields stand beside those of later changes', as
   await retry(shorter)
   t.same(await items.findOne({ _id: 'x' }),
     { _id: 'x', name: 'ok', state: 'done', modified: { name: at(1), state: at(2) } })
+
+  await send('PATCH', { name: 'too long', state: 'closed' })
+  await send('PATCH', { state: 'gone' }, times(3))
+  await retry(shorter)
+  const row = await items.findOne({ _id: 'x' })
+  t.match(row, { name: 'ok', state: 'gone', modified: { state: at(3) } }, 'a field that stays keeps its time')
+  t.ok(row?.['modified'].name > at(3))
 })
 
 t.test('of later changes those count that an updateBatch wrote', async t => {
@@ -285,6 +335,13 @@ t.test('an updateBatch that passes a letter on in parts writes the difference of
   t.equal(await send('PATCH', { stock: 17 }, { old: { stock: 12 } }), 'success')
   await retry(shorter)
   t.match(await items.findOne({ _id: 'x' }), { name: 'ok', stock: 17 })
+
+  await send('DELETE')
+  const [put, patch] = batch.map(each => ({ ...each, tx_id: 200, op_id: each.op_id + 100 }))
+  await upload(app, { client_id: 'c', batch: [put, { ...patch, op: 'DELETE', data: undefined }] })
+  t.equal(await send('PATCH', { stock: 17 }, { old: { stock: 12 } }), 'success')
+  t.equal((await retry(shorter))?.status, 'success')
+  t.equal(await items.findOne({ _id: 'x' }), null, 'a row that the letter itself creates and deletes')
 })
 
 t.test('a mirror that is none is refused, and left as it is', async t => {

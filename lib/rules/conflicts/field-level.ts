@@ -34,7 +34,7 @@ export interface FieldLevelOptions {
  * })
  */
 export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConflictHook<Row> {
-  return resolver({ tracks: { metadata: true }, merges: [metadata] }, ({ operation, existing }) => {
+  return resolver({ tracks: { metadata: true }, merges: [metadata] }, ({ operation, existing, setSince = {} }) => {
     if (operation.op === 'DELETE') return operation
     const said = metadataOf(operation)
     const now = Date.now()
@@ -44,7 +44,7 @@ export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConfli
     for (const [field, value] of Object.entries(operation.data)) {
       if (field === metadata) continue
       const time = timeOf(`${field}_modified_at`, said, now)
-      const wins = !isBefore(time, times.get(field))
+      const wins = !Object.hasOwn(setSince, field) && !isBefore(time, times.get(field))
       if (wins) {
         times.set(field, time)
         newer++

@@ -1,5 +1,6 @@
 import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
 import type { FieldHolding } from '../../../types/operations.js'
+import { sameValue } from '../../schema/same-value.js'
 import { isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
 
 /** Where a row and a change say when they were made. */
@@ -24,8 +25,9 @@ export interface LastWriteWinsOptions<Row> {
  */
 export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
   return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => {
-    const { operation, existing, setSince = [] } = conflict
-    return isBefore(timeOf(conflict, field), existing[field]) && !setSince.includes(field) ? null : operation
+    const { operation, existing, setSince } = conflict
+    const isOwn = setSince && sameValue(setSince[field], existing[field])
+    return isBefore(timeOf(conflict, field), existing[field]) && !isOwn ? null : operation
   })
 }
 
