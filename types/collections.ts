@@ -31,7 +31,7 @@ export type IdType =
 
 /** Ids of the app's own making. */
 export interface IdCodec {
-  /** The `_id` of a client's id; undefined when it is not one. What it gives must `encode` to the same text. */
+  /** The `_id` of a client's id; undefined or an error if it is not one. It must `encode` to the same text. */
   decode (text: string): unknown
   /** The client's id of an `_id`. */
   encode (value: unknown): string

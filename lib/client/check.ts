@@ -32,7 +32,7 @@ export interface Way {
   parse (text: string): unknown
   /** Levels of arrays and objects in a value of any type. */
   deepest: number
-  /** The app's code may leave properties undefined, and knows of more than the schema has. */
+  /** The app's code may leave properties undefined. */
   trusted?: true
 }
 
@@ -185,7 +185,7 @@ export const array: Kind = ({ i, c, u }, way) => {
 }
 
 /** Keys keep the order in which they came: documents that differ in it are not equal to MongoDB. */
-export const object: Kind = ({ p = {}, i, k = '', x }, way) => {
+export const object: Kind = ({ p = {}, i, k = '', x, z = 1 }, way) => {
   const properties = new Map(Object.entries(p).map(([name, [check, optional]]) =>
     [name, { convert: converterOf(check, way), check, optional }]))
   const required = [...properties].filter(([, { optional }]) => !optional)
@@ -197,7 +197,7 @@ export const object: Kind = ({ p = {}, i, k = '', x }, way) => {
     // JSON, unlike a column, tells null and absent apart.
     if (property) return value === null && property.optional ? null : property.convert(value)
     if (others && pattern.test(name)) return others(value)
-    return way.trusted || !x ? convertAny(value, 1, way) : unknownName(x)
+    return x ? unknownName(x) : convertAny(value, z, way)
   }
   return value => {
     if (!isObject(value)) return undefined

@@ -1,4 +1,4 @@
-import { BSON, Long, ObjectId, UUID, type mongodb } from '../bson.js'
+import { asRead, BSON, Double, Int32, Long, ObjectId, UUID, type mongodb } from '../bson.js'
 import type { CrudOperation } from '../../types/index.js'
 import { PowerSyncFatalError } from '../errors.js'
 import { sameValue } from '../schema/same-value.js'
@@ -151,8 +151,9 @@ export function rowOf (collection: string, _id: unknown): string {
 
 function idKey (_id: unknown): string {
   if (typeof _id === 'string') return `s${_id}`
-  if (typeof _id === 'number' || typeof _id === 'bigint' || _id instanceof Long) return `n${String(_id)}`
+  if (typeof _id === 'number' || typeof _id === 'bigint') return `n${String(_id)}`
+  if (_id instanceof Long || _id instanceof Double || _id instanceof Int32) return `n${String(_id)}`
   if (_id instanceof ObjectId) return `o${_id.toHexString()}`
   if (_id instanceof UUID) return `u${_id.toHexString()}`
-  return `j${JSON.stringify(_id)}`
+  return `j${BSON.EJSON.stringify(asRead({ _id }), { relaxed: false })}`
 }

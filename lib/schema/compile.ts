@@ -27,6 +27,9 @@ const limitsOf = (rights: Rights) => ({
     : undefined
 })
 
+const anything = any(undefined, { depth: 0 })
+const decodeAny = converterOf(anything, decoding)
+
 /**
  * Converts values from the client to MongoDB, from the app's code to MongoDB, and from MongoDB to the hooks. A client's
  * value that does not fit gives a `DecodeFault`; one of the app's own code throws an `Error`.
@@ -42,8 +45,6 @@ export type CompiledSchema = ReturnType<typeof compileSchema>
 export function compileSchema (table: string, definition: Collection) {
   const fields = fieldsOf(table, definition)
   const byName = new Map(fields.map(field => [field.name, field]))
-  const anything = any(undefined, { depth: 0 })
-  const decodeAny = converterOf(anything, decoding)
   const readRow = rowReader(fields, otherColumns(definition, fields), decoding)
   const readers = fields.map(({ name, type }) => ({ name, read: readerOf(type) })).filter(({ read }) => read)
   const withDefault = fields.filter(field => field.default)
@@ -107,10 +108,10 @@ function previousReader (fields: Field[], { schema, unknownFields }: Collection)
   return (data: Readonly<Row>): Row => {
     const row: Row = {}
     for (const [column, value] of Object.entries(data)) {
-      const field = columns.get(column)
-      if (!field && storesOthers && !isForbiddenColumn(column)) row[column] = value
-      const decoded = field && (value === null ? null : field.convert(value))
-      if (field && !(decoded instanceof DecodeFault)) row[field.name] = decoded
+      const { name, convert } = columns.get(column) ?? { name: column, convert: decodeAny }
+      if (!columns.has(column) && (!storesOthers || isForbiddenColumn(column))) continue
+      const decoded = value === null ? null : convert(value)
+      if (!(decoded instanceof DecodeFault)) row[name] = decoded
     }
     return row
   }

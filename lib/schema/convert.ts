@@ -1,4 +1,5 @@
 import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
+import type { Check } from '../../types/validators.js'
 import { checking, converterOf, kinds, tooLong, type Convert, type Way } from '../client/check.js'
 import {
   DecodeFault, integerText, invalid, isLong, isShortest, JsonNumber, numberText, parseDate, toNumber
@@ -11,14 +12,7 @@ import type { FieldType } from './types.js'
 export const decoding: Way = {
   ...checking,
   found: typeWords,
-  // `fastify.powersync.upload` and hooks may give other classes, whose properties are not their value: a Date has none.
-  kinds: {
-    ...kinds,
-    o: (check, way) => {
-      const convert = kinds.o(check, way)
-      return value => isPlain(value) ? convert(value) : undefined
-    }
-  },
+  kinds: { ...kinds, o: object, u: union },
   convert: made,
   parseDate: parseUsualDate,
   other: value => {
@@ -37,6 +31,30 @@ export const encoding: Way = {
   other: given,
   deepest: 100, // MongoDB's own limit
   trusted: true
+}
+
+/** Objects have no other names than those that their type describes. */
+interface ExactWay extends Way { exact?: true }
+
+const exactly = (way: Way): ExactWay => ({ ...way, exact: true })
+
+/** Hooks and `fastify.powersync.upload` may give other classes, whose properties are not their value, as of a Date. */
+function object ({ i, x, ...check }: Check, way: ExactWay): Convert {
+  const takesAny = check.k === undefined && i?.t === 'y'
+  const convert = kinds.o({
+    ...check,
+    ...i && !(way.exact && takesAny) && { i },
+    ...way.exact ? { x: check.e } : x && !way.trusted && { x }
+  }, way)
+  return value => isPlain(value) ? convert(value) : undefined
+}
+
+/** A variant that describes all names of a value comes before those that take others as they are. */
+function union (check: Check, way: ExactWay): Convert {
+  const convert = kinds.u(check, way)
+  if (way.exact) return convert
+  const convertExactly = kinds.u(check, exactly(way))
+  return value => convertExactly(value) ?? convert(value)
 }
 
 /** What a type makes of the converted value. */
@@ -80,7 +98,8 @@ export function readerOf (
     case 'u': {
       if (o.every(variant => !readerOf(variant))) return undefined
       const same = (value: unknown) => value
-      const variants = o.map(variant => ({ read: readerOf(variant) ?? same, encode: converterOf(variant, encoding) }))
+      const variants = [exactly(encoding), encoding].flatMap(way =>
+        o.map(variant => ({ read: readerOf(variant) ?? same, encode: converterOf(variant, way) })))
       // In the type of the first variant that it is a value of.
       return value => {
         const variant = variants.find(({ read, encode }) => !(encode(read(value)) instanceof DecodeFault))

@@ -66,9 +66,11 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
     const type = typeOf(schema, place)
     const encode = encoderOf(table, field, type)
     const owner = owners.includes(field)
+    const nullable = OptionalKind in schema || type.n === 1
     const option = Object.hasOwn(defaults, field) ? defaults[field] : undefined
     // The schema's own keyword may be a value or, as in TypeBox, a function.
     const [given, source] = option ? [option, 'defaults'] : [schema['default'], 'the default in the schema']
+    if (given === null && !nullable && !owner) fail(place, 'has the default null, and is required: use Type.Optional')
     return {
       name: field,
       column,
@@ -76,7 +78,7 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
       check: type,
       convert: converterOf(type, decoding),
       encode,
-      nullable: OptionalKind in schema || type.n === 1,
+      nullable,
       owner,
       readOnly: writable?.includes(field) === false && !owner,
       default: defaultOf(given, source, encode, place)
@@ -161,7 +163,7 @@ function schemaOf (table: string, { schema, unknownFields }: Collection, named: 
   }
   // The keywords of the object itself: what becomes of other columns is the option's affair.
   const place = { option: `collections.${table}.schema`, path: '', depth: 1, unknownFields }
-  checkKeywords(schema, ['properties', 'required', 'additionalProperties'], place)
+  checkKeywords(schema, ['type', 'properties', 'required', 'additionalProperties'], place)
   const additional = schema['additionalProperties']
   if (additional !== undefined && additional !== (unknownFields === 'store')) {
     fail(place, 'says in additionalProperties something else than unknownFields: ' +

@@ -84,11 +84,18 @@ function integer (text: string): unknown {
   return (number | 0) === number ? number : Long.fromString(text)
 }
 
-/** The app's own, held to the same rule: what it decodes must encode to the very text. */
+/**
+ * The app's own, held to the same rule: what it decodes must encode to the very text. An error says no as well: the
+ * text is all that they see, so that a client would send it again for ever.
+ */
 const customIds = (id: IdCodec): Ids => ({
   decode: decoder(OTHER, text => {
-    const value = id.decode(text) ?? undefined
-    return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
+    try {
+      const value = id.decode(text) ?? undefined
+      return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
+    } catch {
+      return undefined
+    }
   })
 })
 

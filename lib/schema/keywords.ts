@@ -1,4 +1,4 @@
-import { FormatRegistry, ReadonlyKind, type TSchema } from '@sinclair/typebox'
+import { FormatRegistry, OptionalKind, ReadonlyKind, type TSchema } from '@sinclair/typebox'
 import type { Collection } from '../../types/collections.js'
 import type { Check } from '../../types/validators.js'
 import { OptionError } from '../errors.js'
@@ -22,10 +22,11 @@ export function fail ({ option, path }: Place, problem: string): never {
 }
 
 /** Keywords that describe a schema and do not restrict its values. */
-const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated', 'type']
+const ANNOTATIONS = ['$id', '$schema', '$comment', 'title', 'description', 'examples', 'deprecated']
 
 /** The alternative to a keyword that is not supported. */
 const INSTEAD: Record<string, string> = {
+  type: 'use the Type.… or bson.… of that name',
   readOnly: "leave the field out of the collection's writable",
   writeOnly: 'leave the field out of the stream',
   nullable: 'use Type.Union([…, Type.Null()])',
@@ -46,6 +47,9 @@ const INSTEAD: Record<string, string> = {
 export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
   if (ReadonlyKind in schema) fail(place, `is a Type.Readonly, which checks nothing: ${INSTEAD['readOnly']}`)
   const isWhole = place.depth === 0 && !place.isPart
+  if (schema[OptionalKind] && !isWhole) {
+    fail(place, 'is a Type.Optional, which only a column or a property can be: use Type.Union([…, Type.Null()])')
+  }
   const allowed = [...ANNOTATIONS, ...honoured, ...isWhole ? ['default'] : []]
   for (const keyword of Object.keys(schema)) {
     if (keyword.startsWith('x-') || allowed.includes(keyword) || schema[keyword] === undefined) continue

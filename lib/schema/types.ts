@@ -1,6 +1,6 @@
 import { Kind, OptionalKind, PatternStringExact, TransformKind, type TSchema } from '@sinclair/typebox'
 import type { Check } from '../../types/validators.js'
-import { Binary, Decimal128, Double, ObjectId, UUID } from '../bson.js'
+import { Binary, BSON, Decimal128, Double, ObjectId, UUID, type mongodb } from '../bson.js'
 import { convertOf } from '../client/check.js'
 import { checking } from '../client/check.js'
 import { isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
@@ -32,7 +32,7 @@ export interface FieldType extends Check {
   encode?: (value: unknown) => unknown
   /** Converts a value that the driver read for hooks; absent where they see the value itself. */
   read?: (value: unknown) => unknown
-  /** A format that the host has registered: clients cannot check it. */
+  /** A format that clients cannot check: one that the host has registered. */
   format?: string
 }
 
@@ -53,15 +53,15 @@ const ranged = Object.keys(RANGE)
  * From clients only JSON values come; Kotlin and Swift send each as text: `"1"`, `"true"`.
  */
 const types: Record<string, Row> = {
-  String: [['minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
-  Boolean: [[], (_, place) => boolean(place)],
-  Number: [ranged, number('a finite number', 'number')],
-  Integer: [ranged, number('a whole number', 'number', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)],
-  Literal: [['const'], (schema, place) => literals([schema['const']], place)],
+  String: [['type', 'minLength', 'maxLength', 'pattern', 'format', 'enum'], text],
+  Boolean: [['type'], (_, place) => boolean(place)],
+  Number: [['type', ...ranged], number('a finite number', 'number')],
+  Integer: [['type', ...ranged], number('a whole number', 'number', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)],
+  Literal: [['type', 'const'], (schema, place) => literals([schema['const']], place)],
   Union: [['anyOf'], union],
-  Array: [['items', 'minItems', 'maxItems', 'uniqueItems'], jsonText(array)],
-  Object: [['properties', 'required', 'additionalProperties'], jsonText(object)],
-  Record: [['patternProperties', 'additionalProperties'], jsonText(record)],
+  Array: [['type', 'items', 'minItems', 'maxItems', 'uniqueItems'], jsonText(array)],
+  Object: [['type', 'properties', 'required', 'additionalProperties'], jsonText(object)],
+  Record: [['type', 'patternProperties', 'additionalProperties'], jsonText(record)],
   Any: [[], any],
   Unknown: [[], any],
 
@@ -294,10 +294,22 @@ function binary (schema: TSchema, place: Place): FieldType {
   return scalar('b', `base64 text with padding${words}`, 'text', {
     ...size,
     gives: `a Binary ${OF_DRIVER} of subtype ${subType}${words}`,
-    make: text => new Binary(Buffer.from(text, 'base64'), subType),
+    make: text => serializable(new Binary(Buffer.from(text, 'base64'), subType)),
+    ...subType === Binary.SUBTYPE_VECTOR && { format: 'vector' },
     given: value => value instanceof Binary && value.sub_type === subType ? value.toString('base64') : undefined,
     shape: { bsonType: 'binData' }
   })
+}
+
+/** The driver refuses a vector (subtype 9) that is not one, for every retry again. */
+function serializable (value: mongodb.Binary): mongodb.Binary | undefined {
+  if (value.sub_type !== Binary.SUBTYPE_VECTOR) return value
+  try {
+    BSON.serialize({ value })
+    return value
+  } catch {
+    return undefined
+  }
 }
 
 /** Text of one spelling, as ids have it. */
@@ -318,9 +330,14 @@ export function any (_: unknown, { depth }: Pick<Place, 'depth'>): FieldType {
   return scalar('y', 'any JSON value', 'text', { n: 1, z: depth, gives: 'any BSON value', container: true, shape: {} })
 }
 
+/** What a column or a property may have, and its type not. */
+const required = ({ [OptionalKind]: _, ...schema }: TSchema): TSchema => schema as TSchema
+
 /** A column that holds an object or array is JSON text. */
 function jsonText (type: Row[1]): Row[1] {
-  return (schema, place) => place.depth === 0 ? json({ ...schema, default: undefined }, place) : type(schema, place)
+  return (schema, place) => place.depth === 0
+    ? json({ ...required(schema), default: undefined }, place)
+    : type(schema, place)
 }
 
 function json (schema: TSchema, place: Place): FieldType {
@@ -356,8 +373,9 @@ function object (schema: TSchema, place: Place): FieldType {
   for (const [name, property] of Object.entries<TSchema>(schema['properties'])) {
     const problem = `has the property ${JSON.stringify(name)}, which cannot be stored`
     if (isForbiddenKey(name)) fail(place, `${problem}: use ${KEY_RULE}`)
-    const type = inside(property, name, place)
-    p[name] = OptionalKind in property ? [type, 1] : [type]
+    p[name] = OptionalKind in Object(property)
+      ? [inside(required(property), name, place), 1]
+      : [inside(property, name, place)]
   }
   checkRequired(schema, place)
   const additional: boolean | TSchema = schema['additionalProperties'] ?? place.unknownFields !== 'reject'
@@ -403,7 +421,7 @@ function record (schema: TSchema, place: Place): FieldType {
   const refuses = additional === false || place.unknownFields === 'reject'
   return scalar('o', 'an object', 'text', {
     i,
-    ...k !== PatternStringExact && { k, ...refuses && { x: `a name that matches ${names}` } },
+    ...k !== PatternStringExact && { k, ...refuses ? { x: `a name that matches ${names}` } : { z: place.depth + 1 } },
     container: true,
     shape: { bsonType: 'object' }
   })

@@ -266,6 +266,11 @@ t.test('a default that does not fit is an error that names it', async t => {
     code: 'FST_PSM_OPTION',
     message: /is wrong at value: it has a default that does not fit: the default in the schema gave text/
   })
+  t.throws(() => table(Type.Boolean({ default: null })), {
+    code: 'FST_PSM_OPTION',
+    message: /is wrong at value: it has the default null, and is required: use Type\.Optional/
+  })
+  t.strictSame(table(Type.Optional(Type.Boolean({ default: null }))).put({}), { value: null })
   const closed = compileCollection('todos', collection({
     schema: Type.Object({ name: Type.String(), locked: Type.Boolean(), note: Type.Optional(Type.String()) }),
     writable: ['name'],

@@ -736,6 +736,13 @@ t.test('a message names what was expected and the type of what came, and no valu
   )
 })
 
+t.test('a vector, which the driver checks, is stored if it is one', async t => {
+  const decode = decoderOf(bson.Binary({ subType: Binary.SUBTYPE_VECTOR }))
+  const vector = Binary.fromFloat32Array(new Float32Array([1, 2.5])).toString('base64')
+  t.equal(bytes(decode(vector)), bytes(Binary.fromFloat32Array(new Float32Array([1, 2.5]))))
+  t.match(decode('JwAAAAA='), { code: 'INVALID_DATA', found: 'text' })
+})
+
 t.test('Double is stored as double and Long as long, however small', async t => {
   const stored = (type: TSchema, value: unknown) => BSON.serialize({ value: decoderOf(type)(value) })[4]
   t.equal(stored(bson.Double(), 1), 0x01)

@@ -93,6 +93,14 @@ t.test('a custom id codec is held to give back the text that it took', async t =
   for (const text of ['app-5', 'APP-05', 'APP', '']) t.type(compiled.id(text), DecodeFault)
 })
 
+t.test('an id with which a codec fails is refused, and none is served for ever', async t => {
+  const decode = (text: string) => new ObjectId(text)
+  t.match(compile({ decode, encode: String }).id('not one'), { code: 'INVALID_DATA', path: 'id', found: 'other text' })
+  const encode = () => { throw new Error('never') }
+  t.type(compile({ decode, encode }).id(hex), DecodeFault)
+  t.equal(bytes(compile({ decode, encode: String }).id(hex)), bytes(new ObjectId(hex)))
+})
+
 t.test('an id type that does not exist stops the start', async t => {
   t.throws(() => compile('guid' as IdType), { code: 'FST_PSM_OPTION', message: /collections\.rows\.id .*'objectId'/ })
   t.throws(() => compile({ type: 'string', pattern: '(' }), {

@@ -121,6 +121,35 @@ t.test('what is no schema of TypeBox stops the start with a sentence', async t =
   }
 })
 
+t.test('Type.Optional of what is neither a column nor a property stops the start', async t => {
+  const text = Type.Optional(Type.String())
+  const wrong: Record<string, TSchema> = {
+    'value[]': Type.Array(text),
+    'value.a[]': Type.Object({ a: Type.Array(text) }),
+    'value."*"': Type.Record(Type.String(), text),
+    value: Type.Union([text, Type.Number()])
+  }
+  const message = ': it is a Type.Optional, which only a column or a property can be: use Type.Union([…, Type.Null()])'
+  for (const [path, type] of Object.entries(wrong)) {
+    const expected = `fastify-powersync-mongo: option collections.rows.schema is wrong at ${path}${message}`
+    t.throws(() => decoderOf(type), { code: 'FST_PSM_OPTION', message: expected })
+    t.throws(() => decoderOf(Type.Optional(type)), { code: 'FST_PSM_OPTION', message: expected })
+  }
+  t.throws(() => decoderOf(Type.Object({}, { additionalProperties: text })), { message: /is a Type\.Optional/ })
+  t.throws(() => decoderOf(bson.Json(Type.Optional(Type.Array(Type.String())))), { message: /is a Type\.Optional/ })
+  const properties = decoderOf(Type.Optional(Type.Object({ a: text, b: Type.Optional(Type.Array(Type.String())) })))
+  t.strictSame(properties('{"a":null}'), { a: null })
+})
+
+t.test('a type that the schema does not have stops the start', async t => {
+  for (const type of [Type.Any, Type.Unknown, bson.Date, bson.Int32]) {
+    t.throws(() => decoderOf(type({ type: 'string' } as never)), {
+      code: 'FST_PSM_OPTION',
+      message: /uses "type", which is not supported here: use the Type\.… or bson\.… of that name/
+    })
+  }
+})
+
 t.test('what only describes a schema is no keyword', async t => {
   const words = {
     $id: 'x',

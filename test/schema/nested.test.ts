@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Kind, Type, type TSchema } from '@sinclair/typebox'
+import { Double } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
@@ -160,6 +161,10 @@ t.test('JSON is limited to 20 levels', async t => {
   const nested = decoderOf(Type.Array(Type.Array(Type.Unknown())))
   t.strictSame(nested(levels(20)), JSON.parse(levels(20)))
   t.match(nested(levels(21)), { expected: 'JSON of at most 20 levels' })
+  const keyed = Type.Object({ a: Type.Record(Type.String({ pattern: '^x' }), Type.Number()) })
+  const row = compileCollection('rows', collection({ unknownFields: 'drop', schema: Type.Object({ value: keyed }) }))
+  t.strictSame(row.put({ value: `{"a":{"b":${levels(18)}}}` }), { value: { a: { b: JSON.parse(levels(18)) } } })
+  t.match(row.put({ value: `{"a":{"b":${levels(19)}}}` }), { expected: 'JSON of at most 20 levels' })
 })
 
 t.test('a schema that is deeper stops the start', async t => {
@@ -217,6 +222,24 @@ t.test('a union of objects takes the first that fits', async t => {
     path: 'value',
     expected: 'JSON text of an object or JSON text of an object'
   })
+})
+
+t.test('a type of a union that describes all names comes before those that take others', async t => {
+  const type = Type.Union([
+    Type.Object({ a: Type.Optional(Type.Number()) }),
+    Type.Record(Type.String({ pattern: '^x' }), Type.Number()),
+    Type.Object({ n: bson.Long(), in: Type.Optional(Type.Union([Type.Object({}), Type.Object({ d: bson.Double() })])) })
+  ])
+  for (const unknownFields of ['reject', 'drop', 'store'] as const) {
+    const compiled = compileCollection('rows', collection({ unknownFields, schema: Type.Object({ value: type }) }))
+    const stored = { n: 5n, in: { d: new Double(1) } }
+    t.strictSame(compiled.put({ value: '{"n":5,"in":{"d":1}}' }), { value: stored }, unknownFields)
+    t.strictSame(compiled.read({ value: { n: 5, in: { d: 1 } } }), { value: stored }, 'as a hook reads it')
+    t.strictSame(compiled.encode('value', { n: 5, in: { d: 1 } }, 'transform'), stored, 'as a hook gives it')
+    t.strictSame(compiled.encode('value', { a: 1, more: true }, 'transform'), { a: 1, more: true })
+  }
+  const open = compileCollection('rows', collection({ unknownFields: 'store', schema: Type.Object({ value: type }) }))
+  t.strictSame(open.put({ value: '{"n":5,"more":1}' }), { value: { n: 5, more: 1 } }, 'else the first that fits')
 })
 
 t.test('bson.Json inside JSON is its content', async t => {

@@ -4,7 +4,7 @@ import {
   bson, collection, PowerSyncFatalError, type CrudOperation, type CrudTransaction, type OperationContext
 } from '../../index.js'
 import type { TransactionOutcome } from '../../types/index.js'
-import { ObjectId } from '../../lib/bson.js'
+import { Decimal128, Double, Int32, ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -392,6 +392,36 @@ t.test('existing() of a row that is put whole shows it without what was there be
   await app.mongo.db!.collection<{ _id: string }>(lists).insertOne({ _id: 'a', server_only: 1 } as { _id: string })
   await upload(app, { batch: [put(lists, 'a', { owner_id: 'user1' }), { op: 'DELETE', table: lists, id: 'a' }] })
   t.same(seen, [{ _id: 'a', server_only: 1 }, { _id: 'a', owner_id: 'user1' }])
+})
+
+t.test('existing() finds a row by whatever an id codec gives', async t => {
+  const codecs: Record<string, (text: string) => unknown> = {
+    double: text => new Double(Number(text)),
+    int: text => new Int32(Number(text)),
+    decimal: text => Decimal128.fromString(text),
+    nested: text => ({ n: BigInt(text), d: new Double(Number(text)), at: new Date(Number(text)) }),
+    binary: text => Buffer.from(text)
+  }
+  for (const [name, decode] of Object.entries(codecs)) {
+    const { todos } = fresh()
+    const seen: unknown[] = []
+    const app = await testServer(t, {
+      mongo,
+      collections: {
+        [todos]: collection({
+          id: { decode, encode: () => '5' },
+          schema: Todo,
+          authorize: async (_operation, { existing }) => {
+            seen.push((await existing())?.['text'])
+            return true
+          }
+        })
+      }
+    })
+    for (const text of ['first', 'second']) await upload(app, { batch: [put(todos, '5', { text })] })
+    t.strictSame(seen, [undefined, 'first'], name)
+    t.equal(await app.mongo.db!.collection(todos).countDocuments(), 1)
+  }
 })
 
 t.test('transform writes nothing, something else, or several operations in order', async t => {

@@ -93,3 +93,13 @@ t.test('additive: the difference is added to what the server has, exactly, in th
   })
   t.same((await after(server, ['DELETE'])).row, null)
 })
+
+t.test('additive: digits of a number beyond 2⁵³ count where there is no schema', async t => {
+  const { app, after } = await serverWith(t, collection({ schema: 'any', resolveConflict: additive(['n']) }))
+  await after({ n: Long.fromString('9007199254740993') })
+  const change = '"data":{"n":9007199254740999},"old":{"n":9007199254740995}'
+  const body = `{"client_id":"phone","batch":[{"op":"PATCH","table":"rows","id":"a","op_id":1,${change}}]}`
+  t.match((await upload(app, body)).body, { results: [{ status: 'success' }] })
+  const row = await app.mongo.db!.collection('rows').findOne({}, { promoteValues: false })
+  t.equal(String(row?.['n']), '9007199254740997')
+})
