@@ -67,7 +67,9 @@ function frozenCopy (value: unknown): unknown {
 
 function ownerOf (owner: Owner | undefined): Collection['owner'] {
   if (typeof owner === 'function') return owner as Extract<Collection['owner'], (...args: never) => unknown>
-  const rules = owner === undefined ? [] : [owner].flat() as OwnerRule[]
+  if (owner === undefined) return Object.freeze([])
+  // An empty array would open the rows to everybody: as one invalid rule, the check at start refuses it.
+  const rules = (Array.isArray(owner) && owner.length > 0 ? owner : [owner]) as OwnerRule[]
   return Object.freeze(rules.map(rule => Object.freeze(typeof rule === 'string' ? { field: rule } : { ...rule })))
 }
 

@@ -128,7 +128,7 @@ function ownersOf (table: string, owner: Collection['owner']): { owners: string[
     const isRule = said.length <= 1 && said.every(([name, value]) => ruleKinds[name]?.(value))
     if (isRule && typeof field === 'string') continue
     throw new OptionError(`collections.${table}.owner`, "is invalid: expected 'field', { field, claim }, " +
-      '{ field, value: user => … }, throughParent(table, field), several of them in an array, ' +
+      '{ field, value: user => … }, throughParent(table, field), one or more of them in an array, ' +
       'or user => ({ field: value })')
   }
   const twice = fields.find(({ field }, index) => fields.findIndex(other => other.field === field) < index)

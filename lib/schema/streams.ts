@@ -69,8 +69,10 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
       return `the value of ${name} in the owner of ${table} is a function of the server; a claim can be printed`
     }
     if (!isExact(field.type)) return `${name} in the owner of ${table} has a type that PowerSync compares differently`
-    const user = claim === undefined ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
-    const isNumber = claim !== undefined && field.type.column === 'integer'
+    // Tokens have the user's id as sub.
+    const isId = claim === undefined || claim === 'id'
+    const user = isId ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
+    const isNumber = !isId && field.type.column === 'integer'
     conditions.push(`${textOf(field)} = ${isNumber ? `CAST(${user} AS TEXT)` : user}`)
   }
   for (const { parent, field: name } of parents) {

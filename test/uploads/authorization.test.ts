@@ -389,6 +389,8 @@ t.test('rules that cannot work stop the start', async t => {
     [{ owner: { field: 'owner_id', value: 'id' } }, /collections\.rows\.owner is invalid: expected 'field'/],
     [{ owner: { field: 'owner_id', clam: 'org' } }, /collections\.rows\.owner is invalid/],
     [{ owner: [null] }, /collections\.rows\.owner is invalid/],
+    [{ owner: [] }, /collections\.rows\.owner is invalid: .* one or more of them in an array/],
+    [{ owner: [[]] }, /collections\.rows\.owner is invalid/],
     [{ owner: { field: 'owner_id', claim: 5 } }, /collections\.rows\.owner is invalid/],
     [{ owner: { field: 'owner_id', claim: '' } }, /collections\.rows\.owner is invalid/],
     [{ owner: { field: 'owner_id', claim: 'org', parent: 'rows' } }, /collections\.rows\.owner is invalid/],
