@@ -41,8 +41,8 @@ export interface IdCodec {
 type OperationName = 'PUT' | 'PATCH' | 'DELETE'
 
 /**
- * A field that says whose row it is. It holds the user's `id`, or what `claim` or `value` says: text as a client would
- * send it, a number, an ObjectId, a UUID. Undefined or null: the user has no rows here.
+ * A field that says whose row it is. It holds the user's `id`, or what `claim` or `value` says: text as the service
+ * sends it, a number, an ObjectId, a UUID. Undefined or null: the user has no rows here.
  */
 export interface OwnerField<Field extends string = string> {
   field: Field

@@ -55,6 +55,9 @@ export function conditionsOf (
     const sent = asSent(value)
     const decoded = sent === undefined ? undefined : schema.decodeField(field, sent)
     if (decoded === undefined || decoded instanceof DecodeFault) return undefined
+    // Streams compare by the service's text: a claim '5.0' would write rows of 5, and never get them.
+    const isNumber = typeof decoded === 'number' || typeof decoded === 'bigint'
+    if (typeof sent === 'string' && isNumber && String(decoded) !== sent) return undefined
     conditions[field] = decoded
   }
   return conditions
