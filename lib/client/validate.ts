@@ -10,7 +10,7 @@ import { DecodeFault, invalid, isObject, jsonTypeWords } from './values.js'
 export const createValidators = (descriptions: Record<string, TableDescription>) => validatorsOf(descriptions, kinds)
 
 /** The same, for descriptions of these kinds only: a bundle leaves the others out. */
-export function validatorsOf (descriptions: Record<string, TableDescription>, kinds: Way['kinds']) {
+function validatorsOf (descriptions: Record<string, TableDescription>, kinds: Way['kinds']) {
   const way = { ...checking, kinds }
   const judges = new Map(Object.entries(descriptions).map(([table, description]) => [table, judgeOf(description, way)]))
   const validate = (operation: OperationToCheck): Verdict | undefined => {

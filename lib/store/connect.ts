@@ -2,9 +2,9 @@ import fastifyMongodb, { type FastifyMongodbOptions, type FastifyMongoObject } f
 import type { FastifyInstance } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { MongoOptions } from '../../types/index.js'
+import type { ServerFeatures } from '../../types/storage.js'
 import { MongoError, OptionError } from '../errors.js'
 import { didYouMean, nearest } from '../nearest.js'
-import type { ServerFeatures } from './statements.js'
 
 export interface Connection {
   client: mongodb.MongoClient

@@ -8,6 +8,7 @@ import type {
   DeadLetters as PublicDeadLetters, DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult,
   Since, User, WaitingResult
 } from '../../types/index.js'
+import type { CommandScope } from '../../types/storage.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, claimsText, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
@@ -15,7 +16,7 @@ import { CommandNotFound, createCollection, expireAfter, unless } from './collec
 import { canonical } from './fingerprint.js'
 import { Page, withLetter, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
-import { inTransaction, type CommandScope, type TransactionScope } from './transaction.js'
+import { inTransaction, type TransactionScope } from './transaction.js'
 
 /**
  * Runs a letter's transaction through the commit of uploads as a user. `take` is called first in the MongoDB

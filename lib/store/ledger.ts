@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { Binary, reading, type mongodb } from '../bson.js'
 import type { FailedOperation, User } from '../../types/index.js'
+import type { CommandScope } from '../../types/storage.js'
 import { expireAfter } from './collections.js'
 import { Page, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
-import type { CommandScope } from './transaction.js'
 
 export interface LedgerOptions {
   /** Days after the last upload of a client database until it is forgotten. */

@@ -1,17 +1,13 @@
 import type { mongodb } from '../bson.js'
-import type { Collections, CrudTransaction, User } from '../../types/index.js'
-import { changes, hasKeys, type Plan } from '../rules/plan.js'
+import type { Collections, CrudTransaction } from '../../types/index.js'
+import type { ServerFeatures, UpdateBatchContext } from '../../types/storage.js'
+import { changes } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'
-import { Statements, type ServerFeatures, type Statement } from './statements.js'
-import type { CommandScope } from './transaction.js'
+import { statementOf, Statements } from './statements.js'
 
-/** As whom, and in which MongoDB transaction, a client transaction is written. */
-export interface UpdateBatchContext extends CommandScope {
-  user: User
-  /** What the rules allowed: of the context of an `updateBatch` hook. Default: no transfer to another owner. */
-  allowed?: ReadonlySet<string> | undefined
-}
+/** No private name: in declarations, TypeScript 5 refuses one without `target`. A subclass may have any other name. */
+const own = Symbol('own')
 
 /**
  * Writes client transactions to MongoDB: the built-in `updateBatch`. Construct or extend it to write rows by your own
@@ -29,9 +25,7 @@ export interface UpdateBatchContext extends CommandScope {
  * }
  */
 export class MongoDBStorage {
-  readonly #db: mongodb.Db
-  readonly #statements: Statements
-  readonly #collections: CollectionRegistry
+  private readonly [own]: { db: mongodb.Db, statements: Statements, collections: CollectionRegistry }
 
   /**
    * @param collections the plugin's option
@@ -39,9 +33,8 @@ export class MongoDBStorage {
    * @throws {OptionError} for a mistake in a collection's options
    */
   constructor (db: mongodb.Db, collections: Collections, features: ServerFeatures = { bulkWrite: false }) {
-    this.#db = db
-    this.#statements = new Statements(db, features)
-    this.#collections = new CollectionRegistry(collections, {})
+    const statements = new Statements(db, features)
+    this[own] = { db, statements, collections: new CollectionRegistry(collections, {}) }
   }
 
   /**
@@ -50,27 +43,10 @@ export class MongoDBStorage {
    * @throws {PowerSyncFatalError} for an operation that must not be written
    */
   async updateBatch (transaction: CrudTransaction, { user, allowed, ...scope }: UpdateBatchContext): Promise<void> {
-    const collections = this.#collections
-    const context = { db: this.#db, session: scope.session }
+    const { db, statements, collections } = this[own]
+    const context = { db, session: scope.session }
     const rules = { collections, ofUser: collections.for(user), context, allowed: new Set(allowed) }
     const plans = await planWritten(transaction, rules)
-    await this.#statements.send([plans.filter(changes).map(statementOf)], 'fewest', scope)
+    await statements.send([plans.filter(changes).map(statementOf)], 'fewest', scope)
   }
-}
-
-export function statementOf ({ collection, row, _id, owner, change }: Plan): Statement {
-  return { collection, row, filter: { _id, ...owner }, change: updateOf(change), upsert: change.kind === 'put' }
-}
-
-function updateOf (change: Plan['change']): mongodb.Document | undefined {
-  if (change.kind === 'delete') return undefined
-  const { set, unset } = change
-  if (change.kind === 'put' && change.existing === 'replace') return set
-  if (change.kind === 'put' && change.existing === 'keep') return { $setOnInsert: { ...set, ...change.onInsert } }
-  const update: mongodb.Document = {}
-  if (hasKeys(set)) update['$set'] = set
-  if (unset.length) update['$unset'] = Object.fromEntries(unset.map(field => [field, true]))
-  // An upsert needs an operator, or it would replace the document.
-  if (change.kind === 'put' && (hasKeys(change.onInsert) || !hasKeys(update))) update['$setOnInsert'] = change.onInsert
-  return update
 }

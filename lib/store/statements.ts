@@ -1,7 +1,8 @@
 import { BSON, Double, MongoServerError, ObjectId, reading, type mongodb } from '../bson.js'
+import type { CommandScope, ServerFeatures } from '../../types/storage.js'
 import { WriteError } from '../errors.js'
+import { hasKeys, type Plan } from '../rules/plan.js'
 import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './mongodb-errors.js'
-import type { CommandScope } from './transaction.js'
 
 /** One write of one document. */
 export interface Statement {
@@ -27,12 +28,6 @@ export interface Statement {
  * | `single` | one per statement | known, on servers too that do not tell it |
  */
 export type Way = 'fewest' | 'ordered' | 'single'
-
-/** What the server has beside what every MongoDB has. */
-export interface ServerFeatures {
-  /** The command `bulkWrite`, for several collections at once: MongoDB 8.0 and later. */
-  bulkWrite: boolean
-}
 
 /** Sends statements to one database. It knows no operations: an error tells the position of the failed statement. */
 export class Statements {
@@ -234,4 +229,22 @@ export function mostBytesOf (value: unknown): number {
   let bytes = 5
   for (const key in value) bytes += 2 + 3 * key.length + mostBytesOf((value as mongodb.Document)[key])
   return bytes
+}
+
+/** What a plan writes. */
+export function statementOf ({ collection, row, _id, owner, change }: Plan): Statement {
+  return { collection, row, filter: { _id, ...owner }, change: updateOf(change), upsert: change.kind === 'put' }
+}
+
+function updateOf (change: Plan['change']): mongodb.Document | undefined {
+  if (change.kind === 'delete') return undefined
+  const { set, unset } = change
+  if (change.kind === 'put' && change.existing === 'replace') return set
+  if (change.kind === 'put' && change.existing === 'keep') return { $setOnInsert: { ...set, ...change.onInsert } }
+  const update: mongodb.Document = {}
+  if (hasKeys(set)) update['$set'] = set
+  if (unset.length) update['$unset'] = Object.fromEntries(unset.map(field => [field, true]))
+  // An upsert needs an operator, or it would replace the document.
+  if (change.kind === 'put' && (hasKeys(change.onInsert) || !hasKeys(update))) update['$setOnInsert'] = change.onInsert
+  return update
 }

@@ -1,13 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { mongodb } from '../bson.js'
+import type { CommandScope } from '../../types/storage.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './mongodb-errors.js'
-
-/** The MongoDB transaction of a command, and the signal that ends it while it waits: options of the driver. */
-export interface CommandScope {
-  session?: mongodb.ClientSession
-  signal?: AbortSignal
-}
 
 /** A MongoDB transaction that is under way. */
 export type TransactionScope = Required<CommandScope>

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { mongodb } from '../bson.js'
 import type { CrudTransaction, Since, User } from '../../types/index.js'
+import type { CommandScope } from '../../types/storage.js'
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 import type { Spans } from '../observe/spans.js'
 import {
@@ -14,10 +15,9 @@ import { Ledger } from '../store/ledger.js'
 import {
   codeOf, dataFault, isDuplicateId, isDuplicateKey, isOfWrite, rootOf, type FaultRules
 } from '../store/mongodb-errors.js'
-import { statementOf } from '../store/mongodb-storage.js'
-import type { Statement, Statements, Way } from '../store/statements.js'
+import { statementOf, type Statement, type Statements, type Way } from '../store/statements.js'
 import {
-  ConflictError, inTransaction, type CommandScope, type TransactionOptions, type TransactionScope
+  ConflictError, inTransaction, type TransactionOptions, type TransactionScope
 } from '../store/transaction.js'
 
 /** The uploading user and request. */

@@ -1,10 +1,10 @@
 import type { AnyRow, CrudOperation, CrudTransaction, Since, User } from '../../types/index.js'
+import type { CommandScope } from '../../types/storage.js'
 import { PowerSyncFatalError, SchemaVersionError } from '../errors.js'
 import type { CollectionRegistry } from '../rules/registry.js'
 import { rowOfUploaded, without } from '../rules/since.js'
 import { transactionOf, type DeadLetters } from '../store/dead-letters.js'
 import { canonical } from '../store/fingerprint.js'
-import type { CommandScope } from '../store/transaction.js'
 
 interface Dependencies { deadLetters: DeadLetters, collections: CollectionRegistry }
 

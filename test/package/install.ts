@@ -237,7 +237,10 @@ await t.test(
       'typescript-5': [
         [...strict, '--module', 'nodenext'],
         [...strict, '--module', 'preserve', '--moduleResolution', 'bundler'],
-        [...strict, '--module', 'esnext', '--moduleResolution', 'bundler']
+        [...strict, '--module', 'esnext', '--moduleResolution', 'bundler'],
+        // Its default target is ES5, which has no private names.
+        ['--module', 'esnext', '--moduleResolution', 'bundler'],
+        ['--module', 'commonjs', '--esModuleInterop']
       ],
       // Its defaults, as without a tsconfig, but for the types of Node.js, which fastify itself needs.
       'typescript-7': [[], ['--module', 'nodenext'], ['--module', 'commonjs', '--moduleResolution', 'bundler']]
