@@ -52,7 +52,8 @@ t.test('a user gets the rows that the user may write, and no others', { skip: se
       const table = `t${family}_${level}`
       const kinds = { a: random.pick(Object.keys(types)), b: random.pick(Object.keys(types)) }
       const rule: Array<OwnerRule<'a' | 'b' | 'up'>> = []
-      const byField = (field: 'a' | 'b') => random.chance(0.5) ? field : { field, claim: random.pick(['org', 'team', 'id']) }
+      const claim = () => random.pick(['org', 'team', 'id'])
+      const byField = (field: 'a' | 'b') => random.chance(0.5) ? field : { field, claim: claim() }
       if (!above || random.chance(0.3)) rule.push(byField('a'))
       if (random.chance(0.2)) rule.push(byField('b'))
       if (above) rule.push(throughParent(above.table, 'up'))
