@@ -185,7 +185,7 @@ export const array: Kind = ({ i, c, u }, way) => {
 }
 
 /** Keys keep the order in which they came: documents that differ in it are not equal to MongoDB. */
-export const object: Kind = ({ p = {}, i, k = '', x, z = 1 }, way) => {
+export const object: Kind = ({ p = {}, i, k = '', x, z }, way) => {
   const properties = new Map(Object.entries(p).map(([name, [check, optional]]) =>
     [name, { convert: converterOf(check, way), check, optional }]))
   const required = [...properties].filter(([, { optional }]) => !optional)
@@ -197,7 +197,7 @@ export const object: Kind = ({ p = {}, i, k = '', x, z = 1 }, way) => {
     // JSON, unlike a column, tells null and absent apart.
     if (property) return value === null && property.optional ? null : property.convert(value)
     if (others && pattern.test(name)) return others(value)
-    return x ? unknownName(x) : convertAny(value, z, way)
+    return x ? unknownName(x) : convertAny(value, z!, way)
   }
   return value => {
     if (!isObject(value)) return undefined
@@ -223,7 +223,7 @@ export const jsonText: Kind = ({ i, e }, way) => {
   }
 }
 
-export const any: Kind = ({ z }, way) => value => convertAny(value, Math.max(z!, 1), way)
+export const any: Kind = ({ z }, way) => value => convertAny(value, z!, way)
 
 /** The first that accepts the value. */
 export const union: Kind = ({ o }, way) => {

@@ -42,6 +42,7 @@ const exactly = (way: Way): ExactWay => ({ ...way, exact: true })
 function object ({ i, x, ...check }: Check, way: ExactWay): Convert {
   const takesAny = check.k === undefined && i?.t === 'y'
   const convert = kinds.o({
+    z: 1,
     ...check,
     ...i && !(way.exact && takesAny) && { i },
     ...way.exact ? { x: check.e } : x && !way.trusted && { x }

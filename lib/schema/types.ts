@@ -327,7 +327,9 @@ const CANONICAL = `^${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}$`
 export const uuid = spelled('a UUID in lower case with hyphens', CANONICAL, UUID)
 
 export function any (_: unknown, { depth }: Pick<Place, 'depth'>): FieldType {
-  return scalar('y', 'any JSON value', 'text', { n: 1, z: depth, gives: 'any BSON value', container: true, shape: {} })
+  return scalar('y', 'any JSON value', 'text', {
+    n: 1, z: Math.max(depth, 1), gives: 'any BSON value', container: true, shape: {}
+  })
 }
 
 /** What a column or a property may have, and its type not. */
