@@ -1,6 +1,7 @@
 import { BSON, Double, MongoServerError, ObjectId, reading, type mongodb } from '../bson.js'
 import type { CommandScope, ServerFeatures } from '../../types/storage.js'
 import { WriteError } from '../errors.js'
+import { flat } from '../flat.js'
 import { hasKeys, type Plan } from '../rules/plan.js'
 import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './mongodb-errors.js'
 
@@ -45,8 +46,9 @@ export class Statements {
    * @throws {WriteError} for the first that MongoDB refuses
    */
   async send (sequence: ReadonlyArray<readonly Statement[]>, way: Way, scope: CommandScope): Promise<void> {
-    const all = sequence.flat()
-    const batches = (this.#bulkWrite && way !== 'single' ? [all] : sequence).flatMap(each => this.#batches(each, way))
+    const parts = sequence.filter(({ length }) => length > 0)
+    const all = flat(parts)
+    const batches = flat((this.#bulkWrite && way !== 'single' ? [all] : parts).map(each => this.#batches(each, way)))
     for (const batch of batches) for (const part of partsOf(batch)) await this.#command(part, all, scope)
   }
 

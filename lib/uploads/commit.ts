@@ -3,6 +3,7 @@ import type { mongodb } from '../bson.js'
 import type { CrudTransaction, Since, User } from '../../types/index.js'
 import type { CommandScope } from '../../types/storage.js'
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
+import { flat } from '../flat.js'
 import type { Spans } from '../observe/spans.js'
 import {
   decodeAll, located, planAll, Rejected, runHooks, updateBatchChain, type HookScope, type Planned
@@ -154,7 +155,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
       return all
     }
     if (!collections.hasUpdateBatchHooks(tablesOf(planned.map(({ transaction }) => transaction)))) {
-      const last = await after(planned.flatMap(({ plans }) => plans))
+      const last = await after(plansOf(planned))
       return await send({ before, planned: await under(planned), after: last }, way, scope)
     }
     await send({ before }, way, scope)
@@ -195,7 +196,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     way: Way,
     scope: CommandScope
   ): Promise<void> {
-    const written = planned.flatMap(({ plans }) => plans.filter(changes))
+    const written = plansOf(planned).filter(changes)
     try {
       await statements.send([before, written.map(statementOf), after], way, scope)
     } catch (error) {
@@ -238,6 +239,8 @@ class AgainError extends Error {
     super(`again ${how}`, { cause })
   }
 }
+
+const plansOf = (planned: readonly Planned[]): readonly Plan[] => flat(planned.map(({ plans }) => plans))
 
 export function tablesOf (transactions: readonly CrudTransaction[]): Set<string> {
   const tables = new Set<string>()

@@ -3,6 +3,7 @@ import type {
 } from '../../types/index.js'
 import { HookError } from '../errors.js'
 import { loggable } from '../observe/loggable.js'
+import { flat } from '../flat.js'
 import { deepFreeze } from '../freeze.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
@@ -201,7 +202,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const { transactions, since, settled, settle } = await settlementsOf(open.pending, scope)
       const planned = await plan(transactions, { since })
       const notesOf = noter(page, settled, ofUser, scope)
-      const { closed } = await notesOf(planned.flatMap(({ plans }) => plans))
+      const { closed } = await notesOf(flat(planned.map(({ plans }) => plans)))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
       const before = pageStatement(identity, page, next)
       const after = async (written: readonly Plan[]) => [...(await notesOf(written)).statements(), ...settle()]
@@ -363,7 +364,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 }
 
 const fingerprintsOf = (entries: readonly Entry[]): string[] =>
-  entries.flatMap(({ fingerprints }) => fingerprints.filter(fingerprint => fingerprint !== undefined))
+  flat(entries.map(({ fingerprints }) => fingerprints)).filter(fingerprint => fingerprint !== undefined)
 
 /** A group beside a page: the rest of its transactions, and the result once that is applied. */
 interface Pending extends Settled { page: Page, pending: Entry[] }
@@ -371,7 +372,7 @@ interface Pending extends Settled { page: Page, pending: Entry[] }
 function pendingOf (page: Page, group: readonly Entry[], { onRejection }: UploadPolicy): Pending {
   const pending: Entry[] = []
   const verdicts: Verdict[] = []
-  const known = page.verdicts(group.flatMap(({ fingerprints }) => fingerprints))
+  const known = page.verdicts(flat(group.map(({ fingerprints }) => fingerprints)))
   const seen = new Set<string>()
   for (const entry of group) {
     const { transaction, fingerprints } = entry
