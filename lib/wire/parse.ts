@@ -240,9 +240,10 @@ const UNITS_OF_TWO = Uint8Array.from({ length: 256 ** 2 }, (_, two) => UNITS[two
  */
 export function countUnits (bytes: Uint8Array): number {
   const { buffer, byteOffset, length } = bytes
+  if (length === 0) return 0
   // Two at a time, which begin at an even place.
   if (length % 2 === 1) return UNITS[bytes[length - 1]!]! + countUnits(bytes.subarray(0, -1))
-  if (length > 0 && byteOffset % 2 === 1) return UNITS[bytes[0]!]! + countUnits(bytes.subarray(1))
+  if (byteOffset % 2 === 1) return UNITS[bytes[0]!]! + countUnits(bytes.subarray(1))
   const pairs = new Uint16Array(buffer, byteOffset, length / 2)
   let units = 0
   for (let at = 0; at < pairs.length; at++) units += UNITS_OF_TWO[pairs[at]!]!

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { JsonNumber } from '../../lib/client/values.js'
 import { parseJson } from '../../lib/json.js'
-import { parseBody, parseUpload } from '../../lib/wire/parse.js'
+import { countUnits, parseBody, parseUpload } from '../../lib/wire/parse.js'
 import { UploadBody } from '../../lib/wire/schemas.js'
 
 const options = {
@@ -173,4 +173,14 @@ t.test('a large upload leaves others their turn', async t => {
   await Promise.all([read(batch), read(batch)])
   running = false
   t.ok(turns > 2, `${turns} turns`)
+})
+
+t.test('units of JSON are counted the same wherever bytes begin and end', async t => {
+  const bytes = Buffer.from('[{"a":1,"b":[2,{}]},"c,:",{"d":[[]]}]')
+  for (let start = 0; start <= bytes.length; start++) {
+    for (let end = start; end <= bytes.length; end++) {
+      const part = bytes.subarray(start, end)
+      t.equal(countUnits(part), part.toString().replace(/[^{[,:]/g, '').length, `${start} to ${end}`)
+    }
+  }
 })
