@@ -10,7 +10,7 @@ export interface Stream {
   query: string
   /** Points to review before use. */
   remarks: string[]
-  /** Why it is printed as a comment: the query gives every row to every user. */
+  /** Why it is printed as a comment: the query gives rows to others than their users, or cannot be read. */
   off?: string
 }
 
@@ -44,16 +44,22 @@ export function streamsOf (
 export function streamListOf (collections: Collections, everybody: readonly string[] = []): Stream[] {
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
-    const rule = everybody.includes(table) ? [] : conditionsOf(table, collections)
+    const fault = nameFault(collection.name ?? table)
+    const rule = fault ?? (everybody.includes(table) ? [] : conditionsOf(table, collections))
     const isText = typeof rule === 'string'
+    const remedy = fault ? 'Rename it.' : `To send every row to every user, print it with --everybody ${table}.`
     return {
       table,
       query: queryOf(table, collection, fields, isText ? [] : rule),
       remarks: remarksOn(collection, fields),
-      ...isText && { off: `No stream: ${rule}. To send every row to every user, print it with --everybody ${table}.` }
+      ...isText && { off: `No stream: ${rule}. ${remedy}` }
     }
   })
 }
+
+/** PowerSync reads a % at the end of a collection's name as all collections that begin so. */
+const nameFault = (collection: string): string | undefined =>
+  /["*]|%$/.test(collection) ? `PowerSync cannot read the collection's name ${JSON.stringify(collection)}` : undefined
 
 /** The condition under which a row is the user's; a sentence where SQL cannot express it. */
 function conditionsOf (table: string, collections: Collections): string[] | string {
@@ -78,7 +84,7 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
     const { kind } = idsOf(parent, id)
-    const above = conditionsOf(parent, collections)
+    const above = nameFault(from) ?? conditionsOf(parent, collections)
     if (typeof above === 'string') return above
     const field = fields.get(name)!
     if (!isExact(field.type) || !kind) return `the ids of ${parent} have a type that PowerSync compares differently`

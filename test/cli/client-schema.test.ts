@@ -203,6 +203,19 @@ t.test('streams gives no table to everybody, unless it is asked to', async t => 
   }
 })
 
+t.test('streams prints no collection whose name PowerSync takes for a pattern, or cannot read', async t => {
+  for (const name of ['rows%', 'a"b', 'a*b']) {
+    const collections = {
+      rows: collection({ name, schema: Row, owner: 'owner_id' }),
+      below: collection({ schema: Row, owner: throughParent('rows', 'up') })
+    }
+    const fault = `PowerSync cannot read the collection's name ${JSON.stringify(name)}`
+    t.equal(lineOf(collections, 'rows').off, `No stream: ${fault}. Rename it.`)
+    t.equal(lineOf(collections, 'rows', ['rows']).off, `No stream: ${fault}. Rename it.`)
+    t.match(lineOf(collections, 'below').off, `No stream: ${fault}. To send`)
+  }
+})
+
 t.test('streams prints each table\'s own columns, the id last, and an owner\'s own rows', async t => {
   t.equal(
     await print('streams'),
