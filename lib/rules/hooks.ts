@@ -223,7 +223,7 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
   ): CrudOperation {
     if (given === before) return before
     const operation = { ...given, index: before.index } as CrudOperation
-    return deepFreeze(collections.encode(operation, hook, existing))
+    return deepFreeze(encoded(operation, hook, scope, existing))
   }
 
   function * ask<Answer> (hook: string, table: string, answer: () => Awaitable<Answer>): Steps<Answer> {
@@ -236,6 +236,14 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
     yield * waitFor(scope.probe?.(hook, table))
     return given
   }
+}
+
+/** An operation that a hook gave. @throws {HookError} as its collection does, and for a table that is not listed */
+function encoded (
+  operation: CrudOperation, hook: string, { collections, ofUser }: HookScope, existing?: AnyRow
+): CrudOperation {
+  if (collections.has(operation.table)) return ofUser(operation).encode(operation, hook, existing)
+  throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
 }
 
 function allow (verdict: boolean | string, refusal: string): void {
@@ -276,7 +284,8 @@ function conflictOf (
  * Puts the `updateBatch` hooks around the storage: the one for all collections outermost, then each collection's own
  * around the operations on it. Operations on one collection keep their order, whichever table they come from.
  */
-export function updateBatchChain ({ collections, context, allowed, probe }: HookScope, storage: Write): Write {
+export function updateBatchChain (scope: HookScope, storage: Write): Write {
+  const { collections, context, allowed, probe } = scope
   return wrap(collections.globalHooks.updateBatch, async transaction => {
     for (const [hook, part] of partsOf(transaction)) await wrap(hook, storage)(part)
   })
@@ -322,7 +331,7 @@ export function updateBatchChain ({ collections, context, allowed, probe }: Hook
   }
 
   function given (transaction: CrudTransaction): CrudTransaction {
-    return { ...transaction, operations: transaction.operations.map(each => collections.encode(each, 'updateBatch')) }
+    return { ...transaction, operations: transaction.operations.map(each => encoded(each, 'updateBatch', scope)) }
   }
 }
 

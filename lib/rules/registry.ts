@@ -111,31 +111,6 @@ export class RegisteredCollection {
   addTo (name: string, value: unknown, added: string, operation: CrudOperation): unknown {
     return this.field(name, sum([value ?? 0, added]), operation)
   }
-
-  /**
-   * An operation that a hook of the app gave, with its values as BSON.
-   * @param existing the document as the hook saw it: what other programs wrote there may stay, even if it does not fit
-   * @throws {HookError} for a name or a value that cannot be written: the app is at fault, not the data
-   */
-  encode (operation: CrudOperation, hook: string, existing: AnyRow = none): CrudOperation {
-    const place = { hook, table: this.table }
-    if (!['PUT', 'PATCH', 'DELETE'].includes(operation.op)) {
-      throw new HookError(place, 'gave an operation whose op is not PUT, PATCH or DELETE')
-    }
-    if (this.tryId(operation.id) === undefined) {
-      throw new HookError(place, 'gave an operation with an id that the collection does not accept')
-    }
-    if (operation.op === 'DELETE') return operation
-    const data: AnyRow = {}
-    for (const [name, value] of Object.entries(operation.data)) {
-      if (isForbiddenColumn(name)) {
-        throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
-      }
-      if (value === undefined) continue
-      data[name] = Object.is(value, existing[name]) ? value : this.schema.encode(name, value, hook)
-    }
-    return { ...operation, data } as CrudOperation
-  }
 }
 
 function accepted (value: unknown, { index }: CrudOperation): unknown {
@@ -179,6 +154,32 @@ export class UserCollection {
     this.shared.id(operation)
     if (op === 'DELETE') return { ...operation }
     return { ...operation, data: accepted(this.shared.schema.decode(operation, this.rights), operation) as AnyRow }
+  }
+
+  /**
+   * An operation that a hook of the app gave, with its values as BSON. The owner may be null, as in `decode`.
+   * @param existing the document as the hook saw it: what other programs wrote there may stay, even if it does not fit
+   * @throws {HookError} for a name or a value that cannot be written: the app is at fault, not the data
+   */
+  encode (operation: CrudOperation, hook: string, existing: AnyRow = none): CrudOperation {
+    const place = { hook, table: this.shared.table }
+    if (!['PUT', 'PATCH', 'DELETE'].includes(operation.op)) {
+      throw new HookError(place, 'gave an operation whose op is not PUT, PATCH or DELETE')
+    }
+    if (this.shared.tryId(operation.id) === undefined) {
+      throw new HookError(place, 'gave an operation with an id that the collection does not accept')
+    }
+    if (operation.op === 'DELETE') return operation
+    const data: AnyRow = {}
+    for (const [name, value] of Object.entries(operation.data)) {
+      if (isForbiddenColumn(name)) {
+        throw new HookError(place, `gave an operation with the field ${JSON.stringify(name)}: expected ${NAME_RULE}`)
+      }
+      if (value === undefined) continue
+      const isKept = Object.is(value, existing[name]) || (value === null && Object.hasOwn(this.owner, name))
+      data[name] = isKept ? value : this.shared.schema.encode(name, value, hook)
+    }
+    return { ...operation, data } as CrudOperation
   }
 
   /** Fields of a new document beside its row: the server's defaults for fields that the user cannot write. */
@@ -237,13 +238,6 @@ export class CollectionRegistry {
     throw new PowerSyncFatalError('SCHEMA_MISMATCH', 'The table is not one of the server\'s collections', {
       details: { table }, operationIndex
     })
-  }
-
-  /** An operation that a hook gave. @throws {HookError} as its collection does, and for a table that is not listed */
-  encode (operation: CrudOperation, hook: string, existing?: AnyRow): CrudOperation {
-    const collection = this.#byTable.get(operation.table)
-    if (collection) return collection.encode(operation, hook, existing)
-    throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
   }
 
   /** The collections as one user may write them; each is worked out once, when it is first asked for. */

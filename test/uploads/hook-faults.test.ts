@@ -204,6 +204,26 @@ t.test('an updateBatch may pass on copies of operations whose transfer was allow
   }
 })
 
+t.test('hooks may give copies of operations that leave the owner to the server', async t => {
+  const owned = Type.Object({ name: Type.String(), owner_id: Type.String() })
+  type Hooks = Partial<CollectionOptions<typeof owned>>
+  const ways: Hooks[] = [
+    { transform: operation => ({ ...operation }) },
+    { resolveConflict: ({ operation }) => ({ ...operation }) },
+    { updateBatch: async (transaction, _context, next) => next({ ...transaction }) }
+  ]
+  for (const way of ways) {
+    const owners: Array<Hooks['owner']> = ['owner_id', user => ({ owner_id: user.id })]
+    for (const owner of owners) {
+      const lists = collection({ schema: owned, owner, ...way })
+      const { put, db } = await fixture(t, {}, { collections: { lists }, authenticate: () => ({ id: 'ann' }) })
+      t.match((await put()).body, { results: [{ status: 'success' }] })
+      t.match((await put({ name: 'm' }, 2)).body, { results: [{ status: 'success' }] })
+      t.same(await db.collection('lists').find().toArray(), [{ _id: 'x', name: 'm', owner_id: 'ann' }])
+    }
+  }
+})
+
 t.test('an error of MongoDB that a hook\'s own query gives is retryable, whatever its code', async t => {
   const failures: Record<string, (db: mongodb.Db, session: mongodb.ClientSession) => Promise<unknown>> = {
     2: (db, session) => db.collection('other').find({ $and: 1 } as object, { session }).toArray(),
