@@ -108,22 +108,23 @@ export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
 
 export const literal: Kind = ({ v = [] }) => {
   const stored = new Map(v.map(([literal]) => [literal, literal]))
-  const numbers = new Set([...stored.keys()].filter(literal => typeof literal === 'number'))
   for (const [literal, ...spellings] of v) {
     for (const spelling of spellings) if (!stored.has(spelling)) stored.set(spelling, literal)
   }
   return value => {
     const literal = stored.get(value)
     if (literal !== undefined) return literal
-    const number = toNumber(value) // "1.0"
-    return numbers.has(number) ? stored.get(number) : undefined
+    const number = stored.get(toNumber(value)) // "1.0"
+    return typeof number === 'number' ? number : undefined
   }
 }
 
 export const number: Kind = ({ r, w }) => {
   const accepts = rangeTest(r, Number, (value, divisor) => {
     const quotient = value / divisor // 0.3 / 0.1 is 2.9999999999999996
-    return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient)
+    return Number.isInteger(divisor)
+      ? value % divisor === 0
+      : Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.abs(quotient)
   })
   return value => {
     const number = toNumber(value)

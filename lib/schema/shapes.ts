@@ -23,7 +23,7 @@ export function orNull (shape: JsonSchema): JsonSchema {
 }
 
 /** Draft 4 has the exclusive bounds as flags of the others. */
-export function range ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: TSchema): JsonSchema {
+export function range ({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Partial<TSchema>): JsonSchema {
   const exclusiveLow = exclusiveMinimum !== undefined && !(minimum > exclusiveMinimum)
   const exclusiveHigh = exclusiveMaximum !== undefined && !(maximum < exclusiveMaximum)
   return {

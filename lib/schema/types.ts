@@ -254,9 +254,13 @@ function long (schema: TSchema, place: Place): FieldType {
     // The driver reads longs up to 2⁵³ as numbers, of which the last is not a safe one.
     read: value => givenInteger(value) ?? (value === 2 ** 53 || value === -(2 ** 53) ? BigInt(value) : value),
     given: givenInteger,
-    shape: { bsonType: 'long' }
+    shape: { bsonType: 'long', ...rangeShape(inNumbers(schema)) }
   })
 }
+
+/** A long's limits; without those that a number does not hold, and with them the validator's JSON. */
+const inNumbers = (schema: TSchema) => Object.fromEntries(
+  ranged.map(name => [name, Number(schema[name])]).filter(([, limit]) => Number.isSafeInteger(limit)))
 
 function decimal (_: TSchema, place: Place): FieldType {
   const type = scalar('m', 'a decimal number of at most 34 digits', 'text', {
@@ -381,11 +385,11 @@ function object (schema: TSchema, place: Place): FieldType {
   }
   checkRequired(schema, place)
   const additional: boolean | TSchema = schema['additionalProperties'] ?? place.unknownFields !== 'reject'
-  const others = () => typeof additional === 'object'
+  const i = typeof additional === 'object'
     ? inside(additional, '*', place)
-    : any(schema, { depth: place.depth + 1 })
+    : additional && any(schema, { depth: place.depth + 1 })
   return scalar('o', 'an object', 'text', {
-    p, ...additional ? { i: others() } : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p)
+    p, ...i ? { i } : { x: knownNames(Object.keys(p)) }, container: true, shape: objectShape(p, i ? i.shape : {})
   })
 }
 
@@ -399,7 +403,7 @@ export function checkRequired (schema: TSchema, place: Place): void {
 }
 
 /** In JSON, an optional property may be null as well, and null is then what is stored. */
-function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
+function objectShape (properties: NonNullable<FieldType['p']>, others: JsonSchema): JsonSchema {
   const all = Object.entries(properties)
   // MongoDB would read a name with a dot as a path, and an empty one as the value itself.
   const plain = all.filter(([name]) => !/^$|^\$|\./.test(name))
@@ -408,7 +412,9 @@ function objectShape (properties: NonNullable<FieldType['p']>): JsonSchema {
   return {
     bsonType: 'object',
     ...required.length && { required },
-    ...all.length && { properties: Object.fromEntries(shapes) }
+    ...all.length && { properties: Object.fromEntries(shapes) },
+    // To MongoDB, the names that were left out are others.
+    ...Object.keys(others).length && plain.length === all.length && { additionalProperties: others }
   }
 }
 
@@ -425,7 +431,7 @@ function record (schema: TSchema, place: Place): FieldType {
     i,
     ...k !== PatternStringExact && { k, ...refuses ? { x: `a name that matches ${names}` } : { z: place.depth + 1 } },
     container: true,
-    shape: { bsonType: 'object' }
+    shape: objectShape({}, k === PatternStringExact ? i.shape : {})
   })
 }
 

@@ -171,7 +171,11 @@ t.test('every type says what it is in MongoDB and in the client', async t => {
     [Type.Union([bson.Date(), bson.Int32()]), { bsonType: ['date', 'int'] }, 'text'],
     [Type.Array(Type.String()), { bsonType: 'array', items: { bsonType: 'string' } }, 'text'],
     [Type.Object({}), { bsonType: 'object' }, 'text'],
-    [Type.Record(Type.String(), Type.String()), { bsonType: 'object' }, 'text'],
+    [
+      Type.Record(Type.String(), Type.String()),
+      { bsonType: 'object', additionalProperties: { bsonType: 'string' } },
+      'text'
+    ],
     [Type.Unknown(), {}, 'text'],
     [Type.Any(), {}, 'text'],
     [bson.Date(), { bsonType: 'date' }, 'text'],

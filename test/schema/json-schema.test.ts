@@ -12,7 +12,7 @@ const Everything = Type.Object({
   flag: bson.Boolean(),
   other: Type.Optional(Type.Boolean()),
   count: bson.Int32({ minimum: 0, exclusiveMaximum: 10 }),
-  big: Type.Optional(bson.Long()),
+  big: Type.Optional(bson.Long({ exclusiveMinimum: -5n, maximum: 2 ** 53 - 1, multipleOf: 2 })),
   size: Type.Optional(bson.Double({ exclusiveMinimum: 0, maximum: 100 })),
   any: Type.Optional(Type.Number({ minimum: 1, exclusiveMinimum: 0 })),
   whole: Type.Optional(Type.Integer({ maximum: 5, exclusiveMaximum: 9 })),
@@ -48,7 +48,7 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
       flag: { bsonType: 'bool' },
       other: { bsonType: ['bool', 'null'] },
       count: { bsonType: 'int', minimum: 0, maximum: 10, exclusiveMaximum: true },
-      big: { bsonType: ['long', 'null'] },
+      big: { bsonType: ['long', 'null'], minimum: -5, exclusiveMinimum: true, maximum: 9007199254740991 },
       size: { bsonType: ['double', 'null'], minimum: 0, exclusiveMinimum: true, maximum: 100 },
       any: { bsonType: ['number', 'null'], minimum: 1 },
       whole: { bsonType: ['number', 'null'], maximum: 5 },
@@ -72,7 +72,7 @@ t.test('each type and constraint that MongoDB knows is in the schema', async t =
       },
       bare: { bsonType: ['object', 'null'], properties: { a: { bsonType: ['number', 'null'] } } },
       tags: { bsonType: ['array', 'null'], items: { bsonType: 'string' }, minItems: 1, maxItems: 3 },
-      table: { bsonType: ['object', 'null'] },
+      table: { bsonType: ['object', 'null'], additionalProperties: { bsonType: 'number' } },
       anything: {}
     }
   })
@@ -152,6 +152,31 @@ t.test('names that MongoDB reads as paths are left out', async t => {
   })
   const { value } = properties as { value: { properties: object } }
   t.strictSame(Object.keys(value.properties), ['c'])
+})
+
+t.test('names that an object or a record does not list have a type, unless MongoDB would find others among them', t => {
+  const shapeOf = (type: TSchema) =>
+    (jsonSchemaOf(collection({ schema: Type.Object({ value: type }) })) as any)['properties'].value
+  const additionalProperties = { bsonType: ['date', 'null'] }
+  const date = Type.Union([bson.Date(), Type.Null()])
+  t.strictSame(shapeOf(Type.Record(Type.String(), date)), { bsonType: 'object', additionalProperties })
+  t.strictSame(shapeOf(Type.Object({ a: bson.Int32() }, { additionalProperties: date })), {
+    bsonType: 'object', required: ['a'], properties: { a: { bsonType: 'int' } }, additionalProperties
+  })
+  t.strictSame(shapeOf(Type.Object({ 'a.b': bson.Int32() }, { additionalProperties: date })), {
+    bsonType: 'object', properties: {}
+  })
+  t.strictSame(shapeOf(Type.Record(Type.String({ pattern: '^x' }), date)), { bsonType: 'object' })
+  t.strictSame(shapeOf(Type.Record(Type.String(), Type.Unknown())), { bsonType: 'object' })
+  t.end()
+})
+
+t.test('limits of a long are numbers, and those beyond 2⁵³ are left out', t => {
+  const { properties } = jsonSchemaOf(collection({
+    schema: Type.Object({ value: bson.Long({ minimum: -(2n ** 60n), maximum: 2n ** 53n, exclusiveMaximum: 5 }) })
+  }))!
+  t.match(properties, { value: { bsonType: 'long', maximum: 5, exclusiveMaximum: true } })
+  t.end()
 })
 
 /** What clients send for each column, right or wrong. */

@@ -38,6 +38,9 @@ const keywords: Record<string, (rule: never, value: unknown, schema: Schema) => 
     names(value).every(
       name => !Object.hasOwn(properties, name) || satisfies((value as Schema)[name], properties[name]!)
     ),
+  additionalProperties: (others: Schema, value, { properties = {} }) =>
+    !is('object', value) ||
+    names(value).every(name => Object.hasOwn(properties as Schema, name) || satisfies((value as Schema)[name], others)),
   items: (schema: Schema, value) => !Array.isArray(value) || value.every(item => satisfies(item, schema)),
   minItems: (least: number, value) => !Array.isArray(value) || value.length >= least,
   maxItems: (most: number, value) => !Array.isArray(value) || value.length <= most,
