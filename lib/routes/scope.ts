@@ -16,16 +16,18 @@ export function isolate (scope: FastifyInstance): void {
   scope.setErrorHandler(answerError)
 }
 
-type Thrown = FastifyError & { headers?: Record<string, string> }
+type Thrown = FastifyError & { status?: number, headers?: Record<string, string> }
 
 /** Answers an error in Fastify's own form. Hooks of the host may throw other objects, as @fastify/rate-limit does. */
 function answerError (error: Thrown, request: FastifyRequest, reply: FastifyReply): void {
-  const { statusCode = 500, code, message, headers = {} } = error
-  const status = statusCode >= 400 ? statusCode : 500
+  const { statusCode, status: other, code, message, headers = {} } = error
+  // As Fastify itself: a hook may have set the status of the reply before it threw.
+  const status = [reply.statusCode, statusCode, other].find(each => each! >= 400 && each! < 600) ?? 500
   const err = loggable(error)
   if (status >= 500) request.log.error({ err, req: request, res: reply }, message)
   else request.log.info({ err, res: reply }, message)
-  // The rest of the body may still be on its way.
+  // The rest of the body may still be on its way: it is dropped.
+  request.raw.resume()
   if (error instanceof TooLargeError) headers['connection'] = 'close'
   if (error instanceof UnavailableError) headers['retry-after'] = '5'
   const body = error instanceof Error ? { statusCode: status, code, error: STATUS_CODES[status], message } : error
@@ -58,6 +60,7 @@ function merge (route: RouteOptions, own: OwnRouteOptions = {}): RouteOptions {
     url: own.url ?? route.url,
     onSend: [own.onSend ?? [], route.onSend ?? []].flat(),
     schema: { ...route.schema, ...own.schema },
-    config: { ...openapi, ...own.config }
+    // fastify-raw-body would keep a second copy of each body, and stop at the host's limit.
+    config: { ...openapi, ...{ rawBody: false }, ...own.config }
   }
 }

@@ -38,7 +38,11 @@ const timeout = 60_000
 export function passBodies (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
   // By its name the usual type is found without parsing the header.
-  scope.addContentTypeParser(['application/json', '*'], (_request, payload, done) => { done(null, payload) })
+  scope.addContentTypeParser(['application/json', '*'], (_request, payload, done) => {
+    // A hook reads along.
+    if (payload.readableFlowing) payload.pause()
+    done(null, payload)
+  })
 }
 
 /** A body that does not come to its end, wanted or not, would keep its connection for ever. */
@@ -58,15 +62,27 @@ export function limitTime ({ raw, log }: FastifyRequest, milliseconds = timeout)
  *
  * @throws {MediaTypeError} for another content type than JSON, or one that is encoded
  * @throws {TooLargeError} for more than a limit
+ * @throws {Error} if somebody else has read it, or the client has hung up
  */
 export async function readBody (request: FastifyRequest, limits: BodyLimits): Promise<Body> {
+  const { raw } = request
   const payload = request.body as Readable | undefined
   if (!payload) return { bytes: Buffer.alloc(0), units: 0, release: () => {} }
+  if (payload.readableEnded) throw new Error(alreadyRead)
+  const isCut = () => raw.destroyed && !raw.readableEnded
+  if (isCut()) throw goneError()
+  // A stream that decodes the body does not learn that its client has hung up.
+  raw.once('close', () => { if (isCut()) payload.destroy() })
   // A hook preParsing of the host that gives another stream has decoded it, as @fastify/compress does.
   const asSent = payload === request.raw
   checkMediaType(request, asSent)
   return await collect(payload, asSent ? Number(request.headers['content-length'] ?? NaN) : NaN, limits)
 }
+
+const alreadyRead = 'The body was read before its route got it: keep middleware that parses bodies, such as ' +
+  'express.json(), away from this route'
+
+const goneError = () => Object.assign(new Error('The client went away'), { statusCode: 400 })
 
 function checkMediaType (
   { headers: { 'content-type': type = 'none', 'content-encoding': encoding = 'identity' } }: FastifyRequest,
@@ -75,7 +91,7 @@ function checkMediaType (
   if (!/^application\/json\s*(?:;|$)/i.test(type)) {
     throw new MediaTypeError(`The content type: expected application/json, found ${type}`)
   }
-  if (asSent && encoding !== 'identity') {
+  if (asSent && !/^(?:identity)?$/i.test(encoding)) {
     throw new MediaTypeError(`The content encoding: expected none, found ${encoding}, which this server does not decode`)
   }
 }
@@ -127,7 +143,7 @@ function collect (
     for (const event of ['error', 'close']) {
       payload.once(event, (cause?: Error) => {
         if (payload.readableEnded) return
-        const error = cause ?? new Error('The client went away')
+        const error = cause ?? goneError()
         drop(error)
         // As Fastify does: it is the client's fault, unless whoever decodes the body says otherwise.
         reject(Object.assign(error, { statusCode: (error as FastifyError).statusCode ?? 400 }))

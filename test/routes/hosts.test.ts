@@ -1,9 +1,10 @@
 /** Hosts with settings of their own for the whole server: the routes start, and answer as on any other. */
 import 'reflect-metadata'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { connect as connectSocket, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { createGunzip, gunzipSync, gzipSync } from 'node:zlib'
 import fastifyCompress from '@fastify/compress'
@@ -336,6 +337,62 @@ t.test('a body that the host decodes is read; one that nobody decodes is refused
   t.equal((await app.inject({ ...encoded, payload: 'not gzip' })).statusCode, 400)
 })
 
+t.test('an encoding that changes nothing counts as none', async t => {
+  const app = await server(t, {})
+  for (const encoding of ['identity', 'Identity', '']) {
+    const sent = { ...upload, headers: { ...headers, 'content-encoding': encoding } }
+    t.equal((await app.inject(sent)).statusCode, 200, encoding)
+  }
+})
+
+t.test('a hook of the host may read a body along, and one that reads it alone is named', async t => {
+  const large = JSON.stringify({ ...upload.payload, ignored: 'x'.repeat(300_000) })
+  const listening = async (prepare: Host['prepare']) => {
+    const app = await server(t, {
+      ...prepare && { prepare },
+      options: { authenticate: async ({ headers: { authorization } }) => authorization ? { id: 'user1' } : null }
+    })
+    const url = `${await app.listen()}/upload`
+    return async (headers: Record<string, string>) => {
+      const response = await fetch(url, { method: 'POST', headers, body: large })
+      return [response.status, await response.json()]
+    }
+  }
+  const { authorization, ...anonymous } = headers
+  let bytes = 0
+  const along = await listening(app => app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
+    raw.on('data', (data: Buffer) => { if (raw.headers.authorization) bytes += data.length })
+    done(null, payload)
+  }))
+  t.equal((await along(anonymous))[0], 401)
+  t.equal((await along(anonymous))[0], 401, 'what is left of a body does not block its connection')
+  t.same(await along(headers), [200, { results: [{ status: 'success' }] }])
+  t.equal(bytes, large.length)
+  const alone = await listening(app => app.addHook('onRequest', async ({ raw }) => { await text(raw) }))
+  t.match(await alone(headers), [500, { message: /The body was read before .*express\.json\(\)/ }])
+  t.equal((await alone(anonymous))[0], 401)
+})
+
+t.test('a client that hangs up gives back its room, also where the host decodes its body', async t => {
+  const closed: Array<Promise<unknown>> = []
+  const app = await server(t, {
+    prepare: app => app.addHook('preParsing', async (_request, _reply, payload) => {
+      const decoded = payload.pipe(createGunzip())
+      decoded.once('data', () => socket.destroy())
+      closed.push(once(decoded, 'close'))
+      return decoded
+    })
+  })
+  const { port } = new URL(await app.listen())
+  const body = gzipSync(randomBytes(500_000))
+  const socket = connectSocket(Number(port))
+  const lines = ['POST /upload HTTP/1.1', 'host: x', 'content-type: application/json', 'authorization: Bearer ann']
+  socket.write(`${lines.join('\r\n')}\r\ncontent-length: ${body.length}\r\n\r\n`)
+  socket.write(body.subarray(0, 400_000))
+  await once(socket, 'close')
+  t.resolves(closed[0]!, 'what decodes the body is closed, which ends the wait for its rest')
+})
+
 t.test('what a host\'s hook throws, which may be no error, is answered as it is', async t => {
   const thrown: unknown[] = [
     { statusCode: 429, limit: 5 },
@@ -352,4 +409,15 @@ t.test('what a host\'s hook throws, which may be no error, is answered as it is'
   )
   thrown.shift()
   t.same((await app.inject('/jwks')).json(), { statusCode: 500, error: 'Internal Server Error', message: 'a fault' })
+
+  const throwing = await server(t, {
+    prepare: app => app.addHook('onRequest', async ({ query }, reply) => {
+      const { code, ...properties } = query as { code?: string }
+      if (code) reply.code(Number(code))
+      throw Object.assign(new Error('no'), properties)
+    })
+  })
+  for (const [query, status] of [['code=403', 403], ['status=401', 401], ['status=200', 500], ['code=201', 500]]) {
+    t.equal((await throwing.inject(`/jwks?${query}`)).statusCode, status, `as Fastify answers: ${query}`)
+  }
 })
