@@ -48,14 +48,18 @@ const dataFaults: Readonly<Record<number, (error: ServerError) => PowerSyncFatal
     return new PowerSyncFatalError('DUPLICATE_KEY',
       `Another document has the same value in the unique index ${index}${hint}`, { details: { index, ...fields } })
   },
+  13026: badGeometry, // 2d: coordinates that are not numbers
   13027: badGeometry, // 2d: a point outside the index's bounds
+  13067: badGeometry, // 2d: no coordinates
   13068: badGeometry, // 2d: a field with one number only
   16572: badGeometry, // 2dsphere: the geometry cannot be read
-  16746: badIndexKey, // hashed index: an array
+  16746: badIndexKey, // a path of the index is a position in an array, and a field of its elements
   16755: badGeometry, // 2dsphere: keys cannot be extracted from the geometry
   16756: badGeometry, // 2dsphere: the element is no geometry
-  16766: badIndexKey, // hashed index: an array on the way to the field
-  16804: badGeometry, // 2d: coordinates that are not numbers
+  16766: badIndexKey, // hashed index: an array
+  16775: badGeometry, // geoHaystack: no pair of coordinates
+  16776: badGeometry, // geoHaystack: coordinates that are not numbers
+  16804: badGeometry, // 2d: a list of something else than locations
   17261: badIndexKey, // text index: the language override is not a string
   17262: badIndexKey, // text index: the language is not supported
   17280: badValue, // KeyTooLong
