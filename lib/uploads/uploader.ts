@@ -15,7 +15,7 @@ import type { Ledger, PageIdentity } from '../store/ledger.js'
 import { Page, type OpenLetter, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import { createCommit, type Attempt, type Caller, type CommitDependencies } from './commit.js'
+import { createCommit, tablesOf, type Attempt, type Caller, type CommitDependencies } from './commit.js'
 import { DeadlineError, startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
@@ -117,6 +117,8 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   const { entries, caller, policy, limit, commit, blockedQueues } = upload
   const { ledger, deadLetters, collections, spans } = dependencies
   const results: TransactionResult[] = []
+  /** Whether hooks may read what was written before them. */
+  const hooksRead = collections.hasOperationHooks(new Set(collections.tables()))
   /** Of all operations. */
   let fingerprints: ReadonlySet<string> | undefined
   /** Transactions up to here are in a commit with an unknown outcome: none of them is reported as not attempted. */
@@ -149,10 +151,12 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
 
   /**
    * A settled letter goes under the changes before it, not under those after it. What keeps failing may need all of the
-   * deadline, of which a group takes a part.
+   * deadline, of which a group takes a part. Hooks see what an `updateBatch` has written for the transactions before.
    */
   function goesAlone (entry: Entry): boolean {
-    return settlesLetter(entry) || blockedQueues.isFailing(entry.transaction, caller.user)
+    const { transaction } = entry
+    return settlesLetter(entry) || blockedQueues.isFailing(transaction, caller.user) ||
+      (hooksRead && collections.hasUpdateBatchHooks(tablesOf([transaction])))
   }
 
   function settlesLetter ({ transaction: { operations } }: Entry): boolean {
@@ -176,13 +180,9 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
   }
 
   async function settleRejected (group: readonly Entry[], error: Rejected): Promise<void> {
-    const entry = group[error.transaction]!
-    // Those before it are settled first: nothing is rejected that a client could not have had before.
-    const first = results.length
+    // Those before it are settled first. Then it begins the next group, whose hooks see the rows as they have become.
     if (error.transaction > 0) await settle(group.slice(0, error.transaction))
-    if (results.length < entries.indexOf(entry)) return
-    // If one of them is rejected, hooks saw the rows as they never become: the next group begins with this one.
-    if (results.slice(first).every(({ status }) => status === 'success')) await reject(entry, failedOperation(error))
+    else await reject(group[0]!, failedOperation(error))
   }
 
   /** Writes what is new of a group, and notes in its client's page that it is settled. */

@@ -582,6 +582,36 @@ t.test(
   }
 )
 
+t.test('the hooks of a client transaction see what those before it in the upload have become', async t => {
+  const { todos, lists } = fresh()
+  const seen: unknown[] = []
+  const app = await testServer(t, {
+    mongo,
+    collections: {
+      [lists]: collection({
+        schema: List,
+        updateBatch: async (transaction, _context, next) => {
+          const operations = transaction.operations.map(each => ({ ...each, data: { owner_id: 'the hook' } }))
+          await next({ ...transaction, operations: operations as typeof transaction.operations })
+        }
+      }),
+      [todos]: collection({
+        schema: Todo,
+        authorize: async ({ op, data }, { db, session, existing }) => {
+          if (data?.list_id) seen.push((await existing(lists, data.list_id))?.['owner_id'])
+          // A query of the app's own.
+          const filter = { _id: 'first' as never }
+          return op === 'PUT' || await db.collection(todos).countDocuments(filter, { session }) === 1
+        }
+      })
+    }
+  })
+  const first = [{ ...put(lists, 'l'), tx_id: 1 }, { ...put(todos, 'first', { list_id: 'l' }), tx_id: 2 }]
+  const change = { op: 'PATCH', table: todos, id: 'first', data: { text: 'x' }, tx_id: 3 }
+  t.same((await upload(app, { batch: [...first, change] })).body.results, Array(3).fill({ status: 'success' }))
+  t.same(new Set(seen), new Set(['the hook']))
+})
+
 t.test('updateBatch may replace the storage, and fail for good', async t => {
   const { todos } = fresh()
   const app = await testServer(t, {
