@@ -134,8 +134,13 @@ export function firstWriteError (error: unknown): ServerError & { index?: number
   return (Array.isArray(failure.writeErrors) && failure.writeErrors[0]) || failure
 }
 
-/** E11000 duplicate key error collection: db.name index: email_1 dup key: { … } */
-const indexName = ({ errmsg, message }: ServerError) => /index: (\S+)/.exec(errmsg ?? message ?? '')?.[1] ?? ''
+/** E11000 duplicate key error collection: db.name index: email_1 collation: { … } dup key: { … } */
+function indexName ({ errmsg, message, keyPattern = {} }: ServerError): string {
+  const [beforeKey = ''] = (errmsg ?? message ?? '').split(' dup key: ')
+  const name = / index: (.+?)(?: collation: |$)/.exec(beforeKey)?.[1]
+  // A clustered collection has no index on _id: the documents themselves are in its order.
+  return name ?? (Object.keys(keyPattern).join() === '_id' ? '_id_' : '')
+}
 
 /**
  * The rules that a document broke (code 121), as field and name of the rule, for example `bsonType`. The server also
