@@ -39,10 +39,10 @@ export async function settlementsIn (
     rest.operations = withSums(rest.operations, rejected.operations, collections)
     const before = fieldsByRow(rejected, collections)
     for (const later of letter.since) {
-      const sent = now.get(later.row)
       // The user saw what replaced a row, and writes over it.
-      if (!sent || later.replaced) continue
-      const old = before.get(later.row) ?? {}
+      if (later.replaced) continue
+      // A row to which hooks have moved operations is none of the uploaded ones: it may have the fields of any of them.
+      const [old, sent] = [before, now].map(rows => rows.get(later.row) ?? Object.assign({}, ...rows.values()))
       const isCorrected = (field: string) => canonical(old[field]) !== canonical(sent[field])
       since.set(later.row, without(later, Object.keys({ ...old, ...sent }).filter(isCorrected)))
     }

@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import fastifyMongodb, { type mongodb } from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, PowerSyncFatalError } from '../../index.js'
+import { bson, collection, PowerSyncFatalError, type PowerSyncMongoOptions } from '../../index.js'
 import { additive } from '../../lib/rules/conflicts/index.js'
 import { testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -32,9 +32,11 @@ const patch = (data: object, old?: object): Operation => ({
 })
 const settle = (id: string): Operation => ({ op: 'DELETE', type: 'rejections', id })
 
-async function fixture (t: Test, deadLetters: { mirror?: string } = { mirror: 'rejections' }) {
+async function fixture (
+  t: Test, deadLetters: { mirror?: string } = { mirror: 'rejections' }, hooks: Partial<PowerSyncMongoOptions> = {}
+) {
   const mongo = await testDatabase(t)
-  const app = await testServer(t, { collections, mongo: { url: mongo.uri }, upload: { deadLetters } })
+  const app = await testServer(t, { collections, mongo: { url: mongo.uri }, upload: { deadLetters }, ...hooks })
   const client = await new fastifyMongodb.mongodb.MongoClient(mongo.uri).connect()
   t.teardown(() => client.close())
   const db = client.db()
@@ -112,6 +114,15 @@ t.test('later changes stay, but for the columns that the user corrected', async 
   await one(patch({ state: 'kept', label: 'mid' }))
   t.equal(await one(patch({ label: 'end', state: 'new' }), settle(await letter())), 'success')
   t.match(await item(), { name: 'end', state: 'kept' })
+})
+
+t.test('they stay in a row to which a hook moves the operations too', async t => {
+  const transform: PowerSyncMongoOptions['transform'] = operation => ({ ...operation, id: `moved-${operation.id}` })
+  const { one, items, letter } = await fixture(t, undefined, { transform })
+  await one(put({ label: 'too long', state: 'open', stock: 5 }))
+  t.equal(await one(patch({ state: 'done', label: 'mid' })), 'success')
+  t.equal(await one(put({ label: 'ok', state: 'open', stock: 5 }), settle(await letter())), 'success')
+  t.same(await items.find().toArray(), [{ _id: 'moved-x', name: 'ok', state: 'done', stock: 5 }])
 })
 
 t.test('a sum that is sent again adds what it added at first, whatever the row on the device is by now', async t => {
