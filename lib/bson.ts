@@ -8,9 +8,14 @@ export const { BSON, Binary, Decimal128, Double, Int32, Long, MongoServerError, 
 
 export type { mongodb } from '@fastify/mongodb'
 
-/** BSON options for reading, whatever the host has set on its client. */
+/** Options for reading, whatever the host has set on its client: a secondary may not have the latest writes. */
 export const reading = {
-  promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false
+  readPreference: 'primary',
+  promoteValues: true,
+  promoteLongs: true,
+  promoteBuffers: false,
+  useBigInt64: false,
+  raw: false
 } as const
 
 /** A document as the driver would read it. */

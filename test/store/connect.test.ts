@@ -1,7 +1,7 @@
 import t from 'tap'
 import fastifyMongodb from '@fastify/mongodb'
 import { Type } from '@sinclair/typebox'
-import { collection } from '../../index.js'
+import { collection, MongoDBStorage, throughParent } from '../../index.js'
 import { databaseIn } from '../../lib/store/connect.js'
 import { testDatabase, withDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
@@ -49,4 +49,31 @@ t.test('uploads go to the database that the connection string names, in options 
     await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: String(index), data: { name: 'x' } }] })
   }
   t.same((await client.db().collection('lists').find().toArray()).map(({ _id }) => _id), ['0', '1', '2', '3'])
+})
+
+t.test('the package reads from the primary, whatever the connection string says', async t => {
+  const { uri } = await testDatabase(t)
+  const client = new fastifyMongodb.mongodb.MongoClient(`${uri}&readPreference=secondaryPreferred`, {
+    monitorCommands: true
+  })
+  t.teardown(() => client.close())
+  const sent: string[] = []
+  client.on('commandStarted', ({ commandName, command: { $readPreference: { mode } = { mode: 'primary' } } }) => {
+    if (['find', 'aggregate', 'listIndexes'].includes(commandName)) sent.push(mode)
+  })
+  const lists = collection({ schema: Type.Object({ owner_id: Type.String() }), owner: 'owner_id' })
+  const todos =
+    collection({ schema: Type.Object({ list_id: Type.String() }), owner: throughParent('lists', 'list_id') })
+  const app = await testServer(t, { collections: { lists, todos }, mongo: { client } })
+  await upload(app, { batch: [{ op: 'PUT', table: 'lists', id: 'a', data: {} }] })
+  await upload(app, { batch: [{ op: 'PUT', table: 'other', id: 'a', data: {} }] })
+  const { deadLetters } = app.powersync
+  const [letter] = await deadLetters.summaries()
+  await deadLetters.retry(letter!._id)
+  await deadLetters.discard(letter!._id)
+  const user = { id: 'anonymous' }
+  const put = { op: 'PUT', table: 'todos', id: 'b', data: { list_id: 'a' }, index: 0 } as const
+  await new MongoDBStorage(client.db(), { lists, todos }).updateBatch({ operations: [put] }, { user })
+  t.ok(sent.length > 5, `${sent.length} reads`)
+  t.same(sent.filter(mode => mode !== 'primary'), [])
 })
