@@ -70,14 +70,10 @@ export async function expireAfter (db: mongodb.Db, collection: string, field: st
   const indexes = await db.collection(collection).indexes(reading).catch(unless(NamespaceNotFound, []))
   const existing = indexes.find(index => index.name === name)
   if (existing?.expireAfterSeconds === seconds) return
-  if (seconds === undefined) {
-    // Another process that starts at the same time may be faster.
-    await db.collection(collection).dropIndex(name).catch(unless(IndexNotFound, undefined))
-  } else if (existing) {
-    await db.command({ collMod: collection, index: { name, expireAfterSeconds: seconds } })
-  } else {
-    await db.collection(collection).createIndex({ [field]: -1 }, { name, expireAfterSeconds: seconds })
-  }
+  // `collMod` would need the role dbAdmin. Another process that starts at the same time may be faster.
+  if (existing) await db.collection(collection).dropIndex(name).catch(unless(IndexNotFound, undefined))
+  if (seconds === undefined) return
+  await db.collection(collection).createIndex({ [field]: -1 }, { name, expireAfterSeconds: seconds })
 }
 
 /** For `catch`: a value in place of an error with this code. */
