@@ -30,6 +30,7 @@ export const BSONObjectTooLarge = 10334
 const dataFaults: Readonly<Record<number, (error: ServerError) => PowerSyncFatalError>> = {
   2: badValue, // BadValue
   52: badValue, // DollarPrefixedFieldName
+  55: badValue, // InvalidDBRef
   56: badValue, // EmptyFieldName
   57: badValue, // DottedFieldName
   121: ({ errInfo }) => new PowerSyncFatalError(
