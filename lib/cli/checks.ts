@@ -293,7 +293,8 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
 async function checkCollections (db: mongodb.Db, collections: Collections): Promise<Result> {
   const state = await inspectCollections(db, collections)
   if (!state) return skipped('MongoDB does not list its collections')
-  const { missing, withoutImages, warnings: [mistaken] } = state
+  const { unfit: [unfit], missing, withoutImages, warnings: [mistaken] } = state
+  if (unfit) return problem(unfit.found, unfit.fix)
   if (withoutImages.length) return problem(`without post-images: ${withoutImages.join(', ')}`, postImagesFix)
   if (mistaken) return warning(mistaken, 'set id in collection() to the type of the documents')
   if (!missing.length) return ok(`${Object.keys(collections).length} tables, all with post-images`)

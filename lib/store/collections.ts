@@ -16,11 +16,13 @@ export const CommandNotFound = 59
  * the service starts its whole replication again (PSYNC_S1344).
  *
  * @returns warnings to log
- * @throws {MongoError} for a default collation by which different ids or owners are equal, and if MongoDB refuses
+ * @throws {MongoError} for a collection in which clients' rows cannot be written safely, and if MongoDB refuses
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
   try {
     const state = await inspectCollections(db, collections)
+    const [unfit] = state?.unfit ?? []
+    if (unfit) throw new MongoError(`${unfit.found}: ${unfit.fix}`)
     for (const name of state?.missing ?? []) await createCollection(db, name)
     return state?.warnings ?? []
   } catch (error) {
@@ -31,9 +33,9 @@ export async function prepareCollections (db: mongodb.Db, collections: Collectio
 }
 
 /**
- * Names of collections that do not exist yet, and of those whose changes come without post-images; warnings about
- * tables that cannot reach documents of their collection. Only reads. Undefined where MongoDB lists no collections.
- * @throws {MongoError} as `prepareCollections` does for a collation
+ * Collections that cannot be used; names of those that do not exist yet, and of those whose changes come without
+ * post-images; warnings about tables that cannot reach documents of their collection. Only reads. Undefined where
+ * MongoDB lists no collections.
  */
 export async function inspectCollections (db: mongodb.Db, collections: Collections) {
   // Several tables may write to one collection.
@@ -45,10 +47,10 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
     .toArray().catch(unless(CommandNotFound, undefined))
   if (!infos) return undefined
   const existing = new Map(infos.map(info => [info.name, info]))
-  for (const target of tables) checkCollation(target, existing.get(target.name))
   const warnings = await Promise.all(tables.map(each => existing.has(each.name) ? warningOf(db, each) : undefined))
   const hasImages = (name: string) => existing.get(name)?.options?.['changeStreamPreAndPostImages']?.enabled === true
   return {
+    unfit: tables.map(target => unfitness(target, existing.get(target.name))).filter(each => each !== undefined),
     missing: names.filter(name => !existing.has(name)),
     withoutImages: names.filter(name => existing.has(name) && !hasImages(name)),
     warnings: warnings.filter(warning => warning !== undefined)
@@ -106,12 +108,27 @@ function kindOf (_id: unknown): keyof typeof idKinds | 'other' {
   return Number.isInteger(_id) || typeof _id === 'bigint' || _id instanceof Long ? 'integer' : 'other'
 }
 
-/** The collection's index on `_id` follows its collation: `abc` would find, and change, the document `ABC`. */
-function checkCollation ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo): void {
-  const locale = (info?.options?.['collation'] as mongodb.Document | undefined)?.['locale'] ?? 'simple'
-  const { kind = 'string' } = idsOf(table, id)
-  if (locale === 'simple' || !(kind === 'string' || typeof owner === 'function' || owner.length)) return
-  throw new MongoError(`the collection ${name} has the default collation ${JSON.stringify(locale)}, ` +
-    'by which different ids or owners may be equal: copy its documents to a collection without a default collation, ' +
-    'and put the collation on the indexes and queries that need it')
+/** By the option with which they were created. */
+const withoutTransactions = { viewOn: 'a view', timeseries: 'a time series collection', capped: 'a capped collection' }
+
+/** Why clients' rows cannot be written safely to a collection, and what to do. */
+function unfitness ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo) {
+  const options = info?.options as mongodb.Document | undefined
+  const kind = Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
+  if (kind) {
+    return {
+      found: `the collection ${name} is ${kind}, in which MongoDB lets no transaction change documents`,
+      fix: `name another in collections.${table}.name`
+    }
+  }
+  const locale = options?.['collation']?.['locale'] ?? 'simple'
+  const { kind: ids = 'string' } = idsOf(table, id)
+  if (locale === 'simple' || !(ids === 'string' || typeof owner === 'function' || owner.length)) return undefined
+  // The index on `_id` follows the collation: `abc` would find, and change, the document `ABC`.
+  return {
+    found: `the collection ${name} has the default collation ${JSON.stringify(locale)}, ` +
+      'by which different ids or owners may be equal',
+    fix: 'copy its documents to a collection without a default collation, ' +
+      'and put the collation on the indexes and queries that need it'
+  }
 }

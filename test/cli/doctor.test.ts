@@ -490,6 +490,9 @@ t.test(
     t.match(await finding(), { status: 'ok', found: '1 tables, all with post-images' })
     await db.collection('doctored').insertOne({})
     t.match(await finding(), { status: 'warning', found: /whose _id is an ObjectId/ })
+    await db.dropCollection('doctored')
+    await db.createCollection('doctored', { collation: { locale: 'en', strength: 2 } })
+    t.match(await finding(), { status: 'problem', found: /default collation "en"/, fix: /copy its documents/ })
   }
 )
 

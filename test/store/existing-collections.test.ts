@@ -46,6 +46,21 @@ t.test(
   }
 )
 
+t.test('a collection in which no transaction changes documents stops the start', async t => {
+  const app = await testServer(t, { mongo: { url: uri }, collections: { other: collection({ schema }) } })
+  for (const [name, options, kind] of [
+    ['newest', { viewOn: 'other', pipeline: [] }, 'a view'],
+    ['measured', { timeseries: { timeField: 'at' } }, 'a time series collection'],
+    ['latest', { capped: true, size: 4096 }, 'a capped collection']
+  ] as const) {
+    await app.mongo.db!.createCollection(name, options as object)
+    await t.rejects(testServer(t, { mongo: { url: uri }, collections: { rows: collection({ schema, name }) } }), {
+      code: 'FST_PSM_MONGO',
+      message: new RegExp(`the collection ${name} is ${kind}, .*: name another in collections\\.rows\\.name`)
+    })
+  }
+})
+
 t.test('documents whose ids a table does not accept are named in the log at the start', async t => {
   const collections = {
     texts: collection({ schema }),
