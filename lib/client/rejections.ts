@@ -71,16 +71,20 @@ export function createRejections (database: RejectionsDatabase, options: Rejecti
 
 function read (row: Row): Rejection {
   const { id, error_code: code, message, path, operation_index: index } = row
-  const operations: RejectedOperation[] | null = JSON.parse((row.operations ?? 'null').replace(TOKEN, exact))
+  const operations: RejectedOperation[] | null = JSON.parse(withExactNumbers(row.operations ?? 'null'))
   const failed = operations?.[index ?? (operations.length === 1 ? 0 : -1)]
   return { id, createdAt: new Date(row.created_at.replace(' ', 'T')), code, message, path, operations, failed }
 }
 
-/** Text, or a long whole number. */
-const TOKEN = /"(?:\\.|[^"\\])*"|-?\d{16,}(?![\d.eE])/g
-
 /** A 64-bit number of another SDK is exact as text, which the server takes as well: JavaScript would round it. */
-const exact = (token: string): string => /^"/.test(token) || String(Number(token)) === token ? token : `"${token}"`
+function withExactNumbers (json: string): string {
+  let inText = false
+  return json.replace(/(?:\\.){1,99}|"|-?\d[\d.eE+-]*/g, token => {
+    if (token === '"') inText = !inText
+    const isRounded = !inText && /^-?\d{16,}$/.test(token) && String(Number(token)) !== token
+    return isRounded ? `"${token}"` : token
+  })
+}
 
 function corrected ({ operations, failed }: Rejection, correction: Correction): RejectedOperation[] {
   if (!operations) throw cannot('it is too large to be on the device')

@@ -12,7 +12,9 @@ const skip = await sdkMissing()
 
 const collections = {
   lists: collection({
-    schema: Type.Object({ name: Type.String({ maxLength: 10 }), steps: Type.Optional(bson.Long()) }),
+    schema: Type.Object({
+      name: Type.String({ maxLength: 10 }), steps: Type.Optional(bson.Long()), rate: Type.Optional(bson.Double())
+    }),
     authorize: ({ op }) => op !== 'DELETE' || 'Lists stay'
   }),
   todos: collection({
@@ -32,7 +34,7 @@ async function setUp (t: Test, table = 'rejections') {
   const app = await testServer(t, { mongo: { url: mongo.uri }, collections, upload })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   const appSchema = new Schema({
-    lists: new Table({ name: column.text, steps: column.integer }),
+    lists: new Table({ name: column.text, steps: column.integer, rate: column.real }),
     todos: new Table(
       { description: column.text, completed: column.integer, due: column.text, tags: column.text },
       { trackMetadata: true }
@@ -97,12 +99,12 @@ t.test('a rejected change is seen, and corrected with one local transaction', { 
 
 t.test('64-bit numbers of another SDK keep their digits', { skip }, async t => {
   const { rejections, sync, url, db } = await setUp(t)
-  const data = '{"name":"\\"9007199254740993, \\\\","steps":-9007199254740993}'
+  const data = '{"name":"\\"9007199254740993, \\\\","steps":-9007199254740993,"rate":0.12345678901234567}'
   const body = `{"client_id":"swift","batch":[{"op":"PUT","table":"lists","id":"l","op_id":1,"data":${data}}]}`
   const headers = { 'content-type': 'application/json' }
   await fetch(`${url}/upload?user_id=ann`, { method: 'POST', headers, body })
   const [{ id, failed }] = await sync() as [Rejection]
-  t.same(failed?.data, { name: '"9007199254740993, \\', steps: '-9007199254740993' })
+  t.same(failed?.data, { name: '"9007199254740993, \\', steps: '-9007199254740993', rate: 0.12345678901234566 })
   await rejections.resend(id, { name: 'short' })
   t.same(await sync(), [])
   const list = await db.collection('lists').findOne({}, { promoteValues: false })
