@@ -19,7 +19,7 @@ import { connect } from './lib/store/connect.js'
 import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
 import { Statements } from './lib/store/statements.js'
-import { ensureValidators, nameOf } from './lib/store/validators.js'
+import { ensureValidators, nameOf, remedyOf } from './lib/store/validators.js'
 import { asGiven, userOf, withClaims } from './lib/user.js'
 import { createGate, memoryForUploads } from './lib/uploads/gate.js'
 import { createRerun } from './lib/uploads/rerun.js'
@@ -151,9 +151,8 @@ async function createIndexes ({
   for (const [collection, owner] of Object.entries(indexes)) {
     await owner?.createIndexes().catch((error: unknown) => {
       if (error instanceof MongoError) throw error
-      throw new MongoError(
-        `MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): give this server's user the role readWrite on its database`
-      )
+      throw new MongoError(`MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): ` +
+        remedyOf(error, 'readWrite'))
     })
   }
 }

@@ -320,6 +320,17 @@ t.test(
   }
 )
 
+t.test('an index of the operator in the place of this package\'s stops the start with what to do', async t => {
+  const client = new fastifyMongodb.mongodb.MongoClient(database.uri)
+  t.teardown(() => client.close())
+  const db = client.db('indexed')
+  await db.collection('powersync_dead_letters').createIndex({ user_id: 1, client_id: 1, sequence: 1 }, { unique: true })
+  await t.rejects(start(t, { mongo: { client, database: 'indexed' } }), {
+    code: 'FST_PSM_MONGO',
+    message: /indexes of powersync_dead_letters .*\(Index\w+Conflict\): drop the index that is on the same fields/
+  })
+})
+
 t.test('the host\'s own connection is used, by its name too, and stays open', async t => {
   for (const name of [undefined, 'main']) {
     const app = Fastify()

@@ -3,7 +3,7 @@ import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { idKinds, idsOf } from '../schema/ids.js'
 import { codeOf } from './mongodb-errors.js'
-import { NamespaceExists, nameOf, remedyOf } from './validators.js'
+import { NamespaceExists, nameOf, postImages, remedyOf } from './validators.js'
 
 const NamespaceNotFound = 26
 const IndexNotFound = 27
@@ -59,8 +59,7 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
 
 /** With post-images. Several processes that start at once may all find a collection missing: the first creates it. */
 export async function createCollection (db: mongodb.Db, name: string): Promise<void> {
-  await db.createCollection(name, { changeStreamPreAndPostImages: { enabled: true } })
-    .catch(unless(NamespaceExists, undefined))
+  await db.createCollection(name, postImages).catch(unless(NamespaceExists, undefined))
 }
 
 /**
@@ -111,10 +110,14 @@ function kindOf (_id: unknown): keyof typeof idKinds | 'other' {
 /** By the option with which they were created. */
 const withoutTransactions = { viewOn: 'a view', timeseries: 'a time series collection', capped: 'a capped collection' }
 
+/** What a collection is that MongoDB's transactions do not write to. */
+export const closedKind = (options: mongodb.Document | undefined): string | undefined =>
+  Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
+
 /** Why clients' rows cannot be written safely to a collection, and what to do. */
 function unfitness ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo) {
   const options = info?.options as mongodb.Document | undefined
-  const kind = Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
+  const kind = closedKind(options)
   if (kind) {
     return {
       found: `the collection ${name} is ${kind}, in which MongoDB lets no transaction change documents`,

@@ -45,7 +45,7 @@ export async function compareValidators (
       action: changes.length === 0 ? 'none' : existing ? 'update' : 'create',
       changes,
       breaking: existing && changes.length ? await breakingIn(db.collection(name), validator) : { count: 0, ids: [] },
-      command: existing ? { collMod: name, ...wanted } : { create: name, ...wanted }
+      command: existing ? { collMod: name, ...wanted } : { create: name, ...postImages, ...wanted }
     })
   }
   return differences
@@ -79,6 +79,9 @@ export async function applyDifference (db: mongodb.Db, { action, command }: Vali
 }
 
 export const NamespaceExists = 48
+
+/** For the PowerSync Service: see `prepareCollections`. */
+export const postImages = { changeStreamPreAndPostImages: { enabled: true } }
 
 /**
  * What the plugin's option `validators` does at start.
@@ -114,12 +117,16 @@ export const nameOf = (error: unknown): string => {
   return codeName ?? name
 }
 
+const indexConflict = 'drop the index that is on the same fields with another name or other options'
+
 const remedies: Readonly<Record<number, (role: string) => string>> = {
   13: role => `give this server's user the role ${role} on the database`, // Unauthorized
-  59: () => 'use a MongoDB server, since this one has no validators' // CommandNotFound
+  59: () => 'use a MongoDB server, since this one has no validators', // CommandNotFound
+  85: () => indexConflict, // IndexOptionsConflict
+  86: () => indexConflict // IndexKeySpecsConflict
 }
 
-/** What to do about an error that reading or changing validators gave. */
+/** What to do about an error that reading or changing validators, collections or indexes gave. */
 export function remedyOf (error: unknown, role: string): string {
   return remedies[codeOf(error) as number]?.(role) ??
     'check that the server runs and that the connection string is right'

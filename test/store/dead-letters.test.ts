@@ -355,6 +355,11 @@ t.test(
       code: 'FST_PSM_MONGO',
       message: /collection strict has a validator, which may refuse notes/
     })
+    await db.createCollection('last', { capped: true, size: 100_000 })
+    await t.rejects(start('last'), {
+      code: 'FST_PSM_MONGO',
+      message: /collection last is a capped collection, .*: name a collection of its own/
+    })
     t.match(await db.collection('orders').indexes(), [{ name: '_id_' }])
     await db.collection('notes').insertOne({ error_code: 'X', op_ids: [], created_at: new Date() })
     await t.resolves(start('notes'))
