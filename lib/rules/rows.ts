@@ -81,7 +81,7 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
     const { parents } = target.shared
     const existing = existingFor(operation)
     const before = await existing()
-    const verdicts = parents.filter(({ field }) => op === 'PUT' || data?.[field] !== undefined)
+    const verdicts = parents.filter(({ field }) => op === 'PUT' || Object.hasOwn(data ?? {}, field))
       .map(({ parent, field }) => () => holds(parent, data?.[field]))
     if (before) verdicts.unshift(() => owns(target, before))
     for (const verdict of verdicts) {

@@ -4,6 +4,7 @@ import type { CrudOperation, Since } from '../../types/index.js'
 import { applyPlan, changes, ownedBy, type Plan } from './plan.js'
 import type { CollectionRegistry, UserCollections } from './registry.js'
 import { readRows, rowOfId, type RuleScope } from './rows.js'
+import { fieldOf } from './conflicts/resolver.js'
 import { addDecimals } from './conflicts/sum.js'
 
 /** A row as letters name it. */
@@ -26,9 +27,9 @@ export function fold (since: Since | undefined, { row, change, operation }: Plan
   const merged = hooks.resolveConflict.flatMap(({ merges = [] }) => merges)
   for (const field of change.unset) clear(folded, field).unset.push(field)
   for (const [field, value] of Object.entries(change.set).filter(([field]) => !merged.includes(field))) {
-    const added = change.sums[field]
+    const added = fieldOf(change.sums, field)
     if (added === undefined) clear(folded, field).set[field] = value
-    else folded.sums[field] = addDecimals(folded.sums[field] ?? '0', added)
+    else folded.sums[field] = addDecimals(fieldOf(folded.sums, field) ?? '0', added)
   }
   return folded
 }
@@ -90,7 +91,7 @@ function differenceOf (
     else if (change.kind === 'patch' || (change.kind === 'put' && change.existing === 'merge')) {
       for (const [field, value] of [...change.unset.map(name => [name] as const), ...Object.entries(change.set)]) {
         fields.set(field, value)
-        if (!(field in change.sums)) absolute.add(field)
+        if (!Object.hasOwn(change.sums, field)) absolute.add(field)
       }
     } else if (change.kind !== 'put' || change.existing !== 'keep') {
       made = applyPlan(plan, stored)
@@ -109,8 +110,8 @@ function differenceOf (
   const unset: string[] = []
   for (const [field, value] of fields) {
     // What was set since stays as it is by now. What was added since, the document has already.
-    if (field in later.set || later.unset.includes(field)) continue
-    const added = absolute.has(field) ? later.sums[field] : undefined
+    if (Object.hasOwn(later.set, field) || later.unset.includes(field)) continue
+    const added = absolute.has(field) ? fieldOf(later.sums, field) : undefined
     const result = added === undefined ? value : add(field, value, added)
     if (result === undefined) unset.push(field)
     else set[field] = result
@@ -124,6 +125,6 @@ function over (document: mongodb.Document, { set, unset, sums }: Since, add: Add
   const { _id, ...fields } = document
   const result: mongodb.Document = { ...fields, ...set }
   for (const field of unset) delete result[field]
-  for (const [field, added] of Object.entries(sums)) result[field] = add(field, result[field] ?? null, added)
+  for (const [field, added] of Object.entries(sums)) result[field] = add(field, fieldOf(result, field) ?? null, added)
   return result
 }

@@ -1,6 +1,7 @@
 import type { AnyRow, CrudOperation, CrudTransaction, Since, User } from '../../types/index.js'
 import type { CommandScope } from '../../types/storage.js'
 import { PowerSyncFatalError, SchemaVersionError } from '../errors.js'
+import { fieldOf } from '../rules/conflicts/resolver.js'
 import type { CollectionRegistry } from '../rules/registry.js'
 import { rowOfUploaded, without } from '../rules/since.js'
 import { transactionOf, type DeadLetters } from '../store/dead-letters.js'
@@ -60,7 +61,7 @@ function fieldsByRow (
     if (row === undefined) continue
     const lifted = liftedOf(operation, schemaVersion, collections)
     const { fields } = collections.get(operation.table).definition
-    const sent = Object.entries(lifted?.data ?? {}).map(([column, value]) => [fields[column] ?? column, value])
+    const sent = Object.entries(lifted?.data ?? {}).map(([column, value]) => [fieldOf(fields, column) ?? column, value])
     rows.set(row, { ...rows.get(row), ...Object.fromEntries(sent) })
   }
   return rows
@@ -91,8 +92,9 @@ function withSums (
     if (!old?.previous || !previous) return operation
     const { hooks: { resolveConflict }, definition } = collections.get(table)
     const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
+    const isSum = (column: string) => sums.includes(fieldOf(definition.fields, column) ?? column)
     const same = Object.entries(old.previous).filter(([column]) =>
-      sums.includes(definition.fields[column] ?? column) && canonical(old.data?.[column]) === canonical(data[column]))
+      isSum(column) && canonical(old.data?.[column]) === canonical(data[column]))
     return { ...operation, previous: { ...previous, ...Object.fromEntries(same) } }
   })
 }

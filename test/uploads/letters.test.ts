@@ -172,6 +172,27 @@ t.test('what a client adds after a rejection is noted whatever its own changes a
   t.match(await items.findOne({ _id: 'x' }), { stock: 12 })
 })
 
+t.test('a column may have a name that objects inherit', async t => {
+  for (const name of ['constructor', 'toString']) {
+    const { items, send, retry } = await fixture(t, {
+      collections: {
+        items: collection({
+          schema: Type.Object({
+            name: Type.String({ maxLength: 4 }),
+            [name]: Type.Optional(Type.String()),
+            stock: Type.Optional(bson.Int32())
+          })
+        })
+      }
+    })
+    await items.insertOne({ _id: 'x', name: 'a' })
+    await send('PATCH', { name: 'too long', [name]: 'letter' })
+    await send('PATCH', { stock: 3 })
+    await retry(shorter)
+    t.same(await items.findOne({ _id: 'x' }), { _id: 'x', name: 'ok', [name]: 'letter', stock: 3 })
+  }
+})
+
 t.test('what others wrote in between stays, but for the fields of the letter', async t => {
   const { items, send, retry } = await fixture(t)
   await items.insertOne({ _id: 'x', name: 'a', state: 'new', stock: 1 })

@@ -1,7 +1,7 @@
 import type { ResolveConflictHook } from '../../../types/hooks.js'
 import type { AnyRow, CrudOperation, FieldHolding } from '../../../types/operations.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { resolver } from './resolver.js'
+import { fieldOf, resolver } from './resolver.js'
 import { sum, type Summand } from './sum.js'
 
 /**
@@ -29,8 +29,8 @@ export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>
     const data: AnyRow = { ...operation.data }
     const sums: Record<string, string> = {}
     for (const field of fields) {
-      const value = operation.data[field] ?? undefined
-      const stored = existing[field] ?? undefined
+      const value = fieldOf(operation.data, field) ?? undefined
+      const stored = fieldOf(existing, field) ?? undefined
       if (operation.op === 'PUT') {
         if (stored === undefined) continue
         data[field] = stored
@@ -46,7 +46,8 @@ export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>
 
   function sumsOf ({ op, data = {} }: CrudOperation, previous: AnyRow | undefined): Record<string, string> {
     if (op !== 'PATCH') return {}
-    const changed = fields.filter(field => (data[field] ?? undefined) !== undefined && previous?.[field] !== undefined)
+    const isKnown = (field: string) => (fieldOf(data, field) ?? undefined) !== undefined
+    const changed = fields.filter(field => isKnown(field) && fieldOf(previous, field) !== undefined)
     return Object.fromEntries(changed.map(field => [field, difference(data[field], valueBefore(field, previous))]))
   }
 }
@@ -54,7 +55,7 @@ export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>
 const difference = (value: unknown, before: unknown): string => String(sum([String(value), '0'], [String(before)]))
 
 function valueBefore (field: string, previous: AnyRow | undefined): unknown {
-  const value = previous?.[field]
+  const value = fieldOf(previous, field)
   if (value !== undefined) return value ?? 0
   const problem = 'The change does not say what the value was before it: the client\'s table needs trackPrevious'
   throw new PowerSyncFatalError('INVALID_DATA', problem, { details: { path: field } })

@@ -2,7 +2,7 @@ import type { ResolveConflictHook } from '../../../types/hooks.js'
 import type { AnyRow } from '../../../types/operations.js'
 import { parseDate } from '../../client/values.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { isBefore, metadataOf, resolver } from './resolver.js'
+import { fieldOf, isBefore, metadataOf, resolver } from './resolver.js'
 
 /** Where the times of the fields are kept. */
 export interface FieldLevelOptions {
@@ -38,7 +38,8 @@ export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConfli
     if (operation.op === 'DELETE') return operation
     const said = metadataOf(operation)
     const now = Date.now()
-    const times = new Map(Object.entries(Object(existing[metadata])).filter(([, time]) => time instanceof Date))
+    const known = Object.entries(Object(fieldOf(existing, metadata)))
+    const times = new Map(known.filter(([, time]) => time instanceof Date))
     const data: AnyRow = {}
     let newer = 0
     for (const [field, value] of Object.entries(operation.data)) {
@@ -50,7 +51,7 @@ export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConfli
         newer++
       }
       // A PUT sets what it does not have as well: what is to stay has to stand in it.
-      if (wins || operation.op === 'PUT') data[field] = wins ? value : existing[field] ?? null
+      if (wins || operation.op === 'PUT') data[field] = wins ? value : fieldOf(existing, field) ?? null
     }
     return newer === 0 ? null : { ...operation, data: { ...data, [metadata]: Object.fromEntries(times) } }
   })

@@ -1,7 +1,7 @@
 import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
 import type { FieldHolding } from '../../../types/operations.js'
 import { sameValue } from '../../schema/same-value.js'
-import { isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
+import { fieldOf, isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
 
 /** Where a row and a change say when they were made. */
 export interface LastWriteWinsOptions<Row> {
@@ -26,14 +26,15 @@ export interface LastWriteWinsOptions<Row> {
 export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
   return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => {
     const { operation, existing, setSince } = conflict
-    const isOwn = setSince && sameValue(setSince[field], existing[field])
-    return isBefore(timeOf(conflict, field), existing[field]) && !isOwn ? null : operation
+    const stored = fieldOf(existing, field)
+    const isOwn = setSince && sameValue(fieldOf(setSince, field), stored)
+    return isBefore(timeOf(conflict, field), stored) && !isOwn ? null : operation
   })
 }
 
 function timeOf ({ operation, previous, decode }: Conflict, field: string): unknown {
-  const set = operation.data?.[field] ?? undefined
+  const set = fieldOf(operation.data, field) ?? undefined
   if (set !== undefined) return set
   const said = metadataOf(operation).get(field)
-  return said === undefined ? previous?.[field] : decode(field, said)
+  return said === undefined ? fieldOf(previous, field) : decode(field, said)
 }

@@ -10,6 +10,10 @@ export function resolver<Row> (
   return Object.assign(hook as unknown as ResolveConflictHook<Row>, needs)
 }
 
+/** A field's value. What an object inherits, as `constructor`, is no field. */
+export const fieldOf = <Value>(row: Readonly<Record<string, Value>> | undefined, field: string): Value | undefined =>
+  row && Object.hasOwn(row, field) ? row[field] : undefined
+
 /** The object that a client wrote to `_metadata` as JSON; else an empty one. */
 export function metadataOf ({ metadata = 'null' }: CrudOperation): Map<string, unknown> {
   try {

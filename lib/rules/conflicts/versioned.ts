@@ -3,7 +3,7 @@ import type { FieldHolding } from '../../../types/operations.js'
 import type { mongodb } from '../../bson.js'
 import { sameValue } from '../../schema/same-value.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { resolver } from './resolver.js'
+import { fieldOf, resolver } from './resolver.js'
 import { sum } from './sum.js'
 
 /** Where a row has its version, and what becomes of a stale change. */
@@ -36,10 +36,12 @@ export function versioned<Row> ({ field, onStale = 'reject' }: VersionedOptions<
   return resolver({ fields: [field], tracks: { previous: [field] } }, conflict => {
     const { operation, existing, previous, decode } = conflict
     if (operation.op === 'PATCH' && Object.keys(operation.data).length === 0) return operation
-    const current = existing[field] ?? 0
+    const current = fieldOf(existing, field) ?? 0
     const next = decode(field, sum([current, 1]))
-    const seen = previous?.[field]
-    const isCurrent = seen === undefined ? sameValue(operation.data?.[field], next) : sameValue(seen ?? 0, current)
+    const seen = fieldOf(previous, field)
+    const isCurrent = seen === undefined
+      ? sameValue(fieldOf(operation.data, field), next)
+      : sameValue(seen ?? 0, current)
     if (isCurrent) {
       return operation.op === 'DELETE' ? operation : { ...operation, data: { ...operation.data, [field]: next } }
     }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { bson, collection } from '../../../index.js'
-import { additive } from '../../../lib/rules/conflicts/index.js'
+import { additive, fieldLevel, lastWriteWins, versioned } from '../../../lib/rules/conflicts/index.js'
 import { Decimal128, Double, Int32, Long } from '../../../lib/bson.js'
 import { upload } from '../../support/server.js'
 import { serverWith } from './server.js'
@@ -92,6 +92,29 @@ t.test('additive: the difference is added to what the server has, exactly, in th
     row: { int: new Int32(8), name: 'client' }
   })
   t.same((await after(server, ['DELETE'])).row, null)
+})
+
+t.test('the helpers know a field whose name objects inherit from one that is not there', async t => {
+  const Row = Type.Object({ constructor: Type.Optional(bson.Double()), text: Type.Optional(Type.String()) })
+  const modified = { metadata: 'toString' }
+  const ways = {
+    additive: additive(['constructor']),
+    versioned: versioned({ field: 'constructor' }),
+    lastWriteWins: lastWriteWins({ field: 'constructor' }),
+    fieldLevel: fieldLevel(modified)
+  }
+  for (const [name, resolveConflict] of Object.entries(ways)) {
+    const { after } = await serverWith(t, collection({ schema: Row, resolveConflict: resolveConflict as never }))
+    t.match(
+      await after(
+        { text: 'x' },
+        ['PATCH', { constructor: 1 }, { old: { constructor: null } }],
+        ['PATCH', { text: 'y', constructor: 2 }, { old: { constructor: 1 } }]
+      ),
+      { row: { text: 'y', constructor: 2 }, result: { status: 'success' } },
+      name
+    )
+  }
 })
 
 t.test('additive: digits of a number beyond 2⁵³ count where there is no schema', async t => {
