@@ -235,7 +235,10 @@ export function mostBytesOf (value: unknown): number {
 
 /** What a plan writes. */
 export function statementOf ({ collection, row, _id, owner, change }: Plan): Statement {
-  return { collection, row, filter: { _id, ...owner }, change: updateOf(change), upsert: change.kind === 'put' }
+  const filter: mongodb.Document = { _id }
+  // As `ownedBy` compares: without the type, an array that contains the value would meet the condition too.
+  for (const field in owner) filter[field] = { $eq: owner[field], $not: { $type: 'array' } }
+  return { collection, row, filter, change: updateOf(change), upsert: change.kind === 'put' }
 }
 
 function updateOf (change: Plan['change']): mongodb.Document | undefined {

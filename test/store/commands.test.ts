@@ -107,15 +107,16 @@ t.test('bulkWrite has the operations in the client\'s order, all of them in one 
   )
   const [{ document, database }] = mongo.commands as [(typeof mongo.commands)[number]]
   t.equal(database, 'admin')
+  const anonymous = { $eq: 'anonymous', $not: { $type: 'array' } }
   t.match(document, {
     bulkWrite: 1,
     ops: [
       { update: 0, filter: { _id: '1' }, updateMods: { $set: { text: 'x' } }, multi: false, upsert: true },
-      { delete: 1, filter: { _id: '1', text: 'anonymous' }, multi: false },
+      { delete: 1, filter: { _id: '1', text: anonymous }, multi: false },
       { update: 0, filter: { _id: '1' }, updateMods: { $set: { text: 'y' } }, multi: false, upsert: false },
       {
         update: 1,
-        filter: { _id: '1', text: 'anonymous' },
+        filter: { _id: '1', text: anonymous },
         updateMods: { text: 'anonymous' },
         multi: false,
         upsert: true

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { Type, type TObject } from '@sinclair/typebox'
-import { bson, collection, throughParent, type CollectionOptions, type User } from '../../index.js'
+import {
+  bson, collection, throughParent, type CollectionOptions, type Conflict, type User
+} from '../../index.js'
 import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { keptLog, testServer, upload } from '../support/server.js'
@@ -101,6 +103,17 @@ for (const [name, owner, mine, theirs] of [
     t.equal(await row('mine'), undefined)
   })
 }
+
+t.test('owner: an array that contains the user is another value, as in the streams', async t => {
+  for (const resolveConflict of [undefined, ({ operation }: Conflict<any>) => operation]) {
+    const { rows, as } = await serverWith(t, { owner: 'owner_id', ...resolveConflict && { resolveConflict } })
+    const shared = ['a', 'b'].map(_id => ({ _id, text: 'x', owner_id: ['alice', 'bob'] }))
+    await rows.insertMany(shared)
+    t.match(await as(alice, ['PATCH', 'a', { text: 'y' }], ['DELETE', 'b']), success)
+    t.match(await as(alice, ['PUT', 'a', { text: 'y' }]), unauthorized())
+    t.same(await rows.find().toArray(), shared)
+  }
+})
 
 t.test('owner: a user without the value has no rows, not those that have none', async t => {
   const orphan = { _id: 'orphan', text: 'x', org_id: null }
