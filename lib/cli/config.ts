@@ -63,7 +63,7 @@ export async function loadApp (given: string | undefined, cwd: string, mirror?: 
   }
   const { collections, ...exported } = exportOf(await load(path, file))
   const expected = 'write "export const collections = { table: collection({ schema }) }"'
-  if (!isPlain(collections)) throw usageError(`${path} exports no collections`, expected)
+  if (!isPlain(collections) || Object.keys(collections).length === 0) throw usageError(`${path} exports no collections`, expected)
   try {
     for (const [name, schema] of Object.entries(hooks)) {
       if (exported[name] !== undefined) checkOptions(schema, exported[name], name)
@@ -92,7 +92,7 @@ async function load (path: string, file: string): Promise<Exports> {
   try {
     return tsx ? await tsx.tsImport(url, url) : await import(url)
   } catch (error) {
-    const { code, message } = Object(error) as NodeJS.ErrnoException
+    const { code, message = String(error) } = Object(error) as NodeJS.ErrnoException
     if (`${code} ${message}`.includes('ERR_UNKNOWN_FILE_EXTENSION')) {
       const fix = `if it is TypeScript, ${installTsx}, or use Node.js 22.18 or later`
       throw usageError(`Node.js ${process.versions.node} cannot load ${path}`, fix)

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { Writable } from 'node:stream'
 import { debuglog, styleText } from 'node:util'
 import { Command, CommanderError } from 'commander'
@@ -12,14 +13,22 @@ import { CommandError, minWidthToWrap, screenOf, usageError, type CommandIO } fr
 
 /** Runs the command of the process, and ends the process when everything is printed. */
 export async function runProcess (
-  process: CommandIO & { argv: string[], stdout: Writable, exit (code: number): void }
+  process: CommandIO & Pick<EventEmitter, 'once' | 'off'> & {
+    argv: string[], stdout: Writable, exit (code: number): void
+  }
 ): Promise<void> {
   const { argv, stdin, stdout, stderr, env } = process
   // stdout is for results: output of a configuration, by the console or on this stream's descriptor, goes to stderr.
   Object.defineProperty(process, 'stdout', { value: stderr })
   // Reported below; without a listener, as a stack trace.
   stdout.on('error', () => {})
+  const endedEarly = () => {
+    const fix = 'look for process.exit, or for an await that never ends, in what the configuration loads'
+    process.exitCode = fail({ stderr, env }, usageError('the process ended before the command did', fix))
+  }
+  process.once('exit', endedEarly)
   const code = await run(argv.slice(2), { stdin, stdout, stderr, env, cwd: () => process.cwd() })
+  process.off('exit', endedEarly)
   stdout.write('', () => {
     const { code: reason } = stdout.errored as NodeJS.ErrnoException | null ?? {}
     // A reader that has seen enough, as in `… | head`, is no error.
@@ -81,7 +90,7 @@ Exit codes:
 
 const debug = debuglog('powersync-mongo')
 
-function fail ({ stderr, env }: CommandIO, error: unknown): number {
+function fail ({ stderr, env }: Pick<CommandIO, 'stderr' | 'env'>, error: unknown): number {
   const { paint, wrap } = screenOf(stderr, env)
   const unexpected = 'unexpected: run it again with NODE_DEBUG=powersync-mongo, and report the stack trace'
   const known = error instanceof KeyError ? usageError(error.message) : error

@@ -28,6 +28,7 @@ t.test('what is no such file says so, with the next step', async t => {
       /exports no collections\n {2}→ write "export const collections/
     ],
     [['--config', await configFile(t, 'export const collections = 5')], /exports no collections/],
+    [['--config', await configFile(t, 'export const collections = {}')], /exports no collections/],
     [['--config', await configFile(t, 'export const collections = []')], /exports no collections/],
     [
       ['--config', await configFile(t, todoConfig.replace('name: \'app_lists\'', 'name: \'system.lists\''))],
@@ -78,7 +79,7 @@ t.test('what cannot be loaded is told, with the next step', async t => {
       await configFile(t, 'export const collections = ('),
       /collections\.mjs cannot be loaded: .*\n {2}→ correct it: "node" with its path shows more\n$/
     ],
-    [await configFile(t, 'throw null'), /cannot be loaded: undefined\n/],
+    [await configFile(t, 'throw null'), /cannot be loaded: null\n/],
     [
       await configFile(t, 'export const collections = (', { name: 'collections.ts', inProject: true }),
       /collections\.ts cannot be loaded: [^]*\n {2}→ correct it: "node"/

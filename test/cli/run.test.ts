@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { open, readFile } from 'node:fs/promises'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -197,6 +197,17 @@ t.test('a process that a configuration would keep running ends', async t => {
   t.match((await promisify(execFile)(process.execPath, [program, 'streams', '--config', config])).stdout, /^config:\n/)
 })
 
+t.test('a configuration that ends the process, or waits for ever, is no success', async t => {
+  for (const end of ['process.exit(0)', 'await new Promise(() => {})']) {
+    const config = await configFile(t, `${todoConfig}\n${end}`, { inProject: true })
+    await t.rejects(promisify(execFile)(process.execPath, [program, 'streams', '--config', config]), {
+      code: 2,
+      stdout: '',
+      stderr: /^error: the process ended before the command did\n {2}→ look for process\.exit, or for an await /
+    })
+  }
+})
+
 t.test('a reader that has seen enough is no error, and a full disk is one', async t => {
   const full = 'error: the output cannot be written (ENOSPC)\n'
   for (const [code, expected, told] of [['EPIPE', 0, ''], ['ENOSPC', 1, full]] as const) {
@@ -207,19 +218,19 @@ t.test('a reader that has seen enough is no error, and a full disk is one', asyn
       }
     })
     const exitCode = await new Promise<number>((resolve, reject) => {
-      runProcess({
+      runProcess(Object.assign(new EventEmitter(), {
         stdin: Readable.from([]),
         argv: ['node', 'main.js', '--version'],
         stdout,
         stderr: {
-          write: text => {
+          write: (text: string) => {
             stderr += text
           }
         },
         env: {},
         cwd: () => '/',
         exit: resolve
-      }).catch(reject)
+      })).catch(reject)
     })
     t.same([exitCode, stderr], [expected, told])
   }
