@@ -62,7 +62,10 @@ export function addInit (program: Command, io: CommandIO): void {
     .addHelpText('after', '\nExample:\n  npx fastify-powersync-mongo init --yes')
     .action(async (options: Options) => {
       const project = await describeProject(options, io)
-      const files = await writeProject(io.cwd(), project)
+      const files = await writeProject(io.cwd(), project).catch((error: NodeJS.ErrnoException) => {
+        if (error.path === undefined) throw error
+        throw usageError(`${error.path} cannot be written (${error.code})`, 'run init in an empty folder, or in your app')
+      })
       io.stdout.write(options.json ? jsonText({ files }) : await inWords(files, project, io))
     })
 }

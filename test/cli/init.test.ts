@@ -1,6 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
+import { transform } from 'esbuild'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { loadKeys } from '../../lib/keys/load.js'
@@ -60,6 +61,21 @@ t.test('an empty folder becomes a project, by the templates', async t => {
     jwks: { keys: published }
   })
   t.equal(files['.gitignore'], 'node_modules\n.env\n')
+})
+
+t.test('its files run as CommonJS, too: the package.json of npm init says so', async t => {
+  const { cwd, run } = init(t, { 'package.json': '{ "name": "mine", "type": "commonjs" }' }, '--yes')
+  t.equal((await run()).code, 0)
+  const sources = Object.entries(await filesIn(cwd)).filter(([name]) => name.endsWith('.ts'))
+  t.ok(sources.length >= 6)
+  for (const [name, text] of sources) await t.resolves(transform(text, { loader: 'ts', format: 'cjs' }), name)
+})
+
+t.test('where it cannot write, it says so', async t => {
+  t.match(await init(t, { client: 'a file' }, '--yes').run(), {
+    code: 2,
+    stderr: /\/client cannot be written \(EEXIST\)\n {2}→ run init in an empty folder, or in your app\n$/
+  })
 })
 
 t.test('run again, it changes nothing, and writes what is missing', async t => {
