@@ -129,10 +129,15 @@ const wrappers = new Set(['HookError', 'WriteError', 'UnknownCommitError'])
 
 export const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code
 
-/** A bulk write's error holds the one of its failed statement; a single write's is that itself. */
+/**
+ * A bulk write's error holds that of its failed statement, in a Map if it is of `client.bulkWrite`; a single write's is
+ * that itself.
+ */
 export function firstWriteError (error: unknown): ServerError & { index?: number } {
   const failure = Object(error) as ServerError
-  return (Array.isArray(failure.writeErrors) && failure.writeErrors[0]) || failure
+  const { writeErrors } = failure
+  const [first] = Array.isArray(writeErrors) ? writeErrors : writeErrors instanceof Map ? writeErrors.values() : []
+  return first ?? failure
 }
 
 /** E11000 duplicate key error collection: db.name index: email_1 collation: { … } dup key: { … } */

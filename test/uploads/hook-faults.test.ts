@@ -266,9 +266,21 @@ t.test('in an updateBatch a write may be at fault for its data: no query, and no
     t.equal((await put()).status, 503, name)
     t.match(lines, [{ err: { hook: 'updateBatch', reason: /failed/ } }])
   }
-  const { put, db } = await fixture(t, { updateBatch: updateBatchOf(there) })
-  await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
-  t.match((await put()).body, { results: [{ failed_operation: { error_code: 'DUPLICATE_KEY' } }] })
+  const writes: Record<string, Failure> = {
+    there,
+    'several at once': (db, session) =>
+      db.collection<{ _id: string }>('other').insertMany([{ _id: 'there' }], { session }),
+    'on several collections': (db, session) => db.client.bulkWrite([
+      { name: 'insertOne', namespace: `${db.databaseName}.other`, document: { _id: 'there' as never } }
+    ], { session })
+  }
+  for (const [name, write] of Object.entries(writes)) {
+    const { put, db } = await fixture(t, { updateBatch: updateBatchOf(write) })
+    const { maxWireVersion } = await db.command({ hello: 1 })
+    if (name === 'on several collections' && maxWireVersion < 25) continue // older than MongoDB 8.0
+    await db.collection<{ _id: string }>('other').insertOne({ _id: 'there' })
+    t.match((await put()).body, { results: [{ failed_operation: { error_code: 'DUPLICATE_KEY' } }] }, name)
+  }
 })
 
 t.test('a hook that catches an error of MongoDB gets one 503, and the log names it and why', async t => {
