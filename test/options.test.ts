@@ -81,6 +81,9 @@ t.test('a mistake in the options stops the start with the option\'s name and wha
     [{ keys: {} }, /keys\.signing/],
     [{ mongo: undefined }, /option mongo is missing: pass mongo\.url, set MONGO_URI/],
     [{ mongo: { name: 'other' } }, /option mongo names the connection other, which no/],
+    [{ mongo: { url: '' } }, /option mongo\.url is text: expected a connection string/],
+    [{ mongo: { url: database.uri, database: '' } }, /option mongo\.database is text: expected the name of a database/],
+    [{ mongo: { name: '' } }, /option mongo\.name is text: expected the name of a connection/],
     [{ mongo: { url: 'localhost' } }, /option mongo\.url cannot be read/],
     [{ mongo: { url: 'mongodb://user:p@ss@w@rd:secret@host/db' } }, /option mongo\.url cannot be read/]
   ]
@@ -167,6 +170,9 @@ t.test('a typo in an access rule never means "allowed"', async t => {
     [{ mongo: 'mongodb://localhost/app' }, /option mongo is text: pass \{ url: 'mongodb:/],
     [of({ operations: null }), /collections\.lists\.operations is null: expected an array of 'PUT'/],
     [of({ defaults: new Map() }), /collections\.lists\.defaults is a Map: expected \{ field: \(\) => value \}/],
+    ...['a..b', '.a', 'a.', 'a\0b'].map((name): [object, RegExp] =>
+      [of({ name }), /collections\.lists writes to .*, which is reserved, or no name of a collection: choose another/]),
+    [of({ fields: { a: 5 } }), /collections\.lists\.fields\.a is 5: expected the name of a field/],
     [of({ fields: null }), /collections\.lists\.fields is null: expected \{ column: field \}/],
     [of({ schema: undefined }), /collections\.lists\.schema is missing: pass Type\.Object/],
     [of({ id: { type: 'string', patern: 'x' } }), /collections\.lists\.id\.patern is unknown; did you mean pattern\?/],

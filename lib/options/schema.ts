@@ -67,10 +67,11 @@ export const hooks: Readonly<Record<string, TSchema>> = {
 
 /** Open: the driver refuses options that it does not know. */
 const mongo = object({
-  url: Type.String({ expected: 'a connection string' }),
+  // Empty text would mean another database: that of MONGO_URI, or of the host.
+  url: Type.String({ minLength: 1, expected: 'a connection string' }),
   client: Type.Object({}, { expected: 'a MongoClient' }),
-  database: Type.String({ expected: 'the name of a database' }),
-  name: Type.String({ expected: 'the name of a connection' })
+  database: Type.String({ minLength: 1, expected: 'the name of a database' }),
+  name: Type.String({ minLength: 1, expected: 'the name of a connection' })
 }, {
   open: true,
   fix: "pass { url: 'mongodb://…' }, or set MONGO_URI",
@@ -172,7 +173,7 @@ export const collectionOptions = object({
   }),
   id: any('see [schemas.md](schemas.md#ids)', "`'string'`"),
   name: text("the table's"),
-  fields: Type.Record(Type.String(), Type.String(), {
+  fields: Type.Record(Type.String(), Type.String({ expected: 'the name of a field' }), {
     expected: '{ column: field }', ...row('`{ [column]: field }`', 'none')
   }),
   owner: any('field, object, array or function', 'none: every user writes every row'),

@@ -9,8 +9,8 @@ import { sum } from './conflicts/sum.js'
 import { createMigrations, type Migrations } from './migrations.js'
 import { conditionsOf } from './owner.js'
 
-/** Collections that belong to MongoDB, PowerSync or this package. */
-const reserved = /^$|^(?:system\.|_powersync|powersync_)|\$/
+/** Collections that belong to MongoDB, PowerSync or this package, and names that the driver refuses. */
+const reserved = /^(?:$|\.|system\.|_powersync|powersync_)|\$|\0|\.\.|\.$/
 
 /** One entry of the `collections` option, compiled, with the hooks that run for it. */
 export class RegisteredCollection {
@@ -30,7 +30,9 @@ export class RegisteredCollection {
       throw new OptionError(`collections.${table}${option}`, problem)
     }
     const { name = table, put, writable, authorizeTransfer, owner } = definition
-    if (reserved.test(name)) refuse('', `writes to ${JSON.stringify(name)}, which is reserved: choose another name`)
+    if (reserved.test(name)) {
+      refuse('', `writes to ${JSON.stringify(name)}, which is reserved, or no name of a collection: choose another name`)
+    }
     this.name = name
     this.parents = rulesOf(owner).parents
     this.hooks = {
