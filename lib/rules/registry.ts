@@ -1,6 +1,6 @@
 import type { AnyRow, Collections, CrudOperation, Hooks, OnResultHook, ThroughParent, User } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
-import { typeWords } from '../type-words.js'
+import { isPlain, typeWords } from '../type-words.js'
 import { rulesOf, type Collection } from '../schema/collection.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { compileSchema, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
@@ -172,6 +172,9 @@ export class UserCollection {
       throw new HookError(place, 'gave an operation with an id that the collection does not accept')
     }
     if (operation.op === 'DELETE') return operation
+    if (!isPlain(operation.data)) {
+      throw new HookError(place, `gave an operation whose data is ${typeWords(operation.data)}: expected an object`)
+    }
     const data: AnyRow = {}
     for (const [name, value] of Object.entries(operation.data)) {
       if (isForbiddenColumn(name)) {

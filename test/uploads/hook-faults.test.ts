@@ -86,6 +86,27 @@ t.test('an operation that is none, or on an unknown table, is the fault of the h
   }
 })
 
+t.test('an operation whose data is no object is the app\'s fault, and the log names the hook', async t => {
+  for (const data of [undefined, null, 'text', ['a'], new Map([['name', 'a']])]) {
+    const broken = (operation: object) => ({ ...operation, data }) as any
+    const hooks: Record<string, Partial<CollectionOptions<typeof schema>>> = {
+      transform: { transform: broken },
+      resolveConflict: { resolveConflict: ({ operation }) => broken(operation) },
+      updateBatch: {
+        updateBatch: async (transaction, _context, next) =>
+          next({ ...transaction, operations: transaction.operations.map(broken) })
+      }
+    }
+    for (const [hook, options] of Object.entries(hooks)) {
+      const { put, lines, lists } = await fixture(t, options)
+      await lists.insertOne({ _id: 'x', name: 'before' })
+      t.equal((await put()).status, 503)
+      t.match(lines, [{ err: { hook, reason: /whose data is/ } }])
+      t.same(await lists.find().toArray(), [{ _id: 'x', name: 'before' }])
+    }
+  }
+})
+
 t.test('an updateBatch that does not wait for next fails the upload; the log names it', async t => {
   const hooks: Array<CollectionOptions<typeof schema>['updateBatch']> = [
     async (_transaction, _context, next) => { next() },
