@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Identity, TokenOptions, User } from '../types/index.js'
 import { ClaimError } from './errors.js'
 import { deepFreeze } from './freeze.js'
-import { typeWords } from './type-words.js'
+import { isPlain, typeWords } from './type-words.js'
 
 /** Read on any object by the language, the driver, and code that prints or compares values (Node.js, pino, tests). */
 const probed = new Set([
@@ -53,14 +53,13 @@ export const asGiven: ToUser = async ({ id, ...rest }) => userOf(id, rest)
 export const withClaims = (give: TokenOptions['claims']): ToUser => async (identity, request) => {
   if (mark in identity) return identity as User
   const given: object = await give?.(identity, request) ?? {}
-  if (typeof given !== 'object' || Array.isArray(given)) {
-    throw new Error(`token.claims gave ${typeWords(given)}: expected an object of claims`)
-  }
   const claims = JSON.parse(claimsText(given))
+  // A date is text as JSON.
+  if (!isPlain(claims)) throw new Error(`token.claims gave ${typeWords(given)}: expected an object of claims`)
   const reserved = reservedClaims.filter(name => Object.hasOwn(claims, name))
   if (reserved.length) throw new Error(`token.claims sets the reserved claim ${reserved.join(', ')}: remove it`)
   const { parameters = {} } = claims
-  if (typeof parameters !== 'object' || parameters === null || Array.isArray(parameters)) {
+  if (!isPlain(parameters)) {
     const found = typeWords(parameters)
     throw new Error(`token.claims sets "parameters" to ${found}: the PowerSync Service takes an object only`)
   }

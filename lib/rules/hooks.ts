@@ -247,7 +247,8 @@ function encoded (
 }
 
 function allow (verdict: boolean | string, refusal: string): void {
-  if (verdict !== true) throw new PowerSyncFatalError('UNAUTHORIZED', typeof verdict === 'string' ? verdict : refusal)
+  if (verdict === true) return
+  throw new PowerSyncFatalError('UNAUTHORIZED', typeof verdict === 'string' && verdict !== '' ? verdict : refusal)
 }
 
 /** On a row that is not there, a sum changes nothing. The dead letter of an earlier operation still has to know it. */

@@ -160,7 +160,9 @@ t.test('without tokens, a letter keeps all names of what authenticate gave, what
 
 t.test('claims that cannot be worked out are answered with 503, and so are reserved ones', async t => {
   const hidden = { toJSON: () => ({ iss: 'x' }) }
-  const wrong = ['editor', ['editor'], 5, true, hidden].map(given => () => given as unknown as Record<string, unknown>)
+  const noObject = { toJSON: () => 'editor' }
+  const given: unknown[] = ['editor', ['editor'], 5, true, hidden, new Date(0), noObject]
+  const wrong = given.map(claims => () => claims as Record<string, unknown>)
   const failing = [() => { throw new Error('down') }, () => ({ sub: 'admin' }), () => ({ parameters: [] }), ...wrong]
   for (const claims of failing) {
     const { app, bySession } = await signedIn(t, { id: 'ann' }, { token: { claims } })

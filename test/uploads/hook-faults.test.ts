@@ -65,7 +65,11 @@ t.test('a transform that gives nothing fails the upload and loses nothing; the l
 t.test('an operation that is none, or on an unknown table, is the fault of the hook that gives it', async t => {
   const wrong: Array<[object, RegExp]> = [
     [{ table: 'nope' }, /on a table that is not one of the server's collections/],
-    [{ op: 'put' }, /whose op is not PUT, PATCH or DELETE/]
+    [{ op: 'put' }, /whose op is not PUT, PATCH or DELETE/],
+    [{ data: undefined }, /whose data is nothing: expected an object/],
+    [{ data: 'name' }, /whose data is text: expected an object/],
+    [{ data: ['name'] }, /whose data is an array: expected an object/],
+    [{ data: new Map([['name', 'n']]) }, /whose data is a Map: expected an object/]
   ]
   for (const [change, reason] of wrong) {
     const hooks: Record<string, Partial<CollectionOptions<typeof schema>>> = {

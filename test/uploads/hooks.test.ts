@@ -24,7 +24,8 @@ const put = (name: string, id: string, data: Record<string, unknown> = {}) => ({
 
 t.test('authorize lets only true pass; a string is the reason', async t => {
   const { todos } = fresh()
-  const verdicts: Record<string, unknown> = { yes: true, no: false, reason: 'Only admins', undefined, truthy: 1 }
+  const wrong = { no: false, reason: 'Only admins', undefined, truthy: 1, empty: '' }
+  const verdicts: Record<string, unknown> = { yes: true, ...wrong }
   const app = await testServer(t, {
     mongo,
     collections: { [todos]: collection({ schema: Todo, authorize: operation => verdicts[operation.id] as boolean }) }
