@@ -183,6 +183,7 @@ const mistakes: Array<[options: Record<string, unknown>, message: RegExp]> = [
   [{ timeout: 0 }, /option timeout/],
   [{ timeout: Infinity }, /option timeout/],
   [{ uploadWith: 'cookies' }, /option uploadWith/],
+  [{ headers: { authorization: 'Bearer …' } }, /option headers: expected a function/],
   [{ header: () => ({}) }, /option header: expected one of url, headers, uploadWith, .*, limits.operations/],
   [{ onfatal: () => 'discard' }, /option onfatal: expected one of url,/],
   [{ limits: { transaction: 5 } }, /option limits.transaction: expected one of .*, limits.transactions, limits/]
