@@ -1,6 +1,8 @@
 import type { Collections, CrudOperation, Migration } from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError, SchemaVersionError } from '../errors.js'
+import { JsonNumber } from '../client/values.js'
 import { deepFreeze } from '../freeze.js'
+import { isPlain, typeWords } from '../type-words.js'
 
 export type Migrations = ReturnType<typeof createMigrations>
 
@@ -63,8 +65,19 @@ function step (migration: Migration, operation: CrudOperation, version: number):
       'expected the operation with changed data, previous or metadata, or null for none')
   }
   const { data, previous, metadata } = given
+  const wrong = [data, previous].flatMap(row => Object.entries(present(row ?? {}))).find(([, value]) => !isJson(value))
+  if (wrong) {
+    throw new HookError(place, `gave ${typeWords(wrong[1])} for ${wrong[0]}: expected a value as clients send it`)
+  }
   const lifted = op === 'DELETE' ? undefined : present(data)
   return deepFreeze({ ...operation, data: lifted, previous: previous && present(previous), metadata } as CrudOperation)
+}
+
+/** A Date would be refused for good, as if the client had sent it. NaN may be what a migration made of its data. */
+function isJson (value: unknown): boolean {
+  if (Array.isArray(value) || isPlain(value)) return Object.values(value).every(isJson)
+  return value === null || value instanceof JsonNumber ||
+    ['string', 'number', 'boolean', 'bigint'].includes(typeof value)
 }
 
 /** As JSON has it: a column that is undefined is absent. */

@@ -78,7 +78,7 @@ function changeOf (operation: CrudOperation, target: UserCollection, allowed: Re
   const existing = target.createsOnly ? 'keep' : put
   // The uploader is the owner, whatever was sent.
   const row = target.isOwned ? { ...data, ...target.owner } : data
-  const onInsert = existing === 'replace' ? {} : target.onInsert(row)
+  const onInsert = existing === 'replace' ? {} : split(target.onInsert(row), target, false).set
   return { kind: 'put', existing, ...split(row, target, existing === 'merge'), onInsert, sums }
 }
 

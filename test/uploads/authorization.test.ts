@@ -246,6 +246,14 @@ t.test('authorizeTransfer: a row goes to another owner only if it says so, and o
   t.equal(asked.length, 4, 'to oneself it is no transfer')
 })
 
+t.test('nulls: a default of null for a field that clients cannot write is stored, or left out, like any', async t => {
+  for (const nulls of ['store', 'unset'] as const) {
+    const { row, as } = await serverWith(t, { nulls, writable: ['text'], defaults: { role: () => null } })
+    t.match(await as(alice, ['PUT', 'a', { text: 'x' }]), success)
+    t.same(await row('a'), { text: 'x', ...nulls === 'store' && { role: null } })
+  }
+})
+
 t.test('writable: other fields are refused by name, and a PUT leaves them as they are', async t => {
   for (const nulls of ['store', 'unset'] as const) {
     const { rows, row, as } = await serverWith(t, {

@@ -7,6 +7,7 @@ import { Type } from '@sinclair/typebox'
 import {
   collection, PowerSyncFatalError, type CollectionOptions, type CrudOperation, type PowerSyncMongoOptions
 } from '../../index.js'
+import { ObjectId } from '../../lib/bson.js'
 import { testDatabase } from '../support/database.js'
 import { randomBySeed } from '../support/random.js'
 import { keptLog, testServer, upload } from '../support/server.js'
@@ -362,7 +363,9 @@ const wrong: Record<string, (operation: Parameters<Steps[number]>[0]) => unknown
   'gives a promise': async operation => operation,
   'gives another table': operation => ({ ...operation, table: 'other' }),
   'gives another id': operation => ({ ...operation, id: 'other' }),
-  'gives another op': operation => ({ ...operation, op: 'DELETE' })
+  'gives another op': operation => ({ ...operation, op: 'DELETE' }),
+  'gives a Date': operation => ({ ...operation, data: { title: new Date() } }),
+  'gives a class in an object': operation => ({ ...operation, data: { title: [{ id: new ObjectId() }] } })
 }
 for (const [name, migration] of Object.entries(wrong)) {
   t.test(`a migration that ${name}: the server is at fault, and the client sends it again`, async t => {
@@ -390,6 +393,13 @@ for (const [name, migration] of Object.entries(wrong)) {
     t.match(await app.mongo.db!.collection(table).find().toArray(), [{ title: 'one' }])
   })
 }
+
+t.test('what a migration makes of a client\'s wrong value is the client\'s', async t => {
+  const { send } = await server(t, fresh(), 3)
+  t.match((await send(2, { op_id: 1, op: 'PUT', id: 'a', data: { price: 'cheap' } })).body.results, [
+    { status: 'fatal_error', failed_operation: { error_code: 'INVALID_DATA', details: { path: 'cents' } } }
+  ])
+})
 
 t.test('a migration that throws a PowerSyncFatalError rejects the transaction', async t => {
   const migrations: Steps = { 2: () => { throw new PowerSyncFatalError('GONE', 'No such goods any more') } }
