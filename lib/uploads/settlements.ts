@@ -37,7 +37,7 @@ export async function settlementsIn (
   const now = fieldsByRow(rest, collections)
   for (const letter of await deadLetters.lettersOf(user, ids, scope)) {
     const rejected = transactionOf(letter)
-    rest.operations = withSums(rest.operations, rejected.operations, collections)
+    rest.operations = withSums(rest, rejected, collections)
     const before = fieldsByRow(rejected, collections)
     for (const later of letter.since) {
       // The user saw what replaced a row, and writes over it.
@@ -81,20 +81,27 @@ function liftedOf (
 
 /** With what their client had before them in the letter, where sums are sent as the letter has them: they add that. */
 function withSums (
-  operations: CrudOperation[], rejected: readonly CrudOperation[], collections: CollectionRegistry
+  { operations, schemaVersion = 0 }: CrudTransaction, rejected: CrudTransaction, collections: CollectionRegistry
 ): CrudOperation[] {
-  const before = rejected.filter(({ op, table }) => op === 'PATCH' && collections.has(table))
+  const { schemaVersion: version = 0 } = rejected
+  const lift = (operation: CrudOperation) =>
+    version === schemaVersion ? operation : liftedOf(operation, version, collections)
+  const before = rejected.operations.filter(({ op, table }) => op === 'PATCH' && collections.has(table)).map(lift)
   return operations.map(operation => {
     const { op, table, id, data, previous } = operation
     if (op !== 'PATCH') return operation
-    const at = before.findIndex(each => each.table === table && each.id === id)
+    const at = before.findIndex(each => each?.table === table && each.id === id)
     const [old] = at < 0 ? [] : before.splice(at, 1)
     if (!old?.previous || !previous) return operation
-    const { hooks: { resolveConflict }, definition } = collections.get(table)
+    const { hooks: { resolveConflict }, definition: { fields } } = collections.get(table)
     const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
-    const isSum = (column: string) => sums.includes(fieldOf(definition.fields, column) ?? column)
+    const isSum = (column: string) => {
+      const alone = { ...operation, data: { [column]: data[column] }, previous: { [column]: previous[column] } }
+      const names = Object.keys(liftedOf(alone, schemaVersion, collections)?.previous ?? {})
+      return names.some(name => sums.includes(fieldOf(fields, name) ?? name))
+    }
     const same = Object.entries(old.previous).filter(([column]) =>
-      isSum(column) && canonical(old.data?.[column]) === canonical(data[column]))
+      canonical(old.data?.[column]) === canonical(data[column]) && isSum(column))
     return { ...operation, previous: { ...previous, ...Object.fromEntries(same) } }
   })
 }

@@ -44,12 +44,14 @@ async function fixture (
   let opId = 0
   let txId = 0
   /** Client transactions as one upload; what becomes of each. */
-  const send = async (transactions: Operation[][], { user = 'user1', client = 'phone' as string | null } = {}) => {
+  const send = async (
+    transactions: Operation[][], { user = 'user1', client = 'phone' as string | null, version = 0 } = {}
+  ) => {
     const batch = transactions.flatMap(operations => {
       txId++
       return operations.map(operation => ({ ...operation, ...client && { op_id: ++opId, tx_id: txId } }))
     })
-    const body = { ...client && { client_id: client }, batch }
+    const body = { ...client && { client_id: client }, ...version && { schema_version: version }, batch }
     const again = () => upload(app, body, { url: `/upload?user_id=${user}` })
     const answer = await again()
     return {
@@ -142,6 +144,34 @@ t.test('a sum that is sent again adds what it added at first, whatever the row o
   const other = [patch({ label: 'end', stock: 121 }, { stock: 116 }), patch({ state: 'done' }, { state: 'new' })]
   t.equal(await one(...other, settle(await letter())), 'success')
   t.match(await item(), { name: 'end', state: 'done', stock: 121 }, 'another amount is the user\'s latest word')
+})
+
+t.test('a sum adds the same amount in columns of an older client, and after its update', async t => {
+  const inStock = (row: Record<string, unknown> = {}) =>
+    Object.fromEntries(Object.entries(row).map(([column, value]) => [column === 'cents' ? 'stock' : column, value]))
+  for (const version of [1, 2]) {
+    const { send, items, item, letter } = await fixture(t, undefined, {
+      collections: {
+        items: collection({
+          schema: Type.Object({ name: Type.String({ maxLength: 4 }), stock: bson.Int32() }),
+          migrations: {
+            2: operation => ({
+              ...operation, data: inStock(operation.data), previous: operation.previous && inStock(operation.previous)
+            })
+          },
+          resolveConflict: additive(['stock'])
+        })
+      }
+    })
+    await items.insertOne({ _id: 'x', name: 'a', stock: 10 })
+    const { statuses } = await send([[patch({ name: 'too long', cents: 13 }, { cents: 10 })]], { version: 1 })
+    t.same(statuses, ['INVALID_DATA'])
+    const column = version === 1 ? 'cents' : 'stock'
+    const corrected = patch({ name: 'ok', [column]: 13 }, { name: 'a', [column]: 10 + 100 })
+    await items.updateOne({ _id: 'x' }, { $inc: { stock: 100 } })
+    t.same((await send([[corrected, settle(await letter())]], { version })).statuses, ['success'])
+    t.same(await item(), { _id: 'x', name: 'ok', stock: 113 })
+  }
 })
 
 t.test('a change that a migration refuses is rejected, as a correction too, and can be corrected', async t => {
