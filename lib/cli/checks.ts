@@ -12,6 +12,7 @@ import { databaseIn } from '../store/connect.js'
 import { DeadLetters } from '../store/dead-letters.js'
 import { Ledger } from '../store/ledger.js'
 import { nameOf } from '../store/validators.js'
+import { isPlain } from '../type-words.js'
 import { isProtected } from '../urls.js'
 import { pathOfDatabase } from './config.js'
 
@@ -153,7 +154,7 @@ function statusFix (status: number): string {
 
 function readKeySet (body: string): Array<Record<string, unknown>> | undefined {
   const keys = attempt(() => JSON.parse(body).keys).value
-  return Array.isArray(keys) && keys.length > 0 ? keys : undefined
+  return Array.isArray(keys) && keys.length > 0 && keys.every(isPlain) ? keys : undefined
 }
 
 /** A cache's copy is older than its date says, by its age (RFC 9111 §5.1). */
@@ -169,7 +170,8 @@ async function checkToken (url: string): Promise<Result> {
   const { status, body } = answer
   if (status === 401) return ok(`${url} rejects requests without credentials`)
   if (status === 404) return skipped(`there is no ${url}`)
-  if (status === 200) return problem(`${url} gives tokens to strangers`, 'return null from authenticate for them')
+  const isToken = status === 200 && attempt(() => JSON.parse(body).token).value
+  if (isToken) return problem(`${url} gives tokens to strangers`, 'return null from authenticate for them')
   if (body.includes('FST_PSM_PARAMETER')) {
     const fix = 'use jwtIssuers() or a function that knows your users, and set NODE_ENV=production'
     return problem(`${url} gives strangers a token for any user: developmentAuth() is on`, fix)

@@ -229,6 +229,7 @@ t.test('the keys that the server publishes', async t => {
     ['503', (_, response) => response.writeHead(503).end(), /answered 503/, /server's log/],
     ['HTML', (_, response) => response.end('<html>'), /does not answer a key set/, /check for a proxy/],
     ['no keys', (_, response) => response.end('{"keys":[]}'), /does not answer a key set/, /prefix/],
+    ['null as a key', (_, response) => response.end('{"keys":[null]}'), /does not answer a key set/, /prefix/],
     [
       'a private key',
       (_, response) => response.end(JSON.stringify({ keys: [other.privateKey] })),
@@ -291,10 +292,17 @@ t.test('who gets a token', async t => {
   const tokenAnswers = (handler: RequestListener): Promise<string> =>
     listen(t, (request, response) => (request.url === '/jwks' ? response.end(jwks) : handler(request, response)))
   const finding = async (url: string) => (await doctor(t, variables, '--url', url)).findings['token']
-  t.match(await finding(await tokenAnswers((_, response) => response.end('{}'))), {
+  t.match(await finding(await tokenAnswers((_, response) => response.end('{"token":"eyJ"}'))), {
     status: 'problem',
     found: /gives tokens to strangers/
   })
+  // As of a server that answers every path with its app's page.
+  for (const body of ['{}', 'null', '<html>']) {
+    t.match(await finding(await tokenAnswers((_, response) => response.end(body))), {
+      status: 'problem',
+      found: /answered 200 to a request without credentials: expected 401/
+    })
+  }
   t.match(await finding(await tokenAnswers((_, response) => response.writeHead(404).end())), { status: 'skipped' })
   t.match(await finding(await tokenAnswers((_, response) => response.writeHead(500).end())), {
     status: 'problem',
