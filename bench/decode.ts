@@ -31,7 +31,7 @@ export async function decode ({ quick }: Options): Promise<Figure[]> {
     const bytes = Buffer.from(JSON.stringify(uploadBody({ operations }))) // as a request has them
     const upload = async () => {
       const { transactions } = readUpload(await parseUpload(bytes, limits))
-      for (const transaction of decodeAll(transactions, registry.for(user), registry.migrations)) {
+      for (const transaction of await decodeAll(transactions, registry.for(user), registry.migrations)) {
         await storage.updateBatch(transaction, { user, session: session as never })
       }
     }

@@ -6,6 +6,7 @@ import type {
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { deepFreeze } from '../freeze.js'
+import { createTurns } from '../turns.js'
 import type { Migrations } from './migrations.js'
 import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './plan.js'
 import type { RegisteredCollection, UserCollections } from './registry.js'
@@ -48,16 +49,26 @@ export class Rejected extends Error {
  * Uploaded transactions with their values and ids decoded, those of older clients after their migrations.
  * @throws {Rejected} for the first operation that is refused
  */
-export function decodeAll (
+export async function decodeAll (
   transactions: readonly CrudTransaction[], ofUser: UserCollections, { lift }: Migrations
-): CrudTransaction[] {
-  return transactions.map((transaction, position) => ({
-    ...transaction,
-    operations: mapOperations(transaction, position, operation => {
-      const lifted = lift(operation, transaction.schemaVersion)
-      return lifted && ofUser(lifted).decode(lifted)
-    }).filter(operation => operation !== null)
-  }))
+): Promise<CrudTransaction[]> {
+  const turn = createTurns()
+  const all: CrudTransaction[] = []
+  for (const [position, transaction] of transactions.entries()) {
+    const operations: CrudOperation[] = []
+    for (const operation of transaction.operations) {
+      try {
+        const lifted = lift(operation, transaction.schemaVersion)
+        if (lifted) operations.push(ofUser(lifted).decode(lifted))
+      } catch (error) {
+        throw located(error, position, operation)
+      }
+      const others = turn()
+      if (others) await others
+    }
+    all.push({ ...transaction, operations })
+  }
+  return all
 }
 
 /** Plans client transactions that no hook sees. @throws {Rejected} as `decodeAll` */
@@ -65,20 +76,14 @@ export function planAll (transactions: readonly CrudTransaction[], ofUser: UserC
   const allowed = new Set<string>()
   return transactions.map((transaction, position) => ({
     transaction,
-    plans: mapOperations(transaction, position, operation => planOf(operation, ofUser(operation), allowed))
+    plans: transaction.operations.map(operation => {
+      try {
+        return planOf(operation, ofUser(operation), allowed)
+      } catch (error) {
+        throw located(error, position, operation)
+      }
+    })
   }))
-}
-
-function mapOperations<Result> (
-  { operations }: CrudTransaction, position: number, work: (operation: CrudOperation) => Result
-): Result[] {
-  return operations.map(operation => {
-    try {
-      return work(operation)
-    } catch (error) {
-      throw located(error, position, operation)
-    }
-  })
 }
 
 /** A rejection with its place, which hooks need not say; any other error as it is. */

@@ -1,6 +1,7 @@
 import { BSON, Double, MongoServerError, ObjectId, reading, type mongodb } from '../bson.js'
 import type { CommandScope, ServerFeatures } from '../../types/storage.js'
 import { WriteError } from '../errors.js'
+import { createTurns } from '../turns.js'
 import { flat } from '../flat.js'
 import { hasKeys, type Plan } from '../rules/plan.js'
 import { BSONObjectTooLarge, firstWriteError, hasNoSuchCommand } from './mongodb-errors.js'
@@ -49,7 +50,7 @@ export class Statements {
     const parts = sequence.filter(({ length }) => length > 0)
     const all = flat(parts)
     const batches = flat((this.#bulkWrite && way !== 'single' ? [all] : parts).map(each => this.#batches(each, way)))
-    for (const batch of batches) for (const part of partsOf(batch)) await this.#command(part, all, scope)
+    for (const batch of batches) for await (const part of partsOf(batch)) await this.#command(part, all, scope)
   }
 
   #batches (statements: readonly Statement[], way: Way): Batch[] {
@@ -197,11 +198,12 @@ const isTooLarge = (statement: Statement): boolean =>
   mostBytes(statement) > maxBytes && exactBytes(statement) > maxBytes
 
 /** A batch in parts that MongoDB takes, one as a rule. A statement that it never takes is a part of its own. */
-function * partsOf (batch: Batch): Generator<Batch> {
+async function * partsOf (batch: Batch): AsyncGenerator<Batch> {
   const { statements, certain } = batch
   let bytes = 0
   for (const statement of statements) bytes += mostBytes(statement)
   if (bytes <= maxBytes && statements.length <= maxStatements) return yield batch
+  const turn = createTurns()
   let part: Statement[] = []
   bytes = 0
   for (const statement of statements) {
@@ -213,6 +215,7 @@ function * partsOf (batch: Batch): Generator<Batch> {
     }
     part.push(statement)
     bytes += size
+    await turn()
   }
   yield { statements: part, certain }
 }

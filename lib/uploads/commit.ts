@@ -119,7 +119,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     if (transaction.operations.length !== 1 || collections.hasWriteHooks(tablesOf([transaction]))) return false
     const ofUser = collections.for(caller.user)
     const planned = await spans.run('powersync.decode', async () =>
-      planAll(decodeAll([transaction], ofUser, collections.migrations), ofUser))
+      planAll(await decodeAll([transaction], ofUser, collections.migrations), ofUser))
     try {
       await spans.run('powersync.storage', () => send({ planned }, 'fewest', { signal }))
       return true
@@ -132,7 +132,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
   async function plan (
     transactions: readonly CrudTransaction[], tables: ReadonlySet<string>, rules: HookScope
   ): Promise<Planned[]> {
-    const decoded = await spans.run('powersync.decode', async () =>
+    const decoded = await spans.run('powersync.decode', () =>
       decodeAll(transactions, rules.ofUser, collections.migrations))
     if (!collections.hasOperationHooks(tables)) return planAll(decoded, rules.ofUser)
     return await spans.run('powersync.hooks', () => runHooks(decoded, rules))

@@ -5,6 +5,7 @@ import { HookError } from '../errors.js'
 import { loggable } from '../observe/loggable.js'
 import { flat } from '../flat.js'
 import { deepFreeze } from '../freeze.js'
+import { createTurns } from '../turns.js'
 import { Rejected } from '../rules/hooks.js'
 import type { Plan } from '../rules/plan.js'
 import type { UserCollections } from '../rules/registry.js'
@@ -84,7 +85,7 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     const limit = startDeadline(dependencies.deadline)
     const refusal = refusalOf(transactions, migrations, caller.log)
     const results = refusal ?? await settleAll(
-      { entries: transactions.map(entryOf), caller, policy, limit, commit, blockedQueues }, dependencies)
+      { entries: await entriesOf(transactions), caller, policy, limit, commit, blockedQueues }, dependencies)
     for (const [position, transaction] of transactions.entries()) {
       const result = results[position]!
       if (!refusal) countFailures(transaction, result, caller)
@@ -94,11 +95,20 @@ export function createUploader (dependencies: UploadDependencies): Uploader {
     return results
   }
 
-  function entryOf ({ schemaVersion = migrations.current, ...uploaded }: CrudTransaction): Entry {
-    // With its version, for a letter of it that is run again when the server has gone on.
-    const transaction = { ...uploaded, schemaVersion }
-    const isKnown = ledger && transaction.clientId !== undefined
-    return { transaction, fingerprints: transaction.operations.map(isKnown ? fingerprintOf : () => undefined) }
+  async function entriesOf (transactions: readonly CrudTransaction[]): Promise<Entry[]> {
+    const turn = createTurns()
+    const entries: Entry[] = []
+    for (const { schemaVersion = migrations.current, ...uploaded } of transactions) {
+      const fingerprints: Array<string | undefined> = []
+      for (const operation of uploaded.operations) {
+        fingerprints.push(ledger && uploaded.clientId !== undefined ? fingerprintOf(operation) : undefined)
+        const others = turn()
+        if (others) await others
+      }
+      // With its version, for a letter of it that is run again when the server has gone on.
+      entries.push({ transaction: { ...uploaded, schemaVersion }, fingerprints })
+    }
+    return entries
   }
 
   function countFailures (transaction: CrudTransaction, { status }: TransactionResult, { user, log }: Caller): void {

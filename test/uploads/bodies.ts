@@ -30,6 +30,10 @@ export const costly = (limit: number): Record<string, string> => {
     escapes: operation(`{"text":"${'\\u0000'.repeat(size / 6)}"}`),
     transactions: `{"transactions":[${fill('{}', size)}]}`,
     operations: `{"batch":[${numbered(id => `{"op":"PUT","type":"rows","id":"${id}","data":{"text":"${'x'.repeat(100)}"}}`, size)}]}`,
+    'objects in several operations': `{"batch":[${Array.from({ length: 7 }, (_, index) => {
+      const json = fill('{}', Math.min(size / 8, most / 2 * 3))
+      return `{"op":"PUT","type":"rows","id":"${index}","data":{"json":"{\\"all\\":[${json}]}"}}`
+    }).join()}]}`,
     'as many objects as are taken': operation(`{"json":[${fill('{}', most / 2 * 3)}]}`),
     'as many names as are taken': operation(`{"json":{${numbered(number => `"${number}":1`, most / 2 * 9)}}}`)
   }
