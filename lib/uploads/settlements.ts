@@ -97,7 +97,7 @@ function withSums (
     const sums = resolveConflict.flatMap(({ sumsOf, fields = [] }) => sumsOf ? fields : [])
     const isSum = (column: string) => {
       const alone = { ...operation, data: { [column]: data[column] }, previous: { [column]: previous[column] } }
-      const names = Object.keys(liftedOf(alone, schemaVersion, collections)?.previous ?? {})
+      const names = Object.keys({ ...liftedOf(alone, schemaVersion, collections)?.previous })
       return names.some(name => sums.includes(fieldOf(fields, name) ?? name))
     }
     const same = Object.entries(old.previous).filter(([column]) =>
