@@ -1,13 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BodyError, TooLargeError } from '../errors.js'
 import { parseJson } from '../json.js'
+import { createTurns } from '../turns.js'
 
 /** Bytes of operations that are parsed at once. */
 const piece = 64 * 1024
-
-/** Milliseconds after which others get their turn. */
-const slice = 10
 
 const enum Byte {
   quote = 0x22,
@@ -37,8 +34,8 @@ export function parseBody (bytes: Buffer, expected: string): unknown {
 
 /** Ends when the body before is read. */
 let queue: Promise<unknown> = Promise.resolve()
-/** When others had their turn. */
-let since = 0
+/** Of all bodies together. */
+const turn = createTurns()
 
 /**
  * Parses the body of an upload: a large one in pieces and after those before it, so that the process is free for
@@ -57,19 +54,14 @@ export function parseUpload (bytes: Buffer, options: ParseOptions): Promise<unkn
 
 async function read (bytes: Buffer, options: ParseOptions): Promise<unknown> {
   const { expected, atOnce = 0, units: { most } } = options
-  if (bytes.length > piece) await rest()
+  if (bytes.length > piece) await turn()
   // As many bytes cannot have too many units.
   if (bytes.length <= Math.min(most, atOnce)) return parseBody(bytes, expected)
   checkText(bytes, expected)
   const steps = walk(bytes, options)
   let step = steps.next()
-  for (; !step.done; step = steps.next()) await rest()
+  for (; !step.done; step = steps.next()) await turn()
   return step.value
-}
-
-function rest (): Promise<void> | undefined {
-  if (performance.now() - since < slice) return undefined
-  return nextTurn().then(() => { since = performance.now() })
 }
 
 /** Reads what stands at a place. */
