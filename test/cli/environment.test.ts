@@ -52,7 +52,10 @@ t.test('a file in another encoding is told, since Node.js finds no variable in i
 
 t.test('every command that reads variables or a file of the app takes it', async t => {
   const cwd = t.testdir({ '.env': 'MONGO_URI=mongodb-of-env' })
-  await writeFile(join(cwd, 'powersync.config.js'), 'export const collections = {}')
+  const config = `
+    import { collection } from 'fastify-powersync-mongo'
+    export const collections = { rows: collection({ schema: 'any' }) }`
+  await writeFile(join(cwd, 'powersync.config.js'), config)
   for (const name of [
     'apply-validators',
     'dead-letters list',
