@@ -1,4 +1,5 @@
 #!/usr/bin/env node
 import { runProcess } from './run.js'
 
-await runProcess(process)
+// Not awaited: Node.js would warn of it where a configuration never ends.
+runProcess(process)
