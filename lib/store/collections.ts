@@ -47,10 +47,13 @@ export async function inspectCollections (db: mongodb.Db, collections: Collectio
     .toArray().catch(unless(CommandNotFound, undefined))
   if (!infos) return undefined
   const existing = new Map(infos.map(info => [info.name, info]))
-  const warnings = await Promise.all(tables.map(each => existing.has(each.name) ? warningOf(db, each) : undefined))
+  const unfit = tables.map(target => unfitness(target, existing.get(target.name))).filter(each => each !== undefined)
+  // The ids of a view or a time series may cost a scan, and the start stops anyway.
+  const readable = unfit.length === 0 ? tables.filter(({ name }) => existing.has(name)) : []
+  const warnings = await Promise.all(readable.map(each => warningOf(db, each)))
   const hasImages = (name: string) => existing.get(name)?.options?.['changeStreamPreAndPostImages']?.enabled === true
   return {
-    unfit: tables.map(target => unfitness(target, existing.get(target.name))).filter(each => each !== undefined),
+    unfit,
     missing: names.filter(name => !existing.has(name)),
     withoutImages: names.filter(name => existing.has(name) && !hasImages(name)),
     warnings: warnings.filter(warning => warning !== undefined)
@@ -110,20 +113,17 @@ function kindOf (_id: unknown): keyof typeof idKinds | 'other' {
 /** By the option with which they were created. */
 const withoutTransactions = { viewOn: 'a view', timeseries: 'a time series collection', capped: 'a capped collection' }
 
-/** What a collection is that MongoDB's transactions do not write to. */
-export const closedKind = (options: mongodb.Document | undefined): string | undefined =>
-  Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
+/** Why MongoDB's transactions do not write to a collection. */
+export function closedTo (options: mongodb.Document | undefined): string | undefined {
+  const kind = Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
+  return kind && `is ${kind}, in which MongoDB lets no transaction change documents`
+}
 
 /** Why clients' rows cannot be written safely to a collection, and what to do. */
 function unfitness ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo) {
   const options = info?.options as mongodb.Document | undefined
-  const kind = closedKind(options)
-  if (kind) {
-    return {
-      found: `the collection ${name} is ${kind}, in which MongoDB lets no transaction change documents`,
-      fix: `name another in collections.${table}.name`
-    }
-  }
+  const closed = closedTo(options)
+  if (closed) return { found: `the collection ${name} ${closed}`, fix: `name another in collections.${table}.name` }
   const locale = options?.['collation']?.['locale'] ?? 'simple'
   const { kind: ids = 'string' } = idsOf(table, id)
   if (locale === 'simple' || !(ids === 'string' || typeof owner === 'function' || owner.length)) return undefined

@@ -12,7 +12,7 @@ import type { CommandScope } from '../../types/storage.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, claimsText, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
-import { closedKind, CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
+import { closedTo, CommandNotFound, createCollection, expireAfter, unless } from './collections.js'
 import { canonical } from './fingerprint.js'
 import { Page, withLetter, type OpenLetter, type PageContent } from './page.js'
 import type { Statement } from './statements.js'
@@ -342,8 +342,8 @@ async function prepareMirror (db: mongodb.Db, mirror: string): Promise<void> {
   const infos = await db.listCollections<mongodb.CollectionInfo>({ name: mirror }).toArray()
     .catch(unless(CommandNotFound, undefined))
   if (infos?.length === 0) await createCollection(db, mirror)
-  const kind = closedKind(infos?.[0]?.options)
-  if (kind) refuse(`is ${kind}, in which MongoDB lets no transaction change documents`)
+  const closed = closedTo(infos?.[0]?.options)
+  if (closed) refuse(closed)
   if (infos?.[0]?.options?.['validator']) {
     refuse('has a validator, which may refuse notes of dead letters', 'remove it, or ')
   }

@@ -240,7 +240,7 @@ class AgainError extends Error {
   }
 }
 
-const plansOf = (planned: readonly Planned[]): readonly Plan[] => flat(planned.map(({ plans }) => plans))
+export const plansOf = (planned: readonly Planned[]): readonly Plan[] => flat(planned.map(({ plans }) => plans))
 
 export function tablesOf (transactions: readonly CrudTransaction[]): Set<string> {
   const tables = new Set<string>()

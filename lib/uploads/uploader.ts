@@ -16,7 +16,7 @@ import type { Ledger, PageIdentity } from '../store/ledger.js'
 import { Page, type OpenLetter, type Verdict } from '../store/page.js'
 import type { Statement } from '../store/statements.js'
 import { UnknownCommitError, type TransactionScope } from '../store/transaction.js'
-import { createCommit, tablesOf, type Attempt, type Caller, type CommitDependencies } from './commit.js'
+import { createCommit, plansOf, tablesOf, type Attempt, type Caller, type CommitDependencies } from './commit.js'
 import { DeadlineError, startDeadline, type Deadline } from './deadline.js'
 import { BlockedQueues, runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError, refusalOf, sendAgain } from './results.js'
@@ -212,7 +212,7 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
       const { transactions, since, settled, settle } = await settlementsOf(open.pending, scope)
       const planned = await plan(transactions, { since })
       const notesOf = noter(page, settled, ofUser, scope)
-      const { closed } = await notesOf(flat(planned.map(({ plans }) => plans)))
+      const { closed } = await notesOf(plansOf(planned))
       const next = page.next({ operations: fingerprintsOf(open.pending), upload: uploaded, closed })
       const before = pageStatement(identity, page, next)
       const after = async (written: readonly Plan[]) => [...(await notesOf(written)).statements(), ...settle()]
