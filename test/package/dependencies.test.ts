@@ -36,3 +36,10 @@ t.test('the package, its example and its tests share one copy of what they excha
     t.strictSame(all.map(([path]) => path).filter(path => nameOf(path) === name), [`node_modules/${name}`])
   }
 })
+
+t.test('no lock file of an app can keep a fast-jwt with known holes', async t => {
+  const { dependencies } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  t.equal(dependencies['@fastify/jwt'], '^10.2.0', 'which needs fast-jwt 6.2.4')
+})
