@@ -21,7 +21,7 @@ import { Ledger } from './lib/store/ledger.js'
 import { Statements } from './lib/store/statements.js'
 import { ensureValidators, nameOf, remedyOf } from './lib/store/validators.js'
 import { asGiven, userOf, withClaims } from './lib/user.js'
-import { createGate, memoryForUploads } from './lib/uploads/gate.js'
+import { createGate, processMemory } from './lib/uploads/gate.js'
 import { createRerun } from './lib/uploads/rerun.js'
 import { createUploader } from './lib/uploads/uploader.js'
 import type { Identity, PowerSync, PowerSyncMongoOptions, RouteName } from './types/index.js'
@@ -59,7 +59,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     // 0: without limit.
     maxConcurrent: settings.maxConcurrent ?? (client.options.maxPoolSize || 100),
     patience: deadline / 3,
-    memory: memoryForUploads()
+    memory: processMemory
   })
   // Before anything is closed: Fastify waits for connections, and the work of a client that went away has none.
   fastify.addHook('preClose', () => gate.close())
@@ -83,13 +83,13 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     const tokens = signing ? await createTokens(scope, { ...signing, expiresIn, namespace }) : noTokens
     const ofToken = withClaims(options.token?.claims)
     const toUser = routes.token === false ? asGiven : ofToken
-    const identify = identifier(uploading, toUser, { route: 'upload', verifyToken: tokens.verify })
+    const identify = identifier(uploading, toUser, { route: 'upload', verifyToken: tokens.verify }, deadline)
     isolate(scope)
     const all: Partial<Record<RouteName, RouteOptions>> = {
       ...signing && {
         jwks: jwksRoute(signing.keys.published),
         token: tokenRoute(
-          identifier(authenticate, toUser, { route: 'token', verifyToken: tokens.verify }),
+          identifier(authenticate, toUser, { route: 'token', verifyToken: tokens.verify }, deadline),
           tokens.sign,
           signing.powersyncUrl
         )

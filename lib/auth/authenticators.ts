@@ -1,9 +1,10 @@
 import type { FastifyRequest } from 'fastify'
-import type { Authenticate, AuthenticateContext, Identity, User } from '../../types/index.js'
+import type { Authenticate, AuthenticateContext, User } from '../../types/index.js'
 import { AuthenticationUnavailableError, ParameterError, UnauthorizedError } from '../errors.js'
 import { loggable } from '../observe/loggable.js'
 import { checkOptions } from '../options/check.js'
 import { functionOf } from '../options/schema.js'
+import { startDeadline } from '../deadline.js'
 import type { ToUser } from '../user.js'
 
 /**
@@ -73,12 +74,13 @@ function statusOf (error: unknown): number {
 /**
  * Gives the user who sent a request, as hooks and rules see them.
  * @throws {UnauthorizedError} without a user
- * @throws {AuthenticationUnavailableError} if `authenticate` or `token.claims` throws an error without a `statusCode`
+ * @throws {AuthenticationUnavailableError} if `authenticate` or `token.claims` throws an error without a `statusCode`,
+ * or both take longer than `upload.deadline`
  */
 export type Identify = (request: FastifyRequest) => Promise<User>
 
 export const identifier = (
-  authenticate: Authenticate, toUser: ToUser, context: AuthenticateContext
+  authenticate: Authenticate, toUser: ToUser, context: AuthenticateContext, milliseconds: number
 ): Identify => async request => {
   const failed = (details: object, message: string) => {
     request.log.error(details, message)
@@ -87,19 +89,22 @@ export const identifier = (
   // Node reads the first of several, a proxy may read the last.
   const headers = request.raw.rawHeaders.filter((name, index) => index % 2 === 0 && /^authorization$/i.test(name))
   if (headers.length > 1) throw new UnauthorizedError('The request has more than one Authorization header: send one')
-  let user: Identity | null
+  const limit = startDeadline(milliseconds)
   try {
-    user = await authenticate(request, context)
-  } catch (error) {
-    if (error instanceof Error && statusOf(error) < 600) throw error
-    throw failed({ err: loggable(error) }, 'authenticate failed')
+    const user = await limit.race((async () => authenticate(request, context))()).catch((error: unknown) => {
+      if (error instanceof Error && statusOf(error) < 600) throw error
+      throw failed({ err: loggable(error) }, 'authenticate failed')
+    })
+    if (!user) {
+      const credentials = context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'
+      throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${credentials}`)
+    }
+    if (typeof user.id !== 'string' || user.id === '') {
+      throw failed({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
+    }
+    return await limit.race(toUser(user, request))
+      .catch((error: unknown) => { throw failed({ err: loggable(error) }, 'token.claims failed') })
+  } finally {
+    limit.clear()
   }
-  if (!user) {
-    const credentials = context.route === 'token' ? 'this app signs in with' : 'this server accepts for uploads'
-    throw new UnauthorizedError(`Nobody is signed in: send the credentials that ${credentials}`)
-  }
-  if (typeof user.id !== 'string' || user.id === '') {
-    throw failed({ id: typeof user.id }, 'authenticate gave a user without an id: it must be text and not empty')
-  }
-  return toUser(user, request).catch(error => { throw failed({ err: loggable(error) }, 'token.claims failed') })
 }

@@ -7,8 +7,7 @@ export interface GateOptions {
   maxConcurrent: number
   /** Milliseconds to wait for room. */
   patience: number
-  /** Bytes for uploads that are worked on; bodies that arrive or wait have a quarter of that beside. */
-  memory: number
+  memory: Memory
 }
 
 /** Gives back a place or memory. A second call has no effect. */
@@ -17,23 +16,30 @@ type Release = () => void
 /** Requests that may wait: what each holds is small, a larger body has its room already. */
 const longestQueue = 1000
 
-/** Half of the heap that this process may have: the rest is for the app, and for garbage. */
-export const memoryForUploads = () => getHeapStatistics().heap_size_limit / 2
+export type Memory = ReturnType<typeof createMemory>
+
+/** Bytes for uploads that are worked on; bodies that arrive or wait have a quarter of that beside. */
+export const createMemory = (bytes: number) =>
+  ({ work: createLimit(bytes, 1 / 8), bodies: createLimit(bytes / 4, 1 / 8) })
+
+/** Half of the heap, for all gates of this process: the rest is for the app, and for garbage. */
+export const processMemory = createMemory(getHeapStatistics().heap_size_limit / 2)
 
 export type Gate = ReturnType<typeof createGate>
 
 /**
- * Bounds the work on uploads: their number and their memory. An upload without room waits, first come first served.
+ * Bounds the work on uploads: their number, and with other gates their memory. An upload without room waits, first come
+ * first served, but for a gate with nothing at work: it comes first, and has room that is kept for it.
  * Each function rejects with `UnavailableError` after a while, at once when the server is closing, and when `gone`
  * aborts: the client has hung up.
  */
 export function createGate ({ maxConcurrent, patience, memory }: GateOptions) {
   const full =
     'The server has no memory left for an upload of this size (option upload.bodyLimit): send the upload again'
-  const places = createLimit(maxConcurrent, patience,
+  const places = createLimit(maxConcurrent)(patience,
     `The server works on ${maxConcurrent} uploads already (option upload.maxConcurrent): send the upload again`)
-  const work = createLimit(memory, patience, full)
-  const bodies = createLimit(memory / 4, patience, full)
+  const work = memory.work(patience, full)
+  const bodies = memory.bodies(patience, full)
   let accepting = true
   let drained = () => {}
 
@@ -51,13 +57,16 @@ export function createGate ({ maxConcurrent, patience, memory }: GateOptions) {
      */
     async enter (bytes: number, gone: AbortSignal): Promise<Release> {
       check()
-      const leave = await places.take(1, gone)
+      const give = await places.take(1, gone)
+      const leave = () => {
+        give()
+        if (places.holders() === 0) drained()
+      }
       try {
         const free = await work.take(bytes, gone)
         return () => {
           free()
           leave()
-          if (places.holders() === 0) drained()
         }
       } catch (error) {
         leave()
@@ -83,71 +92,92 @@ export function createGate ({ maxConcurrent, patience, memory }: GateOptions) {
 
 const closing = () => new UnavailableError('The server is shutting down: send the upload again')
 
-interface Waiter { amount: number, admit: () => void, refuse: (error: Error) => void }
+/** What one gate has of a limit. */
+interface Share { holders: number, waiting: number }
 
-/** So much of something at a time. An amount that is larger than all of it is let in alone. */
-function createLimit (capacity: number, patience: number, busy: string) {
+interface Waiter { share: Share, amount: number, admit: () => void, refuse: (error: Error) => void }
+
+/**
+ * So much of something at a time. An amount that is larger than all of it is let in alone.
+ * @param reserve the part of it that is for those that hold nothing
+ */
+function createLimit (capacity: number, reserve = 0) {
   // A set keeps the order, and gives up from its middle.
   const waiting = new Set<Waiter>()
   let used = 0
   let holders = 0
 
-  return {
-    async take (amount: number, gone: AbortSignal): Promise<Release> {
-      if (!gone.aborted && waiting.size === 0 && fits(amount)) return hold(amount)
-      if (gone.aborted || waiting.size >= longestQueue) throw new UnavailableError(busy)
-      return await new Promise((resolve, reject) => {
-        const settle = (outcome: () => void) => {
-          waiting.delete(waiter)
-          clearTimeout(timer)
-          gone.removeEventListener('abort', give)
-          outcome()
-        }
-        const give = () => {
-          waiter.refuse(new UnavailableError(busy))
-          // Those behind may fit where it did not.
-          admit()
-        }
-        const waiter: Waiter = {
-          amount,
-          admit: () => settle(() => resolve(hold(amount))),
-          refuse: error => settle(() => reject(error))
-        }
-        const timer = setTimeout(give, patience)
-        gone.addEventListener('abort', give)
-        waiting.add(waiter)
-      })
-    },
+  return (patience: number, busy: string) => {
+    const share: Share = { holders: 0, waiting: 0 }
+    return {
+      async take (amount: number, gone: AbortSignal): Promise<Release> {
+        const head = first()
+        const isFirst = !head || (share.holders === 0 && head.share.holders > 0)
+        if (!gone.aborted && isFirst && fits(share, amount)) return hold(share, amount)
+        if (gone.aborted || share.waiting >= longestQueue) throw new UnavailableError(busy)
+        return await new Promise((resolve, reject) => {
+          const settle = (outcome: () => void) => {
+            waiting.delete(waiter)
+            share.waiting--
+            clearTimeout(timer)
+            gone.removeEventListener('abort', give)
+            outcome()
+          }
+          const give = () => {
+            waiter.refuse(new UnavailableError(busy))
+            // Those behind may fit where it did not.
+            admit()
+          }
+          const waiter: Waiter = {
+            share,
+            amount,
+            admit: () => settle(() => resolve(hold(share, amount))),
+            refuse: error => settle(() => reject(error))
+          }
+          const timer = setTimeout(give, patience)
+          gone.addEventListener('abort', give)
+          waiting.add(waiter)
+          share.waiting++
+        })
+      },
 
-    /** Refuses all that wait. */
-    close (): void {
-      for (const waiter of waiting) waiter.refuse(closing())
-    },
+      /** Refuses all that wait. */
+      close (): void {
+        for (const waiter of waiting) if (waiter.share === share) waiter.refuse(closing())
+        admit()
+      },
 
-    holders: () => holders
+      holders: () => share.holders
+    }
   }
 
-  function fits (amount: number): boolean {
-    return holders === 0 || used + amount <= capacity
+  function fits ({ holders: own }: Share, amount: number): boolean {
+    return holders === 0 || used + amount <= (own === 0 ? capacity : capacity * (1 - reserve))
   }
 
-  function hold (amount: number): Release {
-    used += amount
-    holders++
+  function hold (share: Share, amount: number): Release {
+    const add = (sign: 1 | -1) => {
+      used += sign * amount
+      holders += sign
+      share.holders += sign
+    }
     let held = true
+    add(1)
     return () => {
       if (!held) return
       held = false
-      used -= amount
-      holders--
+      add(-1)
       admit()
     }
   }
 
+  function first (): Waiter | undefined {
+    for (const waiter of waiting) if (waiter.share.holders === 0) return waiter
+    const [waiter] = waiting
+    return waiter
+  }
+
   function admit (): void {
-    for (const waiter of waiting) {
-      if (!fits(waiter.amount)) return
-      waiter.admit()
-    }
+    for (let next = first(); next && fits(next.share, next.amount); next = first()) next.admit()
   }
 }

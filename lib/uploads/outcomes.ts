@@ -7,7 +7,7 @@ import { loggable } from '../observe/loggable.js'
 import type { SpanReport, Spans } from '../observe/spans.js'
 import { deepFreeze } from '../freeze.js'
 import { tablesOf, type Caller, type CommitDependencies } from './commit.js'
-import type { Deadline } from './deadline.js'
+import type { Deadline } from '../deadline.js'
 import type { Uploader } from './uploader.js'
 
 const channel = tracingChannel<unknown, UploadMessage>('fastify-powersync-mongo.upload')

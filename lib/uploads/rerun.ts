@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { Rejected } from '../rules/hooks.js'
 import type { Rerun } from '../store/dead-letters.js'
 import { createCommit, type Caller, type CommitDependencies } from './commit.js'
-import { startDeadline } from './deadline.js'
+import { startDeadline } from '../deadline.js'
 import { runResultHooks } from './outcomes.js'
 import { failedOperation, fatalError } from './results.js'
 

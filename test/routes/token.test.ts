@@ -141,6 +141,20 @@ t.test(
   }
 )
 
+t.test('an authenticate or token.claims that never ends gives 503 after upload.deadline', async t => {
+  const upload = { deadline: 100 }
+  const never = () => new Promise<never>(() => {})
+  const { lines, logger } = keptLog('error')
+  for (const options of [{ authenticate: never }, { authenticate: () => ({ id: 'ann' }), token: { claims: never } }]) {
+    const app = await testServer(t, { ...base, ...options, upload, checkpoints: true }, { logger })
+    for (const [method, url] of [['GET', '/token'], ['POST', '/upload'], ['PUT', '/checkpoint']] as const) {
+      const { statusCode, body } = await app.inject({ method, url })
+      t.match({ statusCode, body }, { statusCode: 503, body: /FST_PSM_AUTHENTICATION_UNAVAILABLE/ }, url)
+      t.match(lines.splice(0).join(), /It took longer than 100 ms \(option upload.deadline\)/)
+    }
+  }
+})
+
 t.test('/token never accepts a PowerSync token, whatever authenticate says', async t => {
   const app = await testServer(t, { ...base, authenticate: firstOf(powersyncToken(), () => null) })
   const { token } = await app.powersync.signToken({ id: 'user1' })

@@ -1,5 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { createGate } from '../../lib/uploads/gate.js'
+import { createGate, createMemory } from '../../lib/uploads/gate.js'
 
 const here = new AbortController().signal
 const busy = { code: 'FST_PSM_UNAVAILABLE', statusCode: 503, message: /works on 1 uploads already/ }
@@ -12,7 +13,7 @@ function order () {
 }
 
 t.test('who finds no place waits, first come first served', async t => {
-  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: 100 })
+  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: createMemory(100) })
   const { inside, as } = order()
   const leave = await gate.enter(1, here)
   const waiting = ['a', 'b'].map(name => gate.enter(1, here).then(next => {
@@ -28,7 +29,7 @@ t.test('who finds no place waits, first come first served', async t => {
 })
 
 t.test('who has waited long enough is refused, and who has hung up is forgotten', async t => {
-  const gate = createGate({ maxConcurrent: 1, patience: 20, memory: 100 })
+  const gate = createGate({ maxConcurrent: 1, patience: 20, memory: createMemory(100) })
   const leave = await gate.enter(1, here)
   await t.rejects(gate.enter(1, here), busy)
   await t.rejects(gate.enter(1, AbortSignal.abort()), busy)
@@ -41,7 +42,7 @@ t.test('who has waited long enough is refused, and who has hung up is forgotten'
 })
 
 t.test('memory is bounded in sum, and what is larger than all of it goes alone', async t => {
-  const gate = createGate({ maxConcurrent: 10, patience: 20, memory: 100 })
+  const gate = createGate({ maxConcurrent: 10, patience: 20, memory: createMemory(100) })
   const half = await gate.enter(50, here)
   await t.rejects(gate.enter(51, here), full)
   t.same(gate.health(), { accepting: true, running: 1 }, 'it has no place either')
@@ -56,7 +57,7 @@ t.test('memory is bounded in sum, and what is larger than all of it goes alone',
 })
 
 t.test('behind one that gives up, those that fit are let in', async t => {
-  const gate = createGate({ maxConcurrent: 10, patience: 60_000, memory: 100 })
+  const gate = createGate({ maxConcurrent: 10, patience: 60_000, memory: createMemory(100) })
   const leave = await gate.enter(60, here)
   const client = new AbortController()
   const large = t.rejects(gate.enter(100, client.signal), full)
@@ -67,8 +68,49 @@ t.test('behind one that gives up, those that fit are let in', async t => {
   leave()
 })
 
+t.test('gates share the memory of their process, and none keeps another out', async t => {
+  const memory = createMemory(100)
+  const [busyGate, other] = [1, 2].map(() => createGate({ maxConcurrent: 10, patience: 60_000, memory }))
+  const { inside, as } = order()
+  const leave = await busyGate!.enter(80, here)
+  const behind = [10, 10].map(bytes => busyGate!.enter(bytes, here).then(next => {
+    as('busy')()
+    return next
+  }))
+  const small = await other!.enter(12, here)
+  const client = new AbortController()
+  const tooMuch = t.rejects(other!.enter(1, client.signal), full, 'all together have no more')
+  client.abort()
+  await tooMuch
+  small()
+  t.same(inside, [], 'the last eighth is for those that hold nothing')
+  const large = other!.enter(30, here).then(next => {
+    as('other')()
+    next()
+  })
+  leave()
+  for (const next of await Promise.all(behind)) next()
+  await large
+  t.same(inside, ['other', 'busy', 'busy'])
+})
+
+t.test('what waits behind a gate that closes is let in', async t => {
+  const memory = createMemory(100)
+  const [closing, other] = [1, 2].map(() => createGate({ maxConcurrent: 10, patience: 60_000, memory }))
+  const leave = await other!.enter(50, here)
+  const refused = t.rejects(closing!.enter(51, here), /shutting down/)
+  await turn()
+  const behind = other!.enter(1, here)
+  await turn()
+  const closed = closing!.close()
+  ;(await behind)()
+  await refused
+  await closed
+  leave()
+})
+
 t.test('a thousand wait, and no more', async t => {
-  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: 100 })
+  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: createMemory(100) })
   const leave = await gate.enter(1, here)
   const waiting = Array.from({ length: 1000 }, () => gate.enter(1, new AbortController().signal).then(next => next()))
   await t.rejects(gate.enter(1, here), busy)
@@ -78,7 +120,7 @@ t.test('a thousand wait, and no more', async t => {
 
 t.test('a gate that closes refuses those that wait and all others, and waits for those that work', async t => {
   const closing = { code: 'FST_PSM_UNAVAILABLE', statusCode: 503, message: /shutting down/ }
-  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: 100 })
+  const gate = createGate({ maxConcurrent: 1, patience: 60_000, memory: createMemory(100) })
   const leave = await gate.enter(1, here)
   const waiting = t.rejects(gate.enter(1, here), closing)
   let closed = false

@@ -21,7 +21,7 @@ export function startDeadline (milliseconds: number, total = milliseconds): Dead
   const expired = new Promise<never>((_resolve, reject) => { expire = reject })
   expired.catch(() => {})
   const timer = setTimeout(() => {
-    const error = new DeadlineError(`The upload took longer than ${total} ms (option upload.deadline)`)
+    const error = new DeadlineError(`It took longer than ${total} ms (option upload.deadline)`)
     controller.abort(error)
     expire(error)
   }, milliseconds)
