@@ -13,7 +13,7 @@ import { jwksRoute } from './lib/routes/jwks.js'
 import { tokenRoute } from './lib/routes/token.js'
 import { addRoute, isolate } from './lib/routes/scope.js'
 import { uploadRoute } from './lib/routes/upload.js'
-import { WriteCheckpoints } from './lib/store/checkpoints.js'
+import { checkpointTaker } from './lib/store/checkpoints.js'
 import { prepareCollections } from './lib/store/collections.js'
 import { connect } from './lib/store/connect.js'
 import { DeadLetters } from './lib/store/dead-letters.js'
@@ -95,7 +95,7 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
         )
       },
       upload: uploadRoute({ identify, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
-      ...options.checkpoints && { checkpoint: checkpointRoute(identify, new WriteCheckpoints(db)) }
+      ...options.checkpoints && { checkpoint: checkpointRoute(identify, checkpointTaker(db)) }
     }
     for (const [route, definition] of Object.entries(all)) {
       const own = routes[route as RouteName]
@@ -180,14 +180,13 @@ export default plugin
 export { plugin as powersyncMongo }
 export { Type } from '@sinclair/typebox'
 export { bson } from './lib/schema/fields.js'
-export { collection } from './lib/schema/collection.js'
+export { collection, powersyncOptions } from './lib/schema/collection.js'
 export { developmentAuth, firstOf, powersyncToken } from './lib/auth/authenticators.js'
 export { jwtIssuers } from './lib/auth/jwt-issuers.js'
 export { throughParent } from './lib/rules/through-parent.js'
 export { jsonSchemaOf } from './lib/schema/json-schema.js'
 export { generateKeys } from './lib/keys/generate.js'
 export { MongoDBStorage } from './lib/store/mongodb-storage.js'
-export { powersyncOptions } from './lib/typed-options.js'
 export { PowerSyncFatalError } from './lib/errors.js'
 /**
  * Every error of this package, by its class: `error instanceof errors.OptionError`. Each has a `code` of `ErrorCode`.

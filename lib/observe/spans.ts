@@ -8,20 +8,8 @@ export interface Spans {
 
 export const noSpans: Spans = { run: (_name, work) => work() }
 
-/** The part of `@opentelemetry/api` that is used: a host without it has not its types either. */
-interface OpenTelemetry {
-  trace: { getTracer (name: string): { startActiveSpan<Result> (name: string, work: (span: Span) => Result): Result } }
-  SpanStatusCode: { ERROR: number }
-}
-
-interface Span {
-  setAttributes (attributes: SpanReport['attributes']): unknown
-  setStatus (status: { code: number }): unknown
-  end (): void
-}
-
 /** Spans of OpenTelemetry if the host has `@opentelemetry/api`, else none. */
-export async function loadSpans (load = (): Promise<OpenTelemetry> => import('@opentelemetry/api')): Promise<Spans> {
+export async function loadSpans (load = () => import('@opentelemetry/api')): Promise<Spans> {
   const api = await load().catch(() => undefined)
   if (!api) return noSpans
   const { trace, SpanStatusCode: { ERROR } } = api
@@ -47,6 +35,6 @@ export async function loadSpans (load = (): Promise<OpenTelemetry> => import('@o
 
 /** The code of a rejection, else MongoDB's own name for its errors, else the class. */
 function typeOf (error: unknown): string {
-  const { codeName, code, name } = Object(error) as { codeName?: unknown, code?: unknown, name?: unknown }
+  const { codeName, code, name } = Object(error)
   return String(codeName ?? code ?? name ?? typeof error)
 }

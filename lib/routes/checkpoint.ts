@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { RouteOptions } from 'fastify'
 import type { Identify } from '../auth/authenticators.js'
 import { BodyError, UnavailableError } from '../errors.js'
-import type { WriteCheckpoints } from '../store/checkpoints.js'
+import type { TakeCheckpoint } from '../store/checkpoints.js'
 import { loggable } from '../observe/loggable.js'
 import { typeWords } from '../type-words.js'
 import { limitTime, readBody } from '../wire/body.js'
@@ -50,7 +50,7 @@ const schema = routeSchema('A custom write checkpoint for a client', description
 })
 
 /** `PUT /checkpoint`: the number that the client passes to `complete()` after an upload. */
-export const checkpointRoute = (identify: Identify, checkpoints: WriteCheckpoints): RouteOptions => ({
+export const checkpointRoute = (identify: Identify, take: TakeCheckpoint): RouteOptions => ({
   method: 'PUT',
   url: '/checkpoint',
   schema,
@@ -62,15 +62,14 @@ export const checkpointRoute = (identify: Identify, checkpoints: WriteCheckpoint
     if (!Value.Check(ClientId, client)) {
       throw new BodyError(`${expectedClientId} ${client === '' ? 'empty text' : typeWords(client)}`)
     }
-    const requested = Value.Check(RequestId, id) ? BigInt(id) : 0n
-    if ((requested === 0n && id !== undefined) || requested > largest) {
+    const requested = Value.Check(RequestId, id) ? BigInt(id) : undefined
+    if (id !== undefined && (requested === undefined || requested > largest)) {
       const found = typeWords(id)
       throw new BodyError(`checkpoint_request_id: expected a positive 64-bit integer as text, found ${found}`)
     }
     try {
-      return sendJson(reply, requested
-        ? { checkpoint_request_id: await checkpoints.atLeast(user, client, requested) }
-        : { checkpoint: await checkpoints.next(user, client) })
+      const checkpoint = await take(user, client, requested)
+      return sendJson(reply, requested === undefined ? { checkpoint } : { checkpoint_request_id: checkpoint })
     } catch (error) {
       request.log.error({ err: loggable(error) }, 'a write checkpoint could not be taken')
       throw new UnavailableError(unavailable)

@@ -1,7 +1,9 @@
-import type { AnyRow, Collections, CrudOperation, Hooks, OnResultHook, ThroughParent, User } from '../../types/index.js'
+import type {
+  AnyRow, Collection, Collections, CrudOperation, Hooks, OnResultHook, ThroughParent, User
+} from '../../types/index.js'
 import { HookError, OptionError, PowerSyncFatalError } from '../errors.js'
 import { isPlain, typeWords } from '../type-words.js'
-import { rulesOf, type Collection } from '../schema/collection.js'
+import { rulesOf } from '../schema/collection.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { compileSchema, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'

@@ -87,12 +87,15 @@ const swift = (text: string) => JSON.stringify(text).replace(/\\u([0-9a-f]{4})/g
 /** A property's name: quoted where it is no identifier. */
 const key = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name)
 
+/** Arguments that have names, each on a line of its own. */
+const named = (values: string[], options: string[]) => `  Table(\n    ${[...values, ...options].join(',\n    ')}\n  )`
+const trackPreviousValues = (columns: string) =>
+  `trackPreviousValues: TrackPreviousValuesOptions(columnFilter: [${columns}])`
+
 const languages: Record<ClientTarget, Language> = {
   js: {
     file: tables =>
-      `import { column, Schema, Table } from '@powersync/common'
-
-export const AppSchema = new Schema({\n${tables}\n})\n`,
+      `import { column, Schema, Table } from '@powersync/common'\n\nexport const AppSchema = new Schema({\n${tables}\n})\n`,
     table: (name, columns, options) =>
       `  ${key(name)}: new Table({\n${columns}\n  }${options.length ? `, { ${options.join(', ')} }` : ''})`,
     column: (name, type) => `    ${key(name)}: column.${type}`,
@@ -109,7 +112,7 @@ export const AppSchema = new Schema({\n${tables}\n})\n`,
     },
     column: (name, type) => `    Column.${type}(${dart(name)})`,
     sign: ': ',
-    track: columns => `trackPreviousValues: TrackPreviousValuesOptions(columnFilter: [${columns}])`,
+    track: trackPreviousValues,
     text: dart
   },
   kotlin: {
@@ -119,10 +122,8 @@ export const AppSchema = new Schema({\n${tables}\n})\n`,
       const imports = names.map(name => `import com.powersync.db.schema.${name}\n`)
       return `${imports.join('')}\nval schema = Schema(\n${tables}\n)\n`
     },
-    table: (name, columns, options) => `  Table(
-    name = ${kotlin(name)},
-    columns = listOf(\n${columns}\n    )${options.map(option => `,\n    ${option}`).join('')}
-  )`,
+    table: (name, columns, options) =>
+      named([`name = ${kotlin(name)}`, `columns = listOf(\n${columns}\n    )`], options),
     column: (name, type) => `      Column.${type}(${kotlin(name)})`,
     sign: ' = ',
     track: columns => `trackPreviousValues = TrackPreviousValuesOptions(columnFilter = listOf(${columns}))`,
@@ -130,13 +131,10 @@ export const AppSchema = new Schema({\n${tables}\n})\n`,
   },
   swift: {
     file: tables => `import PowerSync\n\nlet schema = Schema(\n${tables}\n)\n`,
-    table: (name, columns, options) => `  Table(
-    name: ${swift(name)},
-    columns: [\n${columns}\n    ]${options.map(option => `,\n    ${option}`).join('')}
-  )`,
+    table: (name, columns, options) => named([`name: ${swift(name)}`, `columns: [\n${columns}\n    ]`], options),
     column: (name, type) => `      .${type}(${swift(name)})`,
     sign: ': ',
-    track: columns => `trackPreviousValues: TrackPreviousValuesOptions(columnFilter: [${columns}])`,
+    track: trackPreviousValues,
     text: swift
   }
 }

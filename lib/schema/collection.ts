@@ -2,10 +2,9 @@ import { Kind } from '@sinclair/typebox'
 import { OptionError } from '../errors.js'
 import { isPlain, typeWords } from '../type-words.js'
 import type {
-  Collection, CollectionOptions, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule, ThroughParent
-} from '../../types/collections.js'
-
-export type { Collection, CollectionOptions } from '../../types/collections.js'
+  Collection, CollectionOptions, Collections, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule,
+  PowerSyncMongoOptions, ThroughParent, TypedOptions
+} from '../../types/index.js'
 
 /**
  * Describes one table of the client and the MongoDB collection behind it.
@@ -41,6 +40,24 @@ export function collection<
     defaults: frozenCopy(defaults),
     migrations: frozenCopy(migrations)
   }) as unknown as Collection<Schema> // hooks give up the type of their row here
+}
+
+/**
+ * Types the plugin's hooks by the collections: `operation.table` narrows `operation.data`, which Fastify's `register`
+ * cannot infer. At run time it returns its argument.
+ *
+ * @example
+ * await app.register(powersyncMongo, powersyncOptions({
+ *   authenticate,
+ *   collections: { lists, todos },
+ *   authorize: operation => operation.table !== 'lists' || operation.op !== 'DELETE'
+ * }))
+ */
+export function powersyncOptions<const Tables extends Collections> (
+  options: TypedOptions<Tables>
+): PowerSyncMongoOptions {
+  // A hook for these tables accepts fewer operations than one for any table, and gets no others.
+  return options as unknown as PowerSyncMongoOptions
 }
 
 /** Marks collections, also those of another copy of this package: a configuration in TypeScript has its own. */

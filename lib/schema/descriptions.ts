@@ -1,5 +1,4 @@
-import type { Collection, Collections } from '../../types/collections.js'
-import type { Check, TableDescription } from '../../types/validators.js'
+import type { Check, Collection, Collections, TableDescription } from '../../types/index.js'
 import { fieldsOf, otherColumns } from './field-list.js'
 import { idsOf } from './ids.js'
 import type { FieldType } from './types.js'

@@ -1,5 +1,4 @@
-import type { IdCodec, IdType } from '../../types/collections.js'
-import type { Check } from '../../types/validators.js'
+import type { Check, IdCodec, IdType } from '../../types/index.js'
 import { Double, Int32, Long, ObjectId, UUID } from '../bson.js'
 import { idTest, longestId } from '../client/check.js'
 import { invalid } from '../client/values.js'

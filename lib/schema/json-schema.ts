@@ -3,8 +3,6 @@ import { fieldsOf } from './field-list.js'
 import { idKinds, idsOf } from './ids.js'
 import { orNull, type JsonSchema } from './shapes.js'
 
-export type { JsonSchema } from './shapes.js'
-
 /**
  * The `$jsonSchema` of a collection: what MongoDB itself can enforce of its schema.
  *

@@ -1,6 +1,5 @@
 import { FormatRegistry, OptionalKind, ReadonlyKind, type TSchema } from '@sinclair/typebox'
-import type { Collection } from '../../types/collections.js'
-import type { Check } from '../../types/validators.js'
+import type { Check, Collection } from '../../types/index.js'
 import { OptionError } from '../errors.js'
 import { listWords } from '../type-words.js'
 

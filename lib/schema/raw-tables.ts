@@ -1,25 +1,22 @@
-import type { Collections } from '../../types/collections.js'
-import type { Check } from '../../types/validators.js'
+import type { Check, Collections } from '../../types/index.js'
 import { quote } from '../client/sql.js'
-import { clientTablesOf } from './client-schema.js'
-import { descriptionsOf } from './descriptions.js'
+import { fieldsOf } from './field-list.js'
 
 /**
  * SQLite's DDL for raw tables, with the constraints of the schema that SQLite can hold.
  * @see https://docs.powersync.com/client-sdks/advanced/raw-tables
  */
 export function rawTablesOf (collections: Collections): string {
-  const descriptions = descriptionsOf(collections)
-  const tables = clientTablesOf(collections).map(({ name, columns }) => {
-    const { columns: checks, perUser } = descriptions[name]!
-    const lines = columns.map(column => {
-      const [check, by] = checks[column.name]!
-      const constraint = constraintOf(check, quote(column.name))
-      const notNull = check.n || by || perUser ? '' : ' NOT NULL'
+  const tables = Object.entries(collections).map(([table, collection]) => {
+    const perUser = [collection.writable, collection.owner].some(rule => typeof rule === 'function')
+    const lines = fieldsOf(table, collection).map(({ column, type, nullable, readOnly, owner, default: byDefault }) => {
+      const name = quote(column)
+      const constraint = constraintOf(type, name)
+      const notNull = nullable || readOnly || owner || byDefault || perUser ? '' : ' NOT NULL'
       const checked = constraint.length ? ` CHECK (${constraint.join(' AND ')})` : ''
-      return `${quote(column.name)} ${column.type.toUpperCase()}${notNull}${checked}`
+      return `${name} ${type.column.toUpperCase()}${notNull}${checked}`
     })
-    return `CREATE TABLE ${quote(name)} (\n  ${['id TEXT PRIMARY KEY NOT NULL', ...lines].join(',\n  ')}\n);\n`
+    return `CREATE TABLE ${quote(table)} (\n  ${['id TEXT PRIMARY KEY NOT NULL', ...lines].join(',\n  ')}\n);\n`
   })
   const remark = '-- Rows that sync down have to meet these constraints as well: ' +
     'run powersync-mongo apply-validators first.'

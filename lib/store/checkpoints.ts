@@ -11,35 +11,26 @@ const mostAttempts = 10
 interface CheckpointDocument { _id: string, user_id: string, client_id: string, checkpoint: mongodb.Long }
 
 /**
- * PowerSync's custom write checkpoints: a number per user and client database that only grows, in the collection
- * `powersync_write_checkpoints`. It leaves the service's own managed ones, `_powersync_checkpoints`, alone.
+ * Takes PowerSync's custom write checkpoints: a number per user and client database that only grows, in the collection
+ * `powersync_write_checkpoints`. The service's own managed ones, `_powersync_checkpoints`, are left alone.
  *
+ * @returns the stored number, committed with `w: "majority"`, as text, since it has 64 bits: the next one, from 1, or
+ *   the greater of the stored and the requested one
  * @see https://docs.powersync.com/usage/use-case-examples/custom-write-checkpoints
  */
-export class WriteCheckpoints {
-  static readonly collectionName = 'powersync_write_checkpoints'
-  readonly #collection: mongodb.Collection<CheckpointDocument>
+export type TakeCheckpoint = (user: User, clientId: string, requested: bigint | undefined) => Promise<string>
 
-  constructor (db: mongodb.Db) {
-    this.#collection = db.collection<CheckpointDocument>(WriteCheckpoints.collectionName)
-  }
-
-  /** The next number, from 1, as text, since it has 64 bits. Committed with `w: "majority"`. */
-  next (user: User, clientId: string): Promise<string> {
-    return this.#change(user, clientId, { $inc: { checkpoint: Long.ONE } })
-  }
-
-  /** The greater of the number that the client's SDK asks for and the one that is stored. The same otherwise. */
-  atLeast (user: User, clientId: string, requested: bigint): Promise<string> {
-    return this.#change(user, clientId, { $max: { checkpoint: Long.fromBigInt(requested) } })
-  }
-
-  async #change (user: User, clientId: string, change: mongodb.UpdateFilter<CheckpointDocument>): Promise<string> {
+export function checkpointTaker (db: mongodb.Db): TakeCheckpoint {
+  const collection = db.collection<CheckpointDocument>('powersync_write_checkpoints')
+  return async (user, clientId, requested) => {
     const _id = clientKey(user, clientId)
+    const change = requested === undefined
+      ? { $inc: { checkpoint: Long.ONE } }
+      : { $max: { checkpoint: Long.fromBigInt(requested) } }
     const update = { ...change, $setOnInsert: { user_id: user.id, client_id: clientId } }
     for (let attempt = 1; ; attempt++) {
       try {
-        const document = await this.#collection.findOneAndUpdate({ _id }, update, {
+        const document = await collection.findOneAndUpdate({ _id }, update, {
           upsert: true, returnDocument: 'after', writeConcern: { w: 'majority' }, ...reading, promoteLongs: false
         })
         // Of two upserts at once, one may find no document afterwards.

@@ -1,16 +1,8 @@
 import fastifyMongodb, { type FastifyMongodbOptions, type FastifyMongoObject } from '@fastify/mongodb'
 import type { FastifyInstance } from 'fastify'
-import type { mongodb } from '../bson.js'
 import type { MongoOptions } from '../../types/index.js'
-import type { ServerFeatures } from '../../types/storage.js'
 import { MongoError, OptionError } from '../errors.js'
 import { didYouMean, nearest } from '../nearest.js'
-
-export interface Connection {
-  client: mongodb.MongoClient
-  db: mongodb.Db
-  features: ServerFeatures
-}
 
 /**
  * The database to write to: the given connection, else the host's `fastify.mongo`, else `MONGO_URI`.
@@ -19,9 +11,7 @@ export interface Connection {
  * @throws {OptionError} when nothing says which database
  * @throws {MongoError} when the server cannot be reached, refuses, or cannot do transactions
  */
-export async function connect (
-  fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined
-): Promise<Connection> {
+export async function connect (fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined) {
   const { name, database } = options
   const mongo = await open(fastify, options, uri)
   const db = database ? mongo.client.db(database) : mongo.db
@@ -34,12 +24,9 @@ export async function connect (
     throw new MongoError('MongoDB runs as a standalone server, which has no transactions, and PowerSync cannot ' +
       'replicate from it: start mongod with --replSet rs0 and run rs.initiate() once, or use a MongoDB Atlas cluster')
   }
-  return { client: mongo.client, db, features: featuresOf(hello, mongo.client) }
-}
-
-/** MongoDB 8.0 says 25. What encrypts fields in the driver does not know the command. */
-function featuresOf ({ maxWireVersion }: mongodb.Document, { options }: mongodb.MongoClient): ServerFeatures {
-  return { bulkWrite: maxWireVersion >= 25 && !options.autoEncryption }
+  // MongoDB 8.0 says 25. What encrypts fields in the driver does not know the command.
+  const bulkWrite = hello['maxWireVersion'] >= 25 && !mongo.client.options.autoEncryption
+  return { client: mongo.client, db, features: { bulkWrite } }
 }
 
 /** Options that are not the driver's. */

@@ -4,11 +4,10 @@ import { gunzip, gzip } from 'node:zlib'
 import { asRead, BSON, Binary, reading, type mongodb } from '../bson.js'
 import { parseJson, stringifyJson } from '../json.js'
 import type {
-  CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
+  CommandScope, CrudOperation, CrudTransaction, DeadLetter, DeadLetterNote, DeadLetterOperation, DeadLetterPage,
   DeadLetters as PublicDeadLetters, DeadLetterSettings, DeadLetterSummary, FailedOperation, RetryOptions, RetryResult,
   Since, User, WaitingResult
 } from '../../types/index.js'
-import type { CommandScope } from '../../types/storage.js'
 import { MongoError, ParameterError } from '../errors.js'
 import { claimsOf, claimsText, userOf } from '../user.js'
 import { replaced } from '../rules/since.js'
@@ -166,14 +165,11 @@ export class DeadLetters implements PublicDeadLetters {
   }
 
   async list (page: DeadLetterPage = {}): Promise<DeadLetter[]> {
-    const letters: DeadLetter[] = []
-    for await (const stored of this.#find(page)) letters.push(await unpacked(stored))
-    return letters
+    return await Promise.all((await this.#find(page).toArray()).map(unpacked))
   }
 
   async summaries (page: DeadLetterPage = {}): Promise<DeadLetterSummary[]> {
-    const found = await this.#find(page).project<StoredLetter>({ claims: 0, operations: 0, since: 0 }).toArray()
-    return found.map(({ claims, operations, since, ...summary }) => summary)
+    return await this.#find(page).project<DeadLetterSummary>({ claims: 0, operations: 0, since: 0 }).toArray()
   }
 
   async get (id: string): Promise<DeadLetter | null> {
@@ -194,13 +190,14 @@ export class DeadLetters implements PublicDeadLetters {
     return (await this.#collection.find(filter, options).toArray()).map(({ _id }) => _id)
   }
 
-  async retry (id: string, { user, edit = same }: RetryOptions = {}): Promise<RetryResult | null> {
+  async retry (id: string, { user, edit }: RetryOptions = {}): Promise<RetryResult | null> {
     if (!this.#rerun) throw new Error('These DeadLetters were made without a pipeline to run letters through')
     const letter = await this.get(id)
     if (!letter) return null
     const claims = { ...JSON.parse(letter.claims ?? '{}') as Record<string, unknown>, ...user }
     const as = userOf(letter.user_id, claims)
-    const result = await this.#rerun(edit(transactionOf(letter)), as, scope => this.#take(letter, scope))
+    const uploaded = transactionOf(letter)
+    const result = await this.#rerun(edit ? edit(uploaded) : uploaded, as, scope => this.#take(letter, scope))
     if (result?.status === 'fatal_error') await this.#rejectedAgain(letter, result.failed_operation)
     return result
   }
@@ -287,8 +284,6 @@ const present = (object: object) => Object.fromEntries(Object.entries(object).fi
 /** With all digits of its numbers. */
 const json = (value: unknown) => stringifyJson(value) ?? null
 const parsed = (text: string | null) => text === null ? null : parseJson(text)
-
-const same = (transaction: CrudTransaction) => transaction
 
 /** 128 bits of a hash of the whole, so that the same transaction sent again finds its letter, in whatever form. */
 function idOf ({ clientId, id, operations }: CrudTransaction, user: User): string {

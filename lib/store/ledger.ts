@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
 import { Binary, reading, type mongodb } from '../bson.js'
-import type { FailedOperation, User } from '../../types/index.js'
-import type { CommandScope } from '../../types/storage.js'
+import type { CommandScope, FailedOperation, User } from '../../types/index.js'
 import { expireAfter } from './collections.js'
 import { Page, type PageContent } from './page.js'
 import type { Statement } from './statements.js'

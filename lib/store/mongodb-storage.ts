@@ -1,6 +1,5 @@
 import type { mongodb } from '../bson.js'
-import type { Collections, CrudTransaction } from '../../types/index.js'
-import type { ServerFeatures, UpdateBatchContext } from '../../types/storage.js'
+import type { Collections, CrudTransaction, ServerFeatures, UpdateBatchContext } from '../../types/index.js'
 import { changes } from '../rules/plan.js'
 import { CollectionRegistry } from '../rules/registry.js'
 import { planWritten } from '../rules/rows.js'

@@ -1,7 +1,6 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { mongodb } from '../bson.js'
-import type { CrudTransaction, Since, User } from '../../types/index.js'
-import type { CommandScope } from '../../types/storage.js'
+import type { CommandScope, CrudTransaction, Since, User } from '../../types/index.js'
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 import { flat } from '../flat.js'
 import type { Spans } from '../observe/spans.js'

@@ -1,5 +1,4 @@
-import type { AnyRow, CrudOperation, CrudTransaction, Since, User } from '../../types/index.js'
-import type { CommandScope } from '../../types/storage.js'
+import type { AnyRow, CommandScope, CrudOperation, CrudTransaction, Since, User } from '../../types/index.js'
 import { PowerSyncFatalError, SchemaVersionError } from '../errors.js'
 import { fieldOf } from '../rules/conflicts/resolver.js'
 import type { CollectionRegistry } from '../rules/registry.js'

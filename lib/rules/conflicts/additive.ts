@@ -1,5 +1,4 @@
-import type { ResolveConflictHook } from '../../../types/hooks.js'
-import type { AnyRow, CrudOperation, FieldHolding } from '../../../types/operations.js'
+import type { AnyRow, CrudOperation, FieldHolding, ResolveConflictHook } from '../../../types/index.js'
 import { PowerSyncFatalError } from '../../errors.js'
 import { fieldOf, resolver } from './resolver.js'
 import { sum, type Summand } from './sum.js'

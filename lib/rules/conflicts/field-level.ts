@@ -1,5 +1,4 @@
-import type { ResolveConflictHook } from '../../../types/hooks.js'
-import type { AnyRow } from '../../../types/operations.js'
+import type { AnyRow, ResolveConflictHook } from '../../../types/index.js'
 import { parseDate } from '../../client/values.js'
 import { PowerSyncFatalError } from '../../errors.js'
 import { fieldOf, isBefore, metadataOf, resolver } from './resolver.js'

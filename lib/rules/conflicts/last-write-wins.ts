@@ -1,5 +1,4 @@
-import type { Conflict, ResolveConflictHook } from '../../../types/hooks.js'
-import type { FieldHolding } from '../../../types/operations.js'
+import type { Conflict, FieldHolding, ResolveConflictHook } from '../../../types/index.js'
 import { sameValue } from '../../schema/same-value.js'
 import { fieldOf, isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
 

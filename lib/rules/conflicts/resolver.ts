@@ -1,7 +1,6 @@
 /** Parts of the ready-made hooks. */
 import { Double, type mongodb } from '../../bson.js'
-import type { ResolveConflictHook } from '../../../types/hooks.js'
-import type { CrudOperation } from '../../../types/operations.js'
+import type { CrudOperation, ResolveConflictHook } from '../../../types/index.js'
 
 /** A hook on the fields that it names, whatever else a row has: their types were checked there. */
 export function resolver<Row> (

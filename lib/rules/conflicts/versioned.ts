@@ -1,5 +1,4 @@
-import type { ResolveConflictHook } from '../../../types/hooks.js'
-import type { FieldHolding } from '../../../types/operations.js'
+import type { FieldHolding, ResolveConflictHook } from '../../../types/index.js'
 import type { mongodb } from '../../bson.js'
 import { sameValue } from '../../schema/same-value.js'
 import { PowerSyncFatalError } from '../../errors.js'
