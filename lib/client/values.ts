@@ -18,7 +18,6 @@ export class JsonNumber {
     return Number(this.#text)
   }
 
-  /** As it was written. */
   toString (): string {
     return this.#text
   }
@@ -35,16 +34,16 @@ const TOKEN = /(?:\\.){1,99}|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]
  * JSON.parse with a `JsonNumber` for each number whose digits have to be kept. They are parsed as text with a mark.
  *
  * @param mark starts no text in the JSON: the sender must be unable to guess it
- * @param most numbers that JavaScript prints in another way: each takes microseconds, here and when it is converted
  * @throws {SyntaxError} for what is not JSON
- * @throws {RangeError} for more of these numbers
+ * @throws {RangeError} for more than 50 000 numbers that JavaScript prints in another way: each takes microseconds
  */
-export function parseDigits (text: string, mark: string, most = 50_000): unknown {
+export function parseDigits (text: string, mark: string): unknown {
   let inText = false
+  let reprinted = 0
   const marked = text.replace(TOKEN, token => {
     if (token === '"') inText = !inText
     if (inText || !NUMBER.test(token)) return token
-    if (String(Number(token)) !== token && most-- === 0) throw RangeError()
+    if (String(Number(token)) !== token && ++reprinted > 50_000) throw RangeError()
     return isHeld(token) ? token : `"${mark}${token}"`
   })
   const root = { value: JSON.parse(marked) as unknown }
@@ -72,10 +71,10 @@ export function isShortest (number: number | bigint | string, text: string): boo
   return printed === text || spelling(printed) === spelling(text)
 }
 
-/** One spelling for each decimal number. */
+/** One spelling for each decimal number; none for zero. */
 function spelling (text: string): string {
-  const { sign, digits, exponent } = decimalOf(text)
-  return digits === '' ? '0' : `${sign}${digits}e${exponent}`
+  const [sign, digits, exponent] = decimalOf(text)
+  return digits && `${sign}${digits}e${exponent}`
 }
 
 /**
@@ -86,12 +85,12 @@ const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/
 const INTEGER = /^-?\d+$/
 
 /** Sign, digits without zeros around them, and the exponent of the last digit. */
-function decimalOf (text: string): { sign: string, digits: string, exponent: number } {
+function decimalOf (text: string): [sign: string, digits: string, exponent: number] {
   const [, sign = '', whole = text, fraction = '', exponent = '0'] = NUMBER.exec(text) ?? []
   const digits = `${whole}${fraction}`.replace(/^0+/, '')
   const significant = digits.replace(/0+$/, '')
   const zeros = digits.length - significant.length
-  return { sign, digits: significant, exponent: Number(exponent) - fraction.length + zeros }
+  return [sign, significant, Number(exponent) - fraction.length + zeros]
 }
 
 /** The text of a number that was sent as text, or whose digits were kept. */
@@ -126,7 +125,7 @@ export function toNumber (value: unknown): number {
   const isWhole = Number.isInteger(number)
   if (isWhole && isShortest(BigInt(number), text)) return number
   // Programs print at most 17 digits of a double. SQLite's last one may be wrong, but in whole numbers below 10^17.
-  const { length } = decimalOf(text).digits
+  const [, { length }] = decimalOf(text)
   const isPrinted = length < 17 ? isShortest(number.toPrecision(length), text) : !isWhole || Math.abs(number) > 1e17
   return isPrinted && length < 18 && !INTEGER.test(text) ? number : NaN
 }
@@ -136,7 +135,7 @@ export const isLong = (integer: bigint): boolean => BigInt.asIntN(64, integer) =
 
 /** Decimal128 has 34 digits and exponents from -6176 to 6111. */
 export function isDecimal128 (text: string): boolean {
-  const { digits: { length }, exponent } = decimalOf(text)
+  const [, { length }, exponent] = decimalOf(text)
   return length === 0 || (length <= 34 && exponent >= -6176 && exponent + length <= 6145)
 }
 
@@ -156,8 +155,8 @@ const DATE = new RegExp('^([+-]\\d\\d)?(\\d{4})-(\\d\\d)-(\\d\\d)' +
 export function parseDate (text: string): number {
   const parts = DATE.exec(text)
   if (!parts) return NaN
-  const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = '', ...offset] = parts
-  const [zone = '+', hours = 0, minutes = 0] = offset
+  const [, sign = '', short, month, day, time = '00:00', second = '00', fraction = ''] = parts
+  const [zone = '+', hours = 0, minutes = 0] = parts.slice(8)
   const year = Number(sign + short)
   // The same day in years that JavaScript takes as they are: the calendar repeats itself every 400 years.
   const near = 2000 + (year % 400 + 400) % 400
@@ -199,20 +198,14 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /**
  * Keys that are forbidden at any depth: BSON cannot hold NUL and lone surrogates, `__proto__` changes a JavaScript
- * object, and `_bsontype` makes the driver throw, for every retry again. MongoDB ≥ 5 takes dots and dollars within a
- * value.
+ * object, and `_bsontype` makes the driver throw, for every retry again. MongoDB ≥ 5 takes dots and dollars there.
  */
-export function isForbiddenKey (key: string): boolean {
-  return key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)
-}
+export const isForbiddenKey = (key: string): boolean =>
+  key === '__proto__' || key === '_bsontype' || key.includes('\0') || !isWellFormed(key)
 
-/**
- * The same for columns, which become names in an update: there `$` starts an operator and `.` a path, and a name cannot
- * be empty. The row's id is not part of its data.
- */
-export function isForbiddenColumn (column: string): boolean {
-  return /^$|^_?id$|^\$|\./.test(column) || isForbiddenKey(column)
-}
+/** The same for columns, which become names in an update: `$` starts an operator, `.` a path, none is empty. */
+export const isForbiddenColumn = (column: string): boolean =>
+  /^$|^_?id$|^\$|\./.test(column) || isForbiddenKey(column)
 
 export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
 export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, ' +
@@ -238,8 +231,7 @@ export class DecodeFault {
   /** Adds an outer step to the path: a column, a name within its JSON, or a position. A long path is cut. */
   within (step: string | number): this {
     const outer = typeof step === 'number' ? `[${step}]` : pathStep(step)
-    const path = `${outer}${/^(?:\[|$)/.test(this.path) ? '' : '.'}${this.path}`
-    this.path = path.length > 512 ? `${path.slice(0, 512)}…` : path
+    this.path = cut(`${outer}${/^(?:\[|$)/.test(this.path) ? '' : '.'}${this.path}`, 512)
     return this
   }
 
@@ -249,8 +241,9 @@ export class DecodeFault {
 }
 
 /** Names come from the client: they are cut, and quoted where they look odd. */
-export const pathStep = (name: string): string =>
-  /^[\w$-]{1,64}$/.test(name) ? name : JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
+export const pathStep = (name: string): string => /^[\w$-]{1,64}$/.test(name) ? name : JSON.stringify(cut(name, 64))
+
+const cut = (text: string, most: number) => text.length > most ? `${text.slice(0, most)}…` : text
 
 export const invalid = (expected: string, found: string, problem?: string) =>
   new DecodeFault('INVALID_DATA', expected, found, problem)
