@@ -94,9 +94,14 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   return conditions
 }
 
-/** Whether its values as text are equal where MongoDB's are: not so for doubles, literal numbers, decimals, dates. */
-const isExact = ({ column, t, o = [] }: FieldType): boolean =>
-  column === 'integer' || ['s', 'y'].includes(t) || (t === 'v' && column === 'text') || (t === 'u' && o.every(isExact))
+/**
+ * Whether its values as text are equal where MongoDB's are: not so for doubles, literal numbers, decimals, dates, nor
+ * where text and numbers mix, since `'5'` may be stored as 5.
+ */
+function isExact ({ column, t, v = [], o = [] }: FieldType): boolean {
+  if (t === 'u') return o.every(variant => isExact(variant) && variant.column === column)
+  return column === 'integer' || ['s', 'y'].includes(t) || (t === 'v' && v.every(([each]) => typeof each === 'string'))
+}
 
 function remarksOn (collection: Collection, fields: Field[]): string[] {
   const named = (test: (field: Field) => boolean) =>
