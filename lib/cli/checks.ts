@@ -20,7 +20,6 @@ export interface Result {
   /** `skipped`: the check cannot be made; `found` says why. */
   status: 'ok' | 'warning' | 'problem' | 'skipped'
   found: string
-  /** The remedy for a warning or a problem. */
   fix?: string
 }
 
@@ -32,7 +31,6 @@ const warning = (found: string, fix: string): Result => ({ status: 'warning', fo
 const problem = (found: string, fix: string): Result => ({ status: 'problem', found, fix })
 export const skipped = (found: string): Result => ({ status: 'skipped', found })
 
-/** The server's variables, and from them the keys and the URL if they can be used. */
 export function checkEnvironment (environment: Environment) {
   const { value: keys, fault: keyFault } = attempt(() => readKeys(undefined, environment))
   const { value: url, fault: urlFault } = attempt(() => readUrl(undefined, environment, false))
@@ -209,7 +207,6 @@ export async function checkService (url: string, { privateKey, algorithm, kid }:
   return problem(`${url} rejects this app's tokens (${code})`, serviceFixes[code] ?? 'see the service\'s log')
 }
 
-/** Asks the server about itself and about the rights of this user. */
 export async function checkMongoDB (uri: string, collections: Collections | undefined): Promise<Results> {
   let client
   try {
@@ -291,7 +288,6 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
   return ok(`this user may read and write ${name}, and create indexes${validators}`)
 }
 
-/** Whether the PowerSync Service can replicate the collections, and clients can reach their documents. */
 async function checkCollections (db: mongodb.Db, collections: Collections): Promise<Result> {
   const state = await inspectCollections(db, collections)
   if (!state) return skipped('MongoDB does not list its collections')

@@ -32,7 +32,6 @@ export const envOption = new Option('--env <file>', 'file of variables that the 
 /** Byte order marks of the encodings that editors and shells of Windows write, in hexadecimal. */
 const marks = { efbbbf: 'UTF-8 with a byte order mark (BOM)', fffe: 'UTF-16', feff: 'UTF-16' }
 
-/** The variables of the file that `--env` names, else of `.env` if there is one. */
 export async function readEnvironment (cwd: string, given?: string): Promise<Record<string, string | undefined>> {
   const name = given === undefined ? '.env' : `--env ${given}`
   const bytes = await readFile(resolve(cwd, given ?? '.env')).catch(({ code }: NodeJS.ErrnoException) => {
@@ -48,12 +47,10 @@ export async function readEnvironment (cwd: string, given?: string): Promise<Rec
 export const configOption =
   new Option('--config <file>', 'file that exports your collections (default: powersync.config.ts or .js)')
 
-/** The file that the user named, else the first that exists by a default name. */
 export const configPath = (given: string | undefined, cwd: string): string | undefined =>
   given ??
   ['ts', 'mts', 'js', 'mjs'].map(type => `powersync.config.${type}`).find(name => existsSync(resolve(cwd, name)))
 
-/** Loads the file's `collections` and its hooks for all collections, and checks them as the plugin does. */
 export async function loadApp (given: string | undefined, cwd: string, mirror?: string) {
   const path = configPath(given, cwd)
   const file = path && resolve(cwd, path)

@@ -177,7 +177,6 @@ function describe (letter: DeadLetterSummary, { paint, wrap }: Screen): string {
   ])
 }
 
-/** Operations with their uploaded values, later changes of their rows by their client, and the letters to run first. */
 function describeContent (
   { operations, failed_operation: failed, since }: DeadLetter, waitsFor: readonly string[], { paint, wrap }: Screen
 ): string {

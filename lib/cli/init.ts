@@ -127,7 +127,6 @@ function parseColumn (text: string) {
   return [optional ? { ...column, source: `Type.Optional(${source})`, schema: Type.Optional(schema) } : column]
 }
 
-/** Adds the variables that .env lacks, excludes it from git, and writes the files that do not exist. */
 async function writeProject (folder: string, project: Project) {
   const existing = await readEnvironment(folder)
   const keys = existing['POWERSYNC_PRIVATE_KEY'] ? undefined : await generateKeys()
@@ -153,7 +152,6 @@ async function writeProject (folder: string, project: Project) {
   return files
 }
 
-/** Keeps the line ends of the file. */
 async function appendLines (folder: string, path: string, lines: string[]) {
   const file = join(folder, path)
   const text = await readFile(file, 'utf8').catch(() => undefined)
@@ -192,7 +190,6 @@ const collectionsOf = (tables: Table[]): Collections =>
     return [name, collection({ schema: Type.Object(properties), owner })]
   }))
 
-/** The same as the text of powersync.config. */
 function configOf (tables: Table[]): string {
   const text = tables.map(({ name, columns, owner }) => {
     const properties = columns.map(({ name, source }) => `      ${name}: ${source}`)

@@ -99,7 +99,6 @@ const listed = (text: string, before: string[] = []): string[] =>
 const rejectionList = Object.entries(rejectionColumns({ text: 'text', integer: 'integer' } as const))
   .map(([name, type]) => ({ name, type }))
 
-/** A user's own letters, and nobody else's. */
 function rejectionsStream (table: string) {
   const names = rejectionList.map(({ name }) => quote(name)).join(', ')
   const query = `SELECT ${names}, "_id" AS "id" FROM ${quote(table)} WHERE "user_id" = auth.user_id()`

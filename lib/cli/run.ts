@@ -11,7 +11,6 @@ import { addInit } from './init.js'
 import { addGenerateKeys, addPrinters } from './printers.js'
 import { CommandError, minWidthToWrap, screenOf, usageError, type CommandIO } from './terminal.js'
 
-/** Runs the command of the process, and ends the process when everything is printed. */
 export async function runProcess (
   process: CommandIO & Pick<EventEmitter, 'once' | 'off'> & {
     argv: string[], stdout: Writable, exit (code: number): void
@@ -45,7 +44,6 @@ export async function run (args: string[], io: CommandIO): Promise<number> {
     await programOf(io).parseAsync(args, { from: 'user' })
     return Number(io.exitCode ?? 0)
   } catch (error) {
-    // Commander has printed it.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     return fail(io, error)
   }

@@ -91,7 +91,6 @@ export function progressOf (io: Pick<CommandIO, 'stderr' | 'env' | 'now'>, doing
       total = count
       show()
     },
-    /** Counts one more as done, and prints its result. */
     step (print: () => void) {
       done++
       clear()

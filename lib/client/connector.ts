@@ -8,8 +8,8 @@ import { send } from './request.js'
 import { readResults, settle } from './settle.js'
 
 /**
- * A slow connection, or a server or proxy that refuses a body before it has read all of it, which may reset the
- * connection. A proxy says so by a status: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's.
+ * A slow connection, or a body that was refused before it was read whole, which may reset the connection. A proxy says
+ * so by a status: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's.
  */
 const perhapsTooLarge: Array<ConnectorErrorCode | number | undefined> =
   ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK', 403, 408, 502, 504, 524]

@@ -3,10 +3,7 @@ import type { Credentials } from '../../types/client.js'
 /** Milliseconds before its end from which a token is not used any more; the SDK does the same. */
 const margin = 30_000
 
-/**
- * Keeps the last token for as long as it is good, and one request for all who ask meanwhile. The SDK may ask several
- * times for one renewal: it drops what it fetched ahead. It says by `clear` when a token is refused or near its end.
- */
+/** Keeps the last token while it is good, and one request for all who ask meanwhile: the SDK may ask several times. */
 export function createCredentialsCache (load: (headers: Record<string, string>) => Promise<Credentials | null>) {
   let latest: { owner: string, credentials: Promise<Credentials | null>, usableUntil: number } | undefined
   return {
@@ -45,7 +42,6 @@ export function userOf (token: string | undefined): string | undefined {
   return typeof sub === 'string' ? sub : undefined
 }
 
-/** The credentials in an answer of `/token`. */
 export function readCredentials (body: unknown): Credentials | undefined {
   const { token, powersync_url: endpoint, expires_at: expiresAt } = Object(body)
   return isText(expiresAt) ? normalCredentials({ token, endpoint, expiresAt }) : undefined

@@ -17,7 +17,6 @@ export class ConnectorError extends Error {
   }
 }
 
-/** Calls a function of the app's options. */
 export async function callHook<Result> (name: string, hook: () => Result | Promise<Result>): Promise<Result> {
   try {
     return await hook()

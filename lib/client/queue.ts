@@ -31,9 +31,8 @@ const key = 'fastify-powersync-mongo'
 type Since = [version: number, opId: number]
 
 /**
- * Marks the database as a user's, and what is queued as written by this version of the app's schema, or by the versions
- * that marked it before: those it returns, the latest first. An empty upload queue can change hands; an unknown user
- * changes no mark.
+ * Marks the database as a user's, and what is queued as of this version of the app's schema, or of those that marked it
+ * before: these it returns, the latest first. An empty queue can change hands; an unknown user changes no mark.
  */
 export async function claimQueue (
   database: ClientDatabase | undefined,

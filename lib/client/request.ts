@@ -4,10 +4,8 @@ import { ConnectorError } from './errors.js'
 const statusCodes: Record<number, ConnectorErrorCode> = { 401: 'PSM_UNAUTHORIZED', 413: 'PSM_TOO_LARGE' }
 
 /**
- * Sends a request, and gives what `read` finds in the JSON of its answer: undefined for that of another server.
- *
- * Only what React Native has as well: no `AbortSignal.timeout`, no `AbortSignal.any`. Errors of `fetch` are not passed
- * on: one about a header quotes it, one about JSON quotes the body.
+ * Sends a request, and gives what `read` finds in the JSON of its answer: undefined for that of another server. React
+ * Native has no `AbortSignal.timeout` and `any`. Errors of `fetch` are not passed on: they quote headers and bodies.
  */
 export async function send<Found> (
   route: `${'GET' | 'POST' | 'PUT'} /${string}`,

@@ -3,7 +3,6 @@ import type { ClientTransaction, ConnectorOptions } from '../../types/client.js'
 import type { RetryableErrorResult, TransactionResult } from '../../types/results.js'
 import { callHook, ConnectorError } from './errors.js'
 
-/** The result of each transaction in order. */
 export function readResults (body: unknown, count: number): TransactionResult[] | undefined {
   const { results } = Object(body)
   return Array.isArray(results) && results.length === count && results.every(isResult) ? results : undefined
@@ -20,10 +19,9 @@ function isResult (value: unknown): value is TransactionResult {
 }
 
 /**
- * Takes out of the upload queue what the server has settled, from its head up to the first transaction that has to
- * stay: completing one removes all before it, so nothing after a gap may go.
+ * Takes out of the upload queue what the server has settled, up to the first transaction that has to stay: completing
+ * one removes all before it, so nothing after a gap may go.
  *
- * @param results of the transactions, one each
  * @param version of the app's schema that the transactions are of
  * @throws {ConnectorError} when something has to stay (`PSM_RETRY`, `PSM_UPDATE_NEEDED`, `PSM_REJECTED`), and
  *   `PSM_HOOK` when a hook that is only told failed, which changes nothing else. The SDK waits before it calls again.
@@ -34,7 +32,6 @@ export async function settle (
   { onFatal, onUpdateNeeded }: ConnectorOptions,
   version: number
 ): Promise<void> {
-  /** The last settled transaction. */
   let settled: ClientTransaction | undefined
   let hookError: unknown
   for (const [index, transaction] of transactions.entries()) {

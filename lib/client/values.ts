@@ -1,12 +1,6 @@
-/**
- * Values as clients send them, and faults: rules of the server that clients can run, too (validate.ts). So it needs
- * nothing but JavaScript: no Buffer, no TextEncoder, nothing of Node.
- */
+/** Values as clients send them, and faults. Clients run this as well: it needs no Buffer, no TextEncoder, no Node. */
 
-/**
- * A number of a JSON text that a double may not hold: its digits. It converts as any number does (`Number(value)`,
- * `String(value)`), so that code which does not know of it rounds, as JSON.parse would have done.
- */
+/** The digits of a JSON number that a double may not hold. Code that does not know of it rounds, as JSON.parse does. */
 export class JsonNumber {
   readonly #text: string
 
@@ -32,9 +26,7 @@ const TOKEN = /(?:\\.){1,99}|"|-?\d(?:[\d.]{15,}(?:[eE][-+]?\d+)?|[\d.]*[eE][-+]
 
 /**
  * JSON.parse with a `JsonNumber` for each number whose digits have to be kept. They are parsed as text with a mark.
- *
  * @param mark starts no text in the JSON: the sender must be unable to guess it
- * @throws {SyntaxError} for what is not JSON
  * @throws {RangeError} for more than 50 000 numbers that JavaScript prints in another way: each takes microseconds
  */
 export function parseDigits (text: string, mark: string): unknown {
@@ -77,10 +69,7 @@ function spelling (text: string): string {
   return digits && `${sign}${digits}e${exponent}`
 }
 
-/**
- * A number as clients send it: a JSON number, or its text. Kotlin and Swift send every value as text, and print a
- * real as `2.5`, `1.0E10` or `1e+16`. No plus sign, no leading zeros, no blanks, no `0x10`.
- */
+/** JSON's numbers, also as text: Kotlin and Swift send every value so, and print reals as `2.5`, `1.0E10`, `1e+16`. */
 const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([-+]?\d+))?$/
 const INTEGER = /^-?\d+$/
 
@@ -107,9 +96,8 @@ export function integerText (value: unknown): string | undefined {
 }
 
 /**
- * Whether a number in the body may be what a JavaScript client rounded a longer one to: it is beyond 2⁵³, and printed
- * as JavaScript prints it. Its SDK parses a row's values before the app sees them. In the text of a JSON column, the
- * digits are those of the client's database.
+ * Whether a JavaScript client, whose SDK parses a row's values, may have rounded a number in the body: it is beyond
+ * 2⁵³, and as JavaScript prints it. In the text of a JSON column, the digits are those of the client's database.
  */
 export const maybeRounded = (value: unknown): boolean => typeof value === 'number'
   ? Number.isInteger(value) && !Number.isSafeInteger(value)
@@ -145,11 +133,9 @@ const DATE = new RegExp('^([+-]\\d\\d)?(\\d{4})-(\\d\\d)-(\\d\\d)' +
   '(?:Z|([+-])([01]\\d|2[0-3])(?::?([0-5]\\d))?)?)?$')
 
 /**
- * Reads a date as PowerSync's service and clients write it: `2025-09-22T14:29:30.123Z`, with `T` or a space, with
- * 1 to 9 fraction digits or none (BSON keeps milliseconds, so further digits are cut off), without seconds, as a bare
- * date, with extended years (`+010000-01-01…`), and with `Z`, an offset or nothing, which means UTC whatever the
- * host's time zone is. `new Date(text)` would read it in the host's zone, and accept much more.
- *
+ * Reads a date as PowerSync's service and clients write it: with `T` or a space, with 1 to 9 fraction digits (BSON has
+ * milliseconds: further ones are cut off) or none, without seconds, bare, with extended years (`+010000-01-01…`), with
+ * `Z`, an offset or nothing, which means UTC. `new Date(text)` would read it in the host's zone, and accept much more.
  * @returns milliseconds since 1970; NaN if the text is anything else, or a day or time that does not exist
  */
 export function parseDate (text: string): number {

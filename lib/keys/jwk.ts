@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { KeyAlgorithm } from '../../types/keys.js'
 
-/**
- * Those of the PowerSync Service (`KeySpec.ts`) whose keys can be published. The first that a key fits is its default.
- */
+/** Those of the PowerSync Service (`KeySpec.ts`) that can be published. The first that a key fits is its default. */
 export const algorithms = {
   RS256: { type: 'rsa', curve: undefined, digest: 'sha256' },
   RS384: { type: 'rsa', curve: undefined, digest: 'sha384' },

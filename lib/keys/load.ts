@@ -24,10 +24,9 @@ export interface KeySet {
 
 /**
  * Reads and checks all keys of a server: the PowerSync Service refuses a whole set for one key that it cannot import.
- * The JWK of a key gives its `kid` and `alg`; the signing key's may come from `publicKey`. The default `kid` is the
- * RFC 7638 thumbprint, the default `alg` RS256 for RSA and that of the curve for other keys.
+ * `kid` and `alg` are those of the JWK, for the signing key also of `publicKey`; else the RFC 7638 thumbprint, and
+ * RS256 or the algorithm of the curve.
  * @param names of the inputs in errors
- * @throws {KeyError} for a key that cannot be used, a `publicKey` of another pair, and two keys of one `kid`
  */
 export function loadKeys ({ signing, publicKey, published }: KeyInputs, names?: Partial<KeyNames>): KeySet {
   const from = {

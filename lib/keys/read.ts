@@ -23,8 +23,8 @@ const newPair = 'generate a new pair with "npx powersync-mongo generate-keys"'
 type Form = string | Record<string, unknown>
 
 /**
- * Reads the public halves of all keys in a JWK, a JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or
- * base64 of that, several separated by commas or blanks; quotes and `\n` for line breaks may be left from a .env file.
+ * The public halves of all keys in a JWK, a JWK Set, PEM (SPKI, PKCS#1, PKCS#8, SEC1, X.509), JSON of these or base64
+ * of that, several separated by commas or blanks; quotes and `\n` for line breaks may be left from a .env file.
  * @param source name of the input in errors
  */
 export function readPublicKeys (input: unknown, source: (index: number) => string): ReadKey[] {

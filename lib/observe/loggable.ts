@@ -6,10 +6,9 @@ interface Loggable { type: unknown, code?: unknown, reason: unknown, [more: stri
 const ofServer = /^Mongo(?:Server|BulkWrite|ClientBulkWrite|WriteConcern)Error$/
 
 /**
- * An error for the log: its type, code, message, stack and causes, and nothing else of it. Clients of HTTP put the
- * request's headers on their errors. The messages of MongoDB, and of rejections, may repeat values of clients. The
- * message is called `reason`: the logger's serializer takes an object with a `message` for an Error.
- *
+ * An error for the log: its type, code, message, stack and causes, and nothing else. Clients of HTTP put the request's
+ * headers on their errors; messages of MongoDB and of rejections may repeat values. The message is called `reason`: the
+ * logger's serializer takes an object with a `message` for an Error.
  * @param levels of causes, which may go in a circle
  */
 export function loggable (error: unknown, levels = 4): Loggable | undefined {

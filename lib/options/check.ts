@@ -12,7 +12,6 @@ const synonyms: Readonly<Record<string, string>> = {
 /**
  * Checks options against their schema, at every depth. `undefined` counts as absent.
  * @param path the option's name, as in `upload.deadLetters`; empty for the options as a whole
- * @throws {OptionError} for the first unknown name, wrong type or value out of range
  */
 export function checkOptions (schema: TSchema, value: unknown, path = ''): void {
   // Of a union, its object for an object, so that an error names the option within.

@@ -2,8 +2,8 @@ import { Type, type SchemaOptions, type TObject, type TProperties, type TSchema 
 import { listWords } from '../type-words.js'
 
 /**
- * Every option of the plugin and of `collection()`: the check at the start, the defaults, and types and defaults in the
- * tables of docs/options.md come from here. Types for editors are in `types/`; a test compares their names with these.
+ * Every option of the plugin and of `collection()`: the check at the start, the defaults, and the tables of
+ * docs/options.md. Types for editors are in `types/`; a test compares their names with these.
  */
 
 /** Cells of the table in docs/options.md. An option without a row shares that of the option before it. */
@@ -56,7 +56,6 @@ const quoted = (name: string | false): string => name === false ? 'false' : `'${
 
 const any = (type: string, byDefault: string): TSchema => Type.Unknown(row(type, byDefault))
 
-/** The same for the plugin and for a collection. */
 export const hooks: Readonly<Record<string, TSchema>> = {
   authorize: hook('functions', 'none'),
   transform: isFunction,

@@ -8,7 +8,6 @@ import { isProtected } from '../urls.js'
 import { checkOptions } from './check.js'
 import { collectionOptions, deduplicateDays, idOptions, pluginOptions } from './schema.js'
 
-/** Environment variables, some of which replace options. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Checks all options, and fills in the defaults of plain values. @throws {OptionError} for the first mistake */
@@ -35,11 +34,7 @@ export function readOptions (options: PowerSyncMongoOptions, environment: Enviro
 
 type Limits = Record<'bodyLimit' | 'maxOperations' | 'deadline', number>
 
-/**
- * Checks the options of `collection()`, and the mirror of dead letters beside them: clients have it as a table of its
- * name, and write to it by settling letters only.
- * @throws {OptionError} for the first mistake
- */
+/** Also checks the mirror of dead letters: clients have it as a table, and write to it by settling letters only. */
 export function checkCollections (collections: Collections, mirror?: string): void {
   for (const [table, collection] of Object.entries(collections)) {
     checkCollection(table, collection)
@@ -84,7 +79,6 @@ export function readKeys (keys: KeyOptions | undefined, environment: Environment
   return loadKeys(Object.fromEntries(inputs), names)
 }
 
-/** @throws {OptionError} if the URL is missing, invalid, or plain http in production */
 export function readUrl (option: string | undefined, environment: Environment, production: boolean): string {
   const url = (option ?? environment['POWERSYNC_URL'])?.trim()
   const fail = (problem: string) => new OptionError('powersyncUrl', problem)

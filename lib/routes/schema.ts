@@ -6,7 +6,6 @@ import { ErrorAnswer } from '../wire/schemas.js'
 /** Without `security`, the bearer of a token may call a route: see `openapi`. */
 type Security = ReadonlyArray<Readonly<Record<string, readonly string[]>>>
 
-/** A route's schema with what @fastify/swagger reads. */
 export const routeSchema = (
   summary: string, description: string, parts: FastifySchema & { security?: Security }
 ): FastifySchema => ({ ...{ summary, description, tags: ['powersync'] }, ...parts })
@@ -18,10 +17,7 @@ interface Described {
   openapiObject?: { components?: { securitySchemes?: object } }
 }
 
-/**
- * Route configuration for @fastify/swagger, which omits security schemes that the document does not define: the bearer
- * of a token is added, unless the host has a scheme by its name.
- */
+/** For @fastify/swagger: defines the bearer of a token as security scheme, unless the host has one by its name. */
 export const openapi = {
   swaggerTransform ({ schema, url, openapiObject }: Described) {
     const components = openapiObject?.components

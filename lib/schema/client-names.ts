@@ -13,10 +13,7 @@ const HIDDEN = /^_(?:metadata|deleted)$/i
 /** SQLite compares names without regard to case, in ASCII. */
 const folded = (name: string) => name.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
-/**
- * @param tracksMetadata whether the client's table has `trackMetadata`
- * @throws {OptionError} for columns that the client's SQLite cannot have side by side
- */
+/** Stops the start at columns that the client's SQLite cannot have side by side. */
 export function checkColumns (
   table: string, fields: ReadonlyArray<{ name: string, column: string }>, tracksMetadata: boolean | undefined
 ): void {
@@ -33,7 +30,6 @@ export function checkColumns (
   }
 }
 
-/** @throws {OptionError} for tables that it cannot have side by side */
 export function checkTables (tables: readonly string[]): void {
   const rename = "rename the client's table, and give the collection's own name in its option name"
   const taken = new Map<string, string>()

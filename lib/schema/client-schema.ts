@@ -15,14 +15,12 @@ export interface ClientTable {
   }
 }
 
-/** The languages of PowerSync's client SDKs that a schema can be printed for. */
 export const clientTargets = ['js', 'dart', 'kotlin', 'swift'] as const
 export type ClientTarget = typeof clientTargets[number]
 
 /**
- * The code of the client's PowerSync schema: its tables and columns, without `id`, which every table has.
- * The service has generators of its own (`@powersync/service-sync-rules`); these give the same tables and columns, and
- * need neither that package nor a database to look at.
+ * The code of the client's PowerSync schema: its tables and columns, without `id`, which every table has. It is that of
+ * the service's own generators (`@powersync/service-sync-rules`), and needs no database to look at.
  * @param others tables to print behind those of the collections
  */
 export function clientSchemaOf (
@@ -74,7 +72,6 @@ interface Language {
   column (name: string, type: Column): string
   /** Between an option and its value. */
   sign: string
-  /** The option that tracks previous values. */
   track (columns: string): string
   text (value: string): string
 }

@@ -9,23 +9,16 @@ import { decoding, encoding } from './convert.js'
 import { checkKeywords, fail, knownNames, type Place } from './keywords.js'
 import { checkRequired, typeOf, type FieldType } from './types.js'
 
-/** One field of the schema, with all that the options say about it. */
 export interface Field extends RowField {
   type: FieldType
   /** The BSON value of a client's value, or why it has none. */
   convert: Convert
-  /**
-   * The BSON value of what the app's own code, `source`, gave.
-   * @throws {Error} to be retried, since the data are not at fault: it names source, table and field, and no value
-   */
+  /** The BSON value of what the app's code, `source`, gave. An error, to be retried, names the field and no value. */
   encode (value: unknown, source: string): unknown
   default: (() => unknown) | undefined
 }
 
-/**
- * The fields of a collection in the schema's order: the one reading of its definition.
- * @throws {OptionError} for a mistake in the definition
- */
+/** The fields of a collection in the schema's order: the one reading of its definition. A mistake stops the start. */
 export function fieldsOf (table: string, definition: Collection): Field[] {
   const { defaults, unknownFields } = definition
   const wrong = (option: string, problem: string) => new OptionError(`collections.${table}.${option}`, problem)
@@ -88,7 +81,6 @@ export function fieldsOf (table: string, definition: Collection): Field[] {
   return fields
 }
 
-/** See `Field.encode`. */
 export function encoderOf (table: string, name: string, type: FieldType): Field['encode'] {
   const encode = converterOf(type, encoding)
   return (value, source) => {

@@ -15,7 +15,6 @@ export interface Place {
   unknownFields: Collection['unknownFields']
 }
 
-/** Stops the start; the problem says what to do. */
 export function fail ({ option, path }: Place, problem: string): never {
   throw new OptionError(option, `is wrong${path && ` at ${path}`}: it ${problem}`)
 }
@@ -39,10 +38,7 @@ const INSTEAD: Record<string, string> = {
   contentMediaType: 'use bson.Json(…) or bson.Binary()'
 }
 
-/**
- * Stops the start at a keyword that would be ignored: nobody may believe that it is checked.
- * @param honoured those that the schema's kind knows
- */
+/** Stops the start at a keyword that would be ignored, `honoured` being those of the schema's kind. */
 export function checkKeywords (schema: TSchema, honoured: readonly string[], place: Place): void {
   if (ReadonlyKind in schema) fail(place, `is a Type.Readonly, which checks nothing: ${INSTEAD['readOnly']}`)
   const isWhole = place.depth === 0 && !place.isPart
@@ -60,17 +56,13 @@ export function checkKeywords (schema: TSchema, honoured: readonly string[], pla
   }
 }
 
-/** A numeric keyword of a schema; undefined when it is not set. */
 export function numberKeyword (schema: TSchema, keyword: string, place: Place): number | undefined {
   const value: unknown = schema[keyword]
   if (value === undefined || (typeof value === 'number' && !Number.isNaN(value))) return value
   return fail(place, `has ${keyword} set to something that is not a number`)
 }
 
-/**
- * A pattern as Fastify's validator reads it: with the flag `u`, so that `.` is a character and `\p{L}` a letter. Of a
- * RegExp, the flags would be ignored.
- */
+/** As Fastify's validator reads a pattern: with the flag `u`. Of a RegExp, the flags would be ignored. */
 export function regularExpression (pattern: unknown): RegExp | undefined {
   try {
     return typeof pattern === 'string' ? new RegExp(pattern, 'u') : undefined
@@ -79,7 +71,6 @@ export function regularExpression (pattern: unknown): RegExp | undefined {
   }
 }
 
-/** The names of a schema, in words. */
 export function knownNames (names: readonly string[]): string {
   if (names.length === 0) return 'no name'
   return `one of ${names.length <= 20 ? listWords(names) : `${names.slice(0, 20).join(', ')}, …`}`

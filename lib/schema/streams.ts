@@ -18,8 +18,6 @@ export interface Stream {
  * Sync Streams for PowerSync's configuration: one per table, with the columns of its schema and no others, and the rows
  * that the table's `owner` gives to the user who may write them. A table whose rows would go to everybody, or whose
  * rule is the server's own code, is printed as a comment.
- *
- * `_id` comes last, as `id`: a column of a document that is called `id` would otherwise take its place.
  * @param everybody tables with a stream of all rows to all users
  * @param others streams to print behind those of the collections
  * @see https://docs.powersync.com/sync/streams/overview
@@ -40,7 +38,6 @@ export function streamsOf (
   return `config:\n  edition: 3\nstreams:${streams.every(({ off }) => off) ? ' {}' : ''}\n${texts.join('')}`
 }
 
-/** The same as data. */
 export function streamListOf (collections: Collections, everybody: readonly string[] = []): Stream[] {
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
@@ -117,6 +114,7 @@ function remarksOn (collection: Collection, fields: Field[]): string[] {
 }
 
 function queryOf (table: string, { schema, name = table }: Collection, fields: Field[], conditions: string[]): string {
+  // Last: a field of the document that is called `id` would otherwise take the place of `_id`.
   const columns = [...schema === 'any' ? ['*'] : fields.map(columnOf), '"_id" AS "id"'].join(', ')
   const from = name === table ? quote(table) : `${quote(name)} AS ${quote(table)}`
   return `SELECT ${columns} FROM ${from}${conditions.length ? ` WHERE ${conditions.join(' AND ')}` : ''}`

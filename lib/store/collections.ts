@@ -12,11 +12,9 @@ export const CommandNotFound = 59
 
 /**
  * Creates the MongoDB collections that do not exist yet, with post-images. The PowerSync Service configures a
- * collection when it sees the first change of it; a row that is created and changed before that has no post-image, and
- * the service starts its whole replication again (PSYNC_S1344).
- *
+ * collection at its first change; a row that is created and changed before that has no post-image, and the service
+ * starts its whole replication again (PSYNC_S1344).
  * @returns warnings to log
- * @throws {MongoError} for a collection in which clients' rows cannot be written safely, and if MongoDB refuses
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
   try {
@@ -32,11 +30,7 @@ export async function prepareCollections (db: mongodb.Db, collections: Collectio
   }
 }
 
-/**
- * Collections that cannot be used; names of those that do not exist yet, and of those whose changes come without
- * post-images; warnings about tables that cannot reach documents of their collection. Only reads. Undefined where
- * MongoDB lists no collections.
- */
+/** Unfit collections, missing ones, those without post-images, and warnings. Undefined where MongoDB lists none. */
 export async function inspectCollections (db: mongodb.Db, collections: Collections) {
   // Several tables may write to one collection.
   const tables = Object.entries(collections)
@@ -65,10 +59,7 @@ export async function createCollection (db: mongodb.Db, name: string): Promise<v
   await db.createCollection(name, postImages).catch(unless(NamespaceExists, undefined))
 }
 
-/**
- * Makes the TTL index of this package on a field of a collection of this package what an option says: creates it,
- * changes it, or drops it. It has a name and a direction of its own, so that an index of the app on the field stays.
- */
+/** Creates, changes or drops this package's TTL index. By its own name and direction, an index of the app stays. */
 export async function expireAfter (db: mongodb.Db, collection: string, field: string, seconds?: number): Promise<void> {
   const name = `powersync_expiry_${field}`
   const indexes = await db.collection(collection).indexes(reading).catch(unless(NamespaceNotFound, []))
@@ -110,16 +101,13 @@ function kindOf (_id: unknown): keyof typeof idKinds | 'other' {
   return Number.isInteger(_id) || typeof _id === 'bigint' || _id instanceof Long ? 'integer' : 'other'
 }
 
-/** By the option with which they were created. */
 const withoutTransactions = { viewOn: 'a view', timeseries: 'a time series collection', capped: 'a capped collection' }
 
-/** Why MongoDB's transactions do not write to a collection. */
 export function closedTo (options: mongodb.Document | undefined): string | undefined {
   const kind = Object.entries(withoutTransactions).find(([option]) => options?.[option])?.[1]
   return kind && `is ${kind}, in which MongoDB lets no transaction change documents`
 }
 
-/** Why clients' rows cannot be written safely to a collection, and what to do. */
 function unfitness ({ table, name, collection: { id, owner } }: Target, info?: mongodb.CollectionInfo) {
   const options = info?.options as mongodb.Document | undefined
   const closed = closedTo(options)

@@ -5,11 +5,8 @@ import { MongoError, OptionError } from '../errors.js'
 import { didYouMean, nearest } from '../nearest.js'
 
 /**
- * The database to write to: the given connection, else the host's `fastify.mongo`, else `MONGO_URI`.
- * Connects and asks the server what it is, so that a mistake stops the start and not the first upload.
- *
- * @throws {OptionError} when nothing says which database
- * @throws {MongoError} when the server cannot be reached, refuses, or cannot do transactions
+ * The database to write to: the given connection, else the host's `fastify.mongo`, else `MONGO_URI`. Asks the server
+ * what it is, so that a mistake stops the start and not the first upload.
  */
 export async function connect (fastify: FastifyInstance, options: MongoOptions = {}, uri: string | undefined) {
   const { name, database } = options

@@ -18,10 +18,8 @@ import type { Statement } from './statements.js'
 import { inTransaction, type TransactionScope } from './transaction.js'
 
 /**
- * Runs a letter's transaction through the commit of uploads as a user. `take` is called first in the MongoDB
- * transaction: it gives the letter as it stands there, and the statements that end it.
- *
- * @returns null if the letter was gone
+ * Runs a letter's transaction through the commit of uploads as a user; null if the letter was gone. `take` is called
+ * first in the MongoDB transaction: it gives the letter as it stands there, and the statements that end it.
  * @throws what is retryable: then all of it has happened, or nothing
  */
 export type Rerun = (
@@ -61,7 +59,6 @@ export class DeadLetters implements PublicDeadLetters {
   /** Of the latest letter. */
   #latest = 0
 
-  /** @param rerun for `retry` */
   constructor (db: mongodb.Db, settings: DeadLetterSettings = {}, rerun?: Rerun) {
     this.#db = db
     this.#collection = db.collection<StoredLetter>(DeadLetters.collectionName, reading)
@@ -69,10 +66,7 @@ export class DeadLetters implements PublicDeadLetters {
     this.#rerun = rerun
   }
 
-  /**
-   * Creates the mirror and the indexes of letters; sets the TTL of letters and notes to `expireAfterDays`.
-   * @throws {MongoError} if `mirror` names a collection that holds something else than notes, or has a validator
-   */
+  /** Creates the mirror and the indexes of letters; sets the TTL of letters and notes to `expireAfterDays`. */
   async createIndexes (): Promise<void> {
     const { mirror, expireAfterDays } = this.#settings
     const seconds = expireAfterDays === undefined ? undefined : expireAfterDays * 86_400
@@ -83,7 +77,6 @@ export class DeadLetters implements PublicDeadLetters {
     await expireAfter(this.#db, mirror, 'created_at', seconds)
   }
 
-  /** A rejected transaction as a letter. */
   letterOf ({ transaction, reason, user, requestId, sequence, rows, since }: RejectedTransaction): DeadLetter {
     const operations = transaction.operations.map(storedOperation)
     this.#latest = Math.max(Date.now(), this.#latest + 1)
@@ -143,7 +136,6 @@ export class DeadLetters implements PublicDeadLetters {
     return { ...Page.empty, sequence: found.at(-1)?.sequence ?? 0, letters: letters.reduce(withLetter, []) }
   }
 
-  /** Those of some rows that are in each of the letters that are open. */
   async rowsAmong (rows: string[], ids: readonly string[], scope: CommandScope): Promise<OpenLetter[]> {
     const own = [{ $match: { _id: { $in: ids } } }, { $project: { rows: { $setIntersection: ['$rows', rows] } } }]
     const found = await this.#collection.aggregate<StoredLetter>(own, scope).toArray()
@@ -271,7 +263,6 @@ function storedOperation ({ index, op, table, id, opId, ...sent }: CrudOperation
   return { index, op, table, id, op_id: opId ?? null, data: json(data), previous: json(previous), metadata }
 }
 
-/** The transaction of a letter, as it was uploaded. */
 export function transactionOf (letter: DeadLetter): CrudTransaction {
   const { client_id: clientId, transaction_id: id, schema_version: schemaVersion } = letter
   const operations = letter.operations.map(({ op_id: opId, data, previous, ...rest }) =>
@@ -298,7 +289,6 @@ function noteOf ({ _id, user_id: user, created_at: at, operations, tables, ...le
   return { _id, user_id: user, created_at: at, ...reason, tables, op_ids: opIds }
 }
 
-/** The part of a note that a retry may change. */
 function reasonOf (failed: FailedOperation, operations: DeadLetterOperation[]) {
   const { error_code: code, message, details } = failed
   const position = operations.findIndex(({ index }) => index === failed.operation_index)

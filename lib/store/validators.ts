@@ -13,7 +13,6 @@ export interface ValidatorOptions {
   action?: 'error' | 'warn' | undefined
 }
 
-/** A collection's present and wanted validator. */
 export interface ValidatorDifference {
   /** Of the MongoDB collection. */
   name: string
@@ -23,7 +22,6 @@ export interface ValidatorDifference {
   changes: string[]
   /** Documents that break the new rules: how many, and the `_id` of the first of them as text. */
   breaking: { count: number, ids: string[] }
-  /** The command that makes it so. */
   command: mongodb.Document
 }
 
@@ -59,7 +57,6 @@ async function breakingIn (collection: mongodb.Collection, validator: mongodb.Do
   return { count, ids: first.map(({ _id }) => String(_id)) }
 }
 
-/** Makes the database what the schemas say: idempotent. */
 export async function applyValidators (
   db: mongodb.Db, collections: Collections, options: ValidatorOptions = {}
 ): Promise<ValidatorDifference[]> {
@@ -83,10 +80,6 @@ export const NamespaceExists = 48
 /** For the PowerSync Service: see `prepareCollections`. */
 export const postImages = { changeStreamPreAndPostImages: { enabled: true } }
 
-/**
- * What the plugin's option `validators` does at start.
- * @throws {MongoError} when the database differs (`check`), or refuses to be changed (`apply`)
- */
 export async function ensureValidators (
   db: mongodb.Db, collections: Collections, mode: 'apply' | 'check', log: FastifyBaseLogger
 ): Promise<void> {
@@ -126,7 +119,6 @@ const remedies: Readonly<Record<number, (role: string) => string>> = {
   86: () => indexConflict // IndexKeySpecsConflict
 }
 
-/** What to do about an error that reading or changing validators, collections or indexes gave. */
 export function remedyOf (error: unknown, role: string): string {
   return remedies[codeOf(error) as number]?.(role) ??
     'check that the server runs and that the connection string is right'
