@@ -97,15 +97,13 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
       upload: uploadRoute({ identify, upload, bodyLimit, maxOperations, requiresClientHandling, gate }),
       ...options.checkpoints && { checkpoint: checkpointRoute(identify, checkpointTaker(db)) }
     }
-    for (const [route, definition] of Object.entries(all)) {
+    const added = Object.entries(all).flatMap(([route, definition]) => {
       const own = routes[route as RouteName]
-      if (own !== false) addRoute(scope, definition, own)
-    }
+      return own === false ? [] : [addRoute(scope, definition, own)]
+    })
     const facts = startFacts(options.collections, {
       database: db.databaseName,
-      routes: Object.entries(all)
-        .filter(([route]) => routes[route as RouteName] !== false)
-        .map(([, { method, url }]) => `${method} ${options.prefix ?? ''}${url}`),
+      routes: added,
       uploads: options.upload?.authenticate
         ? 'users of upload.authenticate'
         : signing

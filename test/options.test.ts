@@ -475,6 +475,18 @@ t.test('it works in a host with @fastify/jwt of its own, before or after', async
   t.ok(after.jwt.sign({ a: 1 }))
 })
 
+t.test('scopes of a host with @fastify/jwt may have a registration each, and its object stays as it is', async t => {
+  const host = Fastify()
+  t.teardown(() => host.close())
+  await host.register(fastifyJwt, { secret: 'host' })
+  const own = Object.keys(host.jwt)
+  for (const prefix of ['/a', '/b']) {
+    await host.register(async scope => { await scope.register(powersyncMongo, good) }, { prefix })
+  }
+  for (const prefix of ['/a', '/b']) t.equal((await host.inject(`${prefix}/token?user_id=a`)).statusCode, 200)
+  t.same(Object.keys(host.jwt), own)
+})
+
 t.test('routes can be left out, and take Fastify\'s route options', async t => {
   const seen: string[] = []
   const app = await start(t, {

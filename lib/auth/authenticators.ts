@@ -8,8 +8,8 @@ import { startDeadline } from '../deadline.js'
 import type { ToUser } from '../user.js'
 
 /**
- * Authenticates uploads by a token that this registration signed, in the `Authorization: Bearer` (or `Token`) header.
- * On `/token` it gives null.
+ * Authenticates uploads by a token for `powersyncUrl` that a key of this registration signed, in the header
+ * `Authorization: Bearer` (or `Token`). On `/token` it gives null.
  */
 export function powersyncToken (): Authenticate {
   return (request, { route, verifyToken }) => {

@@ -54,17 +54,18 @@ export function createHostKeySource (
 
   return async header => {
     const name = JSON.stringify([header.alg, header.kid])
-    if (!known.has(name)) {
+    let key = known.get(name)
+    if (!key) {
       if (now() - since >= options.cooldown) [lookups, since] = [0, now()]
       lookups += 1
       if (lookups > maxLookups) return whole(header)
+      key = remember(() => askHost(getJwks, { domain: issuer, ...header }, options.timeout), options, now)
+      // At once, so that one lookup is for all who ask meanwhile.
+      known.set(name, key)
     }
-    const lookUp = () => askHost(getJwks, { domain: issuer, ...header }, options.timeout)
-    const key = known.get(name) ?? remember(lookUp, options, now)
     try {
       const find = await key.current()
-      if (find) known.set(name, key)
-      else known.delete(name)
+      if (!find) known.delete(name)
       return find && await find(header)
     } catch (error) {
       known.delete(name)
@@ -112,7 +113,8 @@ async function askHost (
   const late = once(AbortSignal.timeout(timeout), 'abort')
     .then(() => { throw new KeySourceError(`getJwks did not give a key of ${domain} in time`) })
   try {
-    const jwk = await Promise.race([getJwk(signature), late])
+    // Async, since it may throw: without the race, the rejection of `late` would end the process.
+    const jwk = await Promise.race([(async () => getJwk(signature))(), late])
     if (JSON.stringify(jwk).length > maxBytes) {
       throw new KeySourceError(`getJwks gave a key of ${domain} of more than ${maxBytes} bytes`)
     }

@@ -43,7 +43,9 @@ export function jwksRoute (keys: readonly PublicJwk[]): RouteOptions {
     url: '/jwks',
     schema,
     handler (request, reply) {
-      if (request.headers['if-none-match'] === etag) return reply.code(304).headers(caching).send()
+      // One of several, and weak where a proxy has compressed the answer (RFC 9110 §13.1.2).
+      const known = request.headers['if-none-match'] ?? ''
+      if (known.includes(etag) || known === '*') return reply.code(304).headers(caching).send()
       return reply.headers(headers).send(body)
     }
   }

@@ -39,15 +39,20 @@ export function sendJson (reply: FastifyReply, body: unknown): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
-/** Adds a route with the host's options. Its path may end with a slash or not, whatever the router of the host does. */
-export function addRoute (scope: FastifyInstance, route: RouteOptions, own: OwnRouteOptions | undefined): void {
+/**
+ * Adds a route with the host's options. Its path may end with a slash or not, whatever the router of the host does.
+ * @returns its method and path, for the log
+ */
+export function addRoute (scope: FastifyInstance, route: RouteOptions, own: OwnRouteOptions | undefined): string {
   const options = merge(route, own)
   scope.route(options)
+  const name = `${options.method} ${(scope.prefix + options.url).replace('//', '/')}`
   const { ignoreTrailingSlash, routerOptions }: { ignoreTrailingSlash?: boolean, routerOptions?: unknown } =
     scope.initialConfig
   const path = options.url.replace(/\/$/, '')
-  if (path === '' || ignoreTrailingSlash || Object(routerOptions).ignoreTrailingSlash) return
+  if (path === '' || ignoreTrailingSlash || Object(routerOptions).ignoreTrailingSlash) return name
   scope.route({ ...options, url: path === options.url ? `${path}/` : path, schema: { ...options.schema, hide: true } })
+  return name
 }
 
 /** The host's options: its path replaces the route's, its schema adds to the route's, its `onSend` hooks run first. */

@@ -1,4 +1,5 @@
 /** `jwtIssuers({ getJwks })` with the real get-jwks: its getJwk, within the bounds of this package's own key source. */
+import { once } from 'node:events'
 import buildGetJwks from 'get-jwks'
 import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
@@ -95,6 +96,37 @@ t.test('made-up kids do not reach the issuer each, and keep nobody out', async t
   const answers = await Promise.all([...made, await issuer.sign()].map(async token => (await signIn(token)).status))
   t.same(answers, [...made.map(() => 401), 200])
   t.ok(issuer.requests.length <= 12, `${issuer.requests.length} requests, two for each lookup`)
+})
+
+t.test('one lookup is for all who ask meanwhile, also where the issuer has no OpenID configuration', async t => {
+  const issuer = await startIssuer(t, 'ES256')
+  issuer.answer('/.well-known/openid-configuration', response => response.writeHead(404).end())
+  const { getJwk } = buildGetJwks({ jwksPath: '/jwks' })
+  let asked = 0
+  const { signIn } = await server(t, issuer, {
+    getJwks: {
+      getJwk: signature => {
+        asked += 1
+        return getJwk(signature as never)
+      }
+    }
+  })
+  const token = await issuer.sign()
+  const answers = await Promise.all(Array.from({ length: 20 }, async () => (await signIn(token)).status))
+  t.same(answers, Array.from({ length: 20 }, () => 200))
+  t.equal(asked, 1)
+})
+
+t.test('a getJwk that throws at once leaves nothing behind that ends the process later', async t => {
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => { unhandled.push(reason) }
+  process.on('unhandledRejection', listener)
+  t.teardown(() => process.off('unhandledRejection', listener))
+  const issuer = await startIssuer(t, 'ES256')
+  const { signIn } = await server(t, issuer, { timeout: 100, getJwks: { getJwk: () => { throw new Error('no') } } })
+  t.equal((await signIn(await issuer.sign())).status, 503)
+  await once(AbortSignal.timeout(200), 'abort')
+  t.same(unhandled, [])
 })
 
 t.test('an issuer that never answers is 503 in time, and named in the log', async t => {

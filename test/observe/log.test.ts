@@ -1,10 +1,11 @@
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection, firstOf, PowerSyncFatalError } from '../../index.js'
+import powersyncMongo, { bson, collection, developmentAuth, firstOf, PowerSyncFatalError } from '../../index.js'
 import { observed } from '../../lib/uploads/outcomes.js'
 import { noSpans } from '../../lib/observe/spans.js'
 import { testDatabase } from '../support/database.js'
-import { keptLog, testServer, upload } from '../support/server.js'
+import { keptLog, keys, testServer, upload } from '../support/server.js'
 import { commandError, startWireServer } from '../support/wire-server.js'
 
 const database = await testDatabase(t)
@@ -195,6 +196,24 @@ t.test('the start is one line: tables with their rules, routes, database, who ma
       ]
     }
   })
+})
+
+t.test('the start names the routes by the paths that they have', async t => {
+  const { lines, logger } = keptLog()
+  const host = Fastify({ logger })
+  t.teardown(() => host.close())
+  const options = {
+    powersyncUrl: 'https://test.powersync.example',
+    keys: { signing: keys.privateKey },
+    authenticate: developmentAuth(),
+    mongo: { url: database.uri },
+    collections: { notes: collection({ schema: Type.Object({ text: Type.String() }) }) },
+    prefix: 'ps/',
+    routes: { jwks: false as const, token: { url: '/credentials' } }
+  }
+  await host.register(async scope => { await scope.register(powersyncMongo, options) }, { prefix: '/api' })
+  const line = JSON.parse(lines.find(line => line.includes('is ready'))!)
+  t.same(line.powersync.routes, ['GET /api/ps/credentials', 'POST /api/ps/upload'])
 })
 
 t.test('a rejection says which kind of id it was about, and never the id', async t => {
