@@ -4,7 +4,7 @@
  */
 import type { Check, TableDescription } from '../../types/validators.js'
 import {
-  DecodeFault, forbiddenName, halfCharacter, integerText, invalid, isBase64, isContainer, isDecimal128,
+  attempt, DecodeFault, forbiddenName, halfCharacter, integerText, invalid, isBase64, isContainer, isDecimal128,
   isForbiddenColumn, isForbiddenKey, isLong, isMoment, isObject, isWellFormed, JsonNumber, jsonTypeWords,
   KEY_RULE, maybeRounded, NAME_RULE, numberText, parseDate, parseDigits, toNumber, unknownName
 } from './values.js'
@@ -41,20 +41,16 @@ export const checking: Omit<Way, 'kinds'> = {
   words: check => check.e,
   found: jsonTypeWords,
   other: value => {
-    if (value instanceof JsonNumber) return isStorable(value) ? value : tooLong()
-    return typeof value === 'number' ? value : undefined
+    if (!(value instanceof JsonNumber)) return typeof value === 'number' ? value : undefined
+    const text = numberText(value)
+    // As a double, a long or a decimal.
+    return text !== undefined && (isDecimal128(text) || !Number.isNaN(toNumber(text))) ? value : tooLong()
   },
   parse: text => parseDigits(text, String(Math.random())),
   deepest: 20 // to which the service turns nested documents into JSON (PowerSync: module-mongodb, bufferToSqlite.ts)
 }
 
 export const tooLong = () => invalid('a number of at most 34 digits', 'a longer one')
-
-/** As a double, a long or a decimal. */
-function isStorable (value: JsonNumber): boolean {
-  const text = numberText(value)
-  return text !== undefined && (isDecimal128(text) || !Number.isNaN(toNumber(text)))
-}
 
 /** The conversion of values other than null. */
 export const convertOf: Kind = (check, way) => way.convert?.(check, way) ?? way.kinds[check.t]!(check, way)
@@ -74,10 +70,8 @@ export function mismatch (check: Check, value: unknown, way: Way, problem?: stri
 }
 
 /** Whether a number is within inclusive limits. */
-function limitTest (c: Check['c']): (value: number) => boolean {
-  const [least, most] = [c?.[0] ?? -Infinity, c?.[1] ?? Infinity]
-  return value => value >= least && value <= most
-}
+const limitTest = ([least, most]: Check['c'] | [] = []) => (value: number): boolean =>
+  value >= (least ?? -Infinity) && value <= (most ?? Infinity)
 
 /** @param divides whether a value is a multiple */
 function rangeTest<Value extends number | bigint> (
@@ -91,7 +85,7 @@ function rangeTest<Value extends number | bigint> (
 }
 
 export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
-  const patterns = re.map(([source, flags, not]) => ({ pattern: new RegExp(source, flags), matches: !not }))
+  const patterns = re.map(([source, flags, not]) => ({ pattern: new RegExp(source, flags), expected: !not }))
   const within = limitTest(c)
   // JSON Schema and MongoDB count code points: code units but for the first halves of pairs.
   const fits = (value: string) =>
@@ -99,18 +93,17 @@ export const text: Kind = ({ c, re = [], len = Infinity, date, v }) => {
   return value => {
     if (typeof value !== 'string') return undefined
     if (!isWellFormed(value)) return halfCharacter()
-    for (const { pattern, matches } of patterns) if (pattern.test(value) !== matches) return undefined
     const isAllowed = fits(value) && value.length <= len &&
-      (!v || v[0]!.includes(value)) && (!date || isMoment(value))
+      (!v || v[0]!.includes(value)) && (!date || isMoment(value)) &&
+      patterns.every(({ pattern, expected }) => attempt(() => pattern.test(value)) === expected)
     return isAllowed ? value : undefined
   }
 }
 
 export const literal: Kind = ({ v = [] }) => {
-  const stored = new Map(v.map(([literal]) => [literal, literal]))
-  for (const [literal, ...spellings] of v) {
-    for (const spelling of spellings) if (!stored.has(spelling)) stored.set(spelling, literal)
-  }
+  // Of a literal that is another's spelling, and of spellings of several, the first counts.
+  const spellings = v.flatMap(([literal, ...others]) => others.map(spelling => [spelling, literal] as const))
+  const stored = new Map([...spellings.reverse(), ...v.map(([literal]) => [literal, literal] as const)])
   return value => {
     const literal = stored.get(value)
     if (literal !== undefined) return literal
@@ -188,8 +181,8 @@ export const array: Kind = ({ i, c, u }, way) => {
 /** Keys keep the order in which they came: documents that differ in it are not equal to MongoDB. */
 export const object: Kind = ({ p = {}, i, k = '', x, z }, way) => {
   const properties = new Map(Object.entries(p).map(([name, [check, optional]]) =>
-    [name, { convert: converterOf(check, way), check, optional }]))
-  const required = [...properties].filter(([, { optional }]) => !optional)
+    [name, { convert: converterOf(check, way), optional }]))
+  const required = Object.entries(p).filter(([, [, optional]]) => !optional)
   const pattern = new RegExp(k, 'u')
   const others = i && converterOf(i, way)
   const convertProperty = (name: string, value: unknown) => {
@@ -197,7 +190,7 @@ export const object: Kind = ({ p = {}, i, k = '', x, z }, way) => {
     const property = properties.get(name)
     // JSON, unlike a column, tells null and absent apart.
     if (property) return value === null && property.optional ? null : property.convert(value)
-    if (others && pattern.test(name)) return others(value)
+    if (others && attempt(() => pattern.test(name))) return others(value)
     return x ? unknownName(x) : convertAny(value, z!, way)
   }
   return value => {
@@ -210,7 +203,7 @@ export const object: Kind = ({ p = {}, i, k = '', x, z }, way) => {
       document[name] = converted
     }
     const absent = required.find(([name]) => !hasOwn(document, name))
-    return absent ? mismatch(absent[1].check, undefined, way, 'is required').within(absent[0]) : document
+    return absent ? mismatch(absent[1][0], undefined, way, 'is required').within(absent[0]) : document
   }
 }
 
@@ -219,7 +212,7 @@ export const jsonText: Kind = ({ i, e }, way) => {
   const convert = converterOf(i!, way)
   return value => {
     const isText = typeof value === 'string' && !way.trusted
-    const content = isText ? tryParse(value, way) : value
+    const content = isText ? attempt(() => way.parse(value)) : value
     return isContainer(content) ? convert(content) : isText ? invalid(e, 'other text') : undefined
   }
 }
@@ -252,14 +245,6 @@ export const kinds: Required<Way['kinds']> = {
   j: jsonText,
   y: any,
   u: union
-}
-
-function tryParse (text: string, { parse }: Way): unknown {
-  try {
-    return parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** A value of any type, as it came. */
@@ -402,7 +387,7 @@ export const longestId = 1024
 export function idTest (check: Check, way: Way): (id: string) => boolean {
   if (check.t === 'l') return id => integerText(id) !== undefined && Number(id) !== 0 && isLong(BigInt(id))
   const convert = text(check, way)
-  return id => id !== '' && !id.includes('\0') && id.length <= longestId && convert(id) === id &&
+  return id => id !== '' && !id.includes('\0') && convert(id) === id &&
     (id.length <= longestId / 3 || byteLength(id) <= longestId)
 }
 

@@ -176,6 +176,15 @@ export function isWellFormed (text: string): boolean {
   return (text as string & { isWellFormed?: () => boolean }).isWellFormed?.() ?? !/[\ud800-\udfff]/u.test(text)
 }
 
+/** What `work` gives; undefined if it throws, as a pattern such as `(a|b)*` does in V8 for millions of characters. */
+export function attempt<Result> (work: () => Result): Result | undefined {
+  try {
+    return work()
+  } catch {
+    return undefined
+  }
+}
+
 export const isContainer = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !(value instanceof JsonNumber)
 

@@ -2,7 +2,7 @@ import { BSON, Decimal128, Double, Int32, Long, type mongodb } from '../bson.js'
 import type { Check } from '../../types/validators.js'
 import { checking, converterOf, kinds, tooLong, type Convert, type Way } from '../client/check.js'
 import {
-  DecodeFault, integerText, invalid, isLong, isShortest, JsonNumber, numberText, parseDate, toNumber
+  attempt, DecodeFault, integerText, invalid, isLong, isShortest, JsonNumber, numberText, parseDate, toNumber
 } from '../client/values.js'
 import { parseJson } from '../json.js'
 import { isPlain, typeWords } from '../type-words.js'
@@ -92,8 +92,10 @@ export function readerOf (
       const readers = new Map(Object.entries(p).map(([name, [property]]) => [name, readerOf(property)]))
       if (!inside && [...readers.values()].every(reader => reader === undefined)) return undefined
       const others = new RegExp(k, 'u')
+      const readerFor = (name: string) =>
+        readers.has(name) ? readers.get(name) : attempt(() => others.test(name)) ? inside : undefined
       const property = ([name, value]: [string, unknown]): [string, unknown] =>
-        [name, (readers.has(name) ? readers.get(name) : others.test(name) ? inside : undefined)?.(value) ?? value]
+        [name, readerFor(name)?.(value) ?? value]
       return value => isPlain(value) ? Object.fromEntries(Object.entries(value).map(property)) : value
     }
     case 'u': {
@@ -124,13 +126,8 @@ function numberOf (value: JsonNumber): unknown {
 }
 
 /** `fromString` throws on overflow and on digits that would be lost. */
-export function toDecimal128 (text: string): mongodb.Decimal128 | undefined {
-  try {
-    return Decimal128.fromString(text)
-  } catch {
-    return undefined
-  }
-}
+export const toDecimal128 = (text: string): mongodb.Decimal128 | undefined =>
+  attempt(() => Decimal128.fromString(text))
 
 /** Values of BSON's own types. Of other classes the driver would write the properties, which are seldom their value. */
 function given (value: unknown): unknown {

@@ -1,5 +1,6 @@
 import { FormatRegistry, OptionalKind, ReadonlyKind, type TSchema } from '@sinclair/typebox'
 import type { Check, Collection } from '../../types/index.js'
+import { attempt } from '../client/values.js'
 import { OptionError } from '../errors.js'
 import { listWords } from '../type-words.js'
 
@@ -63,13 +64,8 @@ export function numberKeyword (schema: TSchema, keyword: string, place: Place): 
 }
 
 /** As Fastify's validator reads a pattern: with the flag `u`. Of a RegExp, the flags would be ignored. */
-export function regularExpression (pattern: unknown): RegExp | undefined {
-  try {
-    return typeof pattern === 'string' ? new RegExp(pattern, 'u') : undefined
-  } catch {
-    return undefined
-  }
-}
+export const regularExpression = (pattern: unknown): RegExp | undefined =>
+  typeof pattern === 'string' ? attempt(() => new RegExp(pattern, 'u')) : undefined
 
 export function knownNames (names: readonly string[]): string {
   if (names.length === 0) return 'no name'

@@ -3,7 +3,7 @@ import type { Check } from '../../types/validators.js'
 import { Binary, BSON, Decimal128, Double, ObjectId, UUID, type mongodb } from '../bson.js'
 import { convertOf } from '../client/check.js'
 import { checking } from '../client/check.js'
-import { isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
+import { attempt, isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
 import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
 import {
@@ -306,15 +306,8 @@ function binary (schema: TSchema, place: Place): FieldType {
 }
 
 /** The driver refuses a vector (subtype 9) that is not one, for every retry again. */
-function serializable (value: mongodb.Binary): mongodb.Binary | undefined {
-  if (value.sub_type !== Binary.SUBTYPE_VECTOR) return value
-  try {
-    BSON.serialize({ value })
-    return value
-  } catch {
-    return undefined
-  }
-}
+const serializable = (value: mongodb.Binary): mongodb.Binary | undefined =>
+  value.sub_type !== Binary.SUBTYPE_VECTOR || attempt(() => BSON.serialize({ value })) ? value : undefined
 
 /** Text of one spelling, as ids have it. */
 const spelled = (e: string, pattern: string, Class: typeof ObjectId | typeof UUID) => scalar('s', e, 'text', {

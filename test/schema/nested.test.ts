@@ -4,7 +4,7 @@ import { Double } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/client/values.js'
 import { bson } from '../../lib/schema/fields.js'
-import { compileCollection, decoderOf } from './decode.js'
+import { compileCollection, decoderOf, decodersOf } from './decode.js'
 
 const address = Type.Object({
   street: Type.String(),
@@ -289,4 +289,25 @@ t.test('half a character is called by its name', async t => {
   for (const type of [bson.ObjectId(), bson.UUID(), bson.Binary(), bson.Decimal128(), bson.Date()]) {
     t.match(decoderOf(type)('\ud800'), { code: 'INVALID_DATA' }, `${String(type[Kind])} is not made of it`)
   }
+})
+
+t.test('what is too long for its pattern, for which V8 has not enough stack, is refused as data', t => {
+  const long = 'ab'.repeat(4_000_000)
+  t.throws(() => /^(a|b)*$/u.test(long), RangeError)
+  const text = Type.String({ pattern: '^(a|b)*$' })
+  for (const [where, decode] of Object.entries(decodersOf(text))) {
+    t.equal(decode('ab'), 'ab', where)
+    t.match(decode(long), { code: 'INVALID_DATA' }, where)
+  }
+  const record = Type.Record(text, Type.Integer())
+  const keys = Type.Object({ keys: record })
+  const { put } = compileCollection('rows', collection({ schema: keys }))
+  t.match(put({ keys: { [long]: 1 } }), { code: 'SCHEMA_MISMATCH', path: /^keys\."abab/ })
+  t.match(decoderOf(Type.Union([text, Type.Integer()]))(long), { code: 'INVALID_DATA' })
+  const dates = Type.Record(text, bson.Long())
+  const documents = compileCollection('rows', collection({ schema: Type.Object({ dates }) }))
+  t.same(documents.read({ dates: { [long]: 1 } }), { dates: { [long]: 1 } }, 'what others have written is read')
+  const { id } = compileCollection('rows', collection({ id: { type: 'string', pattern: '^(a|b)*$' }, schema: keys }))
+  t.match(id(long), { code: 'INVALID_DATA', path: 'id' })
+  t.end()
 })
