@@ -3,7 +3,7 @@ import type { FastifyInstance, RouteOptions } from 'fastify'
 import { firstOf, identifier, powersyncToken } from './lib/auth/authenticators.js'
 import { createTokens, noTokens } from './lib/auth/tokens.js'
 import { CollectionRegistry } from './lib/rules/registry.js'
-import { MongoError, OptionError } from './lib/errors.js'
+import { OptionError } from './lib/errors.js'
 import { observed } from './lib/uploads/outcomes.js'
 import { startFacts } from './lib/observe/start-facts.js'
 import { loadSpans } from './lib/observe/spans.js'
@@ -18,8 +18,9 @@ import { prepareCollections } from './lib/store/collections.js'
 import { connect } from './lib/store/connect.js'
 import { DeadLetters } from './lib/store/dead-letters.js'
 import { Ledger } from './lib/store/ledger.js'
+import { refused } from './lib/store/mongodb-errors.js'
 import { Statements } from './lib/store/statements.js'
-import { ensureValidators, nameOf, remedyOf } from './lib/store/validators.js'
+import { ensureValidators } from './lib/store/validators.js'
 import { asGiven, userOf, withClaims } from './lib/user.js'
 import { createGate, processMemory } from './lib/uploads/gate.js'
 import { createRerun } from './lib/uploads/rerun.js'
@@ -66,7 +67,9 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
   const ledger = deduplicate && new Ledger(db, deduplicate)
   const shared = { db, collections, statements: new Statements(db, features), faults, spans, deadline }
   const deadLetters = new DeadLetters(db, settings.deadLetters, createRerun({ ...shared, log: fastify.log }))
-  await createIndexes({ ledger, deadLetters })
+  const fail = (collection: string) => refused(`the indexes of ${collection} be read and changed`, 'readWrite')
+  await ledger?.createIndexes().catch(fail(Ledger.collectionName))
+  await deadLetters.createIndexes().catch(fail(DeadLetters.collectionName))
   const upload = observed(createUploader({ ...shared, ledger, deadLetters }), spans)
   const uploading = options.upload?.authenticate ?? firstOf(powersyncToken(), authenticate)
   if (uploading.development) {
@@ -136,23 +139,6 @@ function identified (identity: Identity): Identity {
     'fastify.powersync: the user\'s id is not text, or empty: it becomes the sub of the token, by which the ' +
     'PowerSync Service knows the user'
   )
-}
-
-async function createIndexes ({
-  ledger,
-  deadLetters
-}: {
-  ledger: Ledger | undefined
-  deadLetters: DeadLetters
-}): Promise<void> {
-  const indexes = { [Ledger.collectionName]: ledger, [DeadLetters.collectionName]: deadLetters }
-  for (const [collection, owner] of Object.entries(indexes)) {
-    await owner?.createIndexes().catch((error: unknown) => {
-      if (error instanceof MongoError) throw error
-      throw new MongoError(`MongoDB did not let the indexes of ${collection} be read and changed (${nameOf(error)}): ` +
-        remedyOf(error, 'readWrite'))
-    })
-  }
 }
 
 /** A function that adds `fastify.powersync`, or `fastify.powersync.<name>`, once there is something to add. */

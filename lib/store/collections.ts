@@ -2,8 +2,8 @@ import { Long, ObjectId, reading, UUID, type mongodb } from '../bson.js'
 import type { Collection, Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { idKinds, idsOf } from '../schema/ids.js'
-import { codeOf } from './mongodb-errors.js'
-import { NamespaceExists, nameOf, postImages, remedyOf } from './validators.js'
+import { codeOf, refused } from './mongodb-errors.js'
+import { NamespaceExists, postImages } from './validators.js'
 
 const NamespaceNotFound = 26
 const IndexNotFound = 27
@@ -17,17 +17,12 @@ export const CommandNotFound = 59
  * @returns warnings to log
  */
 export async function prepareCollections (db: mongodb.Db, collections: Collections): Promise<string[]> {
-  try {
-    const state = await inspectCollections(db, collections)
-    const [unfit] = state?.unfit ?? []
-    if (unfit) throw new MongoError(`${unfit.found}: ${unfit.fix}`)
-    for (const name of state?.missing ?? []) await createCollection(db, name)
-    return state?.warnings ?? []
-  } catch (error) {
-    if (error instanceof MongoError) throw error
-    throw new MongoError(
-      `MongoDB did not let its collections be listed and created (${nameOf(error)}): ${remedyOf(error, 'readWrite')}`)
-  }
+  const fail = refused('its collections be listed and created', 'readWrite')
+  const state = await inspectCollections(db, collections).catch(fail)
+  const [unfit] = state?.unfit ?? []
+  if (unfit) throw new MongoError(`${unfit.found}: ${unfit.fix}`)
+  for (const name of state?.missing ?? []) await createCollection(db, name).catch(fail)
+  return state?.warnings ?? []
 }
 
 /** Unfit collections, missing ones, those without post-images, and warnings. Undefined where MongoDB lists none. */

@@ -1,5 +1,5 @@
 import type { mongodb } from '../bson.js'
-import { PowerSyncFatalError, WriteError } from '../errors.js'
+import { MongoError, PowerSyncFatalError, WriteError } from '../errors.js'
 import { listWords } from '../type-words.js'
 
 interface ServerError {
@@ -173,3 +173,30 @@ function brokenRules (rules: unknown, path: string): Array<{ path: string, rule:
 }
 
 const listOf = (value: unknown): mongodb.Document[] => Array.isArray(value) ? value : []
+
+/** The name of a server's or driver's error. Its message stays out: it may quote documents and connection strings. */
+export const nameOf = (error: unknown): string => {
+  const { codeName, name } = error as { codeName?: string, name: string }
+  return codeName ?? name
+}
+
+const indexConflict = 'drop the index that is on the same fields with another name or other options'
+
+/** By codes of errors that reading or changing validators, collections or indexes gave. */
+const remedies: Readonly<Record<number, string>> = {
+  13: "give this server's user the role %s on the database", // Unauthorized
+  59: 'use a MongoDB server, since this one has no validators', // CommandNotFound
+  85: indexConflict, // IndexOptionsConflict
+  86: indexConflict // IndexKeySpecsConflict
+}
+
+export function remedyOf (error: unknown, role: string): string {
+  const otherwise = 'check that the server runs and that the connection string is right'
+  return (remedies[codeOf(error) as number] ?? otherwise).replace('%s', role)
+}
+
+/** For `catch`: stops the start with what MongoDB refused, and the remedy. */
+export const refused = (what: string, role: string, otherwise = '') => (error: unknown): never => {
+  if (error instanceof MongoError) throw error
+  throw new MongoError(`MongoDB did not let ${what} (${nameOf(error)}): ${remedyOf(error, role)}${otherwise}`)
+}

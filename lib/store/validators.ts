@@ -4,7 +4,7 @@ import type { mongodb } from '../bson.js'
 import type { Collections } from '../../types/index.js'
 import { MongoError } from '../errors.js'
 import { jsonSchemaOf } from '../schema/json-schema.js'
-import { codeOf } from './mongodb-errors.js'
+import { codeOf, refused } from './mongodb-errors.js'
 
 export interface ValidatorOptions {
   /** `moderate`: documents that broke the rules before may be changed. Default: as it is, `strict` for a new one. */
@@ -86,10 +86,8 @@ export async function ensureValidators (
   const [run, done, role] = mode === 'apply'
     ? [applyValidators, 'changed', 'dbAdmin'] as const
     : [compareValidators, 'read', 'read'] as const
-  const differences = await run(db, collections).catch((error: unknown) => {
-    throw new MongoError(`MongoDB did not let its validators be ${done} (${nameOf(error)}): ${remedyOf(error, role)}, ` +
-      'or set the option validators to false')
-  })
+  const differences = await run(db, collections)
+    .catch(refused(`its validators be ${done}`, role, ', or set the option validators to false'))
   for (const { name: collection, breaking: { count: documents } } of differences) {
     if (documents === 0) continue
     log.warn({ collection, documents }, 'documents break the rules of their collection\'s validator, ' +
@@ -102,26 +100,6 @@ export async function ensureValidators (
   throw new MongoError(
     `the validators of ${names} are not what the schemas say (${name}: ${changes.slice(0, 3).join('; ')}): ` +
     'run "npx powersync-mongo apply-validators --config <file>", or set the option validators to \'apply\'')
-}
-
-/** The name of a server's or driver's error. Its message stays out: it may quote documents and connection strings. */
-export const nameOf = (error: unknown): string => {
-  const { codeName, name } = error as { codeName?: string, name: string }
-  return codeName ?? name
-}
-
-const indexConflict = 'drop the index that is on the same fields with another name or other options'
-
-const remedies: Readonly<Record<number, (role: string) => string>> = {
-  13: role => `give this server's user the role ${role} on the database`, // Unauthorized
-  59: () => 'use a MongoDB server, since this one has no validators', // CommandNotFound
-  85: () => indexConflict, // IndexOptionsConflict
-  86: () => indexConflict // IndexKeySpecsConflict
-}
-
-export function remedyOf (error: unknown, role: string): string {
-  return remedies[codeOf(error) as number]?.(role) ??
-    'check that the server runs and that the connection string is right'
 }
 
 /** Documents of a collection that tables share may be of any of them; anything goes if one of them has no schema. */
