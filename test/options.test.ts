@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import Fastify from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import fastifyJwt from '@fastify/jwt'
 import fastifyMongodb from '@fastify/mongodb'
 import fastifySwagger from '@fastify/swagger'
@@ -480,10 +480,15 @@ t.test('scopes of a host with @fastify/jwt may have a registration each, and its
   t.teardown(() => host.close())
   await host.register(fastifyJwt, { secret: 'host' })
   const own = Object.keys(host.jwt)
+  const authenticate = ({ server: { jwt }, headers }: FastifyRequest) =>
+    jwt.verify<{ id: string }>(headers.authorization!)
   for (const prefix of ['/a', '/b']) {
-    await host.register(async scope => { await scope.register(powersyncMongo, good) }, { prefix })
+    await host.register(async scope => { await scope.register(powersyncMongo, { ...good, authenticate }) }, { prefix })
   }
-  for (const prefix of ['/a', '/b']) t.equal((await host.inject(`${prefix}/token?user_id=a`)).statusCode, 200)
+  const headers = { authorization: host.jwt.sign({ id: 'a' }) }
+  for (const prefix of ['/a', '/b']) {
+    t.equal((await host.inject({ url: `${prefix}/token`, headers })).statusCode, 200, 'authenticate sees that object')
+  }
   t.same(Object.keys(host.jwt), own)
 })
 

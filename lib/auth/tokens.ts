@@ -34,7 +34,7 @@ export async function createTokens (
   const { keys, powersyncUrl: audience, expiresIn, namespace } = settings
   const { algorithm, kid } = keys.signing
   // Namespaces stand in one object: not in the host's, where further scopes with this plugin would meet ours.
-  if (scope.hasDecorator('jwt')) scope.jwt = Object.create(null)
+  if (scope.hasDecorator('jwt')) scope.jwt = Object.create(scope.jwt)
   await scope.register(fastifyJwt, {
     namespace,
     decoratorName: `${namespace}Token`,
