@@ -6,10 +6,7 @@ import { isPlain, typeWords } from '../type-words.js'
 
 export type Migrations = ReturnType<typeof createMigrations>
 
-/**
- * Lifts operations of older clients, version by version, to the schemas of `collections`.
- * @throws {OptionError} when no collection has a migration to a version between the smallest and the greatest
- */
+/** Lifts operations of older clients, version by version, to the schemas of `collections`: none may be left out. */
 export function createMigrations (collections: Collections) {
   const steps = new Map(Object.entries(collections).map(([table, { migrations }]) => [table, migrations]))
   const versions = [...steps.values()].flatMap(own => Object.keys(own).map(Number)).sort((a, b) => a - b)
@@ -29,11 +26,7 @@ export function createMigrations (collections: Collections) {
     return version >= oldest && version <= current
   }
 
-  /**
-   * An uploaded operation as a client of the current version would have sent it; null drops it.
-   * @throws {SchemaVersionError} for a version that this server does not know
-   * @throws {HookError} when a migration fails; a `PowerSyncFatalError` as it is
-   */
+  /** An uploaded operation as a client of the current version would have sent it; null drops it. */
   function lift (operation: CrudOperation, version = current): CrudOperation | null {
     if (version === current) return operation
     if (!takes(version)) {

@@ -9,8 +9,6 @@ import type { RegisteredCollection } from './registry.js'
 /**
  * The values that make a document a user's, by field; empty where no field decides it. Undefined when no row can be the
  * user's: a missing value, or null, must never become a condition that the rows of others meet.
- *
- * @throws {Error} for what a function of the app cannot mean, such as a Promise: the upload is retried until it changes
  */
 export function conditionsOf (
   { table, definition: { owner }, schema }: RegisteredCollection, user: User

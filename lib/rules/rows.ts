@@ -24,9 +24,9 @@ interface Seen { collection: string, fields: Readonly<Record<string, unknown>> }
  * Documents as they stand between the operations of client transactions that are written together: what MongoDB has,
  * with the plans so far applied. A row is a document: two tables over one collection share it.
  *
- * Nothing is read until a hook asks. Then the documents of all operations on that collection come in one `find`; and
- * since hooks ask for the same of each operation, so do those of all ids that stand in the same field as the one that
- * is asked for: after `existing('lists', operation.data.list_id)`, the lists of all the other operations are there.
+ * Nothing is read until a hook asks: then one `find` takes the documents of all operations on that collection and,
+ * since hooks ask for the same of each operation, those of all ids in the same field as the one that is asked for:
+ * after `existing('lists', operation.data.list_id)`, the lists of all the other operations are there.
  */
 export function createRows (transactions: readonly CrudTransaction[], scope: RuleScope) {
   const { collections, ofUser, context, allowed } = scope
@@ -67,10 +67,7 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
     return documents.get(rowOfId(collections.get(table), id) ?? '')
   }
 
-  /**
-   * Enforces `throughParent`.
-   * @throws {PowerSyncFatalError} for an operation on a row, or into a parent, that is not the user's
-   */
+  /** Enforces `throughParent`, for the row itself and the parent that it goes to. */
   function checkParents (operation: CrudOperation): Promise<void> | undefined {
     const target = ofUser(operation)
     return target.shared.parents.length > 0 ? checkParentsOf(operation, target) : undefined
@@ -112,7 +109,7 @@ export function createRows (transactions: readonly CrudTransaction[], scope: Rul
     }
   }
 
-  /** Ends a client transaction. @throws {PowerSyncFatalError} if a parent did not come in it */
+  /** Ends a client transaction: operations are refused if their parent did not come in it. */
   async function end (): Promise<void> {
     for (const { operation, verdict } of waiting) if (await verdict() !== true) refuse(operation)
     waiting = []

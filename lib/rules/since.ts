@@ -34,7 +34,6 @@ export function fold (since: Since | undefined, { row, change, operation }: Plan
   return folded
 }
 
-/** The same without these fields. */
 export function without (since: Since, fields: readonly string[]): Since {
   const { set, unset, sums } = since
   return fields.reduce(clear, { ...since, set: { ...set }, unset, sums: { ...sums } })

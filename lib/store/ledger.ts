@@ -71,10 +71,7 @@ export class Ledger {
     return undefined
   }
 
-  /**
-   * The page as MongoDB has it, in the scope's transaction.
-   * @param openLetters of a client that has no page
-   */
+  /** The page as MongoDB has it, in the scope's transaction; of a client without one, with its open letters. */
   async read ({ _id }: PageIdentity, scope: CommandScope, openLetters: () => Promise<PageContent>): Promise<Page> {
     const pages = this.db.collection<PageDocument>(Ledger.collectionName, reading)
     const document = await pages.findOne({ _id }, { ...scope })

@@ -129,10 +129,7 @@ const wrappers = new Set(['HookError', 'WriteError', 'UnknownCommitError'])
 
 export const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code
 
-/**
- * A bulk write's error holds that of its failed statement, in a Map if it is of `client.bulkWrite`; a single write's is
- * that itself.
- */
+/** A bulk write's error holds that of its failed statement, `client.bulkWrite`'s in a Map; a single write's is it. */
 export function firstWriteError (error: unknown): ServerError & { index?: number } {
   const failure = Object(error) as ServerError
   const { writeErrors } = failure

@@ -1,10 +1,7 @@
 import { ObjectId, type mongodb } from '../bson.js'
 import type { FailedOperation } from '../../types/index.js'
 
-/**
- * A dead letter that is open, and its rows: what its client changes on them is noted in it. Null: the page has too many
- * already, they stand in the letter alone.
- */
+/** A dead letter in which changes of its rows are noted. Null: too many for the page, the letter alone has them. */
 export interface OpenLetter { _id: string, rows: ReadonlySet<string> | null }
 
 /** Why a client transaction was rejected. */
@@ -27,10 +24,8 @@ export interface PageContent {
   letters: readonly OpenLetter[]
 }
 
-/** The final outcome of an operation. */
 export type Verdict = 'applied' | Rejection
 
-/** What one commit settles. */
 export interface Settlement {
   /** Fingerprints. */
   operations: readonly string[]
@@ -102,7 +97,6 @@ export class Page {
     return verdicts
   }
 
-  /** The page after a commit. */
   next ({ operations, rejected, upload, opened, closed }: Settlement, now = Date.now()): Page {
     const { rejections, letters, sequence } = this.content
     const seconds = Math.floor(now / 1000)

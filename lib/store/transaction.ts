@@ -4,7 +4,6 @@ import type { CommandScope } from '../../types/storage.js'
 import { noSpans, type Spans } from '../observe/spans.js'
 import { codeOf, hasLabel, isOfWriteConcern, rootOf } from './mongodb-errors.js'
 
-/** A MongoDB transaction that is under way. */
 export type TransactionScope = Required<CommandScope>
 
 /** A commit that was sent and never acknowledged: MongoDB may have applied the transaction or not. */
@@ -42,9 +41,7 @@ const guarantees = {
  * `withTransaction` does the same, but goes on for two minutes, longer than clients wait. A write conflict counts as
  * transient with or without its label.
  * Source: MongoDB's "Convenient API for Transactions" specification.
- *
  * @throws {UnknownCommitError} if the outcome of the commit is unknown when the signal ends the wait
- * @throws the last attempt's error otherwise
  */
 export async function inTransaction<Result> (
   client: mongodb.MongoClient, options: TransactionOptions, work: (scope: TransactionScope) => Promise<Result>

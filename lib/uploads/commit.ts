@@ -20,7 +20,6 @@ import {
   ConflictError, inTransaction, type TransactionOptions, type TransactionScope
 } from '../store/transaction.js'
 
-/** The uploading user and request. */
 export interface Caller {
   user: User
   request: FastifyRequest | undefined
@@ -64,7 +63,6 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
 
   /**
    * Does work in one MongoDB transaction, commits it, and starts again after a conflict.
-   *
    * @throws {Rejected} for an operation that can never be written
    * @throws {UnknownCommitError} if it may have been committed or not
    * @throws anything else: it was not committed, and is retryable
@@ -186,10 +184,7 @@ export function createCommit ({ db, collections, statements, faults, spans }: Co
     }
   }
 
-  /**
-   * @throws {Rejected} with the position of the transaction whose operation failed, in `planned`
-   * @throws {ConflictError} if another was faster
-   */
+  /** A rejection has the position of its transaction in `planned`. */
   async function send (
     { before = [], planned = [], after = [] }: Pick<Writes, 'before' | 'planned'> & { after?: readonly Statement[] },
     way: Way,

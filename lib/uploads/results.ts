@@ -14,7 +14,6 @@ export const sendAgain = (message: string): RetryableErrorResult =>
 export const fatalError = (failed: FailedOperation): FatalErrorResult =>
   ({ status: 'fatal_error', requires_client_handling: false, failed_operation: failed })
 
-/** A rejection as the client sees it. */
 export function failedOperation ({ cause: { code, message, details, operationIndex } }: Rejected): FailedOperation {
   const json = details && jsonOf(details)
   return {

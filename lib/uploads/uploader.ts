@@ -30,7 +30,6 @@ export interface UploadDependencies extends CommitDependencies {
   deadline: number
 }
 
-/** The rules that depend on the shape of an upload. */
 interface UploadPolicy {
   /** Whether a rejected transaction stops those after it. */
   onRejection: 'stop' | 'skip'
@@ -38,7 +37,6 @@ interface UploadPolicy {
   requiresClientHandling?: UploadOptions['requiresClientHandling']
 }
 
-/** Applies client transactions in order and tells the outcome of each. */
 export type Uploader =
   (transactions: CrudTransaction[], caller: Caller, policy: UploadPolicy) => Promise<TransactionResult[]>
 
@@ -57,7 +55,6 @@ interface Entry {
   fingerprints: ReadonlyArray<string | undefined>
 }
 
-/** The result of a commit. */
 interface Settled {
   /** Of each transaction of the group, up to the first that was rejected before and stops the upload. */
   verdicts: Verdict[]
@@ -66,7 +63,6 @@ interface Settled {
   letter?: string
 }
 
-/** One upload on its way. */
 interface Upload {
   entries: readonly Entry[]
   caller: Caller
@@ -195,7 +191,6 @@ async function settleAll (upload: Upload, dependencies: UploadDependencies): Pro
     else await reject(group[0]!, failedOperation(error))
   }
 
-  /** Writes what is new of a group, and notes in its client's page that it is settled. */
   async function apply (group: readonly Entry[]): Promise<Settled> {
     const identity = identify(group)
     const remembered = identity && ledger?.remembered(identity)
@@ -403,7 +398,6 @@ function pendingOf (page: Page, group: readonly Entry[], { onRejection }: Upload
   return { page, pending, verdicts }
 }
 
-/** Whether nothing is left to write. */
 const isSettled = ({ pending }: Pending) => pending.every(({ transaction }) => transaction.operations.length === 0)
 
 /** Plans on rows of open letters, by letter: also those of operations that hooks moved to another row. */
