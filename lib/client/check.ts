@@ -387,7 +387,7 @@ export const longestId = 1024
 export function idTest (check: Check, way: Way): (id: string) => boolean {
   if (check.t === 'l') return id => integerText(id) !== undefined && Number(id) !== 0 && isLong(BigInt(id))
   const convert = text(check, way)
-  return id => id !== '' && !id.includes('\0') && convert(id) === id &&
+  return id => id !== '' && id.length <= longestId && !id.includes('\0') && convert(id) === id &&
     (id.length <= longestId / 3 || byteLength(id) <= longestId)
 }
 
