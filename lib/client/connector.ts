@@ -1,18 +1,11 @@
 import type {
-  ClientDatabase, ClientTransaction, Connector, ConnectorErrorCode, ConnectorOptions, Credentials, Fetch
+  ClientDatabase, ClientTransaction, Connector, ConnectorOptions, Credentials, Fetch
 } from '../../types/client.js'
 import { createCredentialsCache, isText, normalCredentials, readCredentials, userOf } from './credentials.js'
 import { callHook, ConnectorError } from './errors.js'
 import { claimQueue, nextTransactions, settled } from './queue.js'
 import { send } from './request.js'
 import { readResults, settle } from './settle.js'
-
-/**
- * A slow connection, or a body that was refused before it was read whole, which may reset the connection. A proxy says
- * so by a status: forbidden, time-outs, and an upstream that closed. 524 is Cloudflare's.
- */
-const perhapsTooLarge: Array<ConnectorErrorCode | number | undefined> =
-  ['PSM_TOO_LARGE', 'PSM_TIMEOUT', 'PSM_NETWORK', 403, 408, 502, 504, 524]
 
 type Headers = Record<string, string>
 
@@ -104,8 +97,9 @@ export function createConnector (options: ConnectorOptions): Connector {
       const read = (answer: unknown) => readResults(answer, transactions.length)
       results = await send('POST /upload', { headers, body, read }, server).catch(forget)
     } catch (error) {
-      const { code, status } = error as ConnectorError
-      if ([code, status].some(sign => perhapsTooLarge.includes(sign))) batch = Math.ceil(transactions.length / 2)
+      const { code } = error as ConnectorError
+      // Perhaps it was too large: for a slow connection, or for a proxy, which may say so by any status, or by a page.
+      if (code !== 'PSM_UNAUTHORIZED') batch = Math.ceil(transactions.length / 2)
       if (code === 'PSM_TOO_LARGE' && transactions.length > 1) return uploadData(database)
       throw error
     }
@@ -124,7 +118,9 @@ export function createConnector (options: ConnectorOptions): Connector {
     return callHook('headers', async () => {
       const headers = await options.headers?.() ?? {}
       const pairs = Symbol.iterator in headers ? [...headers as Iterable<[string, string]>] : Object.entries(headers)
-      return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
+      // fetch would send the text "undefined".
+      const given = pairs.filter(([, value]) => value !== undefined && value !== null)
+      return Object.fromEntries(given.map(([name, value]) => [name.toLowerCase(), value]))
     })
   }
 

@@ -20,8 +20,13 @@ export function useRejections (database: RejectionsDatabase, { table }: Rejectio
   const [rejections, setRejections] = useState<Rejection[]>([])
   const [error, setError] = useState<Error>()
   useEffect(() => {
-    setError(undefined)
-    return watch(setRejections, setError)
+    const stop = watch(setRejections, setError)
+    // Of another database or table, which may be another user's.
+    return () => {
+      stop()
+      setRejections([])
+      setError(undefined)
+    }
   }, [watch])
   return { rejections, error, discard, resend }
 }

@@ -256,10 +256,14 @@ for (const given of [
   })
 }
 
-t.test('headers that are undefined are none', async t => {
-  const server = await scriptedServer(t, stored)
-  await createConnector({ url: server.url, headers: async () => undefined }).uploadData(queue())
-  t.same(bearers(server), ['Bearer token1'])
+t.test('headers that are undefined are none, and so are single ones', async t => {
+  for (const headers of [undefined, { authorization: undefined, 'x-team': null }] as never[]) {
+    const server = await scriptedServer(t, stored)
+    await createConnector({ url: server.url, headers: async () => headers }).uploadData(queue())
+    t.same(bearers(server), ['Bearer token1'])
+    for (const { headers } of server.requests) t.notOk('x-team' in headers)
+    t.notOk('authorization' in server.requests[0]!.headers)
+  }
 })
 
 for (const minutes of [5, -5, 60]) {

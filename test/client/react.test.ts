@@ -51,7 +51,10 @@ t.test('a component has the rejections, follows them, and settles them', { skip:
   t.match((await database.getAll('SELECT id, text FROM todos')), [{ id: 'a', text: 'ok' }])
   t.equal(seen.at(-1)?.discard, discard, 'its functions stay the same')
 
+  await database.execute('INSERT INTO ps_data__rejections (id, data) VALUES (?, ?)', ['third', JSON.stringify(note)])
+  await until(({ rejections }) => rejections.length === 1)
   act(() => rendered.update(createElement(Inbox, { table: 'no_such_table' })))
+  t.same(seen.at(-1)?.rejections, [], 'those of another table are gone at once')
   await until(({ error }) => error !== undefined)
   t.match(seen.at(-1), { error: /no such table/ })
   act(() => rendered.unmount())

@@ -121,7 +121,7 @@ t.test('413 for several transactions: half as many at once, then one more with e
   t.same(sizes(server), [5, 3, 2, 3, 4, 5, 5, 1])
 })
 
-for (const code of [403, 408, 502, 504, 524]) {
+for (const code of [400, 403, 408, 429, 500, 502, 503, 504, 520, 524]) {
   t.test(
     `${code} for more than 4 transactions, perhaps of a proxy: each try has half as many, until they get through`,
     async t => {
@@ -140,6 +140,15 @@ for (const code of [403, 408, 502, 504, 524]) {
     }
   )
 }
+
+t.test('a page in place of the answer for more than one transaction, perhaps of a proxy: half as many', async t => {
+  const server = await storing(t, reply => reply.type('text/html').send('<h1>Blocked</h1>'))
+  const { uploadData } = createConnector({ url: server.url })
+  const rows = queueOf(...inserts(4))
+  await t.rejects(uploadData(rows), { code: 'PSM_ANSWER' })
+  await uploadData(rows)
+  t.same(sizes(server), [4, 2])
+})
 
 t.test('413 for a single transaction is an error that says so', async t => {
   const server = await storing(t, status(413), status(413))
