@@ -261,12 +261,10 @@ async function checkVersion (db: mongodb.Db): Promise<Result> {
   return Number.parseInt(version) >= 6 ? ok(found) : problem(found, 'upgrade: PowerSync needs MongoDB 6 or later')
 }
 
-/** https://www.mongodb.com/docs/manual/reference/command/connectionStatus/ */
-interface Privilege { resource: { db?: string, collection?: string, anyResource?: boolean }, actions: string[] }
-
 async function checkPermissions (db: mongodb.Db): Promise<Result> {
+  // https://www.mongodb.com/docs/manual/reference/command/connectionStatus/
   const { authInfo } = await db.command({ connectionStatus: 1, showPrivileges: true })
-  const privileges: Privilege[] = authInfo.authenticatedUserPrivileges
+  const privileges: mongodb.Document[] = authInfo.authenticatedUserPrivileges
   const { databaseName: name } = db
   if (authInfo.authenticatedUsers.length === 0) {
     const fix = `switch it on, and give this server a user with the role readWrite on ${name}`
@@ -275,8 +273,7 @@ async function checkPermissions (db: mongodb.Db): Promise<Result> {
   // An empty name stands for all of them: https://www.mongodb.com/docs/manual/reference/resource-document/
   const may = (action: string, wanted: string) => privileges.some(({ resource, actions }) => {
     const { db, collection, anyResource } = resource
-    return actions.includes(action) &&
-      (anyResource || (['', name].includes(db!) && ['', wanted].includes(collection!)))
+    return actions.includes(action) && (anyResource || (['', name].includes(db) && ['', wanted].includes(collection)))
   })
   for (const collection of [Ledger.collectionName, DeadLetters.collectionName]) {
     const missing = ['find', 'insert', 'update', 'remove', 'createIndex', 'createCollection']

@@ -242,9 +242,9 @@ function packageOf (language: Project['language'], hasTest: boolean): string {
   })
 }
 
-type Files = Awaited<ReturnType<typeof writeProject>>
-
-async function inWords (files: Files, { signIn, language }: Project, { stdout, env, cwd }: CommandIO): Promise<string> {
+async function inWords (
+  files: Array<{ path: string, status: string }>, { signIn, language }: Project, { stdout, env, cwd }: CommandIO
+): Promise<string> {
   const { paint } = screenOf(stdout, env)
   const written = files.map(({ path, status }) => paint(status === 'kept' ? 'dim' : 'green', status.padEnd(16)) + path)
   const isOurs = (await readFile(join(cwd(), 'package.json'), 'utf8')).includes('fastify-powersync-mongo')

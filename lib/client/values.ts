@@ -206,16 +206,14 @@ export const KEY_RULE = 'a name other than __proto__ and _bsontype without NUL'
 export const NAME_RULE = 'a name other than _id, id, __proto__ and _bsontype that is not empty, ' +
   'does not start with "$" and contains neither "." nor NUL'
 
-/** `SCHEMA_MISMATCH`: a column that the collection does not know. `UNAUTHORIZED`: one that the user may not write. */
-export type DecodeFaultCode = 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED'
-
 /** Why an uploaded value cannot be stored: types and places, never a value. It is returned and not thrown. */
 export class DecodeFault {
   /** Column, and the way into its JSON: `address.lines[2]`. */
   path = ''
 
   constructor (
-    readonly code: DecodeFaultCode,
+    /** `SCHEMA_MISMATCH`: an unknown column. `UNAUTHORIZED`: one that the user may not write. */
+    readonly code: 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED',
     /** What would be accepted, in words. */
     readonly expected: string,
     /** The type of what came, in words. */

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, sign, verify, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
 import type { KeyAlgorithm, PublicJwk } from '../../types/keys.js'
 import { KeyError } from '../errors.js'
 import { isPlain, typeWords } from '../type-words.js'
@@ -142,9 +142,7 @@ function publicHalf (form: Form, source: string): ReadKey {
   return { publicKey, jwk, given }
 }
 
-type Create = (key: string | { key: JsonWebKey, format: 'jwk' }) => KeyObject
-
-const importKey = (form: Form, create: Create, source: string): KeyObject =>
+const importKey = (form: Form, create: typeof createPrivateKey | typeof createPublicKey, source: string): KeyObject =>
   attempt(() => create(typeof form === 'string' ? form : { key: form, format: 'jwk' })) ?? unreadable(source)
 
 /** Node imports JWKs without comparing their members, and OpenSSL may refuse to sign with the result. */

@@ -1,7 +1,5 @@
 import { HookError, PowerSyncFatalError, WriteError } from '../errors.js'
 
-interface Loggable { type: unknown, code?: unknown, reason: unknown, [more: string]: unknown }
-
 /** Errors with the server's own messages, which repeat values, as documents of theirs do. */
 const ofServer = /^Mongo(?:Server|BulkWrite|ClientBulkWrite|WriteConcern)Error$/
 
@@ -11,7 +9,7 @@ const ofServer = /^Mongo(?:Server|BulkWrite|ClientBulkWrite|WriteConcern)Error$/
  * logger's serializer takes an object with a `message` for an Error.
  * @param levels of causes, which may go in a circle
  */
-export function loggable (error: unknown, levels = 4): Loggable | undefined {
+export function loggable (error: unknown, levels = 4): Record<string, unknown> | undefined {
   if (error === undefined || levels === 0) return undefined
   if (typeof error !== 'object' || error === null) return { type: typeof error, reason: String(error) }
   if (error instanceof PowerSyncFatalError) return { type: error.name, code: error.code, reason: 'rejected' }

@@ -6,21 +6,15 @@ import { listWords } from '../type-words.js'
  * docs/options.md. Types for editors are in `types/`; a test compares their names with these.
  */
 
-/** Cells of the table in docs/options.md. An option without a row shares that of the option before it. */
-export interface Row {
-  /** Code or words. */
-  type: string
-  /** If the schema has no `default`. */
-  byDefault?: string | undefined
-}
+/** Cells in docs/options.md; `byDefault` if the schema has no default. An option without shares the row before it. */
+export interface Row { type: string, byDefault?: string | undefined }
 
 const row = (type: string, byDefault?: string): { row: Row } => ({ row: { type, byDefault } })
 
-type Settings = SchemaOptions & { required?: string[], open?: boolean }
-
 /** Options that hold further ones. Each is optional unless `required` lists it. */
-export function object<Fields extends TProperties> (properties: Fields, settings: Settings = {}): TObject<Fields> {
-  const { required = [], open = false, ...more } = settings
+export function object<Fields extends TProperties> (
+  properties: Fields, { required = [], open = false, ...more }: SchemaOptions = {}
+): TObject<Fields> {
   const schema = Type.Object(properties, { additionalProperties: open, expected: 'an object', ...more })
   return { ...schema, required } as unknown as TObject<Fields>
 }
