@@ -89,7 +89,6 @@ export function numberText (value: unknown): string | undefined {
   return typeof text === 'string' && text.length <= 400 && NUMBER.test(text) ? text : undefined
 }
 
-/** The same of a whole number without fraction or exponent. */
 export function integerText (value: unknown): string | undefined {
   const text = numberText(value)
   return text !== undefined && INTEGER.test(text) ? text : undefined
@@ -214,9 +213,7 @@ export class DecodeFault {
   constructor (
     /** `SCHEMA_MISMATCH`: an unknown column. `UNAUTHORIZED`: one that the user may not write. */
     readonly code: 'INVALID_DATA' | 'SCHEMA_MISMATCH' | 'UNAUTHORIZED',
-    /** What would be accepted, in words. */
     readonly expected: string,
-    /** The type of what came, in words. */
     readonly found: string,
     readonly problem: string = 'cannot be stored'
   ) {}
@@ -243,14 +240,11 @@ export const invalid = (expected: string, found: string, problem?: string) =>
 
 export const halfCharacter = () => invalid('well-formed Unicode text', 'text with half a character')
 
-/** The fault of a name that data may never have. */
 export const forbiddenName = (rule: string) => invalid(rule, 'a name that data never set')
 
-/** The fault of a name that the schema does not have. */
 export const unknownName = (expected: string) =>
   new DecodeFault('SCHEMA_MISMATCH', expected, 'another name', 'is not in the schema')
 
-/** The type of a value of JSON in words, for messages. */
 export function jsonTypeWords (value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'
