@@ -319,7 +319,7 @@ export function updateBatchChain (scope: HookScope, storage: Write): Write {
       let last: Promise<void> = Promise.resolve()
       const write = async (changed: CrudTransaction) => {
         await probe?.('updateBatch')
-        await next(changed === transaction ? changed : given(changed))
+        await next(changed === transaction ? changed : given(changed, transaction))
       }
       try {
         await hook(deepFreeze(transaction), { ...context, allowed }, (changed = transaction) => {
@@ -336,8 +336,12 @@ export function updateBatchChain (scope: HookScope, storage: Write): Write {
     }
   }
 
-  function given (transaction: CrudTransaction): CrudTransaction {
-    return { ...transaction, operations: transaction.operations.map(each => encoded(each, 'updateBatch', scope)) }
+  /** What the hook passes on as it got it stays, even if it does not fit: `resolveConflict` may have left it so. */
+  function given (changed: CrudTransaction, { operations }: CrudTransaction): CrudTransaction {
+    const keyOf = ({ index, table, id }: CrudOperation) => JSON.stringify([index, table, id])
+    const got = new Map(operations.map(each => [keyOf(each), each.data]))
+    const encodeOne = (each: CrudOperation) => encoded(each, 'updateBatch', scope, got.get(keyOf(each)))
+    return { ...changed, operations: changed.operations.map(encodeOne) }
   }
 }
 

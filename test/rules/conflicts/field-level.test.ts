@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
-import { bson, collection } from '../../../index.js'
+import { bson, collection, type CrudOperation, type UpdateBatchHook } from '../../../index.js'
 import { Double } from '../../../lib/bson.js'
 import { additive, fieldLevel } from '../../../lib/rules/conflicts/index.js'
 import { serverWith } from './server.js'
@@ -120,7 +120,13 @@ t.test('what another program wrote stays where it wins, even if it does not fit 
     t.match(await byField.after(server, [...put, times]), {
       row: { title, score, status: 'client' }, result: { status: 'success' }
     })
-    const summed = await serverWith(t, collection({ ...options, resolveConflict: additive(['score']) }))
-    t.match(await summed.after(server, [...put]), { row: { title: 'client', score }, result: { status: 'success' } })
+    // An `updateBatch` may pass on copies.
+    const copy = ({ data, ...rest }: CrudOperation) => ({ ...rest, data: { ...data } }) as CrudOperation
+    const updateBatch: UpdateBatchHook = ({ operations, ...rest }, _, next) =>
+      next({ ...rest, operations: operations.map(copy) })
+    for (const hooks of [{}, { updateBatch }]) {
+      const summed = await serverWith(t, collection({ ...options, ...hooks, resolveConflict: additive(['score']) }))
+      t.match(await summed.after(server, [...put]), { row: { title: 'client', score }, result: { status: 'success' } })
+    }
   }
 })
