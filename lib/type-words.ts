@@ -23,3 +23,7 @@ export function isPlain (value: unknown): value is Record<string, unknown> {
   // Of any realm: a test runner may have one of its own.
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
+
+/** As JSON has it: what is undefined is absent. */
+export const present = (object: object) =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined))

@@ -1,5 +1,5 @@
 import type { TObject, TProperties } from '@sinclair/typebox'
-import type { AuthorizeTransferHook, CollectionHooks, User } from './hooks.js'
+import type { AuthorizeTransferHook, Hooks, User } from './hooks.js'
 import type { AnyRow, CrudOperation, RowOf } from './operations.js'
 
 /** A TypeBox object; or `'any'`, which stores the values as they come. */
@@ -91,7 +91,7 @@ export type Migration = (operation: OlderOperation) => OlderOperation | null
 export interface CollectionOptions<
   Schema extends CollectionSchema = CollectionSchema,
   Writable extends FieldName<Schema> = FieldName<Schema>
-> extends CollectionHooks<CollectionRow<Schema>> {
+> extends Hooks<CollectionRow<Schema>> {
   /**
    * The fields of the documents, as a TypeBox object of `bson` and TypeBox types. What is neither `Type.Optional` nor
    * a union with `Type.Null` is required. `'any'` checks no more than the names and stores values as they come.
@@ -149,7 +149,7 @@ export interface CollectionOptions<
  * What `collection()` gives: the options, complete and frozen. Hooks have lost the type of their row, which only their
  * author needs.
  */
-export interface Collection<Schema extends CollectionSchema = CollectionSchema> extends Readonly<CollectionHooks> {
+export interface Collection<Schema extends CollectionSchema = CollectionSchema> extends Readonly<Hooks> {
   readonly schema: Schema
   readonly id: IdType
   readonly name: string | undefined

@@ -182,6 +182,3 @@ export interface Hooks<Row = AnyRow> {
   /** Observes outcomes. */
   onResult?: OnResultHook | undefined
 }
-
-/** The hooks that a collection may have, typed from its schema. */
-export type CollectionHooks<Row = AnyRow> = Hooks<Row>

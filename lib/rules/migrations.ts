@@ -2,7 +2,7 @@ import type { Collections, CrudOperation, Migration } from '../../types/index.js
 import { HookError, OptionError, PowerSyncFatalError, SchemaVersionError } from '../errors.js'
 import { JsonNumber } from '../client/values.js'
 import { deepFreeze } from '../freeze.js'
-import { isPlain, typeWords } from '../type-words.js'
+import { isPlain, present, typeWords } from '../type-words.js'
 
 export type Migrations = ReturnType<typeof createMigrations>
 
@@ -72,6 +72,3 @@ function isJson (value: unknown): boolean {
   return value === null || value instanceof JsonNumber ||
     ['string', 'number', 'boolean', 'bigint'].includes(typeof value)
 }
-
-/** As JSON has it: a column that is undefined is absent. */
-const present = (row: object) => Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined))

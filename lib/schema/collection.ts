@@ -1,6 +1,6 @@
 import { Kind } from '@sinclair/typebox'
 import { OptionError } from '../errors.js'
-import { isPlain, typeWords } from '../type-words.js'
+import { isPlain, present, typeWords } from '../type-words.js'
 import type {
   Collection, CollectionOptions, Collections, CollectionSchema, FieldName, Owner, OwnerField, OwnerRule,
   PowerSyncMongoOptions, ThroughParent, TypedOptions
@@ -72,9 +72,6 @@ export function checkCollection (table: string, value: unknown): asserts value i
 const misused = (option: string, value: unknown) => new OptionError(option, Kind in Object(value)
   ? 'is a TypeBox schema: write collection({ schema: Type.Object({ … }) })'
   : `is ${typeWords(value)}: write collection({ schema, … })`)
-
-const present = (options: object) =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 
 /** A wrong type stays as it is, for the check at start to name it. */
 function frozenCopy (value: unknown): unknown {
