@@ -32,7 +32,7 @@ export function createConnector (options: ConnectorOptions): Connector {
   const { transactions: most = 20, operations = 1000 } = options.limits ?? {}
   checkNames(options)
   checkNames(options.limits, 'limits.')
-  check('url', isText(options.url), 'a URL')
+  check('url', isText(options.url), 'a URL as text')
   check('headers', !options.headers || typeof options.headers === 'function', 'a function')
   check('limits.transactions', isCount(most) && most <= 50, 'a whole number from 1 to 50') // as many as /upload takes
   check('limits.operations', isCount(operations), 'a whole number from 1')

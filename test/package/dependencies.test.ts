@@ -43,3 +43,12 @@ t.test('no lock file of an app can keep a fast-jwt with known holes', async t =>
   }
   t.equal(dependencies['@fastify/jwt'], '^10.2.0', 'which needs fast-jwt 6.2.4')
 })
+
+t.test('TypeScript finds the types of each export by "typesVersions" too, where it knows no "exports"', async t => {
+  const manifest = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  const { exports, typesVersions } = JSON.parse(manifest)
+  const types = Object.entries<{ types?: string }>(exports)
+    .filter(([path, { types }]) => path !== '.' && types)
+    .map(([path, { types }]) => [path.slice(2), [types]])
+  t.same(typesVersions, { '*': Object.fromEntries(types) })
+})

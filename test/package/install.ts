@@ -83,6 +83,11 @@ console.log(kid)
   'server.ts': `
 import Fastify from 'fastify'
 import powersyncMongo, { bson, collection, developmentAuth, powersyncOptions, Type } from 'fastify-powersync-mongo'
+import { createConnector } from 'fastify-powersync-mongo/client'
+import { lastWriteWins } from 'fastify-powersync-mongo/conflicts'
+
+createConnector({ url: 'https://app.example.com/powersync' })
+collection({ schema: Type.Object({ at: bson.Date() }), resolveConflict: lastWriteWins({ field: 'at' }) })
 
 async function main (): Promise<void> {
   const app = Fastify()
@@ -161,8 +166,8 @@ await t.test('it has few dependencies, and none with a known vulnerability', asy
 await t.test('npm, bundlers and TypeScript have nothing to say against it', async (t) => {
   const tarball = join(app, await packed())
   await t.resolves(run('npx', ['publint', 'run', tarball, '--strict'], checkout))
-  // Node 10's way to resolve knows no "exports". An ES module for those who require() is what is meant here: every
-  // Node.js from 20.19 on can do that, as by-require.cjs shows.
+  // Node 10's way to resolve knows no "exports"; TypeScript has "typesVersions" for it. An ES module for those who
+  // require() is what is meant here: every Node.js from 20.19 on can do that, as by-require.cjs shows.
   await t.resolves(
     run('npx', ['attw', tarball, '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm'], checkout)
   )
