@@ -159,6 +159,9 @@ t.test('a typo in an access rule never means "allowed"', async t => {
   const cases: [object, RegExp][] = [
     [of({ onwer: 'owner_id' }), /option collections\.lists\.onwer is unknown; did you mean owner\?/],
     [of({ authorise: () => false }), /collections\.lists\.authorise is unknown; did you mean authorize\?/],
+    [of({ readOnly: ['name'] }), /collections\.lists\.readOnly is unknown; did you mean writable\?/],
+    [{ db: 'app' }, /option db is unknown; did you mean mongo\?/],
+    [{ keys: { secret: 'x' } }, /option keys\.secret is unknown: expected one of signing, published/],
     [of({ operation: ['PUT'] }), /collections\.lists\.operation is unknown; did you mean operations\?/],
     [of({ authorize: 'no' }), /collections\.lists\.authorize is text: expected a function/],
     [{ upload: { bodylimit: 1024 } }, /upload\.bodylimit is unknown; did you mean bodyLimit\?/],

@@ -5,9 +5,7 @@ import { didYouMean, nearest } from '../nearest.js'
 import { isPlain, typeWords } from '../type-words.js'
 
 /** Options that other libraries, or earlier versions, call by these names. */
-const synonyms: Readonly<Record<string, string>> = {
-  readonly: 'writable', authorise: 'authorize', secret: 'keys', uri: 'url', db: 'database'
-}
+const synonyms: Readonly<Record<string, string>> = { readonly: 'writable', secret: 'keys', uri: 'mongo', db: 'mongo' }
 
 /**
  * Checks options against their schema, at every depth. `undefined` counts as absent.
@@ -43,7 +41,7 @@ function checkObject (schema: TObject, value: Record<string, unknown>, path: str
   const known = Object.keys(schema.properties)
   const unknown = Object.keys(value).find(name => !schema.additionalProperties && !known.includes(name))
   if (unknown !== undefined) {
-    const near = nearest(unknown, known) ?? synonyms[unknown.toLowerCase()]
+    const near = nearest(unknown, known) ?? known.find(name => name === synonyms[unknown.toLowerCase()])
     const hint = didYouMean(near) || `: expected one of ${known.join(', ')}`
     throw new OptionError(join(path, unknown), `is unknown${hint}`)
   }
