@@ -269,7 +269,8 @@ function convertAny (value: unknown, depth: number, way: Way): unknown {
 
 /** As JSON Schema has it: objects are equal in whatever order of their names. */
 function hasDuplicates (items: unknown[]): boolean {
-  const texts = items.map(item => JSON.stringify(item, (_, value) => {
+  // Text needs no JSON, which never begins with an apostrophe.
+  const texts = items.map(item => typeof item === 'string' ? `'${item}` : JSON.stringify(item, (_, value) => {
     if (typeof value === 'bigint') return { $numberLong: String(value) }
     return isObject(value) ? { object: Object.keys(value).sort().map(name => [name, value[name]]) } : value
   }))
