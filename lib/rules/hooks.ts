@@ -6,6 +6,7 @@ import type {
 import { HookError, PowerSyncFatalError } from '../errors.js'
 import { typeWords } from '../type-words.js'
 import { deepFreeze } from '../freeze.js'
+import { didYouMean, nearest } from '../nearest.js'
 import { createTurns } from '../turns.js'
 import type { Migrations } from './migrations.js'
 import { ownedBy, planOf, rowOf, transferKey, transferOf, type Plan } from './plan.js'
@@ -247,9 +248,17 @@ export async function runHooks (transactions: readonly CrudTransaction[], scope:
 function encoded (
   operation: CrudOperation, hook: string, { collections, ofUser }: HookScope, existing?: AnyRow
 ): CrudOperation {
-  if (collections.has(operation.table)) return ofUser(operation).encode(operation, hook, existing)
-  throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
+  const { table } = operation
+  if (!collections.has(table)) {
+    throw new HookError({ hook }, "gave an operation on a table that is not one of the server's collections")
+  }
+  const unknown = Object.keys(operation).find(name => !properties.includes(name))
+  if (unknown === undefined) return ofUser(operation).encode(operation, hook, existing)
+  throw new HookError({ hook, table }, 'gave an operation with the unknown property ' +
+    `${JSON.stringify(unknown)}${didYouMean(nearest(unknown, properties))}`)
 }
+
+const properties = ['op', 'table', 'id', 'data', 'previous', 'metadata', 'opId', 'index', 'sums']
 
 function allow (verdict: boolean | string, refusal: string): void {
   if (verdict === true) return

@@ -186,6 +186,10 @@ export class UserCollection {
       const isKept = Object.is(value, existing[name]) || (value === null && Object.hasOwn(this.owner, name))
       data[name] = isKept ? value : this.shared.schema.encode(name, value, hook)
     }
+    // What `resolveConflict` leaves out stays as it is; an `updateBatch` hands that on.
+    const missing = hook === 'transform' && operation.op === 'PUT' && this.shared.schema.fields.find(
+      ({ name, nullable }) => !nullable && !this.#kept.has(name) && !Object.hasOwn({ ...this.owner, ...data }, name))
+    if (missing) throw new HookError(place, `gave a PUT without the required field ${JSON.stringify(missing.name)}`)
     return { ...operation, data } as CrudOperation
   }
 

@@ -66,6 +66,7 @@ t.test('an operation that is none, or on an unknown table, is the fault of the h
   const wrong: Array<[object, RegExp]> = [
     [{ table: 'nope' }, /on a table that is not one of the server's collections/],
     [{ op: 'put' }, /whose op is not PUT, PATCH or DELETE/],
+    [{ tabel: 'secret' }, /the unknown property "tabel"; did you mean table\?/],
     [{ data: undefined }, /whose data is nothing: expected an object/],
     [{ data: 'name' }, /whose data is text: expected an object/],
     [{ data: ['name'] }, /whose data is an array: expected an object/],
@@ -87,6 +88,17 @@ t.test('an operation that is none, or on an unknown table, is the fault of the h
       t.match(lines, [{ err: { hook, reason } }])
       t.equal(await lists.countDocuments() + await db.collection('powersync_dead_letters').countDocuments(), 0)
     }
+  }
+})
+
+t.test('a PUT of a transform has the required fields that the server does not set', async t => {
+  for (const [owner, status] of [[{}, 503], [{ owner: 'name' }, 200], [{ writable: ['tags'] }, 200]] as const) {
+    const { put, lines } = await fixture(t, {
+      ...owner, transform: operation => ({ ...operation, data: { tags: ['a'] } }) as unknown as typeof operation
+    })
+    t.equal((await put(status === 503 ? undefined : {})).status, status)
+    const reason = /gave a PUT without the required field "name"/
+    t.match(lines, status === 503 ? [{ err: { hook: 'transform', table: 'lists', reason } }] : [])
   }
 })
 
