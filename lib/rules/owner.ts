@@ -28,16 +28,17 @@ export function conditionsOf (
     const sent = asSent(value)
     const decoded = sent === undefined ? undefined : schema.decodeField(field, sent)
     if (decoded === undefined || decoded instanceof DecodeFault) return undefined
-    // Streams compare by the service's text: a claim '5.0' would write rows of 5, and never get them.
-    const isNumber = typeof decoded === 'number' || typeof decoded === 'bigint'
-    if (typeof sent === 'string' && isNumber && String(decoded) !== sent) return undefined
+    // Streams compare by the service's text: with '5.0' or 'true' a user would write rows of 5 or true, and get none.
+    const number = typeof decoded === 'boolean' ? Number(decoded) : decoded
+    const isNumber = typeof number === 'number' || typeof number === 'bigint'
+    if (typeof sent === 'string' && isNumber && String(number) !== sent) return undefined
     conditions[field] = decoded
   }
   return conditions
 }
 
-/** As a client would send it. Only single values have such a form: no null, and above all no object of operators. */
+/** As a client would send it. Only single values have such a form: no null, no empty text, no object of operators. */
 function asSent (value: unknown): unknown {
   if (typeof value === 'bigint' || [ObjectId, UUID, Long].some(type => value instanceof type)) return String(value)
-  return typeof value === 'object' ? undefined : value
+  return typeof value === 'object' || value === '' ? undefined : value
 }

@@ -77,6 +77,8 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
     const user = isId ? 'auth.user_id()' : `auth.parameter('${claim.replaceAll("'", "''")}')`
     const isNumber = !isId && field.type.column === 'integer'
     conditions.push(`${textOf(field)} = ${isNumber ? `CAST(${user} AS TEXT)` : user}`)
+    // The id is never empty.
+    if (!isId && field.type.column === 'text') conditions.push(`${quote(name)} != ''`)
   }
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!

@@ -135,6 +135,9 @@ t.test('owner: a user without the value has no rows, not those that have none', 
     }
     t.equal(await rows.countDocuments({ text: 'x' }), 2)
   }
+  const { rows, as } = await serverWith(t, { owner: { field: 'role', claim: 'org' } })
+  await rows.insertOne({ _id: 'empty', text: 'x', role: '' })
+  t.match(await as({ id: 'alice', org: '' }, ['PATCH', 'empty', { text: 'y' }]), unauthorized())
 })
 
 t.test('owner: what a function cannot mean makes the upload wait: it never means every row', async t => {
