@@ -269,11 +269,12 @@ function convertAny (value: unknown, depth: number, way: Way): unknown {
 
 /** As JSON Schema has it: objects are equal in whatever order of their names. */
 function hasDuplicates (items: unknown[]): boolean {
-  // Text needs no JSON, which never begins with an apostrophe.
-  const texts = items.map(item => typeof item === 'string' ? `'${item}` : JSON.stringify(item, (_, value) => {
+  const ordered = (_: string, value: unknown) => {
     if (typeof value === 'bigint') return { $numberLong: String(value) }
     return isObject(value) ? { object: Object.keys(value).sort().map(name => [name, value[name]]) } : value
-  }))
+  }
+  // Most are text, which needs no JSON; that never begins with an apostrophe.
+  const texts = items.map(item => typeof item === 'string' ? `'${item}` : JSON.stringify(item, ordered))
   return new Set(texts).size < items.length
 }
 
