@@ -41,7 +41,7 @@ export function streamsOf (
 export function streamListOf (collections: Collections, everybody: readonly string[] = []): Stream[] {
   return Object.entries(collections).map(([table, collection]) => {
     const fields = fieldsOf(table, collection)
-    const fault = nameFault(collection.name ?? table)
+    const fault = nameFault(table, collection)
     const rule = fault ?? (everybody.includes(table) ? [] : conditionsOf(table, collections))
     const isText = typeof rule === 'string'
     const remedy = fault ? 'Rename it.' : `To send every row to every user, print it with --everybody ${table}.`
@@ -55,8 +55,15 @@ export function streamListOf (collections: Collections, everybody: readonly stri
 }
 
 /** PowerSync reads a % at the end of a collection's name as all collections that begin so. */
-const nameFault = (collection: string): string | undefined =>
-  /["*]|%$/.test(collection) ? `PowerSync cannot read the collection's name ${JSON.stringify(collection)}` : undefined
+function nameFault (table: string, collection: Collection): string | undefined {
+  const { name = table } = collection
+  const names = [table, ...fieldsOf(table, collection).flatMap(({ name, column }) => [name, column])]
+  const starred = names.find(each => each.includes('*'))
+  const wrong = /["*]|%$/.test(name)
+    ? `collection's name ${JSON.stringify(name)}`
+    : starred && `name ${JSON.stringify(starred)}`
+  return wrong && `PowerSync cannot read the ${wrong}`
+}
 
 /** The condition under which a row is the user's; a sentence where SQL cannot express it. */
 function conditionsOf (table: string, collections: Collections): string[] | string {
@@ -83,7 +90,7 @@ function conditionsOf (table: string, collections: Collections): string[] | stri
   for (const { parent, field: name } of parents) {
     const { id, name: from = parent } = collections[parent]!
     const { kind } = idsOf(parent, id)
-    const above = nameFault(from) ?? conditionsOf(parent, collections)
+    const above = nameFault(parent, collections[parent]!) ?? conditionsOf(parent, collections)
     if (typeof above === 'string') return above
     const field = fields.get(name)!
     if (!isExact(field.type) || !kind) return `the ids of ${parent} have a type that PowerSync compares differently`
@@ -106,11 +113,11 @@ function remarksOn (collection: Collection, fields: Field[]): string[] {
   const named = (test: (field: Field) => boolean) =>
     fields.filter(test).map(({ name }) => JSON.stringify(name)).join(', ')
   const lossy = named(({ type }) => !isBinary(type) && holdsBinary(type))
-  const quoted = named(({ name, column }) => /["*]/.test(`${name}${column}`))
+  const quoted = named(({ name }) => name.includes('"'))
   const remarks: Array<[applies: boolean, remark: string]> = [
     [collection.schema === 'any', 'Without schema, columns that hold binary data do not sync: select them as base64.'],
     [lossy !== '', `PowerSync leaves binary data within JSON out: ${lossy}. Keep it in a field of its own.`],
-    [quoted !== '', `PowerSync finds no field whose name has a double quote or an asterisk: ${quoted}. Rename it.`]
+    [quoted !== '', `PowerSync finds no field whose name has a double quote: ${quoted}. Rename it.`]
   ]
   return remarks.filter(([applies]) => applies).map(([, remark]) => remark)
 }
