@@ -1,7 +1,7 @@
 import type { Check, IdCodec, IdType } from '../../types/index.js'
 import { Double, Int32, Long, ObjectId, UUID } from '../bson.js'
 import { idTest, longestId } from '../client/check.js'
-import { invalid } from '../client/values.js'
+import { attempt, invalid } from '../client/values.js'
 import { OptionError } from '../errors.js'
 import { decoding } from './convert.js'
 import { regularExpression } from './keywords.js'
@@ -34,7 +34,7 @@ export interface Ids {
  * @throws {OptionError} for an id type that does not exist
  */
 export function idsOf (table: string, id: IdType = 'string'): Ids {
-  if (isCodec(id)) return customIds(id)
+  if (isCodec(id)) return customIds(table, id)
   const options = typeof id === 'string' ? { type: id } : id
   const { type, pattern, store } = { pattern: undefined, store: undefined, ...options }
   switch (type) {
@@ -87,16 +87,21 @@ function integer (text: string): unknown {
  * The app's own, held to the same rule: what it decodes must encode to the very text. An error says no as well: the
  * text is all that they see, so that a client would send it again for ever.
  */
-const customIds = (id: IdCodec): Ids => ({
+const customIds = (table: string, id: IdCodec): Ids => ({
   decode: decoder(OTHER, text => {
-    try {
-      const value = id.decode(text) ?? undefined
-      return value !== undefined && !isNeverSynced(value) && id.encode(value) === text ? value : undefined
-    } catch {
-      return undefined
-    }
+    const value = given(table, () => id.decode(text)) ?? undefined
+    const isId = value !== undefined && !isNeverSynced(value) && given(table, () => id.encode(value)) === text
+    return isId ? value : undefined
   })
 })
+
+/** @throws {Error} for a promise, which nobody waits for: the app is at fault for every id */
+function given (table: string, work: () => unknown): unknown {
+  const value = attempt(work)
+  if (!(value instanceof Promise)) return value
+  value.catch(() => {})
+  throw new Error(`collections.${table}.id gave a promise: its functions are not async`)
+}
 
 /** PowerSync's service takes a row whose id is 0, false or empty for one without id. */
 const isNeverSynced = (value: unknown): boolean =>

@@ -3,7 +3,7 @@ import type { Check } from '../../types/validators.js'
 import { Binary, BSON, Decimal128, Double, ObjectId, UUID, type mongodb } from '../bson.js'
 import { convertOf } from '../client/check.js'
 import { checking } from '../client/check.js'
-import { attempt, isForbiddenKey, KEY_RULE, pathStep } from '../client/values.js'
+import { attempt, isForbiddenKey, isWellFormed, KEY_RULE, pathStep } from '../client/values.js'
 import { listWords } from '../type-words.js'
 import { decoding, givenInteger, givenNumber, toDecimal128 } from './convert.js'
 import {
@@ -205,8 +205,9 @@ const COLUMNS: Record<string, Column> = { string: 'text', number: 'real', boolea
 /** One of a few values. As they are first, then as clients without the type send them: `1`, `"1"`, `"true"`. */
 function literals (values: Literal[], place: Place): FieldType {
   const [column, ...others] = new Set(values.map(literal => COLUMNS[typeof literal]))
-  const isNone = values.some(literal => typeof literal === 'number' && !Number.isFinite(literal))
-  const problem = 'has a literal that is not text, a number, true or false'
+  const isNone = values.some(literal =>
+    typeof literal === 'number' ? !Number.isFinite(literal) : !isWellFormed(String(literal)))
+  const problem = 'has a literal that is not well-formed text, a number, true or false'
   if (isNone || [column, ...others].includes(undefined)) fail(place, problem)
   return scalar('v', quoted(values), others.length ? 'text' : column!, {
     v: values.map(literal =>

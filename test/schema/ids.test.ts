@@ -101,6 +101,17 @@ t.test('an id with which a codec fails is refused, and none is served for ever',
   t.equal(bytes(compile({ decode, encode: String }).id(hex)), bytes(new ObjectId(hex)))
 })
 
+t.test('an async codec is the app\'s fault, not that of every id', async t => {
+  const failing = async () => { throw new Error('away') }
+  for (const codec of [
+    { decode: async (text: string) => text, encode: String },
+    { decode: failing, encode: String },
+    { decode: (text: string) => text, encode: failing as () => never }
+  ]) {
+    t.throws(() => compile(codec).id('a'), /^collections\.rows\.id gave a promise: its functions are not async$/)
+  }
+})
+
 t.test('an id type that does not exist stops the start', async t => {
   t.throws(() => compile('guid' as IdType), { code: 'FST_PSM_OPTION', message: /collections\.rows\.id .*'objectId'/ })
   t.throws(() => compile({ type: 'string', pattern: '(' }), {

@@ -99,7 +99,8 @@ t.test('a keyword with a value that says something else, or nothing, stops the s
       Type.Array(Type.String(), { uniqueItems: 'yes' as never }),
       /has uniqueItems set to something that is not true or false/
     ],
-    [Type.Literal(null as never), /has a literal that is not text, a number, true or false/],
+    [Type.Literal(null as never), /has a literal that is not well-formed text, a number, true or false/],
+    [Type.Literal('a\ud800'), /has a literal that is not well-formed text/],
     [Type.Union([Type.Literal('a'), Type.Literal(1n as never)]), /has a literal/],
     [Type.Literal(NaN), /has a literal/],
     [Type.Union([Type.Literal(1), Type.Literal(Infinity)]), /has a literal/],
