@@ -5,7 +5,7 @@ import { wasGeneratedHere } from '../keys/generate.js'
 import { loadKeys, type KeySet } from '../keys/load.js'
 import { checkCollection } from '../schema/collection.js'
 import { isProtected } from '../urls.js'
-import { checkOptions } from './check.js'
+import { checkOptions } from '../check-options.js'
 import { collectionOptions, deduplicateDays, idOptions, pluginOptions } from './schema.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>

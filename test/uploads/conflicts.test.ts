@@ -3,6 +3,7 @@ import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import { bson, collection, type Conflict, type CrudOperation, type ResolveConflictHook } from '../../index.js'
 import { Decimal128, Double, Long } from '../../lib/bson.js'
+import { additive, fieldLevel, lastWriteWins, versioned } from '../../lib/rules/conflicts/index.js'
 import { needs, testDatabase } from '../support/database.js'
 import { testServer, upload } from '../support/server.js'
 
@@ -397,6 +398,22 @@ t.test(
     t.ok(['xy', 'yx'].includes((await rows.findOne())!.text))
   }
 )
+
+t.test('options of the helpers are closed', async t => {
+  for (const [helper, given, message] of [
+    [additive, 'stock', /option additive is text: expected an array with one or more fields/],
+    [additive, [], /option additive is an array: expected an array with one or more fields/],
+    [additive, [undefined], /option additive\[0\] is nothing: expected the name of a field/],
+    [lastWriteWins, 'text', /option lastWriteWins is text: expected an object/],
+    [lastWriteWins, undefined, /option lastWriteWins is nothing: expected an object/],
+    [lastWriteWins, { feld: 'text' }, /option lastWriteWins\.feld is unknown; did you mean field\?/],
+    [fieldLevel, {}, /option fieldLevel\.metadata is missing/],
+    [versioned, { field: 'text', onstale: 'keep' }, /option versioned\.onstale is unknown; did you mean onStale\?/],
+    [versioned, { field: 'text', onStale: 'drop' }, /option versioned\.onStale is "drop": expected 'reject' or 'keep'/]
+  ] as Array<[(options: any) => unknown, unknown, RegExp]>) {
+    t.throws(() => helper(given), { code: 'FST_PSM_OPTION', message })
+  }
+})
 
 t.test('a field that a helper needs has to be in the schema', async t => {
   const needy: ResolveConflictHook<any> = Object.assign(() => null, { fields: ['nothing'] })

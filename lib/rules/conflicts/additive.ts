@@ -1,7 +1,11 @@
+import { Type } from '@sinclair/typebox'
 import type { AnyRow, CrudOperation, FieldHolding, ResolveConflictHook } from '../../../types/index.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { fieldOf, resolver } from './resolver.js'
+import { checkOptions } from '../../check-options.js'
+import { fieldName, fieldOf, resolver } from './resolver.js'
 import { sum, type Summand } from './sum.js'
+
+const names = Type.Array(fieldName, { minItems: 1, expected: 'an array with one or more fields' })
 
 /**
  * A `resolveConflict` for amounts that several clients count up and down. A PATCH adds the difference between its value
@@ -22,6 +26,7 @@ import { sum, type Summand } from './sum.js'
  * })
  */
 export function additive<Row> (fields: ReadonlyArray<FieldHolding<Row, Summand>>): ResolveConflictHook<Row> {
+  checkOptions(names, fields, 'additive')
   return resolver<Row>({ fields, tracks: { previous: fields }, sumsOf }, conflict => {
     const { operation, existing, previous, decode } = conflict
     if (operation.op === 'DELETE') return operation

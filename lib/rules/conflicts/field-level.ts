@@ -1,7 +1,8 @@
 import type { AnyRow, ResolveConflictHook } from '../../../types/index.js'
 import { parseDate } from '../../client/values.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { fieldOf, isBefore, metadataOf, resolver } from './resolver.js'
+import { checkOptions } from '../../check-options.js'
+import { fieldName, fieldOf, isBefore, metadataOf, optionsOf, resolver } from './resolver.js'
 
 /** Where the times of the fields are kept. */
 export interface FieldLevelOptions {
@@ -32,7 +33,9 @@ export interface FieldLevelOptions {
  *   resolveConflict: fieldLevel({ metadata: 'modified' })
  * })
  */
-export function fieldLevel<Row> ({ metadata }: FieldLevelOptions): ResolveConflictHook<Row> {
+export function fieldLevel<Row> (options: FieldLevelOptions): ResolveConflictHook<Row> {
+  checkOptions(optionsOf({ metadata: fieldName }), options, 'fieldLevel')
+  const { metadata } = options
   return resolver({ tracks: { metadata: true }, merges: [metadata] }, ({ operation, existing, setSince = {} }) => {
     if (operation.op === 'DELETE') return operation
     const said = metadataOf(operation)

@@ -1,6 +1,7 @@
 import type { Conflict, FieldHolding, ResolveConflictHook } from '../../../types/index.js'
+import { checkOptions } from '../../check-options.js'
 import { sameValue } from '../../schema/same-value.js'
-import { fieldOf, isBefore, metadataOf, resolver, type Ordered } from './resolver.js'
+import { fieldName, fieldOf, isBefore, metadataOf, optionsOf, resolver, type Ordered } from './resolver.js'
 
 /** Where a row and a change say when they were made. */
 export interface LastWriteWinsOptions<Row> {
@@ -22,7 +23,9 @@ export interface LastWriteWinsOptions<Row> {
  *   resolveConflict: lastWriteWins({ field: 'modified_at' })
  * })
  */
-export function lastWriteWins<Row> ({ field }: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
+export function lastWriteWins<Row> (options: LastWriteWinsOptions<Row>): ResolveConflictHook<Row> {
+  checkOptions(optionsOf({ field: fieldName }), options, 'lastWriteWins')
+  const { field } = options
   return resolver({ fields: [field], tracks: { previous: [field], metadata: true } }, conflict => {
     const { operation, existing, setSince } = conflict
     const stored = fieldOf(existing, field)

@@ -1,4 +1,5 @@
 /** Parts of the ready-made hooks. */
+import { Type, type TProperties } from '@sinclair/typebox'
 import { Double, type mongodb } from '../../bson.js'
 import type { CrudOperation, ResolveConflictHook } from '../../../types/index.js'
 
@@ -8,6 +9,11 @@ export function resolver<Row> (
 ): ResolveConflictHook<Row> {
   return Object.assign(hook as unknown as ResolveConflictHook<Row>, needs)
 }
+
+/** For the options of the hooks, which are closed as all others are. */
+export const fieldName = Type.String({ minLength: 1, expected: 'the name of a field' })
+export const optionsOf = (properties: TProperties) =>
+  Type.Object(properties, { additionalProperties: false, expected: 'an object' })
 
 /** A field's value. What an object inherits, as `constructor`, is no field. */
 export const fieldOf = <Value>(row: Readonly<Record<string, Value>> | undefined, field: string): Value | undefined =>

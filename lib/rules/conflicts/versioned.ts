@@ -1,8 +1,10 @@
+import { Type } from '@sinclair/typebox'
 import type { FieldHolding, ResolveConflictHook } from '../../../types/index.js'
 import type { mongodb } from '../../bson.js'
+import { checkOptions } from '../../check-options.js'
 import { sameValue } from '../../schema/same-value.js'
 import { PowerSyncFatalError } from '../../errors.js'
-import { fieldOf, resolver } from './resolver.js'
+import { fieldName, fieldOf, optionsOf, resolver } from './resolver.js'
 import { sum } from './sum.js'
 
 /** Where a row has its version, and what becomes of a stale change. */
@@ -15,6 +17,8 @@ export interface VersionedOptions<Row> {
    */
   onStale?: 'reject' | 'keep' | undefined
 }
+
+const stale = Type.Union([Type.Literal('reject'), Type.Literal('keep')], { expected: "'reject' or 'keep'" })
 
 /**
  * A `resolveConflict` by version: a change is written if the client saw the row as it is, and the server counts.
@@ -31,7 +35,9 @@ export interface VersionedOptions<Row> {
  *   resolveConflict: versioned({ field: 'version' })
  * })
  */
-export function versioned<Row> ({ field, onStale = 'reject' }: VersionedOptions<Row>): ResolveConflictHook<Row> {
+export function versioned<Row> (options: VersionedOptions<Row>): ResolveConflictHook<Row> {
+  checkOptions(optionsOf({ field: fieldName, onStale: Type.Optional(stale) }), options, 'versioned')
+  const { field, onStale = 'reject' } = options
   return resolver({ fields: [field], tracks: { previous: [field] } }, conflict => {
     const { operation, existing, previous, decode } = conflict
     if (operation.op === 'PATCH' && Object.keys(operation.data).length === 0) return operation

@@ -1,8 +1,8 @@
 import { Kind, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { OptionError } from '../errors.js'
-import { didYouMean, nearest } from '../nearest.js'
-import { isPlain, typeWords } from '../type-words.js'
+import { OptionError } from './errors.js'
+import { didYouMean, nearest } from './nearest.js'
+import { isPlain, typeWords } from './type-words.js'
 
 /** Options that other libraries, or earlier versions, call by these names. */
 const synonyms: Readonly<Record<string, string>> = { readonly: 'writable', secret: 'keys', uri: 'mongo', db: 'mongo' }
@@ -16,7 +16,8 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   const variants: TSchema[] = schema[Kind] === 'Union' && isObject ? schema['anyOf'] : []
   const part = variants.find(variant => variant[Kind] === 'Object') ?? schema
-  const { [Kind]: kind, additionalProperties, patternProperties, minProperties = 0, items, expected } = part
+  const { [Kind]: kind, additionalProperties, patternProperties, items, expected } = part
+  const { minProperties = 0, minItems = 0 } = part
   const isClosed = kind === 'Record' || (kind === 'Object' && additionalProperties !== undefined)
   if (kind === 'Object' && isClosed && isPlain(value)) {
     checkObject(part as TObject, value, path)
@@ -26,7 +27,7 @@ export function checkOptions (schema: TSchema, value: unknown, path = ''): void 
       if (!new RegExp(pattern).test(name)) throw new OptionError(join(path, name), `is unknown: expected ${expected}`)
       checkOptions(inner, item, join(path, name))
     }
-  } else if (kind === 'Array' && items['expected'] && Array.isArray(value)) {
+  } else if (kind === 'Array' && items['expected'] && Array.isArray(value) && value.length >= minItems) {
     for (const [index, item] of value.entries()) checkOptions(items, item, `${path}[${index}]`)
   } else if (isClosed || !fits(part, value)) {
     // Numbers, booleans, and short texts where the schema lists the possible ones. Other values may be secrets.
