@@ -187,10 +187,14 @@ export class UserCollection {
       data[name] = isKept ? value : this.shared.schema.encode(name, value, hook)
     }
     // What `resolveConflict` leaves out stays as it is; an `updateBatch` hands that on.
-    const missing = hook === 'transform' && operation.op === 'PUT' && this.shared.schema.fields.find(
-      ({ name, nullable }) => !nullable && !this.#kept.has(name) && !Object.hasOwn({ ...this.owner, ...data }, name))
-    if (missing) throw new HookError(place, `gave a PUT without the required field ${JSON.stringify(missing.name)}`)
-    return { ...operation, data } as CrudOperation
+    if (hook !== 'transform' || operation.op !== 'PUT') return { ...operation, data } as CrudOperation
+    for (const { name, nullable, default: byDefault } of this.shared.schema.fields) {
+      if (this.#kept.has(name) || [data, this.owner].some(row => Object.hasOwn(row, name))) continue
+      const value = byDefault?.() ?? null
+      if (value !== null) data[name] = value
+      else if (!nullable) throw new HookError(place, `gave a PUT without the required field ${JSON.stringify(name)}`)
+    }
+    return { ...operation, data }
   }
 
   /** Fields of a new document beside its row: the server's defaults for fields that the user cannot write. */

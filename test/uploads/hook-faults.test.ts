@@ -92,13 +92,22 @@ t.test('an operation that is none, or on an unknown table, is the fault of the h
 })
 
 t.test('a PUT of a transform has the required fields that the server does not set', async t => {
-  for (const [owner, status] of [[{}, 503], [{ owner: 'name' }, 200], [{ writable: ['tags'] }, 200]] as const) {
-    const { put, lines } = await fixture(t, {
-      ...owner, transform: operation => ({ ...operation, data: { tags: ['a'] } }) as unknown as typeof operation
+  const name = () => 'new'
+  for (const [options, status] of [
+    [{}, 503],
+    [{ defaults: { name: () => null as never } }, 503],
+    [{ owner: 'name' }, 200],
+    [{ writable: ['tags'] }, 200],
+    [{ defaults: { name, tags: () => ['never'], owner_id: () => 'ann' } }, 200]
+  ] as const) {
+    const { put, lines, lists } = await fixture(t, {
+      ...options, transform: operation => ({ ...operation, data: { tags: ['a'] } }) as unknown as typeof operation
     })
-    t.equal((await put(status === 503 ? undefined : {})).status, status)
+    t.equal((await put('owner' in options || 'writable' in options ? {} : undefined)).status, status)
     const reason = /gave a PUT without the required field "name"/
     t.match(lines, status === 503 ? [{ err: { hook: 'transform', table: 'lists', reason } }] : [])
+    const given = 'defaults' in options && { name: 'new', owner_id: 'ann' }
+    if (status === 200) t.match(await lists.findOne({ _id: 'x' }), { tags: ['a'], ...given })
   }
 })
 
