@@ -170,7 +170,8 @@ function readIssuer (entry: string | Issuer, option: string, common: JwtIssuersO
 }
 
 function checkUrl (option: string, value: unknown): URL {
-  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  // Blanks around it, as from a .env file, would be no part of the URL, but of what tokens are compared with.
+  const url = typeof value === 'string' && !/\s/.test(value) && URL.canParse(value) ? new URL(value) : undefined
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) {
     throw new OptionError(option, 'is not a URL that starts with https://')
   }

@@ -453,6 +453,8 @@ t.test('mistakes in the options stop the start and say what to do', async t => {
       /option jwtIssuers\.issuers\[0\] is not a URL that starts with https/
     ],
     [{ issuers: 'ftp://issuer.example', audience: 'api' }, /is not a URL/],
+    [{ issuers: `${issuer} `, audience: 'api' }, /is not a URL/],
+    [{ issuers: `${issuer}\n`, audience: 'api' }, /is not a URL/],
     [{ issuers: 'https://me:secret@issuer.example', audience: 'api' }, /is not a URL/],
     [{ issuers: 'https://:secret@issuer.example', audience: 'api' }, /is not a URL/],
     [{ issuers: `${issuer}?a=b`, audience: 'api' }, /is not an issuer: its URL has a query/],
