@@ -101,7 +101,10 @@ async function apply ({ op, table, id, data, metadata }: RejectedOperation, tran
   const values = Object.entries({ ...data, ...own }).filter(([, value]) => value !== undefined)
   const columns = values.map(([column]) => quote(column))
   const parameters = values.map(([, value]) => toSQLite(value))
-  if (op === 'DELETE') return transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
+  if (op === 'DELETE' && metadata === undefined) return transaction.execute(`DELETE FROM ${name} WHERE id = ?`, [id])
+  if (op === 'DELETE') {
+    return transaction.execute(`UPDATE ${name} SET _deleted = TRUE, _metadata = ? WHERE id = ?`, [metadata, id])
+  }
   if (op === 'PUT') {
     const places = columns.map(() => '?').join()
     return transaction.execute(`INSERT OR REPLACE INTO ${name} (${columns.join()}) VALUES (${places})`, parameters)

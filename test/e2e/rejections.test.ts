@@ -167,6 +167,25 @@ t.test('a whole transaction is sent again, or what a function makes of it', { sk
   t.equal((await sync()).length, 1, 'and rejected again')
 })
 
+t.test('a DELETE keeps its metadata', { skip }, async t => {
+  const { database, rejections, sync, write, queue } = await setUp(t)
+  const rows = [["INSERT OR IGNORE INTO lists (id, name) VALUES ('l', 'list')"],
+    ["INSERT OR IGNORE INTO todos (id, description) VALUES ('a', 'a')"]] as Array<[string]>
+  await write(...rows)
+  await sync()
+  await write(["UPDATE todos SET _deleted = TRUE, _metadata = 'made offline'"], ["DELETE FROM lists WHERE id = 'l'"])
+  const deleted = [
+    { op: 'DELETE', table: 'todos', id: 'a', metadata: 'made offline' },
+    { op: 'DELETE', table: 'lists', id: 'l' }
+  ]
+  t.same(await queue(), deleted)
+  const [{ id }] = await sync() as [Rejection]
+  await write(...rows) // As the service brings them back.
+  await database.execute('DELETE FROM ps_crud')
+  await rejections.resend(id)
+  t.same(await queue(), [...deleted, { op: 'DELETE', table: 'rejections', id }])
+})
+
 t.test('what is discarded leaves no letter, under a table of another name too', { skip }, async t => {
   const { rejections, sync, write, todo, letters } = await setUp(t, 'refused')
   await write([insert])
