@@ -1,4 +1,4 @@
-import { ObjectId, type mongodb } from '../bson.js'
+import { BSON, ObjectId, type mongodb } from '../bson.js'
 import type { FailedOperation } from '../../types/index.js'
 
 /** A dead letter in which changes of its rows are noted. Null: too many for the page, the letter alone has them. */
@@ -52,6 +52,9 @@ const keptSeconds = 86_400
 /** Far below 16 MiB: what exceeds it is forgotten, the oldest first. */
 const mostRecords = 500_000
 
+/** Bytes of rejections: what exceeds them is forgotten with its operations, the oldest first. */
+const mostRejections = 3 * 1024 ** 2
+
 /** Rows of all letters on a page, some 30 bytes each. */
 const mostRows = 20_000
 
@@ -90,7 +93,7 @@ export class Page {
     for (let at = 0; at < asked.length; at += fingerprintBytes) beginnings.add(asked.readUInt32LE(at))
     for (let at = 0; at < operations.length; at += recordBytes) {
       if (!beginnings.has(operations.readUInt32LE(at))) continue
-      const number = operations.readUInt16LE(at + fingerprintBytes + 4)
+      const number = numberAt(operations, at)
       const rejection = rejections.find(each => each.number === number)
       verdicts.set(fingerprintAt(operations, at), rejection ?? 'applied')
     }
@@ -100,9 +103,12 @@ export class Page {
   next ({ operations, rejected, upload, opened, closed }: Settlement, now = Date.now()): Page {
     const { rejections, letters, sequence } = this.content
     const seconds = Math.floor(now / 1000)
-    const kept = this.#kept(upload, operations.length, seconds)
-    const used = rejections.length ? numbersIn(kept) : new Set<number>()
-    const known = rejections.filter(({ number }) => used.has(number))
+    const staying = this.#kept(upload, operations.length, seconds)
+    const found = rejections.length ? numbersIn(staying) : new Set<number>()
+    const known = fitting(rejections.filter(({ number }) => found.has(number)))
+    const used = new Set(known.map(({ number }) => number))
+    const isKnown = (at: number) => numberAt(staying, at) === 0 || used.has(numberAt(staying, at))
+    const kept = used.size < found.size ? recordsOf(staying, isKnown) : staying
     let number = 1
     while (used.has(number)) number++
     const rejection = rejected && { number, ...rejected }
@@ -132,19 +138,37 @@ export class Page {
     }
     while (end < operations.length && mayLeave()) end += recordBytes
     if (end === 0) return operations
-    const staying: Buffer[] = []
     const uploaded = upload()
-    for (let at = 0; at < end; at += recordBytes) {
-      if (uploaded.has(fingerprintAt(operations, at))) staying.push(operations.subarray(at, at + recordBytes))
-    }
-    return Buffer.concat([...staying, operations.subarray(end)])
+    const staying = recordsOf(operations.subarray(0, end), at => uploaded.has(fingerprintAt(operations, at)))
+    return Buffer.concat([staying, operations.subarray(end)])
   }
 }
 
 const fingerprintAt = (records: Buffer, at: number): string => records.toString('latin1', at, at + fingerprintBytes)
 
+const numberAt = (records: Buffer, at: number): number => records.readUInt16LE(at + fingerprintBytes + 4)
+
+function recordsOf (records: Buffer, stays: (at: number) => boolean): Buffer {
+  const staying: Buffer[] = []
+  for (let at = 0; at < records.length; at += recordBytes) {
+    if (stays(at)) staying.push(records.subarray(at, at + recordBytes))
+  }
+  return Buffer.concat(staying)
+}
+
+/** The latest rejections, as many as there is room for. */
+function fitting (rejections: readonly Rejection[]): readonly Rejection[] {
+  let bytes = 0
+  const exceeding = rejections.findLastIndex(({ reason }) => {
+    bytes += 100 + BSON.calculateObjectSize(reason)
+    return bytes > mostRejections
+  })
+  return rejections.slice(exceeding + 1)
+}
+
 function numbersIn (records: Buffer): Set<number> {
   const numbers = new Set<number>()
-  for (let at = 0; at < records.length; at += recordBytes) numbers.add(records.readUInt16LE(at + fingerprintBytes + 4))
+  for (let at = 0; at < records.length; at += recordBytes) numbers.add(numberAt(records, at))
+  numbers.delete(0)
   return numbers
 }

@@ -91,6 +91,18 @@ t.test('rejections are forgotten with their operations, and their numbers given 
   )
 })
 
+t.test('rejections that no page has room for are forgotten with their operations, the oldest first', async t => {
+  let page = empty.next(settled(range(100, 101)))
+  for (let number = 0; number < 40; number++) {
+    const rejected = { failed: null, reason: { ...reason, details: { why: `${number}`.padEnd(200_000) } } }
+    page = page.next(settled(range(number, number + 1), { rejected }))
+  }
+  const known = verdicts(page, [...range(0, 40), fingerprint(100)]).map(verdict => typeof verdict)
+  const forgotten = known.filter(kind => kind === 'undefined')
+  t.same(known, [...forgotten, ...Array(40 - forgotten.length).fill('object'), 'string'])
+  t.ok(page.bytes < 16_000_000 && forgotten.length === 24, `${forgotten.length} forgotten`)
+})
+
 t.test('letters are named while they are open, and numbered in order', async t => {
   const letter = (_id: string) => ({ _id, rows: new Set(['row']) })
   const page = empty.next(settled([], { opened: letter('a') })).next(settled([], { opened: letter('b') }))
