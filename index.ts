@@ -21,7 +21,7 @@ import { Ledger } from './lib/store/ledger.js'
 import { refused } from './lib/store/mongodb-errors.js'
 import { Statements } from './lib/store/statements.js'
 import { ensureValidators } from './lib/store/validators.js'
-import { asGiven, userOf, withClaims } from './lib/user.js'
+import { asGiven, withClaims } from './lib/user.js'
 import { createGate, processMemory } from './lib/uploads/gate.js'
 import { createRerun } from './lib/uploads/rerun.js'
 import { createUploader } from './lib/uploads/uploader.js'
@@ -117,13 +117,9 @@ async function powersyncMongo (fastify: FastifyInstance, options: PowerSyncMongo
     decorate({
       signToken: async identity => tokens.sign(await ofToken(identified(identity), undefined)),
       jwks: { keys: signing?.keys.published ?? [] },
-      upload: async (transactions, user) => {
-        const { id, ...claims } = identified(user)
-        return await upload(
-          transactions,
-          { user: userOf(id, claims), request: undefined, log: fastify.log },
-          { onRejection: 'skip' }
-        )
+      upload: async (transactions, identity) => {
+        const user = await asGiven(identified(identity), undefined)
+        return await upload(transactions, { user, request: undefined, log: fastify.log }, { onRejection: 'skip' })
       },
       deadLetters,
       collections: collections.tables(),

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Identity, TokenOptions, User } from '../types/index.js'
+import { attempt } from './client/values.js'
 import { ClaimError } from './errors.js'
 import { deepFreeze } from './freeze.js'
 import { isPlain, typeWords } from './type-words.js'
@@ -46,8 +47,11 @@ const reservedClaims = ['sub', 'aud', 'iat', 'exp', 'nbf', 'iss', 'jti']
 /** Gives the user that hooks and rules see. */
 export type ToUser = (identity: Identity, request: FastifyRequest | undefined) => Promise<User>
 
-/** Without tokens, the user is what `authenticate` gives. */
-export const asGiven: ToUser = async ({ id, ...rest }) => userOf(id, rest)
+/** Without tokens, the user is what `authenticate` gives. Dead letters keep it as JSON: what is none fails at once. */
+export const asGiven: ToUser = async ({ id, ...rest }) => {
+  if (attempt(() => claimsText(rest)) !== undefined) return userOf(id, rest)
+  throw new Error('authenticate gave a user that JSON cannot hold: give the id and plain values only')
+}
 
 /** Otherwise the id and the claims of the user's token, after JSON: the same user by token and by session. */
 export const withClaims = (give: TokenOptions['claims']): ToUser => async (identity, request) => {

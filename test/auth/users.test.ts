@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { Type } from '@sinclair/typebox'
 import { collection, type PowerSyncMongoOptions, type User } from '../../index.js'
 import { testDatabase } from '../support/database.js'
-import { testServer, upload } from '../support/server.js'
+import { keptLog, testServer, upload } from '../support/server.js'
 
 const database = await testDatabase(t)
 let servers = 0
@@ -156,6 +156,23 @@ t.test('without tokens, a letter keeps all names of what authenticate gave, what
   const [letter] = await app.powersync.deadLetters.list({ limit: 1 })
   t.match(await app.powersync.deadLetters.retry(letter!._id), { status: 'fatal_error' })
   t.same(roles, [null, '5', null, '5'])
+})
+
+t.test('without tokens, a user that no letter could keep is refused at once, and the log says why', async t => {
+  const circular: Record<string, unknown> = {}
+  circular['parent'] = circular
+  const { lines, logger } = keptLog('error')
+  const app = await testServer(t, {
+    mongo: { url: database.uri },
+    routes: { token: false, jwks: false },
+    authenticate: () => ({ id: 'ann', circular }),
+    collections: { logs: collection({ schema: Type.Object({}) }) }
+  }, { logger })
+  const operation = { op: 'PUT' as const, table: 'logs', id: 'a', data: {} }
+  t.match(await upload(app, { batch: [operation] }), { status: 503 })
+  t.match(lines.join(''), /authenticate gave a user that JSON cannot hold/)
+  const transactions = [{ operations: [{ ...operation, index: 0 }] }]
+  await t.rejects(app.powersync.upload(transactions, { id: 'ann', circular }), /user that JSON cannot hold/)
 })
 
 t.test('claims that cannot be worked out are answered with 503, and so are reserved ones', async t => {
