@@ -72,14 +72,14 @@ function changeOf (operation: CrudOperation, target: UserCollection, allowed: Re
         details: { path }, operationIndex: operation.index
       })
     }
-    return { kind: 'patch', ...split(data, target, false), sums }
+    return { kind: 'patch', ...split(data, target), sums }
   }
   const { put } = target.shared.definition
   const existing = target.createsOnly ? 'keep' : put
   // The uploader is the owner, whatever was sent.
-  const row = target.isOwned ? { ...data, ...target.owner } : data
-  const onInsert = existing === 'replace' ? {} : split(target.onInsert(row), target, false).set
-  return { kind: 'put', existing, ...split(row, target, existing === 'merge'), onInsert, sums }
+  const row = target.whole(target.isOwned ? { ...data, ...target.owner } : data)
+  const onInsert = existing === 'replace' ? {} : split(target.onInsert(row), target).set
+  return { kind: 'put', existing, ...split(row, target), onInsert, sums }
 }
 
 /** The owner field that a PATCH would set to another value than the user's rows have. */
@@ -97,8 +97,7 @@ export function transferKey ({ table, id, data = {} }: CrudOperation, { owner }:
 const noFields: readonly string[] = Object.freeze([])
 const noSums: Readonly<Record<string, string>> = Object.freeze({})
 
-/** @param whole whether absent fields are cleared too */
-function split (data: mongodb.Document, target: UserCollection, whole: boolean): Pick<FieldChanges, 'set' | 'unset'> {
+function split (data: mongodb.Document, target: UserCollection): Pick<FieldChanges, 'set' | 'unset'> {
   if (target.shared.definition.nulls === 'store') return { set: data, unset: noFields }
   const set: mongodb.Document = {}
   const unset: string[] = []
@@ -106,7 +105,6 @@ function split (data: mongodb.Document, target: UserCollection, whole: boolean):
     if (value === null) unset.push(field)
     else set[field] = value
   }
-  if (whole) unset.push(...target.absent(data))
   return { set, unset }
 }
 

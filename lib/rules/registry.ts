@@ -131,6 +131,7 @@ export class UserCollection {
   readonly createsOnly: boolean
   /** Fields that stay as they are in a document, whatever the user sends. */
   readonly #kept: ReadonlySet<string>
+  readonly #nullable: readonly string[]
   readonly #hasOnInsert: boolean
 
   constructor (
@@ -143,6 +144,7 @@ export class UserCollection {
     this.isOwned = Object.keys(owner).length > 0
     this.createsOnly = !shared.definition.operations.includes('PATCH')
     this.#kept = new Set(kept.map(({ name }) => name))
+    this.#nullable = shared.schema.fields.filter(each => each.nullable && !kept.includes(each)).map(({ name }) => name)
     this.#hasOnInsert = kept.some(field => field.default)
   }
 
@@ -202,10 +204,10 @@ export class UserCollection {
     return this.#hasOnInsert ? this.shared.schema.onInsert(this.rights, row) : none
   }
 
-  /** Fields of the schema that the user may write and a row lacks. */
-  absent (row: object): string[] {
-    const names = this.shared.schema.fields.map(({ name }) => name)
-    return names.filter(name => !this.#kept.has(name) && !Object.hasOwn(row, name))
+  /** A row with null in what it lacks, whoever left that out. */
+  whole (row: AnyRow): AnyRow {
+    const absent = this.#nullable.filter(name => !Object.hasOwn(row, name))
+    return absent.length ? { ...row, ...Object.fromEntries(absent.map(name => [name, null])) } : row
   }
 }
 

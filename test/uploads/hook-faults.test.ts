@@ -91,6 +91,31 @@ t.test('an operation that is none, or on an unknown table, is the fault of the h
   }
 })
 
+t.test('a PUT clears what it lacks, whoever left that out, and keeps what its user cannot write', async t => {
+  type Put = { op: 'PUT', data: Record<string, unknown> }
+  const left = <Given extends object>(given: Given): Given => {
+    const { op, data: { tags, ...data } } = given as unknown as Put
+    return op === 'PUT' ? { ...given, data } : given
+  }
+  const hooks: Array<Partial<CollectionOptions<typeof schema>>> = [
+    { transform: operation => left(operation) },
+    { resolveConflict: ({ operation }) => left(operation) },
+    {
+      updateBatch: async (transaction, _context, next) =>
+        await next({ ...transaction, operations: transaction.operations.map(left) })
+    }
+  ]
+  for (const hook of hooks) {
+    for (const nulls of ['store', 'unset'] as const) {
+      const { put, lists } = await fixture(t, { ...hook, nulls, writable: ['name', 'tags'] })
+      await lists.insertOne({ _id: 'x', name: 'old', tags: ['old'], owner_id: 'ann', more: 1 })
+      t.equal((await put({ name: 'new', tags: ['new'] })).status, 200)
+      const cleared = nulls === 'store' && { tags: null }
+      t.strictSame(await lists.findOne({ _id: 'x' }), { _id: 'x', name: 'new', ...cleared, owner_id: 'ann', more: 1 })
+    }
+  }
+})
+
 t.test('a PUT of a transform has the required fields that the server does not set', async t => {
   const name = () => 'new'
   for (const [options, status] of [
