@@ -188,7 +188,7 @@ function text (schema: TSchema, place: Place): FieldType {
     ...rest,
     ...re.length && { re },
     ...choices && { v: [choices] },
-    ...test && { format, make: (text: string) => test(text) ? text : undefined },
+    ...test && { format, make: (text: string) => attempt(() => test(text)) ? text : undefined },
     shape: choices ? oneOf(choices) : { bsonType: 'string', ...sizes }
   })
 }

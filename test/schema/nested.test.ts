@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Kind, Type, type TSchema } from '@sinclair/typebox'
+import { FormatRegistry, Kind, Type, type TSchema } from '@sinclair/typebox'
 import { Double } from '../../lib/bson.js'
 import { collection } from '../../lib/schema/collection.js'
 import { DecodeFault } from '../../lib/client/values.js'
@@ -304,6 +304,9 @@ t.test('what is too long for its pattern, for which V8 has not enough stack, is 
   const { put } = compileCollection('rows', collection({ schema: keys }))
   t.match(put({ keys: { [long]: 1 } }), { code: 'SCHEMA_MISMATCH', path: /^keys\."abab/ })
   t.match(decoderOf(Type.Union([text, Type.Integer()]))(long), { code: 'INVALID_DATA' })
+  FormatRegistry.Set('letters', value => /^(a|b)*$/.test(value))
+  t.teardown(() => FormatRegistry.Delete('letters'))
+  t.match(decoderOf(Type.String({ format: 'letters' }))(long), { code: 'INVALID_DATA' }, "in the host's formats, too")
   const dates = Type.Record(text, bson.Long())
   const documents = compileCollection('rows', collection({ schema: Type.Object({ dates }) }))
   t.same(documents.read({ dates: { [long]: 1 } }), { dates: { [long]: 1 } }, 'what others have written is read')
