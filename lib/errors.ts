@@ -69,9 +69,14 @@ export class PowerSyncFatalError extends Error {
   /**
    * @param code the `error_code` of the result: a documented one, or your own
    * @param message one sentence for the client, without uploaded values
+   * @throws {TypeError} if the code is not text, or empty: an error of the app, and no rejection
    */
   constructor (readonly code: string, message: string, { details, operationIndex }: FatalErrorOptions = {}) {
     super(message)
+    // Without it the connector could not read the answer, and would send the upload for ever.
+    if (typeof code !== 'string' || code === '') {
+      throw new TypeError('PowerSyncFatalError: the code is not text, or empty: name it, as in QUOTA_EXCEEDED')
+    }
     this.details = details
     this.operationIndex = operationIndex
   }

@@ -394,6 +394,15 @@ t.test('a hook that never ends holds no document beyond the deadline', async t =
   t.match(await lists.find().toArray(), [{ name: 'second' }])
 })
 
+t.test('a rejection without a code is an error of the app: nothing is rejected, and the log says why', async t => {
+  for (const code of [undefined, '', 42] as string[]) {
+    const { app, put, lines } = await fixture(t, { authorize: () => { throw new PowerSyncFatalError(code, 'no') } })
+    t.equal((await put()).status, 503)
+    t.match(lines, [{ err: { hook: 'authorize', cause: { reason: /PowerSyncFatalError: the code is not text, or empty/ } } }])
+    t.same(await app.powersync.deadLetters.list(), [])
+  }
+})
+
 t.test('details of a rejection that are no JSON still give an answer, the same each time', async t => {
   const circle: Record<string, unknown> = {}
   circle['circle'] = circle
