@@ -7,6 +7,7 @@ import { rulesOf } from '../schema/collection.js'
 import { DecodeFault, isForbiddenColumn, NAME_RULE } from '../client/values.js'
 import { compileSchema, isClosed, type CompiledSchema, type Rights } from '../schema/compile.js'
 import { checkTables } from '../schema/client-names.js'
+import type { Field } from '../schema/field-list.js'
 import { sum } from './conflicts/sum.js'
 import { createMigrations, type Migrations } from './migrations.js'
 import { conditionsOf } from './owner.js'
@@ -131,7 +132,8 @@ export class UserCollection {
   readonly createsOnly: boolean
   /** Fields that stay as they are in a document, whatever the user sends. */
   readonly #kept: ReadonlySet<string>
-  readonly #nullable: readonly string[]
+  /** Fields with a value for a PUT that lacks them: a default or null. */
+  readonly #filled: readonly Field[]
   readonly #hasOnInsert: boolean
 
   constructor (
@@ -144,7 +146,7 @@ export class UserCollection {
     this.isOwned = Object.keys(owner).length > 0
     this.createsOnly = !shared.definition.operations.includes('PATCH')
     this.#kept = new Set(kept.map(({ name }) => name))
-    this.#nullable = shared.schema.fields.filter(each => each.nullable && !kept.includes(each)).map(({ name }) => name)
+    this.#filled = shared.schema.fields.filter(each => !kept.includes(each) && (each.nullable || each.default))
     this.#hasOnInsert = kept.some(field => field.default)
   }
 
@@ -188,15 +190,13 @@ export class UserCollection {
       const isKept = Object.is(value, existing[name]) || (value === null && Object.hasOwn(this.owner, name))
       data[name] = isKept ? value : this.shared.schema.encode(name, value, hook)
     }
+    if (operation.op === 'PATCH') return { ...operation, data }
+    const row = this.whole(data)
     // What `resolveConflict` leaves out stays as it is; an `updateBatch` hands that on.
-    if (hook !== 'transform' || operation.op !== 'PUT') return { ...operation, data } as CrudOperation
-    for (const { name, nullable, default: byDefault } of this.shared.schema.fields) {
-      if (this.#kept.has(name) || [data, this.owner].some(row => Object.hasOwn(row, name))) continue
-      const value = byDefault?.() ?? null
-      if (value !== null) data[name] = value
-      else if (!nullable) throw new HookError(place, `gave a PUT without the required field ${JSON.stringify(name)}`)
-    }
-    return { ...operation, data }
+    const missing = hook === 'transform' && this.shared.schema.fields.find(({ name, nullable }) =>
+      !nullable && !this.#kept.has(name) && this.#lacks(row, name))
+    if (missing) throw new HookError(place, `gave a PUT without the required field ${JSON.stringify(missing.name)}`)
+    return { ...operation, data: row }
   }
 
   /** Fields of a new document beside its row: the server's defaults for fields that the user cannot write. */
@@ -204,10 +204,17 @@ export class UserCollection {
     return this.#hasOnInsert ? this.shared.schema.onInsert(this.rights, row) : none
   }
 
-  /** A row with null in what it lacks, whoever left that out. */
+  /** The row of a PUT with what it lacks, whoever left that out: defaults, else null; not the owner. */
   whole (row: AnyRow): AnyRow {
-    const absent = this.#nullable.filter(name => !Object.hasOwn(row, name))
-    return absent.length ? { ...row, ...Object.fromEntries(absent.map(name => [name, null])) } : row
+    const absent = this.#filled.filter(({ name }) => this.#lacks(row, name))
+    if (absent.length === 0) return row
+    const given = absent.map(({ name, nullable, default: byDefault }) =>
+      [name, byDefault?.() ?? (nullable ? null : undefined)])
+    return { ...row, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) }
+  }
+
+  #lacks (row: AnyRow, name: string): boolean {
+    return !Object.hasOwn(row, name) && !Object.hasOwn(this.owner, name)
   }
 }
 

@@ -113,6 +113,10 @@ t.test('a PUT clears what it lacks, whoever left that out, and keeps what its us
       const cleared = nulls === 'store' && { tags: null }
       t.strictSame(await lists.findOne({ _id: 'x' }), { _id: 'x', name: 'new', ...cleared, owner_id: 'ann', more: 1 })
     }
+    const { put, lists } = await fixture(t, { ...hook, defaults: { tags: () => ['none'] } })
+    await lists.insertOne({ _id: 'x', name: 'old', tags: ['old'] })
+    t.equal((await put({ name: 'new', tags: ['new'] })).status, 200)
+    t.match(await lists.findOne({ _id: 'x' }), { name: 'new', tags: ['none'] }, 'a default in place of null')
   }
 })
 
