@@ -16,7 +16,7 @@ type Release = () => void
 /** Requests that may wait: what each holds is small, a larger body has its room already. */
 const longestQueue = 1000
 
-export type Memory = ReturnType<typeof createMemory>
+type Memory = ReturnType<typeof createMemory>
 
 /** Bytes for uploads that are worked on; bodies that arrive or wait have a quarter of that beside. */
 export const createMemory = (bytes: number) =>
