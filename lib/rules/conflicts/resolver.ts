@@ -1,6 +1,7 @@
 /** Parts of the ready-made hooks. */
 import { Type, type TProperties } from '@sinclair/typebox'
 import { Double, type mongodb } from '../../bson.js'
+import { attempt } from '../../client/values.js'
 import type { CrudOperation, ResolveConflictHook } from '../../../types/index.js'
 
 /** A hook on the fields that it names, whatever else a row has: their types were checked there. */
@@ -20,13 +21,8 @@ export const fieldOf = <Value>(row: Readonly<Record<string, Value>> | undefined,
   row && Object.hasOwn(row, field) ? row[field] : undefined
 
 /** The object that a client wrote to `_metadata` as JSON; else an empty one. */
-export function metadataOf ({ metadata = 'null' }: CrudOperation): Map<string, unknown> {
-  try {
-    return new Map(Object.entries(Object(JSON.parse(metadata))))
-  } catch {
-    return new Map()
-  }
-}
+export const metadataOf = ({ metadata = 'null' }: CrudOperation): Map<string, unknown> =>
+  new Map(Object.entries(Object(attempt(() => JSON.parse(metadata)))))
 
 /** The values that can be ordered: times, numbers, or text that sorts as such. */
 export type Ordered = Date | number | bigint | mongodb.Double | string
