@@ -1,4 +1,5 @@
-import { BSON, Double, Int32, Long } from '../bson.js'
+import { BSON, Decimal128, Double, Int32, Long } from '../bson.js'
+import { isShortest } from '../client/values.js'
 import { isPlain } from '../type-words.js'
 
 /**
@@ -21,10 +22,11 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 
 /** By class and not by `_bsontype`, which clients could send. */
 const isNumber = (value: unknown): boolean =>
-  ['number', 'bigint'].includes(typeof value) || [Long, Double, Int32].some(Class => value instanceof Class)
+  ['number', 'bigint'].includes(typeof value) || [Decimal128, Long, Double, Int32].some(type => value instanceof type)
 
 /** As numbers, whole ones beyond 2⁵³ would equal their neighbours. */
 function sameNumber (a: unknown, b: unknown): boolean {
+  if (a instanceof Decimal128 || b instanceof Decimal128) return isShortest(String(a), String(b))
   const number = Number(a)
   return number === Number(b) &&
     (Number.isSafeInteger(number) || !Number.isInteger(number) || String(a) === String(b))
