@@ -8,6 +8,7 @@ import { connect as connectSocket, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { createGunzip, gunzipSync, gzipSync } from 'node:zlib'
 import fastifyCompress from '@fastify/compress'
+import fastifyRawBody from 'fastify-raw-body'
 import fastifyMongodb from '@fastify/mongodb'
 import fastifyResponseValidation from '@fastify/response-validation'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
@@ -214,6 +215,20 @@ t.test('what a client accepts is compressed, where the host does that', async t 
     payload: gzipSync(JSON.stringify(upload.payload))
   }
   t.same((await app.inject(sent)).json(), { results: [{ status: 'success' }] }, 'and what it sends is decompressed')
+})
+
+t.test('fastify-raw-body keeps no copy of uploads, but of the bodies of the host', async t => {
+  const kept: unknown[] = []
+  const app = await server(t, {
+    prepare: async app => {
+      await app.register(fastifyRawBody)
+      app.addHook('onResponse', async request => { kept.push(request.rawBody) })
+      app.post('/host', async () => ({}))
+    }
+  })
+  t.equal((await app.inject(upload)).statusCode, 200)
+  await app.inject({ method: 'POST', url: '/host', payload: { of: 'host' } })
+  t.same(kept, [undefined, '{"of":"host"}'])
 })
 
 t.test('a named connection of the host is not MONGO_URI\'s', async t => {
