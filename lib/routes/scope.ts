@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { OwnRouteOptions } from '../../types/index.js'
-import { TooLargeError, UnavailableError } from '../errors.js'
+import { TooLargeError, UnauthorizedError, UnavailableError } from '../errors.js'
 import { loggable } from '../observe/loggable.js'
 import { passBodies } from '../wire/body.js'
 import { openapi } from './schema.js'
@@ -28,10 +28,17 @@ function answerError (error: Thrown, request: FastifyRequest, reply: FastifyRepl
   else request.log.info({ err, res: reply }, message)
   // The rest of the body may still be on its way: it is dropped.
   request.raw.resume()
-  if (error instanceof TooLargeError) headers['connection'] = 'close'
+  if (error instanceof TooLargeError) closeAfter(request, reply)
+  // RFC 9110 §15.5.2: Java's clients take a 401 without it for a failure of the network.
+  if (error instanceof UnauthorizedError) headers['www-authenticate'] = 'Bearer'
   if (error instanceof UnavailableError) headers['retry-after'] = '5'
   const body = error instanceof Error ? { statusCode: status, code, error: STATUS_CODES[status], message } : error
   sendJson(reply.code(status).headers(headers), body)
+}
+
+/** Closes the connection after the answer. HTTP/2 has no such header, and Node warns of it. */
+export function closeAfter ({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (raw.httpVersionMajor === 1) reply.header('connection', 'close')
 }
 
 /** Sends text: for objects, `preSerialization` hooks of the host would run, which may wrap them. */

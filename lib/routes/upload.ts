@@ -12,7 +12,7 @@ import { parseUpload } from '../wire/parse.js'
 import { readUpload } from '../wire/read.js'
 import { ClientId, SchemaVersion, UnavailableAnswer, UploadAnswer, UploadBody } from '../wire/schemas.js'
 import { errorAnswers, errorExample, examples, routeSchema } from './schema.js'
-import { sendJson } from './scope.js'
+import { closeAfter, sendJson } from './scope.js'
 
 const list = '61d19021-0565-4686-acc4-3ea4f8c48839'
 const client = '9f2c1c2e-0c39-4b9a-8a2e-6f1d3f6c1b2a'
@@ -89,8 +89,8 @@ export function uploadRoute ({ identify, upload, gate, bodyLimit, maxOperations,
     url: '/upload',
     schema,
     // A connection that is kept alive would delay the server's close, by 72 s with Fastify's default.
-    onSend (_request, reply, payload, done) {
-      if (!gate.health().accepting) reply.header('connection', 'close')
+    onSend (request, reply, payload, done) {
+      if (!gate.health().accepting) closeAfter(request, reply)
       done(null, payload)
     },
     async handler (request, reply) {

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import { connect, type ClientHttp2Session, type OutgoingHttpHeaders } from 'node:http2'
 import { connect as connectSocket, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setImmediate } from 'node:timers/promises'
 import { createGunzip, gunzipSync, gzipSync } from 'node:zlib'
 import fastifyCompress from '@fastify/compress'
 import fastifyRawBody from 'fastify-raw-body'
@@ -256,6 +257,10 @@ t.test('HTTP/2', async t => {
   await app.listen({ port: 0 })
   const session = connect(`http://localhost:${(app.server.address() as AddressInfo).port}`)
   t.teardown(() => session.close())
+  const warnings: string[] = []
+  const warned = ({ message }: Error) => { warnings.push(message) }
+  process.on('warning', warned)
+  t.teardown(() => process.off('warning', warned))
   t.match(await request(session, { ':path': '/jwks' }), [200, { keys: [{ kty: 'RSA' }] }])
   t.match(await request(session, { ':path': '/token', ...headers }), [200, { token: String }])
   const post = { ':path': '/upload', ':method': 'POST', ...headers }
@@ -265,6 +270,8 @@ t.test('HTTP/2', async t => {
     { code: 'FST_PSM_TOO_LARGE' }
   ])
   t.match(await request(session, { ...post, authorization: '' }, '{}'), [401, { code: 'FST_PSM_UNAUTHORIZED' }])
+  await setImmediate()
+  t.strictSame(warnings, [], 'no header that HTTP/2 does not have')
 })
 
 async function request (

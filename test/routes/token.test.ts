@@ -160,6 +160,7 @@ t.test('/token never accepts a PowerSync token, whatever authenticate says', asy
   const { token } = await app.powersync.signToken({ id: 'user1' })
   const response = await app.inject({ url: '/token', headers: { authorization: `Bearer ${token}` } })
   t.equal(response.statusCode, 401)
+  t.equal(response.headers['www-authenticate'], 'Bearer')
 })
 
 t.test('/jwks shows public members only, and can be cached', async t => {
